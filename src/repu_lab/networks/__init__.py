@@ -1,0 +1,1 @@
+"""Populations of multilayer perceptrons: their initialization, optimizers and statistics."""

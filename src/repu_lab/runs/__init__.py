@@ -1,0 +1,1 @@
+"""Runs: configs, folders, the training loop, tracking and outcomes."""

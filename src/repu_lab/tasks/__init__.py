@@ -1,0 +1,1 @@
+"""What networks are trained on: data, loss, metric, baseline and success criterion."""
