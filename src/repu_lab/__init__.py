@@ -1,3 +1,3 @@
-"""Will this activation, at this depth, width and initialization, carry a signal and train, and why? repu-lab forecasts and measures it."""
+"""An experiment runner that asks whether an activation can carry a signal through depth, and why not."""
 
 __version__ = "0.1.0"
