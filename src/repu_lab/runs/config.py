@@ -76,6 +76,10 @@ def _learning_rate(value: Any) -> str | None:
     return None if value == "auto" else number(0)(value) and "must be auto or a finite number of at least 0"
 
 
+def _threads(value: Any) -> str | None:
+    return None if value is None else whole(1, 4096)(value)
+
+
 def _device(value: Any) -> str | None:
     valid = isinstance(value, str) and re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value)
     return None if valid else "must be auto, cpu, cuda, cuda:0, cuda:1, ... or mps"
@@ -113,7 +117,7 @@ class OptimizerConfig:
     lr: float | str = setting("auto", "learning rate; auto: the rule in the README", _learning_rate)
     weight_decay: float = setting(0.0, "weight decay: added to the gradient, decoupled for adamw", number(0))
     clip: float | None = setting(
-        None, "largest norm of a member's gradient; none: no clipping", number(0, optional=True)
+        None, "largest norm of a member's gradient", number(0, optional=True)
     )
     momentum: float | None = setting(None, "momentum (sgd only)", number(0, 1, optional=True))
     beta1: float | None = setting(None, "decay of the mean of the gradient (adam, adamw)", number(0, 1, optional=True))
@@ -137,7 +141,7 @@ class TrainConfig:
     batch_size: int = setting(128, "examples a step", whole(1))
     dtype: str = setting("float32", f"number format: {', '.join(DTYPES)}", one_of(*DTYPES))
     device: str = setting("auto", "auto (cuda, else mps, else cpu), cpu, cuda, cuda:1, mps", _device)
-    threads: int | None = setting(None, "CPU threads; none: torch's own choice", lambda v: v and whole(1, 4096)(v))
+    threads: int | None = setting(None, "CPU threads; none: torch's own choice", _threads)
     statistics: bool = setting(True, "measure and log per-layer statistics")
     probe: int = setting(32, "inputs on which the statistics are measured", whole(2, 100_000))
     require: str | None = setting(

@@ -1,0 +1,99 @@
+"""Initialization rules: from a name to the variances (C_W, C_b) of every affine map, and the drawing of weights.
+
+W^l_ij has mean 0 and variance C_W^l / fan_in, b^l_i has variance C_b^l, l = 1..L+1. The first map has a C_W of its own,
+so that an input with |x|^2/n_0 = 1 gives K^1 = C_b^1 + C_W^1 = k1 whatever the other maps need.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from repu_lab.networks.population import Population
+
+
+@dataclass(frozen=True, kw_only=True)
+class Initialization:
+    """Variances of the affine maps l = 1..L+1 and the shape of the distribution, 'normal' or 'uniform'."""
+
+    name: str
+    C_W: tuple[float, ...]
+    C_b: tuple[float, ...]
+    distribution: str = "normal"
+    note: str = ""
+
+    @property
+    def k1(self) -> float:
+        """K^1 of an input with |x|^2/n_0 = 1."""
+        return self.C_b[0] + self.C_W[0]
+
+
+def he(sizes: Sequence[int]) -> Initialization:
+    """C_W = 2, C_b = 0 (He et al. 2015, fan-in): keeps K for ReLU."""
+    return uniform_depth("he", sizes, C_W=2.0, C_b=0.0, k1=2.0)
+
+
+def lecun(sizes: Sequence[int]) -> Initialization:
+    """C_W = 1, C_b = 0 (LeCun et al. 1998): keeps K for a linear network."""
+    return uniform_depth("lecun", sizes, C_W=1.0, C_b=0.0, k1=1.0)
+
+
+def xavier(sizes: Sequence[int]) -> Initialization:
+    """Var W = 2 / (fan_in + fan_out), C_b = 0 (Glorot, Bengio 2010): C_W = 1 between layers of one width."""
+    maps = list(pairwise(sizes))
+    return Initialization(name="xavier", C_W=tuple(2 * i / (i + o) for i, o in maps), C_b=(0.0,) * len(maps))
+
+
+def pytorch(sizes: Sequence[int]) -> Initialization:
+    """Return torch.nn.Linear's default: W and b uniform on +-1/sqrt(fan_in), so C_W = 1/3, C_b = 1/(3 fan_in)."""
+    maps = list(pairwise(sizes))
+    return Initialization(
+        name="pytorch", C_W=(1 / 3,) * len(maps), C_b=tuple(1 / (3 * i) for i, _ in maps), distribution="uniform"
+    )
+
+
+def uniform_depth(
+    name: str, sizes: Sequence[int], *, C_W: float, C_b: float, k1: float, note: str = ""
+) -> Initialization:
+    """C_W and C_b the same for l = 2..L+1; the first map gives K^1 = k1 >= C_b."""
+    if not (C_W >= 0 and C_b >= 0 and k1 >= C_b):
+        raise ValueError(f"C_W={C_W}, C_b={C_b}, k1={k1}: need C_W >= 0, C_b >= 0 and k1 >= C_b")
+    maps = len(sizes) - 1
+    return Initialization(name=name, C_W=(k1 - C_b, *[C_W] * (maps - 1)), C_b=(C_b,) * maps, note=note)
+
+
+RULES = {"he": he, "lecun": lecun, "xavier": xavier, "pytorch": pytorch}
+
+
+def initialize_(population: Population, rule: Initialization | Sequence[Initialization], seeds: Sequence[int]) -> None:
+    """Draw the weights in place: member i from a generator of its own seeded with seeds[i], under its own rule.
+
+    The draws are made on the CPU in float64 and then cast, so a member starts the same in any population, on any device
+    and, up to rounding, in any dtype. Parameters of the activation start at the module's own values.
+    """
+    rules = [rule] * population.members if isinstance(rule, Initialization) else list(rule)
+    if not len(rules) == len(seeds) == population.members:
+        raise ValueError(f"{len(rules)} rules and {len(seeds)} seeds for {population.members} members")
+    own = [parameter.detach().flatten() for parameter in population.activation.parameters()]
+    with torch.no_grad():
+        for row_P, member_rule, seed in zip(population.theta, rules, seeds, strict=True):
+            row_P.copy_(_draw(population, member_rule, seed))
+        for _, _, own_MA in population.affine_maps():
+            if own_MA.shape[1]:
+                own_MA.copy_(torch.cat(own))
+
+
+def _draw(population: Population, rule: Initialization, seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    count = population.theta.shape[1]
+    if rule.distribution == "uniform":
+        unit_P = (2 * torch.rand(count, generator=generator, dtype=torch.float64) - 1) * math.sqrt(3)
+    else:
+        unit_P = torch.randn(count, generator=generator, dtype=torch.float64)
+    for l, (W_1IO, b_11O, _) in enumerate(population.affine_maps(unit_P.unsqueeze(0))):
+        W_1IO.mul_(math.sqrt(rule.C_W[l] / W_1IO.shape[1]))
+        b_11O.mul_(math.sqrt(rule.C_b[l]))
+    return unit_P

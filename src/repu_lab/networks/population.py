@@ -1,0 +1,131 @@
+"""Many multilayer perceptrons of one shape as one module.
+
+Shapes: M members, B inputs, I fan-in, O fan-out, N width, C outputs, P parameters of one member, L hidden layers.
+"""
+
+import copy
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from repu_lab.activations import Activation, as_activation
+
+
+class Affine(NamedTuple):
+    """The affine map z = h W + b of every member: views into theta."""
+
+    W_MIO: Tensor
+    b_M1O: Tensor
+    activation_MA: Tensor  # parameters of the activation that follows, (M, 0) for most
+
+
+class Population(nn.Module):
+    """M multilayer perceptrons z^{l+1} = b^{l+1} + W^{l+1} s(z^l), z^1 = b^1 + W^1 x, with l = 1..L+1.
+
+    All parameters lie in one tensor `theta` of shape (M, P), a row a member: for each affine map W (fan-in x fan-out),
+    then b, then the activation's own parameters if it has any. So an optimizer, a checkpoint or a norm handles one
+    tensor, a member is a row, and each layer is one batched product (torch.baddbmm) over all members.
+    """
+
+    def __init__(
+        self, activation: nn.Module, sizes: Sequence[int], members: int = 1, *, dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ):  # fmt: skip
+        """Take s, sizes (n_0, n_1, .., n_L, n_{L+1}) and M; theta is zero until it is initialized."""
+        super().__init__()
+        if members < 1 or len(sizes) < 2 or min(sizes) < 1:
+            raise ValueError(f"sizes={tuple(sizes)}, members={members}: need two sizes or more, all of at least 1")
+        self.sizes = tuple(sizes)
+        self.activation: Activation = as_activation(activation).to(dtype=dtype, device=device).requires_grad_(False)
+        self._own = [parameter for _, parameter in self.activation.named_parameters()]
+        own = sum(parameter.numel() for parameter in self._own)
+        maps = list(pairwise(self.sizes))
+        self._splits = [
+            size for l, (i, o) in enumerate(maps, 1) for size in (i * o, o, own if l < len(maps) else 0)
+        ]  # fmt: skip
+        self.theta = nn.Parameter(torch.zeros(members, sum(self._splits), dtype=dtype, device=device))
+
+    @property
+    def members(self) -> int:
+        """M."""
+        return self.theta.shape[0]
+
+    @property
+    def depth(self) -> int:
+        """L, the number of hidden layers."""
+        return len(self.sizes) - 2
+
+    def affine_maps(self, theta_MP: Tensor | None = None) -> list[Affine]:
+        """Return the maps l = 1..L+1 as views of theta (of the given rows, if a theta of fewer members is given)."""
+        theta_MP = self.theta if theta_MP is None else theta_MP
+        # One split, whose backward is one concatenation; slices would each allocate a gradient of theta's size.
+        parts = theta_MP.split(self._splits, dim=1)
+        return [
+            Affine(parts[3 * l].unflatten(1, (i, o)), parts[3 * l + 1].unsqueeze(1), parts[3 * l + 2])
+            for l, (i, o) in enumerate(pairwise(self.sizes))
+        ]
+
+    def forward(self, x: Tensor, theta_MP: Tensor | None = None) -> Tensor:
+        """Return the outputs z^{L+1}, shape (M, B, C), of inputs (B, I) or, one batch a member, (M, B, I)."""
+        z = x
+        for preactivation in self._layers(x, theta_MP):  # keeps the last; the earlier ones may be freed
+            z = preactivation
+        return z
+
+    def preactivations(self, x: Tensor, theta_MP: Tensor | None = None) -> list[Tensor]:
+        """Return z^1 .. z^{L+1}, each of shape (M, B, fan-out)."""
+        return list(self._layers(x, theta_MP))
+
+    def _layers(self, x: Tensor, theta_MP: Tensor | None) -> Iterator[Tensor]:
+        maps = self.affine_maps(theta_MP)
+        h = x.expand(maps[0].W_MIO.shape[0], -1, -1) if x.dim() == 2 else x
+        for l, (W_MIO, b_M1O, own_MA) in enumerate(maps, 1):
+            z = torch.baddbmm(b_M1O, h, W_MIO)
+            yield z
+            if l <= self.depth:
+                h = self.activate(z, own_MA)
+
+    def activate(self, z_MBN: Tensor, own_MA: Tensor) -> Tensor:
+        """Return s(z); an activation with parameters of its own is applied with each member's row of them."""
+        if own_MA.shape[1] == 0:
+            return self.activation(z_MBN)
+        return torch.func.vmap(self._with_parameters)(own_MA, z_MBN)
+
+    def slope(self, z_MBN: Tensor, own_MA: Tensor) -> Tensor:
+        """Return s'(z), as `activate` returns s(z)."""
+        if own_MA.shape[1] == 0:
+            return self.activation.derivative(z_MBN)
+        ones = torch.ones_like(z_MBN[0])
+        return torch.func.vmap(
+            lambda own, z: torch.func.jvp(lambda argument: self._with_parameters(own, argument), (z,), (ones,))[1]
+        )(own_MA, z_MBN)
+
+    def _with_parameters(self, own_A: Tensor, z: Tensor) -> Tensor:
+        names = [name for name, _ in self.activation.named_parameters()]
+        values = own_A.split([parameter.numel() for parameter in self._own])
+        shaped = {name: value.view_as(like) for name, value, like in zip(names, values, self._own, strict=True)}
+        return torch.func.functional_call(self.activation, shaped, (z,))
+
+    def member(self, index: int) -> nn.Sequential:
+        """Return member `index` as a plain network: nn.Linear and activation modules with copies of its weights."""
+        modules: list[nn.Module] = []
+        with torch.no_grad():
+            for l, (W_MIO, b_M1O, own_MA) in enumerate(self.affine_maps(), 1):
+                _, fan_in, fan_out = W_MIO.shape
+                linear = nn.Linear(fan_in, fan_out, dtype=self.theta.dtype, device=self.theta.device)
+                linear.weight.copy_(W_MIO[index].T)
+                linear.bias.copy_(b_M1O[index, 0])
+                modules.append(linear)
+                if l <= self.depth:
+                    modules.append(self._activation_of(own_MA[index]))
+        return nn.Sequential(*modules)
+
+    def _activation_of(self, own_A: Tensor) -> nn.Module:
+        activation = copy.deepcopy(self.activation)
+        values = own_A.split([parameter.numel() for parameter in self._own]) if self._own else ()
+        for parameter, value in zip(activation.parameters(), values, strict=True):
+            parameter.copy_(value.view_as(parameter)).requires_grad_(True)
+        return getattr(activation, "module", activation)
