@@ -1,0 +1,191 @@
+"""The per-layer numbers of one forward and one backward pass of a population over a probe batch.
+
+Shapes: L hidden layers, D = L + 1 affine maps (layers z^1 .. z^{L+1}), M members, P probe inputs, N units.
+Everything is computed in float64 from z itself, rows scaled by their largest entry, so that K of a float32 network is
+right up to the last layer whose z is finite, where a mean square in float32 would already have overflowed.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from repu_lab.networks.population import Population
+
+Array = NDArray[np.float64]
+
+# Half-decade bins of log10|z| that cover float32 and bfloat16 with their subnormals; zeros and the values outside
+# (float64 only) are counted apart by TensorBoard's first and last bins.
+HISTOGRAM_EDGES = np.arange(-46.0, 39.5, 0.5)
+# Members are measured in chunks of at most this many float64 preactivations (32 MiB), to bound the memory.
+CHUNK = 4_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerStatistics:
+    """What was measured at one step. log10_K: +inf beyond the dtype's range, -inf exactly 0, NaN undefined.
+
+    log10_K (D, M, P): K^l(x) = mean_i z_i^2. correlation (D, M, P//2): sum_i z_i(x) z_i(x') / norms, inputs (0, 1),
+    (2, 3), ... log10_chi_parallel, log10_chi_perp (L, M, P): C_W mean(z s s') / K and C_W mean(s'^2) over the units,
+    C_W = fan-in times the mean square weight of the next map. log10_gradient (D, M): mean square over units and inputs
+    of dL_x/dz^l, L_x the loss of one input. mean, log10_max_abs, excess_kurtosis (D, M): of z over units, the kurtosis
+    as median over inputs. dead (L, M): share of units with s' = 0 on the whole probe. nan, plus_inf, minus_inf (D, M):
+    counts of entries. histogram (D, bins): counts of log10|z| over members, inputs, units; zeros (D,): exact zeros.
+    """
+
+    log10_K: Array
+    correlation: Array
+    log10_chi_parallel: Array
+    log10_chi_perp: Array
+    log10_gradient: Array
+    mean: Array
+    log10_max_abs: Array
+    excess_kurtosis: Array
+    dead: Array
+    nan: NDArray[np.int64]
+    plus_inf: NDArray[np.int64]
+    minus_inf: NDArray[np.int64]
+    histogram: NDArray[np.int64] | None = None
+    zeros: NDArray[np.int64] | None = None
+
+    def first_bad_layer(self) -> NDArray[np.int64]:
+        """Return the first layer (from 1) with a non-finite entry, 0 where there is none; shape (M,)."""
+        bad_DM = (self.nan + self.plus_inf + self.minus_inf) > 0
+        return np.where(bad_DM.any(axis=0), bad_DM.argmax(axis=0) + 1, 0)
+
+
+AXES: dict[str, tuple[str, ...]] = {
+    "log10_K": ("layer", "member", "input"),
+    "correlation": ("layer", "member", "pair"),
+    "log10_chi_parallel": ("layer", "member", "input"),
+    "log10_chi_perp": ("layer", "member", "input"),
+    "histogram": ("layer", "bin"),
+    "zeros": ("layer",),
+}
+AXES |= {spec.name: ("layer", "member") for spec in fields(LayerStatistics) if spec.name not in AXES}
+
+
+def measure(
+    population: Population, x_PI: Tensor, loss: Callable[[Tensor], Tensor], *, histogram: bool = False
+) -> LayerStatistics:
+    """Run the probe inputs forward and backward and return the statistics of every layer.
+
+    `loss` maps the outputs (M, P, C) to the mean loss of each member over the probe, shape (M,).
+    """
+    per_member = sum(population.sizes[1:]) * x_PI.shape[0]
+    chunk = max(1, CHUNK // per_member)
+    parts = [
+        _measure_members(population, theta_MP, x_PI, loss, histogram)
+        for theta_MP in population.theta.detach().split(chunk)
+    ]
+    joined = {}
+    for spec in fields(LayerStatistics):
+        values = [part[spec.name] for part in parts if spec.name in part]
+        if values:
+            along_members = "member" in AXES[spec.name]
+            joined[spec.name] = np.concatenate(values, axis=1) if along_members else np.sum(values, axis=0)
+    return LayerStatistics(**joined)
+
+
+def _measure_members(
+    population: Population, theta_MP: Tensor, x_PI: Tensor, loss: Callable[[Tensor], Tensor], histogram: bool
+) -> dict[str, NDArray]:
+    theta_MP = theta_MP.requires_grad_()
+    z_D = population.preactivations(x_PI, theta_MP)
+    gradient_D = torch.autograd.grad(loss(z_D[-1]).sum(), z_D)
+    with torch.no_grad():
+        maps = population.affine_maps(theta_MP)
+        parts = []
+        for layers in _equal_widths(z_D):
+            z_DMPN = torch.stack(z_D[layers]).double()
+            parts.append(_moments(z_DMPN) | _counts(z_DMPN, histogram))
+            grad_DMPN = torch.stack(gradient_D[layers]).double() * x_PI.shape[0]  # of one input's loss, not the mean's
+            parts[-1]["log10_gradient"] = _log10_mean_square(grad_DMPN.flatten(2))
+            if layers.start < population.depth:
+                own_DMA = torch.stack([affine.activation_MA for affine in maps[layers]]).double()
+                next_W = maps[layers.start + 1 : layers.stop + 1]
+                C_W_DM1 = torch.stack([W.shape[1] * _mean_square(W) for W, _, _ in next_W]).unsqueeze(2)
+                parts[-1] |= _susceptibilities(population, z_DMPN, own_DMA, C_W_DM1)
+    names = dict.fromkeys(name for part in parts for name in part)
+    return {name: torch.cat([part[name] for part in parts if name in part]).cpu().numpy() for name in names}
+
+
+def _equal_widths(z_D: list[Tensor]) -> Iterator[slice]:
+    """Slices of consecutive hidden layers of one width, which are measured as one tensor, then the output layer."""
+    start, hidden = 0, len(z_D) - 1
+    for stop in range(1, hidden + 1):
+        if stop == hidden or z_D[stop].shape != z_D[start].shape:
+            yield slice(start, stop)
+            start = stop
+    yield slice(hidden, hidden + 1)
+
+
+def _moments(z_DMPN: Tensor) -> dict[str, Tensor]:
+    largest = z_DMPN.abs().amax(-1, keepdim=True)
+    unit = z_DMPN / torch.where(largest == 0, 1.0, largest)
+    K = unit.square().mean(-1)
+    log10_K = 2 * largest.squeeze(-1).log10() + torch.where(largest.squeeze(-1) == 0, 1.0, K).log10()
+    log10_K = torch.where(largest.squeeze(-1) == torch.inf, torch.inf, log10_K)
+    deviation = unit - unit.mean(-1, keepdim=True)
+    variance = deviation.square().mean(-1)
+    kurtosis = deviation.square().square().mean(-1) / variance.square() - 3
+    pairs = z_DMPN.shape[2] // 2
+    a, b = unit[:, :, 0 : 2 * pairs : 2], unit[:, :, 1 : 2 * pairs : 2]
+    overlap = (a * b).mean(-1) / (K[:, :, 0 : 2 * pairs : 2] * K[:, :, 1 : 2 * pairs : 2]).sqrt()
+    return {
+        "log10_K": log10_K,
+        "correlation": overlap,
+        "mean": z_DMPN.mean((-1, -2)),
+        "log10_max_abs": largest.amax((-1, -2)).log10(),
+        "excess_kurtosis": kurtosis.median(-1).values,
+    }
+
+
+def _counts(z_DMPN: Tensor, histogram: bool) -> dict[str, Tensor]:
+    finite = z_DMPN.isfinite().all()
+    none = torch.zeros(z_DMPN.shape[:2], dtype=torch.int64, device=z_DMPN.device)
+    counts = {
+        "nan": none if finite else z_DMPN.isnan().sum((-1, -2)),
+        "plus_inf": none if finite else z_DMPN.isposinf().sum((-1, -2)),
+        "minus_inf": none if finite else z_DMPN.isneginf().sum((-1, -2)),
+    }
+    if histogram:
+        bins = len(HISTOGRAM_EDGES) - 1
+        size = z_DMPN.flatten(1).abs()
+        counted = size.isfinite() & (size > 0)
+        place = ((size.log10() - HISTOGRAM_EDGES[0]) * 2).nan_to_num(0, 0, 0).floor().clamp(0, bins - 1).long()
+        counts["histogram"] = torch.zeros(len(size), bins, dtype=torch.int64, device=size.device)
+        counts["histogram"].scatter_add_(1, place, counted.long())
+        counts["zeros"] = (size == 0).sum(1)
+    return counts
+
+
+def _susceptibilities(population: Population, z_DMPN: Tensor, own_DMA: Tensor, C_W_DM1: Tensor) -> dict[str, Tensor]:
+    if own_DMA.shape[-1] == 0:
+        s, slope = population.activation(z_DMPN), population.activation.derivative(z_DMPN)
+    else:
+        s = torch.stack([population.activate(z, own) for z, own in zip(z_DMPN, own_DMA, strict=True)])
+        slope = torch.stack([population.slope(z, own) for z, own in zip(z_DMPN, own_DMA, strict=True)])
+    # K from z, not from its scaled copy: where z^2 leaves float64, so does z s s', and the ratio is undefined.
+    chi_parallel = C_W_DM1 * (z_DMPN * s * slope).mean(-1) / z_DMPN.square().mean(-1)
+    return {
+        "log10_chi_parallel": chi_parallel.log10(),  # NaN where it is negative
+        "log10_chi_perp": (C_W_DM1 * slope.square().mean(-1)).log10(),
+        "dead": (slope == 0).all(2).double().mean(-1),
+    }
+
+
+def _mean_square(W_MIO: Tensor) -> Tensor:
+    return W_MIO.double().square().mean((-1, -2))
+
+
+def _log10_mean_square(values: Tensor) -> Tensor:
+    largest = values.abs().amax(-1, keepdim=True)
+    unit = values / torch.where(largest == 0, 1.0, largest)
+    return (
+        2 * largest.squeeze(-1).log10()
+        + torch.where(largest == 0, 1.0, unit.square().mean(-1, keepdim=True)).squeeze(-1).log10()
+    )
