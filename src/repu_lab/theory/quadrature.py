@@ -1,0 +1,175 @@
+"""Gaussian averages of any activation by Gauss-Legendre panels split at the kinks.
+
+One input, E[f(z)], z ~ N(0, K): the window |z| <= 14 sqrt(K) is cut at multiples of sqrt(K) (the density's scale), at
+the kinks, and geometrically around the kinks and around 0 (the activation's own scale, |z| ~ 1, which nodes placed on
+the scale of sqrt(K) alone miss for K >> 1); every panel gets 24 nodes. Measured against mpmath for every activation of
+the lab, 1e-8 <= K <= 1e8: relative error below 1e-14. Gauss-Hermite is of no use here: with 25 nodes it is 25 % wrong
+on ReLU's E[s'^2], since a node sits on the kink.
+
+Two inputs: u = sqrt(K11) x and v given u, see `pair_quadrature`.
+"""
+
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from repu_lab.activations import Activation
+from repu_lab.theory.pair_quadrature import pair_average
+
+Array = NDArray[np.float64]
+
+WINDOW = 14.0  # exp(-14^2/2) = 3e-43: what lies outside is lost even for s^4 with s ~ z^6
+NODES, WEIGHTS = np.polynomial.legendre.leggauss(24)
+DENSITY_CUTS = np.array([0.25, 1.0, 2.0, 3.0, 4.5, 6.5, 9.5, WINDOW])
+# Ratios of at most 6: a 24-point panel [a, 6a] meets a singularity at 0 with an error of about 2.4^-48 = 1e-18.
+STRUCTURE_CUTS = np.concatenate(([1 / 16, 1 / 4], np.array([1.0, 3.0]), 10.0 * 4.0 ** np.arange(3), 6.0 ** np.arange(4, 18)))
+# Grading towards a kink, for activations like (1 + z)^1.5 whose derivatives are singular there.
+KINK_CUTS = 6.0 ** -np.arange(0.0, 13.0)
+EDGE_TOLERANCE = 1e-12  # an integrand that is not below this (against its integral) at the window's end has no average
+BLOCK = 32  # values of K that share an array, so that panels that are empty for all of them can be left out
+
+_detected_kinks: WeakKeyDictionary[Activation, tuple[float, ...]] = WeakKeyDictionary()
+
+
+class QuadratureMoments:
+    """The averages of one activation by quadrature; every method maps an array K > 0 to an array of its shape.
+
+    A value that does not exist (the activation overflows inside the window, or its growth beats the density) is NaN.
+    """
+
+    def __init__(self, activation: Activation, kinks: tuple[float, ...] | None = None):
+        """Take the activation, and its kinks where they are not the ones that it declares."""
+        self.activation = activation
+        self.kinks = activation.kinks if kinks is None else kinks
+        fixed = [np.array([0.0]), STRUCTURE_CUTS, -STRUCTURE_CUTS]
+        for kink in self.kinks:
+            fixed += [np.array([kink]), kink + KINK_CUTS, kink - KINK_CUTS]
+        self._fixed_cuts = np.unique(np.concatenate(fixed))
+
+    def mean_square(self, K: Array) -> Array:
+        """E[s^2]."""
+        return self._average(K, lambda z, _: self.s(z) ** 2)
+
+    def mean_square_slope(self, K: Array) -> Array:
+        """E[s'^2]."""
+        return self._average(K, lambda z, _: self.slope(z) ** 2)
+
+    def stein(self, K: Array) -> Array:
+        """E[z s s'] / K."""
+        return self._average(K, lambda z, _: self.s(z) * self.slope(z) * z) / K
+
+    def curvature_overlap(self, K: Array) -> Array:
+        """E[s s''], the regular part by quadrature plus s(c) [s'](c) phi(c) for every kink c."""
+        regular = self._average(K, lambda z, _: self.s(z) * self.curvature(z))
+        return regular + self._delta_parts(K, np.ones_like)
+
+    def mean_fourth(self, K: Array) -> Array:
+        """E[s^4]."""
+        return self._average(K, lambda z, _: self.s(z) ** 4)
+
+    def second_variation(self, K: Array) -> Array:
+        """E[(s'^2 + s s'') (z^2/K - 1)] / (2K), which is g'' by parts; relative error about eps/K at small K."""
+        regular = self._average(
+            K, lambda z, K: (self.slope(z) ** 2 + self.s(z) * self.curvature(z)) * (z**2 / K[:, None] - 1)
+        )
+        return (regular + self._delta_parts(K, lambda kink_over_sd: kink_over_sd**2 - 1)) / (2 * K)
+
+    def pair_mean(self, K11: Array, K22: Array, K12: Array) -> tuple[Array, Array]:
+        """E[s(u) s(v)] and E[s'(u) s'(v)], pair by pair."""
+        pairs = [pair_average(self, *pair) for pair in zip(K11.flat, K22.flat, K12.flat, strict=True)]
+        both = np.array(pairs, dtype=np.float64).reshape(-1, 2)
+        return both[:, 0].reshape(K11.shape), both[:, 1].reshape(K11.shape)
+
+    def s(self, z: Array) -> Array:
+        """The activation on an array."""
+        return _apply(self.activation, z)
+
+    def slope(self, z: Array) -> Array:
+        """Its derivative on an array."""
+        return _apply(self.activation.derivative, z)
+
+    def curvature(self, z: Array) -> Array:
+        """The regular part of its second derivative on an array."""
+        return _apply(self.activation.second_derivative, z)
+
+    def rule(self, K: Array) -> tuple[Array, Array]:
+        """Nodes z and weights (density included), each (len(K), nodes), for one block of similar K."""
+        sd = np.sqrt(K)[:, None]
+        fixed = np.broadcast_to(self._fixed_cuts, (len(K), len(self._fixed_cuts)))
+        cuts = np.concatenate([sd * DENSITY_CUTS, -sd * DENSITY_CUTS, fixed], axis=1)
+        cuts = np.sort(np.clip(cuts, -WINDOW * sd, WINDOW * sd), axis=1)
+        half = np.diff(cuts, axis=1) / 2
+        used = (half > 0).any(axis=0)
+        half, left = half[:, used], cuts[:, :-1][:, used]
+        z = ((left + half)[:, :, None] + half[:, :, None] * NODES).reshape(len(K), -1)
+        weights = (half[:, :, None] * WEIGHTS).reshape(len(K), -1)
+        return z, weights * np.exp(-((z / sd) ** 2) / 2) / (np.sqrt(2 * np.pi) * sd)
+
+    def _average(self, K: Array, integrand) -> Array:
+        flat = np.ravel(K)
+        result = np.empty(flat.size)
+        with np.errstate(all="ignore"):
+            for start in range(0, flat.size, BLOCK):
+                rows = slice(start, start + BLOCK)
+                z, weights = self.rule(flat[rows])
+                values = integrand(z, flat[rows]) * weights
+                total = values.sum(axis=1)
+                size = np.abs(values).sum(axis=1)
+                edge = np.maximum(np.abs(values[:, :4]).max(axis=1), np.abs(values[:, -4:]).max(axis=1))
+                result[rows] = np.where(edge <= EDGE_TOLERANCE * size, total, np.nan)
+        result[~np.isfinite(result)] = np.nan
+        return result.reshape(np.shape(K))
+
+    def _delta_parts(self, K: Array, weight) -> Array:
+        """Sum over the kinks c of s(c) [s'](c) phi(c) weight(c / sqrt K)."""
+        total = np.zeros(np.shape(K))
+        for kink in self.kinks:
+            height = float(self.s(np.array([kink]))[0])
+            if height == 0:
+                continue
+            sides = self.slope(np.array([np.nextafter(kink, -np.inf), np.nextafter(kink, np.inf)]))
+            with np.errstate(over="ignore", under="ignore"):
+                y = kink / np.sqrt(K)
+                total = total + height * (sides[1] - sides[0]) * weight(y) * np.exp(-(y**2) / 2) / np.sqrt(2 * np.pi * K)
+        return total
+
+
+def detect_kinks(activation: Activation) -> tuple[float, ...]:
+    """Find the points in |z| <= 20 where s' or s'' jumps, for an activation that does not name its kinks.
+
+    Every cell of a grid is halved 60 times, each time keeping the half over which the function changes more: a smooth
+    function's change goes to zero with the cell, a jump stays. Cost 5 ms, remembered per activation.
+    """
+    if activation not in _detected_kinks:
+        found: list[float] = []
+        for function in (activation.derivative, activation.second_derivative):
+            found += _jumps(function)
+        _detected_kinks[activation] = tuple(sorted(set(found)))
+    return _detected_kinks[activation]
+
+
+def _jumps(function) -> list[float]:
+    # The grid avoids round numbers, so that no kink lies on its points.
+    left = np.linspace(-20.0123, 20.0117, 1601)[:-1]
+    right = left + (left[1] - left[0])
+    low, high = _apply(function, left), _apply(function, right)
+    scale = max(1e-300, float(np.abs(low).max()))
+    for _ in range(60):
+        middle = (left + right) / 2
+        value = _apply(function, middle)
+        keep_left = np.abs(value - low) >= np.abs(high - value)
+        left, low = np.where(keep_left, left, middle), np.where(keep_left, low, value)
+        right, high = np.where(keep_left, middle, right), np.where(keep_left, value, high)
+        keep = np.abs(high - low) > 1e-6 * scale
+        left, right, low, high = left[keep], right[keep], low[keep], high[keep]
+        if left.size == 0:
+            return []
+    # A kink at a representable round number is almost always meant to be that number.
+    return [float(point) for point in np.round(right, 12)]
+
+
+def _apply(function, z: Array) -> Array:
+    with torch.no_grad():
+        return function(torch.from_numpy(np.ascontiguousarray(z))).numpy()
