@@ -45,7 +45,10 @@ class PowerMoments(QuadratureMoments):
         if not np.allclose(doubled, [2**p * self.a_plus, 2**p * self.a_minus], rtol=1e-9, atol=1e-12):
             raise ValueError(f"{name} says that its degree is {p:g}, but s(2) / s(1) is not 2^{p:g}")
         self.amplitude = self.a_plus**2 + self.a_minus**2
-        self.log_c = float(np.log(self.amplitude) + _log_c(p)) if self.amplitude > 0 else -np.inf
+        with np.errstate(divide="ignore"):
+            # The logarithm of the product where that is finite: for ReLU at C_W = 2 log C_W + log_c is then exactly 0.
+            product = self.amplitude * c(p)
+            self.log_c = float(np.log(product) if product < np.inf else np.log(self.amplitude) + _log_c(p))
 
     def mean_square(self, K: Array) -> Array:
         """A c_p K^p."""
@@ -275,9 +278,9 @@ def _(activation: GELU) -> QuadratureMoments:
 
 @_by_type.register
 def _(activation: MRePU) -> QuadratureMoments:
-    return MRePUMoments(activation) if activation.p == int(activation.p) else QuadratureMoments(activation)
+    return MRePUMoments(activation) if activation.p == int(activation.p) else QuadratureMoments(activation, graded=True)
 
 
 @_by_type.register
 def _(activation: Adapted) -> QuadratureMoments:
-    return QuadratureMoments(activation, activation.kinks or detect_kinks(activation))
+    return QuadratureMoments(activation, activation.kinks or detect_kinks(activation), graded=True)

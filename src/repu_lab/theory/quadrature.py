@@ -39,13 +39,18 @@ class QuadratureMoments:
     A value that does not exist (the activation overflows inside the window, or its growth beats the density) is NaN.
     """
 
-    def __init__(self, activation: Activation, kinks: tuple[float, ...] | None = None):
-        """Take the activation, and its kinks where they are not the ones that it declares."""
+    def __init__(self, activation: Activation, kinks: tuple[float, ...] | None = None, graded: bool = False):
+        """Take the activation, its kinks where they are not the ones that it declares, and how it behaves there.
+
+        graded: s is not analytic on either side of its kinks (a power, say), so panels shrink towards them.
+        """
         self.activation = activation
         self.kinks = activation.kinks if kinks is None else kinks
+        self.graded = graded
         fixed = [np.array([0.0]), STRUCTURE_CUTS, -STRUCTURE_CUTS]
         for kink in self.kinks:
-            fixed += [np.array([kink]), kink + KINK_CUTS, kink - KINK_CUTS]
+            fixed += [kink + KINK_CUTS, kink - KINK_CUTS] if graded else []
+        fixed.append(np.array(self.kinks))
         self._fixed_cuts = np.unique(np.concatenate(fixed))
 
     def mean_square(self, K: Array) -> Array:

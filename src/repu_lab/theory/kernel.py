@@ -1,0 +1,270 @@
+"""Layer by layer at infinite width: the kernel K^l, its susceptibilities, and the correlation of two inputs.
+
+K^(l+1) = C_b + C_W g(K^l), chi_parallel^l = C_W g'(K^l), chi_perp^l = C_W E[s'^2] (Roberts, Yaida, Hanin, The Principles
+of Deep Learning Theory), l = 1..L+1 where L = depth counts hidden layers and K^(L+1) belongs to the output. C_W, C_b are
+numbers, or sequences with one value for each affine map l = 2..L+1. K is followed in log space where it leaves float64.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from repu_lab.activations import Activation
+from repu_lab.theory.angles import Array, angle
+from repu_lab.theory.closed_forms import PowerMoments, moments
+from repu_lab.theory.quadrature import QuadratureMoments
+
+Variances = float | Sequence[float] | Array
+
+# Beyond LARGE_K every activation that has averages there is a power of z up to corrections of about LARGE_K^(-1/2), and
+# below SMALL_K a constant or a linear function, so that log g is a straight line in log K.
+LARGE_K = 1e24
+SMALL_K = 1e-130
+LN10 = np.log(10.0)
+# K^1 this close to RePU's unstable K_* (in units of rounding) is K_*: else rounding errors grow like p^l into a fate.
+SNAP = 8 * np.finfo(np.float64).eps
+
+
+@dataclass(frozen=True)
+class KernelLayers:
+    """One input, arrays of length depth + 1; the entry of layer l is the state or the susceptibility at z^l.
+
+    K is inf or 0 where it leaves float64, its log10 is not. The susceptibilities describe the map from layer l to l + 1
+    and are NaN at the output layer. If log10_K itself leaves float64 it is +-inf.
+    """
+
+    layer: Array
+    K: Array
+    log10_K: Array
+    chi_parallel: Array
+    log10_chi_parallel: Array
+    chi_perp: Array
+    log10_chi_perp: Array
+
+
+@dataclass(frozen=True)
+class CorrelationLayers:
+    """Two inputs, arrays of length depth + 1. correlation = K12 / sqrt(K11 K22), NaN once a kernel is 0.
+
+    gain^l = C_W E[s'(u) s'(v)] sqrt(K11^l K22^l / (K11^(l+1) K22^(l+1))), NaN at the output layer: what a small change of
+    the correlation is multiplied by from layer l to l + 1, as well as the tangent kernel in units of sqrt(K11 K22).
+    """
+
+    layer: Array
+    K11: Array
+    K22: Array
+    K12: Array
+    correlation: Array
+    log10_K11: Array
+    log10_K22: Array
+    gain: Array
+
+
+def layers(activation: Activation, C_W: Variances, C_b: Variances, k1: float, depth: int) -> KernelLayers:
+    """Iterate the kernel of one input from K^1 = k1 through `depth` hidden layers.
+
+    RePU with C_b = 0 by its exact solution log(K^l / K_*) = p^(l-1) log(K^1 / K_*): right at any depth. ValueError for
+    negative variances, k1 < C_b, depth < 1, or an activation that cannot be averaged.
+    """
+    W, B = per_map(C_W, C_b, depth)
+    form = moments(activation)
+    check_k1("k1", k1, B)
+    K, x = _follow(activation, form, W, B, float(k1))
+    parallel, perp = _log_susceptibilities(activation, form, K[:-1], x[:-1])
+    with np.errstate(divide="ignore", over="ignore", under="ignore"):
+        log_parallel = np.append((np.log(W) + parallel), np.nan)
+        log_perp = np.append((np.log(W) + perp), np.nan)
+        return KernelLayers(
+            layer=np.arange(1, depth + 2),
+            K=K,
+            log10_K=x / LN10,
+            chi_parallel=np.exp(log_parallel),
+            log10_chi_parallel=log_parallel / LN10,
+            chi_perp=np.exp(log_perp),
+            log10_chi_perp=log_perp / LN10,
+        )
+
+
+def correlations(
+    activation: Activation, C_W: Variances, C_b: Variances, K11: float, K22: float, K12: float, depth: int
+) -> CorrelationLayers:
+    """Iterate the kernel of two inputs: K12' = C_b + C_W E[s(u) s(v)], normalised by both inputs' own kernels.
+
+    Homogeneous activations with C_b = 0 follow the correlation alone, so depth 1000 is as exact as depth 1. Errors as for
+    `layers`, and ValueError for |K12| > sqrt(K11 K22).
+    """
+    W, B = per_map(C_W, C_b, depth)
+    form = moments(activation)
+    for name, k1 in (("K11", K11), ("K22", K22)):
+        check_k1(name, k1, B)
+    if not abs(K12) <= np.sqrt(K11) * np.sqrt(K22) * (1 + 1e-9):
+        raise ValueError("K12 must lie between -sqrt(K11 K22) and sqrt(K11 K22): it is a covariance")
+    K1, x1 = _follow(activation, form, W, B, float(K11))
+    K2, x2 = _follow(activation, form, W, B, float(K22))
+    step = _homogeneous_pairs if isinstance(form, PowerMoments) and not B.any() else _general_pairs
+    with np.errstate(all="ignore"):
+        K12_, correlation, gain = step(form, W, B, (K1, K2), (x1, x2), float(K12))
+    return CorrelationLayers(
+        layer=np.arange(1, depth + 2),
+        K11=K1,
+        K22=K2,
+        K12=K12_,
+        correlation=correlation,
+        log10_K11=x1 / LN10,
+        log10_K22=x2 / LN10,
+        gain=gain,
+    )
+
+
+def log_mean_square(activation: Activation, log_K: Array) -> Array:
+    """log g(K) as a function of log K (natural), at any size of K; +inf where g does not exist, -inf at g = 0."""
+    form, x = moments(activation), np.asarray(log_K, dtype=np.float64)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
+        if isinstance(form, PowerMoments):
+            return form.log_c + form.p * x
+        inside = np.clip(x, np.log(SMALL_K), np.log(LARGE_K))
+        K = np.exp(inside)
+        logs = np.log(form.mean_square(K))
+        above = x > inside
+        if above.any():
+            logs = np.where(above, logs + (x - inside) * _exponent(form), logs)
+        below = x < inside
+        if below.any():
+            at_zero = 2 * np.log(np.abs(form.s(np.zeros(1))))
+            logs = np.where(below, np.where(np.isfinite(at_zero), at_zero, logs + (x - inside)), logs)
+    return np.where(np.isnan(logs), np.inf, logs)
+
+
+def per_map(C_W: Variances, C_b: Variances, depth: int) -> tuple[Array, Array]:
+    """C_W and C_b of the maps l = 2..depth+1 as two arrays; ValueError for negative ones or a wrong number of them."""
+    if not isinstance(depth, (int, np.integer)) or isinstance(depth, bool) or depth < 1:
+        raise ValueError(f"depth={depth!r} must be an integer of at least 1: the number of hidden layers")
+    values = []
+    for name, given in (("C_W", C_W), ("C_b", C_b)):
+        array = np.asarray(given, dtype=np.float64)
+        if array.ndim > 1 or (array.ndim == 1 and len(array) != depth):
+            raise ValueError(f"{name} must be a number or hold one for each of the {depth} maps after the first")
+        if not (np.all(array >= 0) and np.isfinite(array).all()):
+            raise ValueError(f"{name}={given} must be a finite number of at least 0: it is a variance")
+        values.append(np.broadcast_to(array, (depth,)).copy())
+    return values[0], values[1]
+
+
+def check_k1(name: str, k1: float, C_b: Array) -> None:
+    """Raise ValueError unless 0 < k1 < inf and k1 >= C_b, the bias's own contribution to the first preactivation."""
+    if not 0 < k1 < np.inf:
+        raise ValueError(f"{name}={k1} must be a positive finite number: the mean square of the first preactivation")
+    if k1 < C_b[0]:
+        raise ValueError(f"{name}={k1:g} is smaller than C_b={C_b[0]:g}: the biases alone already give that much")
+
+
+def _follow(activation: Activation, form: QuadratureMoments, W: Array, B: Array, k1: float) -> tuple[Array, Array]:
+    """K^l and log K^l, l = 1..L+1."""
+    if isinstance(form, PowerMoments) and not B.any():
+        x = _exact_powers(form, W, float(np.log(k1)))
+        with np.errstate(over="ignore", under="ignore"):
+            K = np.exp(x)
+            # Below overflow the direct product rounds less than the exponential of a logarithm.
+            K[0] = k1
+        return K, x
+    K, x = np.empty(len(W) + 1), np.empty(len(W) + 1)
+    K[0], x[0] = k1, np.log(k1)
+    at_zero = float(form.s(np.zeros(1))[0]) ** 2
+    for i, (C_W, C_b) in enumerate(zip(W, B, strict=True)):
+        with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
+            if K[i] == 0 and x[i] == -np.inf:
+                K[i + 1] = C_b + C_W * at_zero
+            elif SMALL_K < K[i] < LARGE_K:
+                K[i + 1] = C_b + C_W * form.mean_square(K[i : i + 1])[0]
+            else:
+                K[i + 1] = np.nan
+            if 0 < K[i + 1] < np.inf or (K[i] == 0 and x[i] == -np.inf):
+                x[i + 1] = np.log(K[i + 1])
+            else:
+                x[i + 1] = np.logaddexp(np.log(C_b), np.log(C_W) + log_mean_square(activation, x[i : i + 1])[0])
+                K[i + 1] = np.exp(x[i + 1])
+    return K, x
+
+
+def _exact_powers(form: PowerMoments, W: Array, x1: float) -> Array:
+    """log K^l for C_b = 0: log K' = log(C_W A c_p) + p log K, around the fixed point of the first C_W."""
+    p = form.p
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        logs = np.log(W) + form.log_c
+        if p == 1 or not np.isfinite(logs).all():
+            x = np.empty(len(W) + 1)
+            x[0] = x1
+            for i, step in enumerate(logs):
+                x[i + 1] = step + p * x[i]
+            return x
+        fixed = -logs[0] / (p - 1)
+        deviation = np.empty(len(W) + 1)
+        deviation[0] = x1 - fixed
+        if abs(deviation[0]) <= SNAP * max(1.0, abs(x1), abs(fixed)):
+            deviation[0] = 0.0
+        for i, step in enumerate(logs):
+            deviation[i + 1] = p * deviation[i] + (step - logs[0])
+        return fixed + deviation
+
+
+def _exponent(form: QuadratureMoments) -> float:
+    """d log g / d log K at LARGE_K: the power with which g grows from there on; NaN if it has no average there."""
+    K = np.array([LARGE_K])
+    return float((K * form.stein(K) / form.mean_square(K))[0])
+
+
+def _log_susceptibilities(activation: Activation, form: QuadratureMoments, K: Array, x: Array) -> tuple[Array, Array]:
+    """log g'(K) and log E[s'^2] for every K = exp x."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
+        if isinstance(form, PowerMoments):
+            # (p - 1) x with x = -inf or inf is wanted; at p = 1 the slope does not depend on K.
+            slope = form.log_c + np.log(form.p) + (0.0 if form.p == 1 else (form.p - 1) * x)
+            return slope, slope + np.log(form.p / (2 * form.p - 1))
+        inside = np.clip(K, SMALL_K, LARGE_K)
+        parallel, perp = np.log(form.stein(inside)), np.log(form.mean_square_slope(inside))
+        outside = x > np.log(LARGE_K)
+        if outside.any():
+            growth = (x - np.log(LARGE_K)) * (_exponent(form) - 1)
+            parallel, perp = (np.where(outside, log + growth, log) for log in (parallel, perp))
+    return tuple(np.where(np.isnan(log) & ~np.isnan(x), np.inf, log) for log in (parallel, perp))
+
+
+def _homogeneous_pairs(form: PowerMoments, W, B, K, x, K12: float) -> tuple[Array, Array, Array]:
+    """The correlation map r' = E[s s] / g at unit variance, which knows nothing of K."""
+    depth = len(W)
+    correlation, gain = np.full(depth + 1, np.nan), np.full(depth + 1, np.nan)
+    theta = angle(K[0][0], K[1][0], np.float64(K12))
+    g = float(form.mean_square(np.ones(1))[0])
+    correlation[0] = np.cos(theta)
+    for i in range(depth):
+        value, slope = form.unit_pair(theta)
+        correlation[i + 1], gain[i] = np.clip(value / g, -1.0, 1.0), slope / g
+        theta = np.arccos(correlation[i + 1])
+    K12_ = correlation * np.exp((x[0] + x[1]) / 2)
+    K12_[0] = K12
+    return K12_, correlation, gain
+
+
+def _general_pairs(form: QuadratureMoments, W, B, K, x, K12: float) -> tuple[Array, Array, Array]:
+    """Direct iteration while everything is inside float64, at a clipped scale (where s is a power) outside."""
+    depth = len(W)
+    covariance, correlation, gain = (np.full(depth + 1, np.nan) for _ in range(3))
+    covariance[0], correlation[0] = K12, K12 / (np.sqrt(K[0][0]) * np.sqrt(K[1][0]))
+    for i in range(depth):
+        sizes = [np.clip(k[i], SMALL_K, LARGE_K) for k in K]
+        scale = np.sqrt(sizes[0]) * np.sqrt(sizes[1])
+        direct = all(SMALL_K < k[i] < LARGE_K and 0 < k[i + 1] < np.inf for k in K)
+        c12 = covariance[i] if direct else correlation[i] * scale
+        value, slope = form.pair_mean(*(np.asarray(k) for k in (*sizes, np.clip(c12, -scale, scale))))
+        if direct:
+            after = np.sqrt(K[0][i + 1]) * np.sqrt(K[1][i + 1])
+            covariance[i + 1] = B[i] + W[i] * value
+            correlation[i + 1] = np.clip(covariance[i + 1] / after, -1.0, 1.0)
+            gain[i] = W[i] * slope * scale / after
+        else:
+            # Here s is a power and C_b is beyond all digits (K huge) or absent (K tiny): neither scale nor C_W matters.
+            norm = np.sqrt(form.mean_square(sizes[0].reshape(1))[0]) * np.sqrt(form.mean_square(sizes[1].reshape(1))[0])
+            correlation[i + 1], gain[i] = np.clip(value / norm, -1.0, 1.0), slope * scale / norm
+            covariance[i + 1] = correlation[i + 1] * np.exp((x[0][i + 1] + x[1][i + 1]) / 2)
+    return covariance, correlation, gain
