@@ -1,0 +1,9 @@
+"""Table to figure, pure: arrays go in, a matplotlib Figure comes out; no file, no config, no pyplot state.
+
+Importing this takes about a second (matplotlib): import it where a figure is drawn.
+"""
+
+from repu_lab.figures.propagation import signal_propagation
+from repu_lab.figures.theory import kernel_by_layer, phase_diagram, susceptibilities
+
+__all__ = ["kernel_by_layer", "phase_diagram", "signal_propagation", "susceptibilities"]

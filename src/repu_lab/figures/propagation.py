@@ -1,0 +1,201 @@
+"""How a signal and its gradient travel through the layers: measured beside theory, on four panels."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from numpy.typing import ArrayLike
+
+from repu_lab.figures.style import (
+    COLOURS,
+    INK,
+    LABELS,
+    MARKERS,
+    NORMAL,
+    QUIET,
+    RANGES,
+    SMALL,
+    canvas,
+    decades_axis,
+    dtype_limits,
+    end_labels,
+    extent,
+    finite,
+    layer_axis,
+    quiet,
+    set_extent,
+    tint,
+    title,
+)
+
+Profile = Mapping[str, ArrayLike]
+PANELS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("size of the signal", LABELS["log10_K"], ("log10_K",)),
+    ("growth per layer", r"$\log_{10}\chi$", ("log10_chi_parallel", "log10_chi_perp")),
+    ("size of the gradient", LABELS["log10_gradient"], ("log10_gradient",)),
+    ("do inputs stay apart?", LABELS["correlation"], ("correlation",)),
+)
+THEORY_LINES = {"log10_chi_perp": (0, (4, 1.5))}
+
+
+def signal_propagation(
+    measured: Mapping[int, Profile],
+    theory: Profile | None = None,
+    *,
+    dtype: str = "float32",
+    heading: str = "",
+) -> Figure:
+    """Draw K, chi_parallel and chi_perp, the gradient's size and the pair correlation against the layer.
+
+    measured: training step -> quantity -> (3, layers) of 5, 50, 95 % quantiles; `nonfinite`, (layers,), counts the
+    entries that are no number, and the first such layer is marked. Quantities: log10_K, log10_gradient, correlation
+    (L+1 layers), log10_chi_parallel, log10_chi_perp (L layers); a missing one leaves a gap.
+    theory: quantity -> (layers,), and log10_K_quantiles (5, layers) of 5, 25, 50, 75, 95 %.
+    dtype: the number format whose overflow and underflow are drawn. log10 K beyond 400 turns the axis logarithmic.
+    """
+    theory = theory or {}
+    layers = _depth(measured, theory)
+    figure = canvas(7.0, 5.3)
+    grid = figure.subplots(2, 2, sharex=True).ravel()
+    bad = _first_bad(measured)
+    for axes, letter, (name, label, quantities) in zip(grid, "abcd", PANELS, strict=True):
+        quiet(axes, "layer $l$" if letter in "cd" else "", label)
+        title(axes, f"{letter}  {name}")
+        layer_axis(axes, layers)
+        _scale(axes, quantities, measured, theory, dtype)
+        for quantity in quantities:
+            _draw(axes, quantity, measured, theory)
+        if bad is not None:
+            axes.axvspan(bad[0] - 0.5, layers + 0.5, facecolor="#f0f0f0", linewidth=0, zorder=0)
+            axes.axvline(bad[0] - 0.5, color=INK, linewidth=0.8, zorder=1)
+    _name_curves(grid[1], PANELS[1][2], measured, theory, layers)
+    if bad is not None:
+        when = f" (step {bad[1]})" if bad[1] else ""
+        grid[0].set_title(f"NaN or inf from layer {bad[0]}{when}", loc="right", fontsize=SMALL, color=INK)
+    _legend(figure, sorted(measured), theory, heading)
+    return figure
+
+
+def _depth(measured: Mapping[int, Profile], theory: Profile) -> int:
+    shapes = [np.shape(values)[-1] for profile in (*measured.values(), theory) for values in profile.values()]
+    if not shapes:
+        raise ValueError("nothing to draw: neither a measured nor a theoretical profile")
+    return max(shapes)
+
+
+def _first_bad(measured: Mapping[int, Profile]) -> tuple[int, int] | None:
+    """Return the first layer with an entry that is no number, over all steps, and the first step where it is so."""
+    found = []
+    for step, profile in sorted(measured.items()):
+        count = np.asarray(profile.get("nonfinite", ()))
+        if count.any():
+            found.append((int(np.flatnonzero(count)[0]) + 1, step))
+    return min(found, default=None)
+
+
+def _values(quantity: str, measured: Mapping[int, Profile], theory: Profile) -> tuple[list[ArrayLike], list[ArrayLike]]:
+    names = [quantity, f"{quantity}_quantiles"]
+    return [p[quantity] for p in measured.values() if quantity in p], [theory[name] for name in names if name in theory]
+
+
+def _scale(axes: Axes, quantities: Sequence[str], measured: Mapping[int, Profile], theory: Profile, dtype: str) -> None:
+    """Choose the vertical range; theory may leave it where the dtype's range ends before theory does."""
+    pairs = [_values(quantity, measured, theory) for quantity in quantities]
+    seen, forecast = extent(a for pair in pairs for a in pair[0]), extent(a for pair in pairs for a in pair[1])
+    whole = extent([seen or (), forecast or ()])
+    if whole is None:
+        axes.set_yticks([])
+        axes.annotate(
+            "no finite value", (0.5, 0.5), xycoords="axes fraction", ha="center", va="center", fontsize=SMALL,
+            color=QUIET,
+        )  # fmt: skip
+        return
+    if quantities == ("correlation",):
+        set_extent(axes, min(0.0, whole[0]), 1.0, smallest=1.0, margin=0.04)
+        return
+    if quantities == ("log10_K",):
+        highest, lowest = 2 * RANGES[dtype][0], 2 * RANGES[dtype][1]  # where |z| itself, not z^2, leaves the range
+        if seen is not None and lowest <= seen[0] and seen[1] <= highest:
+            whole = (max(whole[0], 1.1 * lowest), min(whole[1], 1.1 * highest))
+        decades_axis(axes, *whole)
+        curves = (
+            [finite(theory["log10_K"])] if "log10_K" in theory else [finite(p["log10_K"])[1] for p in measured.values()]
+        )
+        dtype_limits(axes, [dtype], curves[0], *whole)
+    else:
+        if "log10_chi_perp" in quantities:
+            whole = (min(whole[0], 0.0), max(whole[1], 0.0))
+        decades_axis(axes, *whole, smallest=0.2 if "log10_chi_perp" in quantities else 2.0)
+    if "log10_chi_perp" in quantities:
+        axes.axhline(0.0, color=QUIET, linewidth=0.8, zorder=1)
+        axes.annotate(
+            "critical", (0.985, 0.0), xycoords=("axes fraction", "data"), xytext=(0, -2), textcoords="offset points",
+            ha="right", va="top", fontsize=SMALL - 1, color=QUIET,
+        )  # fmt: skip
+
+
+def _draw(axes: Axes, quantity: str, measured: Mapping[int, Profile], theory: Profile) -> None:
+    colour = COLOURS[quantity]
+    name = f"{quantity}_quantiles"
+    if name in theory:
+        rows = finite(theory[name])
+        for row in (rows[0], rows[-1]):
+            axes.plot(np.arange(1, row.size + 1), row, color=INK, linewidth=0.7, linestyle=(0, (2, 1.5)), zorder=4)
+    steps = sorted(measured)
+    for i, step in enumerate(steps):
+        if quantity not in measured[step]:
+            continue
+        low, median, high = finite(measured[step][quantity])
+        layer = np.arange(1, median.size + 1)
+        shade = tint(colour, 0.6 * i / max(1, len(steps) - 1))
+        axes.fill_between(layer, low, high, color=shade, alpha=0.2, linewidth=0, zorder=2)
+        size = 4.0 if median.size <= 25 else 2.6
+        hollow = quantity == "log10_chi_perp"
+        axes.plot(
+            layer, median, linestyle="none", marker=MARKERS[i % len(MARKERS)], markersize=size, color=shade,
+            markerfacecolor="white" if hollow else shade, markeredgewidth=0.8, zorder=3,
+        )  # fmt: skip
+    if quantity in theory:
+        line = finite(theory[quantity])
+        style = THEORY_LINES.get(quantity, "-")
+        axes.plot(np.arange(1, line.size + 1), line, color=INK, linewidth=1.1, linestyle=style, zorder=4)
+
+
+def _name_curves(
+    axes: Axes, quantities: Sequence[str], measured: Mapping[int, Profile], theory: Profile, layers: int
+) -> None:
+    """Name each curve right of the panel, at the height of its last finite median."""
+    labels = []
+    for quantity in quantities:
+        curves = [finite(p[quantity])[1] for p in measured.values() if quantity in p]
+        curves += [finite(theory[quantity])] if quantity in theory else []
+        ends = [curve[np.isfinite(curve)][-1] for curve in curves if np.isfinite(curve).any()]
+        if ends:
+            labels.append((layers + 0.5, float(np.median(ends)), LABELS[quantity], COLOURS[quantity]))
+    end_labels(axes, labels)
+
+
+def _legend(figure: Figure, steps: Sequence[int], theory: Profile, heading: str) -> None:
+    handles: list[Line2D | Patch] = []
+    for i, step in enumerate(steps):
+        shade = tint("#444444", 0.6 * i / max(1, len(steps) - 1))
+        name = f"measured, step {step}" if i == 0 else f"step {step}"
+        marker = MARKERS[i % len(MARKERS)]
+        handles.append(Line2D([], [], linestyle="none", marker=marker, markersize=4, color=shade, label=name))
+    if steps:
+        handles.append(Patch(facecolor="#999999", alpha=0.35, linewidth=0, label="5-95 % of members and inputs"))
+    if theory:
+        handles.append(Line2D([], [], color=INK, linewidth=1.1, label="theory"))
+    if "log10_K_quantiles" in theory:
+        style = (0, (2, 1.5))
+        handles.append(Line2D([], [], color=INK, linewidth=0.7, linestyle=style, label="5 and 95 % of finite networks"))
+    columns = min(len(handles), 4)
+    handles = [handles[i] for column in range(columns) for i in range(column, len(handles), columns)]  # row by row
+    legend = figure.legend(
+        handles=handles, loc="outside upper left", ncols=columns, frameon=False, fontsize=SMALL, handletextpad=0.5,
+        columnspacing=1.4, borderaxespad=0.0, title=heading or None, title_fontsize=NORMAL, alignment="left",
+    )  # fmt: skip
+    legend.get_title().set_fontweight("bold")

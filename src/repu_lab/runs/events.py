@@ -1,0 +1,152 @@
+"""An append-only TensorBoard event file: synchronous, cut and continued at any length, and quick.
+
+A record is: length (8 bytes, little endian), its masked CRC-32C, the Event as protocol buffer, its masked CRC-32C.
+TensorBoard's own writer appends from a thread to a file named by the clock, and computes the checksum in a Python loop
+over bytes (2 ms for the 12 kB of 400 scalars, 30 ms for one set of histograms); here it is a table lookup (0.1 ms).
+"""
+
+# pyright: reportAttributeAccessIssue=false
+# (protocol buffers define their names when imported)
+
+import os
+import time
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+
+EVENTS_NAME = (
+    "events.out.tfevents.0.repu-lab"  # TensorBoard looks for "tfevents"; no clock, so that a run finds its own
+)
+POLYNOMIAL = 0x82F63B78  # CRC-32C (Castagnoli), reflected
+BLOCK = 512  # bytes looked up at once; its table takes 512 kB
+
+
+class EventFile:
+    """A TensorBoard event file, written in order and at once; every record is complete on return.
+
+    `append_at=None` starts an empty file; a length starts with the first `append_at` bytes of the file that is there,
+    drops the rest and appends. Lengths come from `length()`; another place would leave half a record.
+    A file continued with what was cut off has the same record boundaries again (only wall times differ), so that a
+    TensorBoard that had read further finds its place.
+    """
+
+    def __init__(self, path: Path | str, append_at: int | None = None) -> None:
+        """Open the file; ValueError if it is shorter than append_at."""
+        self.path = Path(path)
+        if append_at is None:
+            self._file = self.path.open("wb")
+            self._append(Event(wall_time=time.time(), file_version="brain.Event:2"))
+            self._file.flush()
+        else:
+            there = self.path.stat().st_size
+            if not 0 < append_at <= there:
+                raise ValueError(f"cannot continue {self.path} at byte {append_at}: it holds {there} bytes")
+            os.truncate(self.path, append_at)
+            self._file = self.path.open("ab")
+
+    def write(self, rows: Iterable[tuple[int, Iterable[Any]]]) -> None:
+        """Append one Event for each (step, Summary.Value's); a row without values is left out."""
+        now = time.time()
+        for step, values in rows:
+            summary = Summary(value=values)
+            if summary.value:
+                self._append(Event(wall_time=now, step=step, summary=summary))
+        self._file.flush()
+
+    def length(self) -> int:
+        """Return the bytes written so far, all of them on the disk (fsync)."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        return self._file.tell()
+
+    def close(self) -> None:
+        """Close the file; closing twice does nothing."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _append(self, event: Any) -> None:
+        self._file.write(record(event.SerializeToString()))
+
+
+def record(data: bytes) -> bytes:
+    """Return data framed as one TFRecord: length, masked CRC of the length, data, masked CRC of the data."""
+    header = len(data).to_bytes(8, "little")
+    return header + masked_crc32c(header) + data + masked_crc32c(data)
+
+
+def masked_crc32c(data: bytes) -> bytes:
+    """Return the four bytes of TensorFlow's masked CRC-32C: rotated right by 15 bits plus 0xa282ead8."""
+    crc = crc32c(data)
+    return (((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF).to_bytes(4, "little")
+
+
+def crc32c(data: bytes) -> int:
+    """Return the CRC-32C of data (RFC 3720, appendix B.4: 32 zero bytes give 0x8a9136aa).
+
+    A CRC is linear over GF(2) in the bytes: the register at the end is the XOR of what each byte alone leaves there,
+    which depends on its distance from the end. The first 4 bytes take up the register left by the block before.
+    """
+    table = _table()
+    if len(data) < 64:  # below this a plain loop is quicker
+        register = 0xFFFFFFFF
+        last = _last_byte()
+        for byte in data:
+            register = last[(register ^ byte) & 0xFF] ^ (register >> 8)
+        return register ^ 0xFFFFFFFF
+    padding = -len(data) % BLOCK  # leading zeros leave an empty register empty
+    padded = np.zeros(padding + len(data), np.uint8)
+    padded[padding:] = np.frombuffer(data, np.uint8)
+    padded[padding : padding + 4] ^= 0xFF  # the same as starting with a register of ones
+    blocks = np.bitwise_xor.reduce(table[np.arange(BLOCK), padded.reshape(-1, BLOCK)], axis=1)
+    first, second, third, fourth = _carry()
+    register = 0
+    for block in blocks.tolist():
+        register = (
+            block
+            ^ first[register & 0xFF]
+            ^ second[register >> 8 & 0xFF]
+            ^ third[register >> 16 & 0xFF]
+            ^ fourth[register >> 24]
+        )
+    return register ^ 0xFFFFFFFF
+
+
+@cache
+def _last_byte() -> list[int]:
+    """Return the 256 registers that one byte leaves."""
+    registers = np.arange(256, dtype=np.uint32)
+    for _ in range(8):
+        registers = (registers >> np.uint32(1)) ^ np.where(registers & 1, np.uint32(POLYNOMIAL), np.uint32(0))
+    return registers.tolist()
+
+
+@cache
+def _table() -> NDArray[np.uint32]:
+    """Return the register after a block that is zero but for one byte: (BLOCK positions, 256 values)."""
+    last = np.array(_last_byte(), np.uint32)
+    table = np.empty((BLOCK, 256), np.uint32)
+    table[-1] = last
+    for position in range(BLOCK - 2, -1, -1):
+        after = table[position + 1]
+        table[position] = last[after & 0xFF] ^ (after >> np.uint32(8))
+    return table
+
+
+@cache
+def _carry() -> list[list[int]]:
+    """Return the first four rows of the table as lists of int, quicker to index one at a time."""
+    return _table()[:4].tolist()

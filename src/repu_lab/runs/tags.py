@@ -1,0 +1,137 @@
+"""Every TensorBoard tag of the lab, declared once: what it is, its formula and its unit.
+
+A pattern stands for a family of tags: {layer} is a layer's number (01, 02, ...), {step} a training step (000000, ...),
+{outcome} and {name} a word. Medians, quantiles and counts are over all members and probe inputs of a run.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import Literal
+
+Kind = Literal["scalar", "histogram", "image", "text", "plugin"]
+
+
+@dataclass(frozen=True)
+class Tag:
+    """A declared tag: its pattern, kind, formula, unit, horizontal axis and one line of explanation."""
+
+    pattern: str
+    kind: Kind
+    formula: str
+    unit: str
+    axis: str
+    meaning: str
+
+
+class UndeclaredTag(KeyError):
+    """A tag that stands in no row of TAGS."""
+
+    def __str__(self) -> str:
+        return f"the tag {self.args[0]!r} is not declared: add it to TAGS in repu_lab/runs/tags.py"
+
+
+def declared(tag: str) -> Tag:
+    """Return the declaration of a tag; UndeclaredTag if there is none."""
+    return _find(tag)
+
+
+def tags_as_markdown() -> str:
+    """Return TAGS as a Markdown table: tag, what it shows, formula, unit, horizontal axis."""
+    rows = ["| tag | what it shows | formula | unit | against |", "|---|---|---|---|---|"]
+    for tag in TAGS:
+        cells = (f"`{tag.pattern}`", tag.meaning, tag.formula, tag.unit, tag.axis)
+        rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(rows) + "\n"
+
+
+K = "log10 of (1/n) Σ_i z_i²"
+CHI_PARALLEL = "log10 of χ∥ = ∂K^{l+1}/∂K^l along z^l"
+CHI_PERP = "log10 of χ⊥ = growth of a small step across z^l"
+GRADIENT = "log10 of (1/n) Σ_i (∂loss/∂z_i)²"
+CORRELATION = "z(x)·z(x') / (|z(x)| |z(x')|)"
+
+
+def _over_training(name: str, formula: str, unit: str, meaning: str) -> list[Tag]:
+    return [Tag(f"layer_{name}/layer_{{layer}}", "scalar", formula, unit, "training step", meaning)]
+
+
+def _over_depth(name: str, formula: str, unit: str, meaning: str, *, theory: bool = True) -> list[Tag]:
+    measured = Tag(f"profile_{name}/step_{{step}}", "scalar", formula, unit, "layer", meaning)
+    forecast = Tag(f"profile_{name}/theory", "scalar", formula, unit, "layer", "the same by theory")
+    return [measured, forecast] if theory else [measured]
+
+
+def _by_member(name: str, formula: str, unit: str, meaning: str) -> list[Tag]:
+    return [
+        Tag(name, "scalar", formula, unit, "training step", f"{meaning}: median over members with a finite value"),
+        Tag(f"{name}_q05", "scalar", formula, unit, "training step", "its 5 % quantile over members"),
+        Tag(f"{name}_q95", "scalar", formula, unit, "training step", "its 95 % quantile over members"),
+        Tag(f"{name}_nonfinite", "scalar", "count", "members", "training step", "members for which it is not finite"),
+    ]
+
+
+TAGS: tuple[Tag, ...] = (
+    *_by_member("train/loss", "mean loss over the batch", "loss", "training loss"),
+    *_by_member("train/log10_loss", "log10 of the mean loss over the batch", "decades", "training loss, logarithmic"),
+    *_by_member("test/loss", "mean loss over the test split", "loss", "test loss"),
+    *_by_member("test/metric", "accuracy, or R² for regression", "1", "test metric"),
+    Tag("members/active", "scalar", "count", "members", "training step", "members still training (finite so far)"),
+    Tag("outcome/{outcome}", "scalar", "count", "members", "training step", "members that ended with this outcome"),
+    Tag("time/steps_per_second", "scalar", "steps / seconds", "1/s", "training step", "speed of training"),
+    Tag("time/statistics_share", "scalar", "statistics / all", "1", "training step", "share of time in statistics"),
+    *_over_training("log10_K", K, "decades", "size of the signal"),
+    *_over_training("log10_chi_parallel", CHI_PARALLEL, "decades", "growth of the signal's size; 0 is critical"),
+    *_over_training("log10_chi_perp", CHI_PERP, "decades", "growth of differences and gradients; 0 is critical"),
+    *_over_training("log10_gradient", GRADIENT, "decades", "size of the loss gradient at the preactivations"),
+    *_over_training("correlation", CORRELATION, "1", "likeness of two inputs' preactivations; 1 = the same"),
+    *_over_training("mean", "(1/n) Σ_i z_i over the probe", "1", "mean preactivation"),
+    *_over_training("log10_max_abs", "log10 of max_i abs(z_i)", "decades", "largest preactivation"),
+    *_over_training("excess_kurtosis", "E z⁴ / (E z²)² − 3", "1", "heavy tails of the preactivations; 0 = Gaussian"),
+    *_over_training("dead", "fraction of units with s' = 0 on the whole probe", "1", "units that cannot learn"),
+    *_over_depth("log10_K", K, "decades", "size of the signal"),
+    Tag("profile_log10_K/theory_q05", "scalar", K, "decades", "layer", "5 % quantile over finite networks, by theory"),
+    Tag("profile_log10_K/theory_q95", "scalar", K, "decades", "layer", "95 % quantile over finite networks, by theory"),
+    *_over_depth("log10_chi_parallel", CHI_PARALLEL, "decades", "growth of the signal's size; 0 is critical"),
+    *_over_depth("log10_chi_perp", CHI_PERP, "decades", "growth of differences and gradients; 0 is critical"),
+    *_over_depth("log10_gradient", GRADIENT, "decades", "size of the loss gradient at the preactivations"),
+    *_over_depth("correlation", CORRELATION, "1", "likeness of two inputs' preactivations"),
+    *_over_depth("nonfinite", "count of NaN, +inf, -inf", "entries", "values without a number", theory=False),
+    *_over_depth("zeros", "count of z_i = 0", "entries", "exact zeros, not in the histogram", theory=False),
+    Tag("nonfinite/nan", "scalar", "count", "entries", "training step", "preactivations that are NaN, all layers"),
+    Tag("nonfinite/plus_inf", "scalar", "count", "entries", "training step", "preactivations that are +inf"),
+    Tag("nonfinite/minus_inf", "scalar", "count", "entries", "training step", "preactivations that are -inf"),
+    Tag("nonfinite/members", "scalar", "count", "members", "training step", "members with a non-finite preactivation"),
+    Tag("nonfinite/first_layer", "scalar", "min l", "layer", "training step", "first layer with a non-finite entry"),
+    Tag("nonfinite/scalars", "scalar", "count", "values", "training step", "scalars that were not finite, not drawn"),
+    Tag(
+        "histogram_log10_abs_z/step_{step}", "histogram", "log10 abs(z_i), zeros left out", "decades", "layer",
+        "distribution of the preactivations' size, layers stacked; NaN and inf are counted at nonfinite/",
+    ),
+    Tag("figure/{name}", "image", "", "", "training step", "the depth profiles with their spread, unsmoothed"),
+    Tag("outcome", "text", "", "", "", "what theory forecast and what happened"),
+    Tag("config", "text", "", "", "", "the resolved configuration"),
+    Tag("_hparams_/experiment", "plugin", "", "", "", "columns of the HParams table"),
+    Tag("_hparams_/session_start_info", "plugin", "", "", "", "this run's row of the HParams table"),
+    Tag("_hparams_/session_end_info", "plugin", "", "", "", "how this run ended"),
+    Tag("custom_scalars__config__", "plugin", "", "", "", "the charts of the Custom Scalars tab"),
+)  # fmt: skip
+
+PLACEHOLDERS = {"layer": r"\d{2,}", "step": r"\d{6,}", "outcome": "[a-z]+", "name": r"[\w ]+"}
+
+
+@cache
+def _patterns() -> tuple[tuple[re.Pattern[str], Tag], ...]:
+    def expression(pattern: str) -> re.Pattern[str]:
+        parts = re.split(r"\{(\w+)\}", pattern)  # text, placeholder, text, ...
+        return re.compile("".join(PLACEHOLDERS[part] if i % 2 else re.escape(part) for i, part in enumerate(parts)))
+
+    return tuple((expression(tag.pattern), tag) for tag in TAGS)
+
+
+@lru_cache(maxsize=10_000)
+def _find(tag: str) -> Tag:
+    for expression, declaration in _patterns():
+        if expression.fullmatch(tag):
+            return declaration
+    raise UndeclaredTag(tag)
