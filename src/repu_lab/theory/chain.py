@@ -13,7 +13,6 @@ Layer l is z^l, l = 1..depth+1; C_W and C_b belong to the affine maps 2..depth+1
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,9 +20,9 @@ import torch
 from numpy.typing import NDArray
 
 from repu_lab.activations import Activation
+from repu_lab.theory.kernel import Variances, per_map
 
 Floats = NDArray[np.float64]
-PerMap = float | Sequence[float] | Floats
 
 LN10 = math.log(10.0)
 # Doubles worked on at a time: the few arrays of a step stay within a second-level cache (measured: 1.4 times faster
@@ -71,8 +70,8 @@ class BatchChain:
 def chain(
     activation: Activation,
     *,
-    C_W: PerMap,
-    C_b: PerMap,
+    C_W: Variances,
+    C_b: Variances,
     k1: float,
     depth: int,
     width: int,
@@ -86,7 +85,7 @@ def chain(
     of every layer, at about twice the cost. About 30 ns a unit; memory does not grow with width x chains. The same seed
     gives the same samples. ValueError for depth, width or chains < 1, C_W < 0, C_b < 0, k1 < 0.
     """
-    C_W_l, C_b_l = per_map("C_W", C_W, depth), per_map("C_b", C_b, depth)
+    C_W_l, C_b_l = per_map(C_W, C_b, depth)
     check_positive(width=width, chains=chains)
     if not k1 >= 0 or not math.isfinite(k1):
         raise ValueError(f"k1={k1!r} must be a finite number >= 0")
@@ -107,8 +106,8 @@ def chain(
 def batch_chain(
     activation: Activation,
     *,
-    C_W: PerMap,
-    C_b: PerMap,
+    C_W: Variances,
+    C_b: Variances,
     k1: float | Floats,
     depth: int,
     width: int,
@@ -125,7 +124,7 @@ def batch_chain(
     `correlation`: of the first preactivations, one number for all pairs or the B x B matrix. Networks in which |z| or
     |s(z)| passed 10^ceiling are followed no further (their fate is known, and they are the ones that cost most).
     """
-    C_W_l, C_b_l = per_map("C_W", C_W, depth), per_map("C_b", C_b, depth)
+    C_W_l, C_b_l = per_map(C_W, C_b, depth)
     check_positive(width=width, inputs=inputs, networks=networks)
     generator = np.random.default_rng(seed)
     log_k1, R_BB = _first_covariance(k1, correlation, inputs)
@@ -138,17 +137,10 @@ def batch_chain(
     return BatchChain(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
-def per_map(name: str, value: PerMap, depth: int) -> Floats:
-    """Return the variance of each of the `depth` affine maps 2..depth+1; ValueError unless finite and >= 0."""
-    check_positive(depth=depth)
-    values = np.broadcast_to(np.asarray(value, dtype=np.float64), (depth,)) if np.ndim(value) == 0 else None
-    if values is None:
-        values = np.asarray(value, dtype=np.float64)
-        if values.shape != (depth,):
-            raise ValueError(f"{name} has shape {values.shape}; give one number or {depth}, one for each affine map")
-    if not (np.isfinite(values).all() and (values >= 0).all()):
-        raise ValueError(f"{name}={value!r} must be finite and >= 0: it is a variance")
-    return values
+def leading_power(activation: Activation) -> float:
+    """Return q such that |s(z)| grows as |z|^q (0 for a bounded activation)."""
+    law = _PowerLaw(activation)
+    return law.q if law.degree is None else law.degree
 
 
 def check_positive(**counts: int) -> None:

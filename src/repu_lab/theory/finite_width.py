@@ -10,13 +10,15 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.integrate import cumulative_simpson
 from scipy.special import gammainc
 
 from repu_lab.activations import Activation
 from repu_lab.theory import gaussian
-from repu_lab.theory.chain import Chain, PerMap, check_positive, per_map
+from repu_lab.theory.chain import Chain, check_positive
+from repu_lab.theory.kernel import Variances, per_map
 
 Floats = NDArray[np.float64]
 
@@ -47,14 +49,14 @@ class LogLaw:
     K_typ_over_K_star: float
 
 
-def corrections(activation: Activation, *, C_W: PerMap, C_b: PerMap, k1: float, depth: int) -> Corrections:
+def corrections(activation: Activation, *, C_W: Variances, C_b: Variances, k1: float, depth: int) -> Corrections:
     """Return V and G1 of layers 1..depth+1, relative to K^2 and K.
 
     V' = chi_parallel^2 V + C_W^2 (E[s^4] - g^2),  G1' = chi_parallel G1 + (C_W g'' / 2) V,  V^1 = G1^1 = 0,
     where chi_parallel = C_W g'(K). Valid while V / (n K^2) is small, see `breakdown_layer`. For a homogeneous
     activation with C_b = 0 the ratios need no K, and are exact at any depth; else entries are nan beyond K's range.
     """
-    C_W_l, C_b_l = per_map("C_W", C_W, depth), per_map("C_b", C_b, depth)
+    C_W_l, C_b_l = per_map(C_W, C_b, depth)
     v, gamma = np.zeros(depth + 1), np.zeros(depth + 1)
     p = activation.degree
     with np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"):
@@ -66,7 +68,7 @@ def corrections(activation: Activation, *, C_W: PerMap, C_b: PerMap, k1: float, 
             return Corrections(np.arange(1, depth + 2), v, gamma)
         K = np.float64(k1)
         for l in range(depth):
-            g, K_next = _moment(gaussian.mean_square, activation, K), np.float64(0)
+            g = _moment(gaussian.mean_square, activation, K)
             K_next = C_b_l[l] + C_W_l[l] * g
             chi_parallel = C_W_l[l] * _moment(gaussian.stein, activation, K)
             ratio = K / K_next
@@ -227,8 +229,6 @@ def _degree(activation: Activation) -> float:
 
 def _sides(activation: Activation) -> list[float]:
     """|s(1)| and |s(-1)|."""
-    import torch
-
     with torch.no_grad():
         return activation(torch.tensor([1.0, -1.0], dtype=torch.float64)).abs().tolist()
 

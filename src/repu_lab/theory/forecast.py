@@ -1,0 +1,250 @@
+"""What will happen to this activation, initialization, depth, width and dtype, before any network is built.
+
+Infinitely wide networks give the curves (K, gradient, correlation, tangent kernel by layer); the exact finite-width
+chains give the fate, since at unstable points (RePU near K_*, MRePU) the infinite-width answer is wrong for every real
+network, and since of a batch of inputs a single one that overflows ends the run.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from repu_lab.activations import Activation
+from repu_lab.theory import kernel
+from repu_lab.theory.chain import chain, check_positive, leading_power
+from repu_lab.theory.fate import (
+    COLLAPSE,
+    DTYPES,
+    FATES,
+    collapsed_layer,
+    first_ends,
+    follow_batch,
+    judge,
+    limits,
+    log10_one_minus_correlation,
+    lost_gradient_layers,
+    overflow_layers,
+    survival_depth,
+    underflow_layers,
+)
+from repu_lab.theory.kernel import Variances
+
+Floats = NDArray[np.float64]
+Layers = dict[str, dict[str, int | None]]
+
+LOG2_10 = math.log2(10.0)
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+# Work of the one-input chain in units (one neuron, one layer), each about 60 ns; with the batch's below 0.3 s.
+CHAIN_UNITS = 2_000_000
+MIN_CHAINS, MAX_CHAINS = 100, 1000
+# A fate this likely is stated without its probability.
+CERTAIN = 0.95
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """A forecast; arrays by layer have depth + 1 entries, entry l - 1 for z^l (the last one is the output).
+
+    `probabilities` of each fate for a network of this width, from `networks` sampled ones; `fate` is the likeliest.
+    `layer`, `layer_range`: median and 5 to 95 % range, over the networks that share the fate, of the layer at which z
+    is first non-finite ("explodes") or no longer depends on the input ("vanishes"), else None.
+    `overflow_layer[dtype]["K" | "z"]`: the first layer where K, or a typical z = sqrt(K), exceeds the dtype's largest
+    number in the infinitely wide network; `underflow_layer`: falls below its smallest subnormal; None within the depth.
+    `log10_K`, `log10_chi_parallel`, `log10_chi_perp`, `log10_ntk`: infinite width, one input. `log10_K_quantiles`
+    (5, depth + 1): QUANTILES of log10 S at this width. `log10_gradient`: log10 of the mean square of dL/dz^l relative
+    to the output's. `log10_one_minus_correlation`: of a pair of inputs. `survival_depth`: the largest depth, up to
+    the one asked for, at which at least half of the networks neither explode nor vanish.
+    """
+
+    activation: str
+    C_W: tuple[float, ...]
+    C_b: tuple[float, ...]
+    k1: float
+    depth: int
+    width: int
+    dtype: str
+    inputs: int
+    fate: str
+    probability: float
+    probabilities: dict[str, float]
+    networks: int
+    layer: int | None
+    layer_range: tuple[int, int] | None
+    survival_depth: int
+    overflow_layer: Layers
+    underflow_layer: Layers
+    layers: NDArray[np.int64]
+    log10_K: Floats
+    log10_K_quantiles: Floats
+    log10_chi_parallel: Floats
+    log10_chi_perp: Floats
+    log10_gradient: Floats
+    log10_one_minus_correlation: Floats
+    log10_ntk: Floats
+    advice: str
+
+    @property
+    def correlation(self) -> Floats:
+        """Correlation of a pair of inputs by layer."""
+        return 1 - 10**self.log10_one_minus_correlation
+
+    def summary(self) -> str:
+        """Return one line, e.g. "explodes, float32 overflow at layer 9-10"."""
+        text = self.fate
+        if self.probability < CERTAIN:
+            text += f" (probability {self.probability:.2f})"
+        if self.fate == "explodes":
+            text += f", {self.dtype} overflow at {_layers_text(self.layer_range)}"
+        elif self.fate == "vanishes":
+            text += f" at {_layers_text(self.layer_range)} in {self.dtype}"
+        elif self.fate == "collapses correlations":
+            text += f", 1 - c = {10 ** self.log10_one_minus_correlation[-1]:.1g} at the output"
+        return text
+
+
+def forecast(
+    activation: Activation,
+    *,
+    C_W: Variances,
+    C_b: Variances,
+    k1: float,
+    depth: int,
+    width: int,
+    dtype: str | torch.dtype = "float32",
+    inputs: int = 1,
+    correlation: float | None = None,
+    seed: int = 0,
+) -> Forecast:
+    """Forecast the fate of networks of `depth` hidden layers at initialization.
+
+    C_W, C_b: variances of the affine maps l = 2..depth+1, one number or a sequence of `depth`; k1 = K^1 of an input.
+    `inputs`: the size of the batch that must survive. `correlation` of two inputs' first preactivations; left out:
+    C_b / k1, that of orthogonal inputs (centred data). The same seed gives the same forecast. About 0.3 s at depth 50,
+    width 256, 128 inputs on one core. ValueError for depth, width or inputs < 1, C_W or C_b < 0, k1 < C_b, k1 = 0, a
+    dtype that is not one of DTYPES.
+    """
+    C_W_l, C_b_l = kernel.per_map(C_W, C_b, depth)
+    check_positive(width=width, inputs=inputs)
+    own = limits(dtype)
+    wide = kernel.layers(activation, C_W_l, C_b_l, k1, depth)
+    if correlation is None:
+        correlation = float(C_b_l[0] / k1)
+    log10_distance = log10_one_minus_correlation(
+        activation, C_W=C_W_l, C_b=C_b_l, k1=k1, correlation=correlation, depth=depth
+    )
+    count = int(np.clip(CHAIN_UNITS // ((depth + 1) * width), MIN_CHAINS, MAX_CHAINS))
+    law = {"C_W": C_W_l, "C_b": C_b_l, "k1": k1, "width": width}
+    one = chain(activation, **law, depth=depth, chains=count, seed=seed, details=True)
+    assert one.log10_z is not None and one.log10_h is not None
+    ends = first_ends(one.log10_z, one.log10_h, own)
+    exploded, died = ends.exploded > 0, ends.died > 0
+    # All inputs do as one does, unless growth faster than linear lets a few run away from the rest, or the dtype's
+    # edge lies within the spread of the networks.
+    edge = bool(exploded.any() or (died.any() and not died.all()))
+    if inputs > 1 and (edge or leading_power(activation) > 1) and not died.all():
+        ends = follow_batch(activation, **law, inputs=inputs, correlation=correlation, dtype=own, seed=seed)
+    collapsed = collapsed_layer(log10_distance, own.eps, width) if inputs > 1 else 0
+    lost = lost_gradient_layers(one, own)
+    probabilities, seen = judge(ends, lost=lost, collapsed=collapsed, log10_distance=float(log10_distance[-1]))
+    fate = max(FATES, key=lambda name: probabilities[name])
+    layers_seen = seen.get(fate, np.empty(0))
+    gradient = np.append(np.cumsum(wide.log10_chi_perp[:depth][::-1])[::-1], 0.0)
+    result = Forecast(
+        activation=_name(activation),
+        C_W=tuple(C_W_l.tolist()),
+        C_b=tuple(C_b_l.tolist()),
+        k1=float(k1),
+        depth=depth,
+        width=width,
+        dtype=own.name,
+        inputs=inputs,
+        fate=fate,
+        probability=probabilities[fate],
+        probabilities=probabilities,
+        networks=len(ends.exploded),
+        layer=int(np.median(layers_seen)) if len(layers_seen) else None,
+        layer_range=_range(layers_seen),
+        survival_depth=survival_depth(ends, collapsed, depth),
+        overflow_layer={name: overflow_layers(wide.log10_K, name) for name in DTYPES},
+        underflow_layer={name: underflow_layers(wide.log10_K, name) for name in DTYPES},
+        layers=np.arange(1, depth + 2),
+        log10_K=wide.log10_K,
+        log10_K_quantiles=np.quantile(one.log10_K, QUANTILES, axis=0, method="inverted_cdf"),
+        log10_chi_parallel=wide.log10_chi_parallel,
+        log10_chi_perp=wide.log10_chi_perp,
+        log10_gradient=gradient,
+        log10_one_minus_correlation=log10_distance,
+        log10_ntk=_log10_ntk(wide.log10_K, wide.log10_chi_perp),
+        advice="",
+    )
+    return replace(result, advice=_advice(activation, result))
+
+
+_NEVER = "No C_W and k1 hold the signal of a homogeneous activation of degree {:g}: its one fixed point repels."
+
+
+def _log10_ntk(log10_K: Floats, log10_chi_perp: Floats) -> Floats:
+    """Return log10 H^l of one input: H^1 = K^1, H' = K' + chi_perp H (rates lambda_b = C_b, lambda_W = C_W)."""
+    log10_H = np.array(log10_K)
+    with np.errstate(invalid="ignore", over="ignore"):
+        for l in range(len(log10_K) - 1):
+            log10_H[l + 1] = (
+                np.logaddexp2(log10_K[l + 1] * LOG2_10, (log10_chi_perp[l] + log10_H[l]) * LOG2_10) / LOG2_10
+            )
+    return log10_H
+
+
+def _advice(activation: Activation, result: Forecast) -> str:
+    """One or two sentences, each a fact of this forecast."""
+    n, share = result.width, f"{result.probability:.0%}"
+    p = activation.degree
+    if result.fate == "explodes":
+        first = f"At width {n}, {share} of networks overflow {result.dtype}, at {_layers_text(result.layer_range)}"
+        lives = f"half of them would survive {result.survival_depth} hidden layers."
+        if p is not None and p > 1:
+            return f"{first}; {lives} {_NEVER.format(p)}"
+        return f"{first}; {lives} A smaller k1 or C_W postpones it."
+    if result.fate == "vanishes":
+        cause = "equal up to rounding for all inputs" if result.inputs > 1 else "zero"
+        if result.log10_one_minus_correlation[-1] > math.log10(COLLAPSE):
+            cause = "zero"
+        if result.log10_gradient[0] / 2 < limits(result.dtype).smallest_normal:
+            cause = f"10^{result.log10_gradient[0] / 2:.0f} of the output's in the gradient at layer 1"
+        text = f"At width {n}, {share} of networks lose the signal in {result.dtype}, at "
+        text += f"{_layers_text(result.layer_range)} ({cause})."
+        if p is not None and p > 1 and not any(result.C_b):
+            return f"{text} {_NEVER.format(p)}"
+        chi_perp = 10 ** float(result.log10_chi_perp[-2])
+        return f"{text} A layer multiplies small differences of inputs by {chi_perp:.2g} (squared) where 1 keeps them."
+    gain = result.log10_gradient[0] / 2
+    size = "as large as" if abs(gain) < 0.5 else f"10^{gain:.1f} times"
+    text = f"At width {n} the signal survives {result.depth} hidden layers in {result.dtype} with probability "
+    text += f"{1 - result.probabilities['explodes'] - result.probabilities['vanishes']:.2f}; the gradient at layer 1 "
+    text += f"is {size} the output's."
+    if result.fate == "collapses correlations":
+        distance = 10 ** result.log10_one_minus_correlation[-1]
+        text += f" Inputs become nearly equal (1 - c = {distance:.1g} at the output), so learning will be slow."
+    return text
+
+
+def _layers_text(layers: tuple[int, int] | None) -> str:
+    if layers is None:
+        return "no layer"
+    low, high = layers
+    return f"layer {low}" if low == high else f"layer {low}-{high}"
+
+
+def _range(layers: NDArray) -> tuple[int, int] | None:
+    if not len(layers):
+        return None
+    low, high = np.quantile(layers, [QUANTILES[0], QUANTILES[-1]], method="inverted_cdf")
+    return int(low), int(high)
+
+
+def _name(activation: Activation) -> str:
+    module = getattr(activation, "module", activation)
+    extra = module.extra_repr()
+    return type(module).__name__ + (f"({extra})" if extra else "")
