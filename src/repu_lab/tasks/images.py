@@ -13,8 +13,8 @@ def digits(data_seed: int = 0) -> Task:
     """Handwritten digits: 1,797 real 8x8 images in ten classes (UCI, carried by scikit-learn); accuracy 0.8."""
     from sklearn.datasets import load_digits  # costs 0.5 s, so only when used
 
-    data = load_digits()
-    x, y = torch.from_numpy(data.data).double(), torch.from_numpy(data.target).long()
+    images, labels = load_digits(return_X_y=True)
+    x, y = torch.as_tensor(images, dtype=torch.float64), torch.as_tensor(labels, dtype=torch.int64)
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(data_seed))
     test, train = order[:DIGITS_TEST], order[DIGITS_TEST:]
     center = x[train].mean(0)

@@ -1,0 +1,171 @@
+"""From a checked config to the objects of a run; what can be refused is refused here, before a folder exists."""
+
+import importlib
+import os
+import sys
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import psutil
+import torch
+from torch import nn
+
+from repu_lab.activations import Activation, as_activation
+from repu_lab.networks.initialization import RULES, Initialization, initialize_, uniform_depth
+from repu_lab.networks.optimizers import Optimizer
+from repu_lab.networks.population import Population
+from repu_lab.runs.config import ConfigError, TrainConfig
+from repu_lab.tasks import TASKS, Task, on_device
+
+OWN_PACKAGE = "repu_lab."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """What a training run is made of; the population's memory is taken only when it is asked for."""
+
+    config: TrainConfig
+    device: torch.device
+    activation: Activation
+    task: Task
+    sizes: tuple[int, ...]
+    rule: Initialization
+    lr: float
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The number format of the networks."""
+        return getattr(torch, self.config.dtype)
+
+    @property
+    def threads(self) -> int:
+        """CPU threads of this process, as the config sets them."""
+        return torch.get_num_threads()
+
+    @property
+    def seeds(self) -> list[int]:
+        """One seed a member."""
+        return [self.config.seed + i for i in range(self.config.members)]
+
+    def population(self) -> Population:
+        """Return the networks at initialization."""
+        population = Population(
+            self.activation, self.sizes, self.config.members, dtype=self.dtype, device=self.device
+        )  # fmt: skip
+        initialize_(population, self.rule, self.seeds)
+        return population
+
+    def optimizer(self, population: Population) -> Optimizer:
+        """Return the optimizer of the population, with the method's usual constants where none are given."""
+        c = self.config.optimizer
+        given = {key: getattr(c, key) for key in ("momentum", "beta1", "beta2") if getattr(c, key) is not None}
+        return Optimizer(
+            c.name, population.theta, lr=self.lr, weight_decay=c.weight_decay, clip=c.clip, **given
+        )  # fmt: skip
+
+
+def build(config: TrainConfig) -> Experiment:
+    """Return the run's objects; ConfigError names the key, the cause and what is valid."""
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    device = pick_device(config.device)
+    activation = build_activation(config.activation)
+    task = build_task(config)
+    n_0 = task.train.x.shape[1]
+    sizes = (n_0, *[config.width] * config.depth, task.outputs)
+    check_memory(config, sizes, device)
+    return Experiment(
+        config=config,
+        device=device,
+        activation=activation,
+        task=on_device(task, device, getattr(torch, config.dtype)),
+        sizes=sizes,
+        rule=build_rule(config, sizes, activation),
+        lr=learning_rate(config),
+    )
+
+
+def pick_device(name: str) -> torch.device:
+    """Return the named device, or for auto the first of cuda, mps, cpu that is there."""
+    present = ["cpu"]
+    if torch.backends.mps.is_available():
+        present.insert(0, "mps")
+    if torch.cuda.is_available():
+        present = ["cuda", *[f"cuda:{i}" for i in range(torch.cuda.device_count())], *present]
+    if name != "auto" and name not in present:
+        raise ConfigError(f"device={name}: this machine has no such device; here are: auto, {', '.join(present)}")
+    return torch.device(present[0] if name == "auto" else name)
+
+
+def build_activation(settings: dict[str, Any]) -> Activation:
+    """Return the activation of a `_target_` and its arguments; the working directory is searched too."""
+    arguments = {key: value for key, value in settings.items() if key not in ("name", "_target_")}
+    target = str(settings.get("_target_") or "")
+    place, _, name = target.rpartition(".")
+    if not place:
+        raise ConfigError(f"activation._target_={target}: must be module.Class, e.g. my_module.MyActivation")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        found = getattr(importlib.import_module(place), name)
+    except ImportError as error:
+        raise ConfigError(f"activation._target_={target}: {error}; looked in {os.getcwd()} and sys.path") from error
+    except AttributeError as error:
+        raise ConfigError(f"activation._target_={target}: module {place} has no {name}") from error
+    if not (isinstance(found, type) and issubclass(found, nn.Module)):
+        raise ConfigError(f"activation._target_={target}: must be a class derived from torch.nn.Module")
+    try:
+        return as_activation(found(**arguments))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"activation.{error}" if str(error).split("=")[0] in arguments else f"activation: {error}"
+        ) from error
+
+
+def build_task(config: TrainConfig) -> Task:
+    """Return the task with its data on the CPU."""
+    if config.task.name not in TASKS:
+        raise ConfigError(f"task={config.task.name}: must be one of {', '.join(TASKS)}")
+    arguments = {} if config.task.target is None else {"target": config.task.target}
+    task = TASKS[config.task.name](data_seed=config.data_seed, **arguments)
+    for key, value, data in (("batch_size", config.batch_size, task.train), ("probe", config.probe, task.test)):
+        if value > len(data):
+            raise ConfigError(f"{key}={value}: must be at most {len(data)}, the examples that {task.name} has for it")
+    return task
+
+
+def build_rule(config: TrainConfig, sizes: tuple[int, ...], activation: Activation) -> Initialization:
+    """Return the variances of every affine map."""
+    c = config.initialization
+    if c.name == "custom":
+        C_W, C_b = c.c_w or 0.0, c.c_b or 0.0
+        return uniform_depth("custom", sizes, C_W=C_W, C_b=C_b, k1=C_W + C_b if c.k1 is None else c.k1)
+    if c.name not in RULES:
+        raise ConfigError(f"initialization={c.name}: must be one of {', '.join([*RULES, 'custom'])}")
+    return RULES[c.name](sizes)
+
+
+def learning_rate(config: TrainConfig) -> float:
+    """Return the number given, or for auto the rule of the method."""
+    lr = config.optimizer.lr
+    if lr != "auto":
+        return float(lr)
+    return 1e-3 * min(1.0, 10 / config.depth)
+
+
+def check_memory(config: TrainConfig, sizes: tuple[int, ...], device: torch.device) -> None:
+    """Raise ConfigError if the run would need more memory than is free: the estimate counts every tensor of a step."""
+    item = getattr(torch, config.dtype).itemsize
+    parameters = sum((i + 1) * o for i, o in pairwise(sizes))
+    # theta, its gradient in pieces and joined, two moments, the step.
+    weights = 6 * config.members * parameters * item
+    # z, s(z) and their gradients, of a batch.
+    activity = 3 * config.members * config.batch_size * sum(sizes) * item
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+    if weights + activity > free:
+        key = "width" if weights > activity else "batch_size"
+        raise ConfigError(
+            f"{key}={getattr(config, key)}: the run needs about {(weights + activity) / 2**30:.1f} GiB, and "
+            f"{device.type} has {free / 2**30:.1f} GiB free; lower width, depth, members or batch_size"
+        )

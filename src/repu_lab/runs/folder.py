@@ -1,0 +1,201 @@
+"""A run's folder: the only place that creates one or writes into it.
+
+    manifest.json   status (running | interrupted | failed | finished), command line, versions, device, start, end
+    config.yaml     the resolved config        result.json     the outcome, when finished
+    run.log         what was printed           traceback.txt   when failed
+    statistics.npz  per-layer numbers          events.*        for TensorBoard
+    weights.pt      final weights              lock            held by the process that runs in it
+
+Files are written to a temporary name, synced and renamed, so that none is ever half there. A folder whose run did not
+end, or is run afresh, is moved aside to <folder>.1, .2, ...; nothing of another run is overwritten.
+"""
+
+import fcntl
+import json
+import os
+import platform
+import socket
+import subprocess
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from repu_lab import __version__
+from repu_lab.runs.config import ConfigError, config_hash, result_fields
+
+PACKAGES = ("torch", "numpy", "scipy", "hydra-core", "tensorboard", "scikit-learn")
+
+
+class RunFolder:
+    """The folder of one run of one command."""
+
+    def __init__(self, path: Path | str):
+        """Name the folder; nothing is read or written yet."""
+        self.path = Path(path)
+
+    def finished(self, command: str, config: Any) -> dict[str, Any] | None:
+        """Return the stored result if this very run has finished here, else None; ConfigError for another config."""
+        manifest = self.manifest()
+        if manifest is None:
+            return None
+        if manifest.get("config_hash") != config_hash(command, config):
+            raise ConfigError(
+                f"{self.path} holds another run: {self._differences(command, config)}; choose another folder"
+            )
+        return self.read_json("result.json") if manifest.get("status") == "finished" else None
+
+    def manifest(self) -> dict[str, Any] | None:
+        """Return manifest.json, None where there is none that can be read."""
+        return self.read_json("manifest.json")
+
+    def read_json(self, name: str) -> dict[str, Any] | None:
+        """Return a JSON object of the folder, None if it is missing or damaged."""
+        try:
+            value = json.loads((self.path / name).read_text())
+        except (OSError, ValueError):
+            return None
+        return value if isinstance(value, dict) else None
+
+    def check_writable(self) -> None:
+        """Raise ConfigError if the folder cannot be made or written; nothing is created."""
+        place = self.path
+        while not place.exists() and place != place.parent:
+            place = place.parent
+        if not place.is_dir():
+            raise ConfigError(f"hydra.run.dir={self.path}: {place} is not a folder; choose another place")
+        if not os.access(place, os.W_OK | os.X_OK):
+            raise ConfigError(f"hydra.run.dir={self.path}: {place} cannot be written; choose another place")
+
+    @contextmanager
+    def run(self, command: str, config: Any, about: Mapping[str, Any]) -> Iterator["RunFolder"]:
+        """Hold the folder for a run: lock it, write config and manifest, and keep the status true whatever happens.
+
+        The run is `finished` when the block ends, `interrupted` on KeyboardInterrupt, `failed` with traceback.txt on
+        any other exception; both exceptions go on to the caller. ConfigError if another process runs here.
+        """
+        self._move_aside()
+        self.path.mkdir(parents=True, exist_ok=True)
+        with self._lock():
+            self.write_text("config.yaml", yaml.safe_dump(result_fields(config), sort_keys=False))
+            self._status("running", command=command, config_hash=config_hash(command, config), **about)
+            try:
+                yield self
+            except KeyboardInterrupt:
+                self._status("interrupted")
+                raise
+            except BaseException:
+                self.write_text("traceback.txt", traceback.format_exc())
+                self._status("failed")
+                raise
+            self._status("finished")
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write strict JSON: a NaN or an infinity in it is a bug and raises ValueError."""
+        self.write_text(name, json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a text file atomically."""
+        with self.writing(name) as temporary:
+            temporary.write_text(text)
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[Path]:
+        """Give a temporary path to write; afterwards it is synced to the disk and takes the name in one step."""
+        target = self.path / name
+        temporary = target.with_name(f".{target.name}.{os.getpid()}")
+        try:
+            yield temporary
+            with open(temporary, "rb") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def log(self, line: str) -> None:
+        """Print a line and keep it in run.log."""
+        print(line, flush=True)
+        with open(self.path / "run.log", "a") as file:
+            file.write(line + "\n")
+
+    def _status(self, status: str, **first: Any) -> None:
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        manifest = (
+            {"status": status, **first, **_circumstances(), "start": now, "end": None} if first else self.manifest()
+        )
+        assert manifest is not None
+        self.write_json("manifest.json", manifest | {"status": status, "end": None if status == "running" else now})
+
+    def _differences(self, command: str, config: Any) -> str:
+        try:
+            there = _flat(yaml.safe_load((self.path / "config.yaml").read_text()))
+        except (OSError, yaml.YAMLError):
+            return "its config.yaml cannot be read"
+        here = _flat(result_fields(config))
+        keys = [key for key in here | there if here.get(key) != there.get(key)]
+        return (
+            ", ".join(f"{key} is {there.get(key)} there and {here.get(key)} here" for key in keys) or "another command"
+        )
+
+    def _move_aside(self) -> None:
+        if not self.path.is_dir() or not any(self.path.iterdir()):
+            return
+        with self._lock():  # refuses if a live process runs in it
+            number = 1
+            while (aside := self.path.with_name(f"{self.path.name}.{number}")).exists():
+                number += 1
+            self.path.rename(aside)
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        # flock is given up by the system when its owner dies, however it dies.
+        with open(self.path / "lock", "a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                file.seek(0)
+                raise ConfigError(f"{self.path} is in use by another run ({file.read().strip()})") from error
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}")
+            file.flush()
+            yield
+
+
+def _circumstances() -> dict[str, Any]:
+    """Return what the bits of a run may depend on."""
+    return {
+        "command_line": sys.argv,
+        "versions": {"repu-lab": __version__, "python": platform.python_version()}
+        | {package: version(package) for package in PACKAGES},
+        "machine": f"{platform.system()} {platform.machine()}",
+        "git_commit": _git_commit(),
+        "process": os.getpid(),
+        "host": socket.gethostname(),
+    }
+
+
+def _git_commit() -> str | None:
+    """Commit of the lab's own checkout, with + if it has changes; None for an installed wheel."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        tracked = subprocess.run([*git, "ls-files", "--error-unmatch", __file__], capture_output=True, check=False)
+        if tracked.returncode:
+            return None
+        commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
+        changed = subprocess.run([*git, "diff", "--quiet", "HEAD"], capture_output=True, check=False).returncode
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit.stdout.strip() + ("+" if changed else "")
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat

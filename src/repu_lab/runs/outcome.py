@@ -1,0 +1,183 @@
+"""What became of each network: the first pass, and the verdict at the end.
+
+Outcomes, the first that fits: exploded, vanished (both on the first pass), diverged, trained, learning, stalled.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from repu_lab.networks.population import Population
+from repu_lab.tasks import Evaluation, Split, Task
+
+# A preactivation is a sum of n rounded products, whose errors add up like a random walk: about eps sqrt(n) |z|. Outputs
+# that differ by less than four times that between all inputs carry no trace of the input.
+ROUNDING = 4.0
+# A final loss ten times that of the constant predictor: no network that learns, or just stands still, is there.
+DIVERGED = 10.0
+# A loss of ten times its first value is a rise worth recording; MRePU networks make it and recover.
+EXCURSION = 10.0
+# Three standard errors: one in 700 networks that know nothing is taken for a learning one.
+LEARNING = 3.0
+# Bound on the preactivations that a diagnosis holds at once (elements), as in networks.statistics.
+CHUNK = 16_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class FirstPass:
+    """Per member, shape (M,): the layer at which it exploded or vanished on the first pass, 0 where it did not."""
+
+    exploded: NDArray[np.int64]
+    vanished: NDArray[np.int64]
+
+
+def first_pass(population: Population, task: Task, batch: Split) -> FirstPass:
+    """Run the first batch forward and backward and find the members that explode or vanish, with their layer.
+
+    Exploded: some z^l has a non-finite entry; the layer is the first such l. Vanished: the outputs of all inputs are
+    equal up to rounding (the layer is the first l from which on that holds), or every entry of dL/dW^1 is below the
+    smallest normal number (the layer is the largest l whose dL/dz^l is).
+    """
+    chunk = max(1, CHUNK // (sum(population.sizes) * len(batch)))
+    parts = [_diagnose(population, rows, task, batch) for rows in population.theta.detach().split(chunk)]
+    exploded, vanished = (torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True))
+    return FirstPass(exploded=exploded, vanished=np.where(exploded > 0, 0, vanished))
+
+
+def bad_layer(population: Population, task: Task, batch: Split, member: int) -> int:
+    """Return where a member stops being finite on this batch: the first layer forward, else the last one backward."""
+    z_D, gradient_D, gradient_W = _passes(population, population.theta.detach()[member : member + 1], task, batch)
+    forward = [layer for layer, z in enumerate(z_D, 1) if not z.isfinite().all()]
+    if forward:
+        return forward[0]
+    backward = [layer for layer, gradient in enumerate(gradient_D, 1) if not gradient.isfinite().all()]
+    return backward[-1] if backward else (len(z_D) if gradient_W.isfinite().all() else 1)
+
+
+class _Passes(NamedTuple):
+    z_D: list[Tensor]  # z^1 .. z^{L+1}
+    gradient_D: list[Tensor]  # of the loss at them
+    gradient_W: Tensor  # at W^1
+
+
+def _passes(population: Population, theta_MP: Tensor, task: Task, batch: Split) -> _Passes:
+    theta_MP = theta_MP.clone().requires_grad_()
+    z_D = population.preactivations(batch.x, theta_MP)
+    losses_MB = task.objective.losses(z_D[-1], batch.y)
+    *gradient_D, gradient_MP = torch.autograd.grad(losses_MB.mean(-1).sum(), [*z_D, theta_MP])
+    return _Passes([z.detach() for z in z_D], gradient_D, population.affine_maps(gradient_MP)[0].W_MIO)
+
+
+def _diagnose(population: Population, theta_MP: Tensor, task: Task, batch: Split) -> tuple[Tensor, Tensor]:
+    z_D, gradient_D, gradient_W = _passes(population, theta_MP, task, batch)
+    bad_DM = torch.stack([~z.isfinite().all(-1).all(-1) for z in z_D])
+    tiny = torch.finfo(theta_MP.dtype).tiny
+    equal_DM = torch.stack([_same_for_all_inputs(z, fan_in) for z, fan_in in zip(z_D, population.sizes, strict=False)])
+    # From the first layer on after which it never differs again: the cumulative product from the output downwards.
+    equal_DM = equal_DM.flip(0).cumprod(0).flip(0).bool()
+    faint_DM = torch.stack([gradient.abs().amax((-1, -2)) < tiny for gradient in gradient_D])
+    lost_M = gradient_W.abs().amax((-1, -2)) < tiny
+    depth = len(z_D)
+    layer_lost = torch.where(lost_M, depth - faint_DM.flip(0).int().argmax(0), 0)
+    layer_lost = torch.where(lost_M & ~faint_DM.any(0), 1, layer_lost)
+    vanished = torch.where(equal_DM.any(0), equal_DM.int().argmax(0) + 1, layer_lost)
+    return torch.where(bad_DM.any(0), bad_DM.int().argmax(0) + 1, 0), vanished
+
+
+def _same_for_all_inputs(z_MBN: Tensor, fan_in: int) -> Tensor:
+    spread_MN = z_MBN.amax(1) - z_MBN.amin(1)
+    rounding = ROUNDING * torch.finfo(z_MBN.dtype).eps * math.sqrt(fan_in)
+    return (spread_MN <= rounding * z_MBN.abs().amax((1, 2)).unsqueeze(1)).all(-1)
+
+
+@dataclass(kw_only=True)
+class Progress:
+    """What is remembered of each member while it trains, shape (M,), on the device; updated without waiting for it."""
+
+    alive: Tensor
+    updates: Tensor  # steps taken; a frozen member's number is the step at which it stopped being finite
+    first_loss: Tensor
+    last_loss: Tensor
+    peak_loss: Tensor
+    excursion_step: Tensor  # first step whose loss exceeds EXCURSION times the first loss, -1
+    first_trained: Tensor  # first measured step at which the criterion was met, -1
+    first_learning: Tensor
+
+    @classmethod
+    def start(cls, members: int, device: torch.device | str) -> "Progress":
+        """Return the state before the first step."""
+
+        def full(value: float, dtype: torch.dtype) -> Tensor:
+            return torch.full((members,), value, dtype=dtype, device=device)
+
+        steps = {name: full(-1, torch.int64) for name in ("excursion_step", "first_trained", "first_learning")}
+        losses = {name: full(math.nan, torch.float64) for name in ("first_loss", "last_loss", "peak_loss")}
+        return cls(alive=full(True, torch.bool), updates=full(0, torch.int64), **losses, **steps)
+
+    def record_loss(self, step: int, loss_M: Tensor) -> None:
+        """Note the losses of the batch of a step, before its update."""
+        self.updates += self.alive
+        loss_M = loss_M.double()
+        if step == 0:
+            self.first_loss.copy_(loss_M)
+        self.last_loss.copy_(torch.where(self.alive, loss_M, self.last_loss))
+        torch.fmax(self.peak_loss, self.last_loss, out=self.peak_loss)
+        rises = (self.excursion_step < 0) & (self.last_loss > EXCURSION * self.first_loss)
+        self.excursion_step.masked_fill_(rises, step)
+
+    def record_evaluation(self, step: int, evaluation: Evaluation, criterion: float) -> None:
+        """Note when a member first met the criterion, or first beat the constant predictor."""
+        self.first_trained.masked_fill_((self.first_trained < 0) & (evaluation.metric >= criterion), step)
+        self.first_learning.masked_fill_((self.first_learning < 0) & (evaluation.advantage >= LEARNING), step)
+
+
+def judge(
+    progress: Progress, first: FirstPass, evaluation: Evaluation, task: Task, seeds: list[int], steps: int,
+    diverged_layer: Callable[[int], int],
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Return one record a member: seed, outcome, the layer and step where it was first seen, loss, metric, excursion.
+
+    `diverged_layer(member)` finds the layer of a member that stopped being finite after the first pass.
+    """
+    baseline_loss, _ = task.baseline()
+    records = []
+    state = {name: value.tolist() for name, value in vars(progress).items()}
+    test = {name: value.tolist() for name, value in vars(evaluation).items()}
+    for i, seed in enumerate(seeds):
+        frozen = not state["alive"][i]
+        loss, metric = test["loss"][i], test["metric"][i]
+        layer, step = None, steps
+        if first.exploded[i]:
+            outcome, layer, step = "exploded", int(first.exploded[i]), 0
+        elif first.vanished[i]:
+            outcome, layer, step = "vanished", int(first.vanished[i]), 0
+        elif frozen:
+            outcome, layer, step = "diverged", diverged_layer(i), state["updates"][i]
+        elif not loss <= DIVERGED * baseline_loss:
+            outcome, layer = "diverged", None if math.isfinite(loss) else diverged_layer(i)
+        elif metric >= task.criterion:
+            outcome, step = "trained", state["first_trained"][i]
+        elif test["advantage"][i] >= LEARNING:
+            outcome, step = "learning", state["first_learning"][i]
+        else:
+            outcome = "stalled"
+        came_back = not frozen and state["last_loss"][i] <= EXCURSION * state["first_loss"][i]
+        excursion = state["excursion_step"][i] if came_back and state["excursion_step"][i] >= 0 else None
+        records.append({
+            "seed": seed, "outcome": outcome, "layer": layer, "step": step,
+            "loss": finite(loss), "metric": finite(metric), "metric_name": task.objective.metric_name,
+            "excursion_step": excursion,
+            "excursion_size": None if excursion is None else finite(state["peak_loss"][i] / state["first_loss"][i]),
+        })  # fmt: skip
+    return records
+
+
+def finite(value: float) -> float | None:
+    """Return the value, or None if it is NaN or infinite: strict JSON knows neither."""
+    return value if math.isfinite(value) else None

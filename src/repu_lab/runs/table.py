@@ -1,0 +1,57 @@
+"""All per-layer numbers of a run in one table with named axes: statistics.npz."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from repu_lab.networks.statistics import AXES, HISTOGRAM_EDGES, LayerStatistics
+
+
+class StatisticsTable:
+    """Rows are measured steps. Saved, each array has a leading axis `step`; `axes` (JSON) names the axes of each.
+
+    Coordinates: step (updates done), layer (1..L+1), member (its seed), histogram_edges (log10|z|). Losses and metric
+    have the axes (step, member). Measured numbers are kept in float32: they are logarithms or of order one.
+    """
+
+    def __init__(self, seeds: list[int]):
+        """Take one seed a member."""
+        self.seeds = seeds
+        self.steps: list[int] = []
+        self.values: dict[str, list[NDArray[Any]]] = {}
+        self.axes: dict[str, tuple[str, ...]] = {}
+        self.histogram_steps: list[int] = []
+        self.profiles: dict[int, dict[str, NDArray[np.float64]]] = {}  # profiled step -> what is drawn against depth
+
+    def add(self, step: int, stats: LayerStatistics | None, by_member: dict[str, NDArray[Any]]) -> None:
+        """Append what was measured after `step` updates."""
+        self.steps.append(step)
+        rows = {name.replace("/", "_"): (value, ("member",)) for name, value in by_member.items()}
+        if stats is not None:
+            rows |= {name: (getattr(stats, name), axes) for name, axes in AXES.items()}
+        for name, (value, axes) in rows.items():
+            if value is None:
+                continue
+            small = value.astype(np.float32) if value.dtype == np.float64 else value
+            self.values.setdefault(name, []).append(small)
+            self.axes[name] = ("profiled_step" if "histogram" in name or name == "zeros" else "step", *axes)
+        if stats is not None and stats.histogram is not None:
+            self.histogram_steps.append(step)
+
+    def save(self, path: Path) -> None:
+        """Write the table as an npz file without pickles."""
+        arrays = {name: np.stack(rows) for name, rows in self.values.items()}
+        layers = arrays["log10_K"].shape[1] if "log10_K" in arrays else 0
+        coordinates = {
+            "step": np.array(self.steps),
+            "profiled_step": np.array(self.histogram_steps),
+            "layer": np.arange(1, layers + 1),
+            "member": np.array(self.seeds),
+            "histogram_edges": HISTOGRAM_EDGES,
+            "axes": np.array(json.dumps(self.axes)),
+        }
+        with open(path, "wb") as file:
+            np.savez(file, allow_pickle=False, **arrays, **coordinates)
