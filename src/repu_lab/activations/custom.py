@@ -64,6 +64,7 @@ def check_elementwise(activation: Activation) -> None:
 
 def _autograd(function: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
     """Elementwise derivative of an elementwise function; zero where the function does not depend on z."""
+    keep_graph = z.requires_grad and torch.is_grad_enabled()
     with torch.enable_grad():
         z = z if z.requires_grad else z.detach().requires_grad_()
         value = function(z)
@@ -71,4 +72,4 @@ def _autograd(function: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
             return torch.zeros_like(z)
         (slope,) = torch.autograd.grad(value.sum(), z, create_graph=True, allow_unused=True)
     slope = torch.zeros_like(z) if slope is None else slope
-    return slope if torch.is_grad_enabled() else slope.detach()
+    return slope if keep_graph else slope.detach()

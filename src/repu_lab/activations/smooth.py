@@ -1,12 +1,13 @@
 """Activations made of exponentials: sigmoidal ones, the gated linear units, and the ELU family."""
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from repu_lab.activations.base import EXPONENTIAL_TAIL, GAUSSIAN_TAIL, Activation, finite_number
+from repu_lab.activations.base import EXPONENTIAL_TAIL, GAUSSIAN_TAIL, Activation, WithDerivative, finite_number
 
 SELU_SCALE = 1.0507009873554804934193349852946
 SELU_ALPHA = 1.6732632423543772848170429916717
@@ -133,7 +134,9 @@ class GELUTanh(Activation):
     """The usual approximation of GELU, s(z) = z (1 + tanh u) / 2, u = sqrt(2/pi) (z + 0.044715 z^3)."""
 
     def forward(self, z: Tensor) -> Tensor:
-        return F.gelu(z, approximate="tanh")
+        return WithDerivative.apply(
+            z, partial(F.gelu, approximate="tanh"), self.derivative
+        )  # torch's own is NaN at 3e38
 
     def derivative(self, z: Tensor) -> Tensor:
         z = z.clamp(-GAUSSIAN_TAIL, GAUSSIAN_TAIL)

@@ -1,0 +1,162 @@
+"""s, s', s'' of every activation against derivatives of mpmath's own functions, at the kinks, and far out."""
+
+import math
+
+import mpmath
+import pytest
+import torch
+from torch import nn
+
+from repu_lab.activations import ACTIVATIONS, Activation, MRePU, RePU, SplineRePU, as_activation
+
+F64 = torch.float64
+CASES = {name: kind() for name, kind in ACTIVATIONS.items()} | {
+    "repu p=0.75": RePU(0.75), "repu p=1": RePU(1), "repu p=1.5": RePU(1.5), "repu p=3": RePU(3),
+    "mrepu p=2": MRePU(2), "mrepu p=2.5": MRePU(2.5), "spline_repu p=3": SplineRePU(3), "spline_repu p=4": SplineRePU(4),
+    "leaky_relu slope=0.2": ACTIVATIONS["leaky_relu"](slope=0.2), "monomial p=3": ACTIVATIONS["monomial"](p=3),
+}  # fmt: skip
+
+
+def spline(p: int):
+    def s(z: mpmath.mpf) -> mpmath.mpf:
+        half = mpmath.mpf(p + 1) / 2
+        total = mpmath.fsum(
+            (-1) ** j * mpmath.binomial(p + 1, j) * max(z + half - j, mpmath.mpf(0)) ** (p + 1) for j in range(p + 2)
+        )
+        return total / mpmath.factorial(p + 1) - mpmath.mpf(1) / 2
+
+    return lambda z: s(z) / mpmath.diff(s, 0) if p % 2 else s(z) / {2: mpmath.mpf(3) / 4, 4: mpmath.mpf(115) / 192}[p]
+
+
+def exact(name: str, activation: Activation):
+    """The activation's definition, written once more with mpmath."""
+    m = mpmath
+    p = getattr(activation, "p", None)
+    softplus = lambda z: m.log(1 + m.exp(z))  # noqa: E731
+    table = {
+        "repu": lambda z: z**p if z > 0 else m.mpf(0),
+        "mrepu": lambda z: z * (1 + z) ** p if z > -1 else m.mpf(0),
+        "spline_repu": spline(p) if p else None,
+        "monomial": lambda z: z**p,
+        "identity": lambda z: z,
+        "relu": lambda z: max(z, m.mpf(0)),
+        "leaky_relu": lambda z: z if z > 0 else m.mpf(activation.slope) * z,
+        "tanh": m.tanh,
+        "erf": m.erf,
+        "sin": m.sin,
+        "sigmoid": lambda z: 1 / (1 + m.exp(-z)),
+        "softplus": softplus,
+        "silu": lambda z: z / (1 + m.exp(-z)),
+        "mish": lambda z: z * m.tanh(softplus(z)),
+        "gelu": lambda z: z * m.ncdf(z),
+        "gelu_tanh": lambda z: z / 2 * (1 + m.tanh(m.sqrt(2 / m.pi) * (z + m.mpf("0.044715") * z**3))),
+        "hardswish": lambda z: z * min(max(z + 3, 0), 6) / 6,
+        "elu": lambda z: z if z > 0 else m.mpf(activation.alpha) * m.expm1(z),
+        "selu": lambda z: m.mpf("1.0507009873554805") * (z if z > 0 else m.mpf("1.6732632423543772") * m.expm1(z)),
+    }
+    return table[name.split()[0]]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_values_and_derivatives_equal_those_of_the_definition(name):
+    activation = CASES[name]
+    z = torch.tensor([-7.3, -2.6, -1.7, -0.9, -0.31, -1e-3, 1e-3, 0.27, 0.8, 1.7, 2.6, 7.3], dtype=F64)
+    s = exact(name, activation)
+    with mpmath.workdps(40):
+        wanted = torch.tensor(
+            [[float(mpmath.diff(s, mpmath.mpf(v), n)) for v in z.tolist()] for n in (0, 1, 2)], dtype=F64
+        )
+    got = torch.stack([activation(z), activation.derivative(z), activation.second_derivative(z)])
+    torch.testing.assert_close(got, wanted, rtol=2e-12, atol=2e-13)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_gradient_of_forward_is_derivative_everywhere_the_kinks_included(name):
+    activation = CASES[name]
+    z = torch.cat([torch.linspace(-6, 6, 241, dtype=F64), torch.tensor(activation.kinks, dtype=F64)]).requires_grad_()
+    (gradient,) = torch.autograd.grad(activation(z).sum(), z)
+    torch.testing.assert_close(gradient, activation.derivative(z.detach()), rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_derivatives_at_kinks_are_their_limits_from_the_left(name):
+    activation = CASES[name]
+    for kink in activation.kinks:
+        at, left = torch.tensor(kink, dtype=F64), torch.tensor(kink - 1e-9, dtype=F64)
+        torch.testing.assert_close(activation.derivative(at), activation.derivative(left), rtol=0, atol=1e-6)
+        torch.testing.assert_close(
+            activation.second_derivative(at), activation.second_derivative(left), rtol=0, atol=1e-6
+        )
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("size", [1e2, 1e10, 3e38])
+def test_large_arguments_in_float32_give_no_nan(name, size):
+    activation = CASES[name]
+    z = torch.tensor([-size, size], dtype=torch.float32, requires_grad=True)
+    value = activation(z)
+    (gradient,) = torch.autograd.grad(value.sum(), z)
+    for quantity in (value, gradient, activation.derivative(z), activation.second_derivative(z)):
+        assert not quantity.isnan().any()
+    # Where the exact value is representable it is returned: on the left RePU and MRePU are 0, not 0 * inf.
+    if name.startswith(("repu", "mrepu")):
+        assert value[0] == 0 and gradient[0] == 0
+        assert activation(torch.tensor(-math.inf)) == 0
+
+
+@pytest.mark.parametrize("name", [n for n, a in CASES.items() if a.degree is not None])
+def test_homogeneous_activations_scale_by_their_degree(name):
+    activation = CASES[name]
+    z = torch.linspace(-3, 3, 13, dtype=F64)
+    torch.testing.assert_close(activation(2 * z), 2**activation.degree * activation(z), rtol=1e-14, atol=0)
+
+
+@pytest.mark.parametrize("p", [2, 3, 4, 7])
+def test_spline_is_bounded_odd_and_exact_where_the_signal_is_small(p):
+    s = SplineRePU(p)
+    z = torch.tensor([1e-9, 0.4, p + 5.0], dtype=F64)
+    assert torch.equal(s(-z), -s(z))
+    assert abs(s(z)[0].item() / 1e-9 - 1) < 1e-15
+    assert s(z)[2].item() == pytest.approx(0.5 / s.slope_at_0, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("build", "says"),
+    [
+        (lambda: RePU(0.5), "p=0.5 must be greater than 1/2"), (lambda: RePU("two"), "p='two' must be a finite number"),
+        (lambda: MRePU(0.9), "p=0.9 must be at least 1"), (lambda: SplineRePU(1), "p=1 must be an integer from 2"),
+        (lambda: ACTIVATIONS["monomial"](p=1.5), "p=1.5 must be an integer"),
+    ],
+)  # fmt: skip
+def test_invalid_parameters_are_named(build, says):
+    with pytest.raises(ValueError, match=says):
+        build()
+
+
+class Square(nn.Module):
+    def forward(self, z):
+        return z * z / (1 + z * z)
+
+
+class Normalizing(nn.Module):
+    def forward(self, z):
+        return z - z.mean()
+
+
+class Reciprocal(nn.Module):
+    def forward(self, z):
+        return torch.log(z)
+
+
+def test_a_users_module_gets_its_derivatives_from_autograd():
+    activation = as_activation(Square())
+    z = torch.linspace(-3, 3, 31, dtype=F64)
+    torch.testing.assert_close(activation.derivative(z), 2 * z / (1 + z * z) ** 2)
+    torch.testing.assert_close(activation.second_derivative(z), (2 - 6 * z * z) / (1 + z * z) ** 3)
+    assert not activation.derivative(z).requires_grad
+
+
+@pytest.mark.parametrize(("module", "says"), [(Normalizing(), "not elementwise"), (Reciprocal(), "not finite")])
+def test_what_is_no_activation_is_refused(module, says):
+    with pytest.raises(ValueError, match=says):
+        as_activation(module)
