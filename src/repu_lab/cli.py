@@ -1,0 +1,141 @@
+"""The door: `repu-lab COMMAND ...`. Nothing heavy is imported before a command needs it.
+
+Exit codes: 0 done, 1 a run failed, 2 a mistake in the command line (one line says which, nothing was written),
+3 `require=` was not met, 130 interrupted. A sweep exits with 1 if any of its jobs failed, else 3 if any was not as
+required.
+"""
+
+import itertools
+import os
+import sys
+from collections.abc import Sequence
+
+from repu_lab import __version__
+
+# Name: what it does, and the function (config, folder) -> exit code that does it to one job. Each is a Hydra
+# application over conf/<name>.yaml.
+COMMANDS = {
+    "train": ("train networks, say what became of them and why", "repu_lab.runs.commands:train"),
+}
+
+USAGE = """\
+usage: repu-lab COMMAND [-m] [key=value ...]
+
+Will this activation, at this depth, width and initialization, carry a signal and train, and why?
+
+commands:
+{commands}
+
+  repu-lab COMMAND --help     its keys, their defaults and valid values
+  repu-lab --version          the version
+  -m                          a sweep: several values for a key, as in depth=5,10,20
+
+examples:
+  repu-lab train activation=repu depth=50
+  repu-lab train -m activation=repu,mrepu,relu depth=5,10,20,50
+  tensorboard --logdir outputs
+
+completion in bash: eval "$(repu-lab -sc install=bash)"
+"""
+
+MULTIRUN = ("-m", "--multirun")
+HELP = ("-h", "--help")
+COMPLETION = ("-sc", "--shell-completion")
+# Hydra's own options that show a config instead of running it, and whether a value follows.
+SHOW = {"-c": True, "--cfg": True, "-p": True, "--package": True, "--resolve": False}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line and return its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _dispatch(arguments)
+    except KeyboardInterrupt:
+        return _complain("interrupted", 130)
+    except BrokenPipeError:
+        # The reader of our output has gone (repu-lab --help | head); Python would complain once more at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _dispatch(arguments: list[str]) -> int:
+    multirun = [argument for argument in arguments if argument in MULTIRUN]
+    rest = [argument for argument in arguments if argument not in MULTIRUN]
+    if not rest or rest[0] in HELP:
+        print(USAGE.format(commands="\n".join(f"  {name:10}{text}" for name, (text, _) in COMMANDS.items())), end="")
+        return 0
+    if rest[0] == "--version":
+        print(f"repu-lab {__version__}")
+        return 0
+    if rest[0] in COMPLETION:
+        from repu_lab.runs.completion import shell_completion
+
+        return shell_completion(rest[1:], {name: text for name, (text, _) in COMMANDS.items()})
+    name, *rest = rest
+    if name not in COMMANDS:
+        return _unknown_command(name)
+    if any(argument in HELP for argument in rest):
+        from repu_lab.runs.usage import command_help
+
+        print(command_help(name, COMMANDS[name][0]), end="")
+        return 0
+    return _command(name, rest, bool(multirun))
+
+
+def _command(name: str, arguments: list[str], multirun: bool) -> int:
+    """Check every job of a command line, then let Hydra run them."""
+    from repu_lab.runs.composition import compose_jobs
+    from repu_lab.runs.config import ConfigError
+    from repu_lab.runs.configfile import unfold
+
+    try:
+        show, overrides = _split(arguments)
+        overrides = unfold(name, overrides)
+        jobs = compose_jobs(name, overrides, multirun)
+        if show and multirun:
+            raise ConfigError(f"{show[0]}: shows the config of one run; leave out -m")
+        from repu_lab.runs.jobs import run_jobs
+
+        return run_jobs(name, COMMANDS[name][1], overrides, jobs, show, multirun)
+    except ConfigError as error:
+        return _complain(f"{name}: {error}", 2)
+
+
+def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Part Hydra's options from the overrides; ConfigError for an option that is none."""
+    from repu_lab.runs.config import ConfigError
+    from repu_lab.runs.mistakes import nearest, printable
+
+    options: list[str] = []
+    overrides: list[str] = []
+    remaining = iter(arguments)
+    for argument in remaining:
+        if not argument.startswith("-"):
+            overrides.append(argument)
+        elif argument not in SHOW:
+            valid = [*MULTIRUN, *HELP, *SHOW]
+            hint = nearest(argument, valid)
+            raise ConfigError(f"{printable(argument)}: no such option{hint}; valid: {', '.join(valid)}")
+        else:
+            options += [argument, *([next(remaining, "")] if SHOW[argument] else [])]
+    for option, value in itertools.pairwise(options):
+        if option in ("-c", "--cfg") and value not in ("job", "hydra", "all"):
+            raise ConfigError(f"{option} {printable(value)}: must be job, hydra or all")
+    if options and not any(option in ("-c", "--cfg") for option in options):
+        raise ConfigError(f"{options[0]}: belongs to --cfg job, which shows the config")
+    return options, overrides
+
+
+def _unknown_command(name: str) -> int:
+    from repu_lab.runs.mistakes import nearest, printable
+
+    what = "option" if name.startswith("-") else "command"
+    valid = ["--help", "--version"] if what == "option" else list(COMMANDS)
+    if "=" in name and what == "command":
+        return _complain(f"{printable(name)}: a command comes first, for example repu-lab train {printable(name)}", 2)
+    return _complain(f"{printable(name)}: no such {what}{nearest(name, valid)}; valid: {', '.join(valid)}", 2)
+
+
+def _complain(message: str, code: int) -> int:
+    print(f"repu-lab: {message}" if code != 2 else f"repu-lab {message}", file=sys.stderr)
+    return code

@@ -1,0 +1,229 @@
+"""From a command line to checked jobs: every job of a sweep is composed before the first one runs.
+
+Overrides mean what they mean to Hydra and its basic sweeper. What differs is what happens when one is wrong: each
+failure is a `ConfigError` of one line that names the override, the cause, the nearest valid name and the valid ones.
+"""
+
+import itertools
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf.errors import OmegaConfBaseException
+
+import repu_lab
+from repu_lab.runs import config, mistakes
+from repu_lab.runs.config import ConfigError
+
+# Where Hydra says that a single run, or a job of a sweep, has its folder.
+DIRECTORIES = {False: ("run.dir",), True: ("sweep.dir", "sweep.subdir")}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a command line: its overrides, its checked config, its folder, and the folder of its sweep."""
+
+    overrides: tuple[str, ...]
+    config: Any
+    folder: Path
+    sweep: Path | None = None
+
+
+def conf_dir() -> Path:
+    """Return the folder of the configs: inside the package if installed from a wheel, else the repository's."""
+    package = Path(repu_lab.__file__).resolve().parent
+    inside = package / "conf"
+    return inside if inside.is_dir() else package.parents[1] / "conf"
+
+
+def compose_jobs(command: str, overrides: Sequence[str], multirun: bool = False) -> list[Job]:
+    """Return the jobs of a command line, in the sweeper's order; ConfigError for the first mistake in any of them."""
+    with composer(command) as composing:
+        typed = [composing.parse(text) for text in overrides]
+        jobs = list(composing.jobs(typed, multirun))
+    first: dict[Path, int] = {}
+    for number, job in enumerate(jobs, 1):
+        if job.folder in first:
+            same = mistakes.printable(" ".join(job.overrides))
+            raise ConfigError(f"jobs {first[job.folder]} and {number} of {len(jobs)} are the same run: {same}")
+        first[job.folder] = number
+        _check_writable(DIRECTORIES[multirun][0], job.sweep or job.folder)
+    return jobs
+
+
+@contextmanager
+def composer(command: str) -> Iterator["Composer"]:
+    """Hydra, pointed at conf/, for as long as the context lasts."""
+    config.register()
+    with initialize_config_dir(str(conf_dir()), job_name=command, version_base="1.3"):
+        yield Composer(command, GlobalHydra.instance().config_loader())
+
+
+class Composer:
+    """Composes jobs of one command. Composing is slow, so jobs that choose the same groups share the work."""
+
+    def __init__(self, command: str, loader: ConfigLoader):
+        """Take the command and the loader of a Hydra that knows conf/."""
+        self.command = command
+        self.parser = OverridesParser.create(config_loader=loader)
+        self.groups = {group: loader.get_group_options(group) for group in _groups(loader)}
+        self._bases: dict[tuple[str, ...], tuple[DictConfig, DictConfig]] = {}
+        self._parsed: dict[str, Override] = {}
+        self._sweep: str | None = None
+
+    def parse(self, text: str) -> Override:
+        """Parse one override."""
+        if text not in self._parsed:
+            try:
+                (override,) = self.parser.parse_overrides([text])
+            except (HydraException, RecursionError) as error:
+                raise ConfigError(mistakes.unreadable(text, error, self.groups)) from error
+            if complaint := mistakes.illegal(override, self.groups):
+                raise ConfigError(complaint)
+            self._parsed[text] = override
+        return self._parsed[text]
+
+    def jobs(self, typed: Sequence[Override], multirun: bool) -> Iterator[Job]:
+        """Yield every job, checked."""
+        every = list(self._expand(typed, multirun))
+        for number, overrides in enumerate(every, 1):
+            texts = tuple(str(override.input_line) for override in overrides)
+            try:
+                cfg = self.compose(overrides)
+                if missing := sorted(OmegaConf.missing_keys(cfg)):
+                    raise ConfigError(mistakes.missing(missing[0]))
+                checked = config.check(self.command, cfg)
+                folders = [self._folder(key, overrides, typed, checked, number) for key in DIRECTORIES[multirun]]
+            except (OmegaConfBaseException, ConfigError) as error:
+                key = getattr(error, "full_key", None)
+                where = f" (job {number} of {len(every)}: {' '.join(texts)})" if multirun and len(every) > 1 else ""
+                line = mistakes.one_line(f"{key}: {error}" if key else error) + mistakes.printable(where)
+                raise ConfigError(line) from error
+            yield Job(texts, checked, Path(*folders), Path(folders[0]) if multirun else None)
+
+    def compose(self, overrides: Sequence[Override]) -> DictConfig:
+        """Compose a config without its hydra node, unchecked."""
+        cfg = deepcopy(self._base(overrides)[0])
+        for override in overrides:
+            if not (override.is_hydra_override() or mistakes.is_choice(override, self.groups)):
+                self._apply(cfg, override)
+        return cfg
+
+    def _base(self, overrides: Sequence[Override]) -> tuple[DictConfig, DictConfig]:
+        """Compose what the choices of groups and Hydra's own settings decide: the config and its hydra node."""
+        shared = [o for o in overrides if o.is_hydra_override() or mistakes.is_choice(o, self.groups)]
+        key = tuple(str(override.input_line) for override in shared)
+        if key not in self._bases:
+            choices = [str(override.input_line) for override in shared if mistakes.is_choice(override, self.groups)]
+            try:
+                with warnings.catch_warnings():
+                    warnings.filterwarnings("error", "provider=")  # a place in hydra.searchpath that is not there
+                    cfg = compose(self.command, overrides=choices, return_hydra_config=True)
+            except (HydraException, OmegaConfBaseException, UserWarning) as error:
+                raise ConfigError(f"{' '.join(choices)}: {mistakes.one_line(error)}") from error
+            for override in shared:
+                if not mistakes.is_choice(override, self.groups):
+                    self._apply(cfg, override)
+            bare = OmegaConf.masked_copy(cfg, [str(name) for name in cfg if name != "hydra"])
+            OmegaConf.set_struct(bare, True)
+            self._bases[key] = bare, cfg.hydra
+        return self._bases[key]
+
+    def _expand(self, overrides: Sequence[Override], multirun: bool) -> Iterator[tuple[Override, ...]]:
+        """Yield each job's overrides: the product of all choices, the last of several overrides of a key winning."""
+        if multirun:
+            params = self._base([o for o in overrides if o.is_hydra_override()])[1].sweeper.get("params") or {}
+            overrides = [*(self.parse(f"{key}={value}") for key, value in params.items()), *overrides]
+        values: dict[str, list[Override]] = {}
+        for override in overrides:
+            key = override.get_key_element()
+            if not override.is_sweep_override():
+                values[key] = [override]
+                continue
+            if not multirun or not override.is_discrete_sweep():
+                raise ConfigError(mistakes.no_sweep(override, multirun))
+            texts = [f"{key}={value}" for value in override.sweep_string_iterator()]
+            if not texts:
+                raise ConfigError(mistakes.empty_sweep(override, self.groups))
+            values[key] = [self.parse(text) for text in texts]
+        return itertools.product(*values.values())
+
+    def _folder(
+        self, key: str, overrides: Sequence[Override], typed: Sequence[Override], checked: Any, number: int
+    ) -> str:
+        """Return a folder of a job as Hydra will name it."""
+        hydra = self._base(overrides)[1]
+        node, _, name = key.partition(".")
+        template = str(hydra[node]._get_node(name)._value())
+        # The usual names, without making the whole config once more for each job.
+        template = template.replace("${repu_lab.folder:}", config.folder_name(self.command, checked))
+        if "${" not in template:
+            return template
+        if key == "sweep.dir" and self._sweep is not None:
+            return self._sweep
+        root = self.compose(overrides)
+        # A sweep is named by all that was typed, a job by its own overrides.
+        named_by = typed if key == "sweep.dir" else overrides
+        with read_write(root), open_dict(root):
+            root.hydra = hydra
+            root.hydra.overrides.task = [o.input_line for o in named_by if not o.is_hydra_override()]
+            root.hydra.job.num, root.hydra.job.id = number - 1, str(number - 1)
+        with _hydra_node(root):
+            folder = str(OmegaConf.select(root, f"hydra.{key}"))
+        if key == "sweep.dir":
+            self._sweep = folder
+        return folder
+
+    def _apply(self, cfg: DictConfig, override: Override) -> None:
+        added = mistakes.may_add(cfg, override)
+        if complaint := None if added else mistakes.misplaced(cfg, override, self.groups):
+            raise ConfigError(complaint)
+        try:
+            OmegaConf.update(cfg, override.key_or_group, override.value(), merge=True, force_add=added)
+        except Exception as error:  # OmegaConf has more ways to fail on odd values than it has exceptions of its own
+            schema = config.COMMANDS[self.command]
+            raise ConfigError(mistakes.wrong_type(schema, override, error)) from error
+
+
+def _groups(loader: ConfigLoader, parent: str = "") -> Iterator[str]:
+    for name in loader.list_groups(parent):
+        group = f"{parent}/{name}" if parent else name
+        yield group
+        yield from _groups(loader, group)
+
+
+@contextmanager
+def _hydra_node(cfg: DictConfig) -> Iterator[None]:
+    """Let ${hydra:...} in a folder's name resolve against this config."""
+    from hydra.core.hydra_config import HydraConfig
+
+    holder: Any = HydraConfig.instance()
+    before = holder.cfg
+    holder.cfg = cfg
+    try:
+        yield
+    finally:
+        holder.cfg = before
+
+
+def _check_writable(key: str, folder: Path) -> None:
+    """Refuse a folder that cannot be made; nothing is created to find out."""
+    there = folder.absolute()
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if not there.is_dir():
+        raise ConfigError(f"hydra.{key}={folder}: cannot be made, since {there} is a file; name another place")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ConfigError(f"hydra.{key}={folder}: cannot be made, since {there} is not writable; name another place")

@@ -1,0 +1,120 @@
+"""Run the checked jobs of a command line through Hydra and gather their exit codes."""
+
+import importlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from repu_lab.runs import config, mistakes
+from repu_lab.runs.commands import prepare
+from repu_lab.runs.composition import Job, conf_dir
+from repu_lab.runs.config import ConfigError
+from repu_lab.runs.configfile import literal
+
+FAILED, MISTAKE, NOT_MET, INTERRUPTED = 1, 2, 3, 130
+
+
+def run_jobs(
+    command: str, target: str, overrides: Sequence[str], jobs: Sequence[Job], show: Sequence[str], multirun: bool
+) -> int:
+    """Run the jobs by target, `module:function` of a config and a folder, or only show the config of one.
+
+    Return the command's exit code; ConfigError if a job cannot run, before any has started.
+    """
+    module, _, name = target.partition(":")
+    run: Callable[[Any, Path], int] = getattr(importlib.import_module(module), name)
+    results: list[tuple[Path, int]] = []
+    arguments = [*show, *overrides]
+    if not show:
+        for job in jobs:
+            prepare(command, job.config, job.folder)
+    if multirun:
+        # Hydra evaluates the sweep's folder once for each job, from the job's own overrides: it would be another one.
+        arguments = ["--multirun", *arguments, f"hydra.sweep.dir={literal(str(jobs[0].sweep))}"]
+
+    def task(cfg: DictConfig) -> None:
+        folder = _relative(Path(HydraConfig.get().runtime.output_dir))
+        with _argv(typed):  # what the run's manifest shall tell
+            code = _run(command, run, cfg, folder)
+        results.append((folder, code))
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt  # ends a sweep, which an exit code would not
+
+    application = hydra.main(config_path=str(conf_dir()), config_name=command, version_base="1.3")(task)
+    typed = [sys.argv[0], command, *(["-m"] if multirun else []), *show, *overrides]
+    try:
+        with _argv([sys.argv[0], *arguments]), _errors_raised():
+            application()
+    except (HydraException, OmegaConfBaseException, OSError) as error:
+        raise ConfigError(mistakes.one_line(error)) from error
+    codes = [code for _, code in results]
+    if not multirun:
+        return codes[0] if codes else 0
+    _print_table(jobs, results)
+    return FAILED if any(code not in (0, NOT_MET) for code in codes) else max(codes, default=0)
+
+
+def _run(command: str, run: Callable[[Any, Path], int], cfg: DictConfig, folder: Path) -> int:
+    try:
+        return run(config.check(command, cfg), folder)
+    except ConfigError as error:
+        print(f"repu-lab {command}: {error}", file=sys.stderr)
+        return MISTAKE
+
+
+def _relative(path: Path) -> Path:
+    """Return a path as seen from the working directory, as people type it, if it lies inside."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+@contextmanager
+def _argv(arguments: Sequence[str]) -> Iterator[None]:
+    before = sys.argv
+    sys.argv = list(arguments)
+    try:
+        yield
+    finally:
+        sys.argv = before
+
+
+@contextmanager
+def _errors_raised() -> Iterator[None]:
+    """Let Hydra raise its errors instead of printing them and exiting."""
+    before = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = before
+
+
+def _print_table(jobs: Sequence[Job], results: Sequence[tuple[Path, int]]) -> None:
+    """Print one line a job: what became of its members, what sets it apart from the others, where it lies."""
+    shared = set.intersection(*(set(job.overrides) for job in jobs)) if len(jobs) > 1 else set()
+    rows = []
+    for job, (folder, code) in zip(jobs, results, strict=False):
+        try:
+            outcomes = json.loads((folder / "result.json").read_text())["outcomes"]
+            became = ", ".join(f"{outcome} {count}" for outcome, count in outcomes.items())
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            became = "failed" if code else "done"
+        own = " ".join(override for override in job.overrides if override not in shared)
+        rows.append((became, own, folder.name))
+    widths = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
+    print(f"{len(results)} jobs in {jobs[0].sweep}:")
+    for became, overrides, name in rows:
+        print(f"  {became:{widths[0]}}  {overrides:{widths[1]}}  {name}")

@@ -1,0 +1,184 @@
+"""What is wrong with an override, in one line that names it, the cause, the nearest valid name and the valid ones."""
+
+import dataclasses
+import difflib
+import re
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf
+
+Groups = Mapping[str, Sequence[str]]
+
+# Groups whose null is an answer: no preset.
+OPTIONAL_GROUPS = ("experiment",)
+
+
+def one_line(text: object) -> str:
+    """Return the first line of a message that says something, printable."""
+    lines = [line.strip() for line in str(text).splitlines() if line.strip()]
+    return printable(lines[0]) if lines else type(text).__name__
+
+
+def printable(text: str) -> str:
+    """Return text as it can stand in one line of a terminal, shortened in the middle if very long."""
+    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return line if len(line) <= 400 else f"{line[:250]} ... {line[-100:]}"
+
+
+def nearest(word: str, valid: Iterable[str]) -> str:
+    """Return '; did you mean X?' for the valid name closest to a word, '' if none is close."""
+    names = sorted(set(valid))
+    # A key typed without its group (lr, p) is near whatever ends so.
+    close = [name for name in names if name.rpartition(".")[2] == word]
+    close = close or difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    close = close or [name for name in names if name.startswith(word)]
+    return f", did you mean {' or '.join(close[:3])}?" if close else ""
+
+
+def is_choice(override: Override, groups: Groups) -> bool:
+    """Say whether an override chooses an option of a group, or changes where groups are looked for."""
+    if override.key_or_group == "hydra.searchpath":
+        return True
+    return override.key_or_group in groups
+
+
+def unreadable(text: str, error: Exception, groups: Groups) -> str:
+    """Explain an override that Hydra's grammar refuses."""
+    shown, key, equals = printable(text), *text.partition("=")[:2]
+    if not equals:
+        homes = [group for group, options in groups.items() if text in options and not group.startswith("hydra")]
+        cure = f"did you mean {homes[0]}={shown}?" if homes else "write key=value, for example depth=20"
+        return f"{shown or repr(text)}: has no value; {cure}"
+    if not re.fullmatch(r"[+~]{0,2}[A-Za-z_][\w.\-/]*(@[\w.:]*)?", key) or key.endswith(".") or ".." in key:
+        return f"{shown}: {printable(key)!r} is no name of a key; write key=value, for example depth=20"
+    detail = [line for line in str(error).splitlines() if " while evaluating " in line]
+    if detail:
+        more = re.search(r"Available: (\S+)", str(error))
+        functions = f"; functions are {more[1].replace(',', ', ')}" if more else ""
+        return f"{shown}: {printable(detail[0].partition(' while evaluating ')[2])}{functions}"
+    return f"{shown}: the value cannot be read; one with special characters needs quotes: {key}=\"'...'\""
+
+
+def illegal(override: Override, groups: Groups) -> str | None:
+    """Return what is wrong with an override whatever the config, None if nothing."""
+    key, text, value = override.key_or_group, printable(str(override.input_line)), override.value()
+    if not key:
+        return f"{text}: the key is missing; write key=value, for example depth=20"
+    if override.is_delete():
+        return f"{text}: nothing can be removed from the config; set another value, {key}=..."
+    if override.package is not None:
+        return f"{text}: a group has one place here; leave out @{override.package}"
+    if key == "hydra.mode":
+        return f"{text}: is set by the lab; write -m for a sweep"
+    if key not in groups:
+        related = [group for group in groups if group.partition("/")[0] == key.partition("/")[0]] or groups
+        groups_there = f"{nearest(key, groups)}; valid groups: {', '.join(related)}"
+        return f"{text}: no such group{groups_there}" if "/" in key else None
+    if isinstance(value, dict):
+        return f"{text}: write the keys of {key} one by one, {key}.key=value"
+    if override.is_sweep_override():
+        return None
+    options = groups[key]
+    optional = key in OPTIONAL_GROUPS or key.startswith("hydra/")
+    if not options or (value is None and optional) or (isinstance(value, str) and value in options):
+        prefix = "+" if override.is_add() or override.is_force_add() else ""
+        return f"{text}: {key} has an option already; leave out the +" if prefix else None
+    return f"{text}: no such option{nearest(str(value), options)}; valid options: {', '.join(options)}"
+
+
+def no_sweep(override: Override, multirun: bool) -> str:
+    """Explain several values where one is wanted, or a sweep that cannot be enumerated."""
+    text = printable(str(override.input_line))
+    if multirun:
+        return f"{text}: an interval has no list of values; write range(start,stop,step) or values with commas"
+    return f"{text}: several values make a sweep; add -m, or for one value with commas quotes: \"'...'\" or [...]"
+
+
+def empty_sweep(override: Override, groups: Groups) -> str:
+    """Explain a range or a glob without any value."""
+    options = groups.get(override.key_or_group)
+    valid = f"; valid options: {', '.join(options)}" if options else ""
+    return f"{printable(str(override.input_line))}: has no value at all, so there is nothing to run{valid}"
+
+
+def missing(key: str) -> str:
+    """Explain a value that has no default and was not given."""
+    example = "my_module.MyActivation" if key.endswith("_target_") else "VALUE"
+    return f"{key}: is needed here and was not given; add {key}={example}"
+
+
+def may_add(cfg: DictConfig, override: Override) -> bool:
+    """Say whether an override adds an argument of the constructor of a user's own activation."""
+    group, _, argument = override.key_or_group.partition(".")
+    own = group == "activation" and cfg.get("activation", {}).get("name") == "custom"
+    return own and bool(argument) and (override.is_add() or override.is_force_add())
+
+
+def misplaced(cfg: DictConfig, override: Override, groups: Groups) -> str | None:
+    """Return what is wrong with an override's key in this config, None if nothing."""
+    key, text = override.key_or_group, printable(str(override.input_line))
+    parent, _, name = key.rpartition(".")
+    if not has_key(cfg, key):
+        if may_add(cfg, dataclasses.replace(override, type=type(override.type).ADD)):
+            return f"{text}: a new key; write +{text} to pass it to the constructor of your activation"
+        hydra = key.startswith("hydra")
+        candidates = [k for k in all_keys(cfg) if k.startswith("hydra.") == hydra]
+        candidates += [group for group in groups if group.startswith("hydra") == hydra]
+        home = OmegaConf.select(cfg, parent) if parent and has_key(cfg, parent) else None
+        inside = isinstance(home, DictConfig)
+        valid = [str(k) for k in (home if inside else cfg) if k not in ("hydra", "_target_", "name")]
+        return f"{text}: no such key{nearest(key, candidates)}; valid{f' in {parent}' if inside else ''}: " + ", ".join(
+            valid
+        )
+    if override.is_add():
+        return f"{text}: {key} exists already; leave out the +"
+    if (parent in groups and name == "name") or (key == "activation._target_" and cfg.activation.name != "custom"):
+        cure = "activation=custom" if name == "_target_" else f"{parent}={printable(str(override.value()))}"
+        return f"{text}: is set by the choice of the group; write {cure}"
+    return None
+
+
+def wrong_type(schema: type, override: Override, error: Exception) -> str:
+    """Explain a value that its key cannot hold, by the key's own check."""
+    text = printable(str(override.input_line))
+    spec, hint = field_of(schema, override.key_or_group)
+    if spec is not None:
+        check = spec.metadata["check"]
+        complaint = check(override.value()) if check else "must be true or false" if hint is bool else None
+        if complaint:
+            return f"{text}: {complaint} ({spec.metadata['doc']})"
+    return f"{text}: {one_line(error)}"
+
+
+def field_of(schema: type, key: str) -> tuple[dataclasses.Field[typing.Any] | None, typing.Any]:
+    """Return the field of a config's dataclass that a dotted key means, and its type; None if there is none."""
+    *parents, name = key.split(".")
+    for parent in parents:
+        schema = typing.get_type_hints(schema).get(parent, type(None))
+        if not dataclasses.is_dataclass(schema):
+            return None, None
+    spec = {field.name: field for field in dataclasses.fields(schema)}.get(name)
+    return spec, typing.get_type_hints(schema).get(name)
+
+
+def has_key(cfg: DictConfig, key: str) -> bool:
+    """Say whether a dotted key is in a config, whatever its value."""
+    node: object = cfg
+    for part in key.split("."):
+        if not isinstance(node, DictConfig) or node._is_none() or part not in node.keys():  # noqa: SIM118
+            return False
+        node = node._get_node(part)
+    return True
+
+
+def all_keys(cfg: DictConfig, prefix: str = "") -> list[str]:
+    """Return every dotted key of a config."""
+    keys: list[str] = []
+    for name, _ in cfg.items_ex(resolve=False):
+        keys.append(f"{prefix}{name}")
+        node = cfg._get_node(name)
+        if isinstance(node, DictConfig) and not (node._is_none() or node._is_missing() or node._is_interpolation()):
+            keys += all_keys(node, f"{prefix}{name}.")
+    return keys

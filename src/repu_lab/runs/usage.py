@@ -1,0 +1,86 @@
+"""The help of a command, made from its config's dataclass and from conf/."""
+
+import dataclasses
+import shutil
+import textwrap
+import typing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from omegaconf import DictConfig
+
+from repu_lab.runs.composition import composer
+from repu_lab.runs.config import COMMANDS
+
+EXAMPLES = {
+    "train": (
+        "repu-lab train activation=repu depth=50",
+        "repu-lab train activation=mrepu activation.p=2 depth=50 width=256 members=32",
+        "repu-lab train -m activation=repu,mrepu,relu depth=5,10,20,50",
+        "repu-lab train experiment=repu_vanishes require=vanished",
+        "repu-lab train activation=custom activation._target_=my_module.MyActivation",
+    ),
+}
+
+
+def command_help(command: str, purpose: str) -> str:
+    """Return what `repu-lab COMMAND --help` prints."""
+    with composer(command) as composing:
+        cfg = composing.compose([])
+        groups = composing.groups
+    lines = [f"usage: repu-lab {command} [-m] [key=value ...]", "", f"{purpose[0].upper()}{purpose[1:]}.", ""]
+    lines += ["groups, with their default option:", *_entries(_groups(cfg, groups)), ""]
+    lines += ["keys, with their defaults:", *_entries(_keys(COMMANDS[command], cfg, "")), ""]
+    lines += ["options:"]
+    lines += _entries(
+        [
+            ("-m", "a sweep, one job for each combination: depth=5,10 depth='range(5,50,5)' activation='glob(*repu)'"),
+            ("--cfg job", "print the config instead of running it"),
+            ("hydra.run.dir=DIR", "the run's folder; left out: outputs/ and a name made from the keys above"),
+        ]
+    )
+    lines += ["", "examples:", *(f"  {example}" for example in EXAMPLES.get(command, ()))]
+    lines += ["", "exit codes: 0 done, 1 failed, 2 a mistake in the command line, 3 require= not met, 130 interrupted"]
+    return "\n".join(lines) + "\n"
+
+
+def valid_values(check: Callable[[Any], str | None] | None, hint: Any = None) -> str:
+    """Return what a check accepts, in words, '' where anything goes."""
+    if check is None:
+        return "true or false" if hint is bool else ""
+    # Nothing is a valid value of this type, so every check answers with its complaint.
+    return (check(object()) or "").removeprefix("must be ")
+
+
+def _groups(cfg: DictConfig, groups: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:
+    for group, options in groups.items():
+        if group.partition("/")[0] == "hydra":
+            continue
+        node = cfg.get(group)
+        default = node.get("name") if isinstance(node, DictConfig) else "null"
+        yield f"{group}={default}", ", ".join(options)
+
+
+def _keys(schema: type, cfg: DictConfig, prefix: str) -> Iterator[tuple[str, str]]:
+    hints = typing.get_type_hints(schema)
+    for spec in dataclasses.fields(schema):
+        node = cfg._get_node(spec.name)
+        key = f"{prefix}{spec.name}"
+        if dataclasses.is_dataclass(hints[spec.name]) and isinstance(node, DictConfig):
+            yield from _keys(typing.cast(type, hints[spec.name]), node, f"{key}.")
+        elif isinstance(node, DictConfig):
+            names = [name for name in node if name not in ("name", "_target_")]
+            yield from ((f"{key}.{name}={node[name]}", "argument of the activation") for name in names)
+        elif spec.name != "name":
+            value = cfg.get(spec.name)
+            shown = "null" if value is None else str(value).lower() if isinstance(value, bool) else value
+            valid = valid_values(spec.metadata["check"], hints[spec.name])
+            yield f"{key}={shown}", spec.metadata["doc"] + (f" [{valid}]" if valid else "")
+
+
+def _entries(entries: Iterator[tuple[str, str]] | Sequence[tuple[str, str]], column: int = 30) -> Iterator[str]:
+    width = max(60, min(120, shutil.get_terminal_size().columns))
+    for left, right in entries:
+        wrapped = textwrap.wrap(right, width - column) or [""]
+        yield f"  {left:{column - 3}} {wrapped[0]}"
+        yield from (" " * column + line for line in wrapped[1:])
