@@ -1,1 +1,59 @@
-"""Effective theory of wide networks at initialization: pure float64 mathematics, no config, no files."""
+"""Effective theory of wide networks at initialization: pure float64 mathematics, no config, no files.
+
+gaussian: averages of an activation. kernel, tangent: layer by layer at infinite width. criticality: where signals keep
+their size, and which variances to choose. Every function names its formula and source.
+"""
+
+from repu_lab.theory.criticality import (
+    Criticality,
+    CriticalPoint,
+    FixedPoint,
+    Initialization,
+    analyse,
+    critical_initialization,
+    fixed_points,
+)
+from repu_lab.theory.fate_map import FATES, FateMap, fate_map
+from repu_lab.theory.gaussian import (
+    curvature_overlap,
+    excess,
+    mean_fourth,
+    mean_square,
+    mean_square_slope,
+    pair_mean,
+    second_variation,
+    stein,
+)
+from repu_lab.theory.kernel import CorrelationLayers, KernelLayers, correlations, layers
+from repu_lab.theory.tangent import PairTangentLayers, TangentLayers
+from repu_lab.theory.tangent import layers as tangent_layers
+from repu_lab.theory.tangent import pair_layers as tangent_pair_layers
+
+__all__ = [
+    "FATES",
+    "CorrelationLayers",
+    "CriticalPoint",
+    "Criticality",
+    "FateMap",
+    "FixedPoint",
+    "Initialization",
+    "KernelLayers",
+    "PairTangentLayers",
+    "TangentLayers",
+    "analyse",
+    "correlations",
+    "critical_initialization",
+    "curvature_overlap",
+    "excess",
+    "fate_map",
+    "fixed_points",
+    "layers",
+    "mean_fourth",
+    "mean_square",
+    "mean_square_slope",
+    "pair_mean",
+    "second_variation",
+    "stein",
+    "tangent_layers",
+    "tangent_pair_layers",
+]

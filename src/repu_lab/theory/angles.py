@@ -1,9 +1,11 @@
 """The angle between two normal variables, without losing it to cancellation when they are nearly parallel."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+Array = NDArray[Any]
 
 SPLIT = 134217729.0  # 2^27 + 1: Veltkamp's constant, cuts a float64 into two halves of 26 bits
 
@@ -19,7 +21,7 @@ def determinant(K11: Array, K22: Array, K12: Array) -> Array:
 
 
 def angle(K11: Array, K22: Array, K12: Array) -> Array:
-    """theta in [0, pi] with cos theta = K12 / sqrt(K11 K22), to full relative accuracy near 0; pi/2 where K = 0."""
+    """Return theta in [0, pi], cos theta = K12 / sqrt(K11 K22), to full relative accuracy near 0; pi/2 where K = 0."""
     # Powers of two taken out of the variances keep the products inside the range of float64.
     m11, e11 = np.frexp(K11)
     m22, e22 = np.frexp(K22)
@@ -30,7 +32,7 @@ def angle(K11: Array, K22: Array, K12: Array) -> Array:
 
 
 def _product(a: Array, b: Array) -> tuple[Array, Array]:
-    """A product and its rounding error."""
+    """Return a product and its rounding error."""
     product = a * b
     a_high, b_high = a * SPLIT, b * SPLIT
     a_high, b_high = a_high - (a_high - a), b_high - (b_high - b)

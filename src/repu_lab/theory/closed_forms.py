@@ -51,19 +51,19 @@ class PowerMoments(QuadratureMoments):
             self.log_c = float(np.log(product) if product < np.inf else np.log(self.amplitude) + _log_c(p))
 
     def mean_square(self, K: Array) -> Array:
-        """A c_p K^p."""
+        """Return a c_p K^p."""
         return self.amplitude * c(self.p) * _power(K, self.p)
 
     def mean_square_slope(self, K: Array) -> Array:
-        """A p^2 c_p / (2p - 1) K^(p-1)."""
+        """Return a p^2 c_p / (2p - 1) K^(p-1)."""
         return self.amplitude * self.p**2 / (2 * self.p - 1) * c(self.p) * _power(K, self.p - 1)
 
     def stein(self, K: Array) -> Array:
-        """A p c_p K^(p-1)."""
+        """Return a p c_p K^(p-1)."""
         return self.amplitude * self.p * c(self.p) * _power(K, self.p - 1)
 
     def curvature_overlap(self, K: Array) -> Array:
-        """A p (p - 1) c_p / (2p - 1) K^(p-1): of one sign unless p = 1."""
+        """Return a p (p - 1) c_p / (2p - 1) K^(p-1): of one sign unless p = 1."""
         return self.stein(K) * (self.p - 1) / (2 * self.p - 1)
 
     def mean_fourth(self, K: Array) -> Array:
@@ -71,7 +71,7 @@ class PowerMoments(QuadratureMoments):
         return (self.a_plus**4 + self.a_minus**4) * c(2 * self.p) * _power(K, 2 * self.p)
 
     def second_variation(self, K: Array) -> Array:
-        """A p (p - 1) c_p K^(p-2)."""
+        """Return a p (p - 1) c_p K^(p-2)."""
         factor = self.amplitude * self.p * (self.p - 1) * c(self.p)
         return factor * _power(K, self.p - 2) if factor else np.zeros(np.shape(K))
 
@@ -117,7 +117,7 @@ class ErfMoments(QuadratureMoments):
         return -2 * K * self.stein(K)
 
     def second_variation(self, K: Array) -> Array:
-        """g' of `stein`, differentiated."""
+        """Return g' of `stein`, differentiated."""
         return -2 * self.stein(K) * (1 / (1 + 2 * K) + 1 / (1 + 4 * K))
 
     def pair_mean(self, K11: Array, K22: Array, K12: Array) -> tuple[Array, Array]:

@@ -1,9 +1,10 @@
 """Where signals neither grow nor shrink: all critical points of an activation, or why there is none.
 
-A pair (C_W, C_b) is critical at K when K = C_b + C_W g(K) and chi_parallel = chi_perp = 1. Since chi_parallel - chi_perp =
-C_W E[s s''], a point at K > 0 needs E[s s''] = 0; then C_W = 1 / E[s'^2] and C_b = K - C_W g(K), which must be >= 0. K = 0 is
-critical at C_W = 2 / (s'(0+)^2 + s'(0-)^2), C_b = 0 when s(0) = 0 and that slope is not 0. Scale-invariant, K* = 0 and
-half-stable classes as in Roberts, Yaida, Hanin, The Principles of Deep Learning Theory, chapter 5.
+A pair (C_W, C_b) is critical at K when K = C_b + C_W g(K) and chi_parallel = chi_perp = 1. Since chi_parallel -
+chi_perp = C_W E[s s''], a point at K > 0 needs E[s s''] = 0; then C_W = 1 / E[s'^2] and C_b = K - C_W g(K), which must
+be >= 0. K = 0 is critical at C_W = 2 / (s'(0+)^2 + s'(0-)^2), C_b = 0 when s(0) = 0 and that slope is not 0.
+Scale-invariant, K* = 0 and half-stable classes as in Roberts, Yaida, Hanin, The Principles of Deep Learning Theory,
+chapter 5.
 """
 
 from dataclasses import dataclass
@@ -48,8 +49,8 @@ SIDE = 1e-150  # where one-sided derivatives at 0 are read off: nearer than any 
 class CriticalPoint:
     """A critical point. K is 0 for the K*=0 classes and None where any K will do.
 
-    coefficient: how C_W g(K) leaves the diagonal there: C_W g''/2 for half-stable (in (K - K*)^2), a_1 for K*=0 (in K^2),
-    or the coefficient of K^(3/2), as `order` says. companions: the other fixed points at the same (C_W, C_b).
+    coefficient: how C_W g(K) leaves the diagonal there: C_W g''/2 for half-stable (in (K - K*)^2), a_1 for K*=0 (in
+    K^2), or the coefficient of K^(3/2), as `order` says. companions: the other fixed points at the same (C_W, C_b).
     """
 
     K: float | None
@@ -99,22 +100,27 @@ def analyse(activation: Activation) -> Criticality:
     if at_zero is not None and at_zero.coefficient == 0 and np.all(np.abs(ratio) < FLAT):
         point = CriticalPoint(None, at_zero.C_W, 0.0, SCALE_INVARIANT, 0.0, 2.0, "every K is a fixed point")
         return Criticality((point,), None, 0.0, 0.0)
-    points = [_at_root(activation, form, root) for root in sign_changes(_ratio_at(form), K[ratio != 0], ratio[ratio != 0])]
+    points = [
+        _at_root(activation, form, root) for root in sign_changes(_ratio_at(form), K[ratio != 0], ratio[ratio != 0])
+    ]
     found = [point for point in points if point is not None]
     a_1 = b_1 = None
     if at_zero is not None:
         found.append(at_zero)
         if at_zero.order == 2:
             a_1, b_1 = at_zero.coefficient, _b_1(activation)
-    return Criticality(tuple(found), None if found else _certificate(activation, form, K, overlap, len(points)), a_1, b_1)
+    return Criticality(
+        tuple(found), None if found else _certificate(activation, form, K, overlap, len(points)), a_1, b_1
+    )
 
 
 def critical_initialization(activation: Activation, depth: int) -> Initialization:
     """Choose the variances for a network with `depth` hidden layers.
 
-    In this order: a half-stable or scale-invariant point (k1 = K*, or 1 where any K will do); a stable K*=0 at k1 = 1; an
-    unstable K*=0 at k1 = 0.15 / (a_1 depth) on the line chi_parallel = 1 (C_W = 1/g', C_b = k1 - g/g'); else, no point being
-    critical, the C_W = k1 / g(k1) that keeps the kernel at k1 = 1. ValueError as for `analyse`, and for depth < 1.
+    In this order: a half-stable or scale-invariant point (k1 = K*, or 1 where any K will do); a stable K*=0 at k1 = 1;
+    an unstable K*=0 at k1 = 0.15 / (a_1 depth) on the line chi_parallel = 1 (C_W = 1/g', C_b = k1 - g/g'); else, no
+    point being critical, the C_W = k1 / g(k1) that keeps the kernel at k1 = 1. ValueError as for `analyse`, and for
+    depth < 1.
     """
     per_map(1.0, 0.0, depth)
     result = analyse(activation)
@@ -126,7 +132,9 @@ def critical_initialization(activation: Activation, depth: int) -> Initializatio
     if HALF_STABLE in by_class:
         point = by_class[HALF_STABLE]
         assert point.K is not None
-        return Initialization(point.C_W, point.C_b, point.K, f"{name} is critical at K={point.K:.6g} ({point.stability})")
+        return Initialization(
+            point.C_W, point.C_b, point.K, f"{name} is critical at K={point.K:.6g} ({point.stability})"
+        )
     if STABLE_AT_0 in by_class:
         point = by_class[STABLE_AT_0]
         return Initialization(point.C_W, 0.0, 1.0, f"{name} is critical at K=0, which attracts: K decays slowly from 1")
@@ -154,7 +162,7 @@ def _beside_unstable_zero(activation: Activation, point: CriticalPoint, name: st
         1 / slope,
         max(0.0, k1 - g / slope),
         k1,
-        f"{name} is critical only at K=0, which repels: K={k1:.3g} on the line chi_parallel=1 lasts longest over {depth} layers",
+        f"{name} is critical only at K=0, which repels: K={k1:.3g} on the line chi_parallel=1 for {depth} layers",
     )
 
 
@@ -167,14 +175,14 @@ def _of_power(form: PowerMoments) -> Criticality:
         return Criticality((point,), None, 0.0, 0.0)
     ratio = form.p / (2 * form.p - 1)
     certificate = (
-        f"s is homogeneous of degree p={form.p:g}: chi_perp/chi_parallel = p/(2p-1) = {ratio:.6g} at every K, C_W and C_b, "
-        "never 1"
+        f"s is homogeneous of degree p={form.p:g}: chi_perp/chi_parallel = p/(2p-1) = {ratio:.6g}, "
+        "never 1, at every K, C_W and C_b"
     )
     return Criticality((), certificate, None, None)
 
 
 def _on_grid(activation: Activation, form: QuadratureMoments) -> tuple[Array, Array, Array]:
-    """The part of the grid on which the averages exist, with E[s s''] and E[s'^2] there."""
+    """Return the part of the grid on which the averages exist, with E[s s''] and E[s'^2] there."""
     overlap, slope = form.curvature_overlap(GRID), form.mean_square_slope(GRID)
     exists = np.isfinite(overlap) & np.isfinite(slope) & np.isfinite(form.mean_square(GRID))
     if not exists.any():
@@ -193,7 +201,7 @@ def _ratio_at(form: QuadratureMoments):
 
 
 def _at_root(activation: Activation, form: QuadratureMoments, K: float) -> CriticalPoint | None:
-    """The critical point at a root of E[s s''], or None if its C_b is negative."""
+    """Return the critical point at a root of E[s s''], or None if its C_b is negative."""
     K_ = np.array([K])
     C_W = 1 / float(form.mean_square_slope(K_)[0])
     C_b = K - C_W * float(form.mean_square(K_)[0])
@@ -206,7 +214,7 @@ def _at_root(activation: Activation, form: QuadratureMoments, K: float) -> Criti
 
 
 def _expansion_at_zero(activation: Activation, form: QuadratureMoments, ratio: Array) -> CriticalPoint | None:
-    """The K*=0 point: needs s(0) = 0 and a slope on at least one side; its class from the next order of g.
+    """Return The K*=0 point: needs s(0) = 0 and a slope on at least one side; its class from the next order of g.
 
     Where no order shows (s is linear around 0, as hardtanh is) the sign of E[s s''] at the smallest K decides.
     """
@@ -239,7 +247,7 @@ def _taylor(activation: Activation) -> tuple[float, float, float]:
         bend = activation.second_derivative(z)
         (third,) = torch.autograd.grad(bend.sum(), z) if bend.requires_grad else (torch.zeros_like(z),)
         first = activation.derivative(z)
-    return tuple(float(value.detach().mean()) for value in (first, bend, third))
+    return float(first.detach().mean()), float(bend.detach().mean()), float(third.mean())
 
 
 def _a_1(activation: Activation) -> float:

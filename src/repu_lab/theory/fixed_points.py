@@ -13,12 +13,16 @@ POINTS = 200
 K_MIN, K_MAX = 1e-8, 1e8
 # F = C_b + C_W g - K at a stationary point of F counts as 0 (two roots merged) below this times K.
 TANGENT = 1e-13
+RTOL = np.float64(1e-15)
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(16)
 
 
 @dataclass(frozen=True)
 class FixedPoint:
-    """A fixed point of the kernel with its susceptibilities; K is None where every K is one. stable: chi_parallel < 1."""
+    """A fixed point of the kernel with its susceptibilities; K is None where every K is one.
+
+    stable: chi_parallel < 1.
+    """
 
     K: float | None
     chi_parallel: float
@@ -29,7 +33,7 @@ class FixedPoint:
 def fixed_points(activation: Activation, C_W: float, C_b: float) -> list[FixedPoint]:
     """Every fixed point with K = 0 or K_MIN <= K <= K_MAX (wider as C_b and a power's own K_* need), smallest first.
 
-    F(K) = C_b + C_W g(K) - K is monotone between the points where chi_parallel = 1, so that each piece is searched for its
+    F(K) = C_b + C_W g(K) - K is monotone between the points where chi_parallel = 1, so each piece is searched for its
     one root; at such a point F = 0 is a half-stable fixed point (stable is False). ValueError for negative variances.
     """
     if not (C_W >= 0 and C_b >= 0):
@@ -59,10 +63,10 @@ def fixed_points(activation: Activation, C_W: float, C_b: float) -> list[FixedPo
 
 
 def companions_of(activation: Activation, K: float, C_W: float, C_b: float) -> tuple[FixedPoint, ...]:
-    """The other fixed points at a critical point's (C_W, C_b), smallest first.
+    """Return the other fixed points at a critical point's (C_W, C_b), smallest first.
 
     Near K the map is tangent to the diagonal, F(K') = C_W int_K^K' (K' - t) g''(t) dt with F(K) = F'(K) = 0 exactly:
-    integrated, since the difference C_b + C_W g(K') - K' would leave some 9 digits of a companion 2 % away. Both F and F'
+    integrated, since the difference C_b + C_W g(K') - K' would leave 9 digits of a companion 2 % away. Both F and F'
     are divided by their zeros at K, so that the search of `fixed_points` finds the others only.
     """
     form = moments(activation)
@@ -93,9 +97,13 @@ def sign_changes(function, grid: Array, values: Array) -> list[float]:
     """Roots of a function of K > 0 by brentq in log K between neighbours of different sign."""
     roots = [float(K) for K in grid[values == 0]]
     for i in np.nonzero(values[:-1] * values[1:] < 0)[0]:
-        x = brentq(lambda x: function(np.exp(x)), np.log(grid[i]), np.log(grid[i + 1]), xtol=1e-15, rtol=1e-15)
-        roots.append(float(np.exp(x)))
+        roots.append(_root(function, grid[i], grid[i + 1]))
     return sorted(roots)
+
+
+def _root(function, low: float, high: float) -> float:
+    x = brentq(lambda x: function(np.exp(x)), np.log(low), np.log(high), xtol=1e-15, rtol=RTOL)
+    return float(np.exp(x))  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
 def _refined(form: QuadratureMoments, C_W: float, grid: Array, slope: Array) -> tuple[Array, Array]:
@@ -116,12 +124,14 @@ def _roots(form: QuadratureMoments, C_W: float, C_b: float, ends: list[float]) -
         return float(C_b + C_W * form.mean_square(np.array([K]))[0] - K)
 
     values = [F(K) for K in ends]
-    tangent = [0 < i < len(ends) - 1 and abs(value) <= TANGENT * K for i, (K, value) in enumerate(zip(ends, values, strict=True))]
+    tangent = [
+        0 < i < len(ends) - 1 and abs(value) <= TANGENT * K
+        for i, (K, value) in enumerate(zip(ends, values, strict=True))
+    ]
     found = []
     for i in range(len(ends) - 1):
         if not (tangent[i] or tangent[i + 1]) and values[i] * values[i + 1] < 0:
-            x = brentq(lambda x: F(np.exp(x)), np.log(ends[i]), np.log(ends[i + 1]), xtol=1e-15, rtol=1e-15)
-            found.append(_point(form, float(np.exp(x)), C_W))
+            found.append(_point(form, _root(F, ends[i], ends[i + 1]), C_W))
         if tangent[i + 1]:
             perp = C_W * float(form.mean_square_slope(np.array([ends[i + 1]]))[0])
             found.append(FixedPoint(ends[i + 1], 1.0, perp, False))

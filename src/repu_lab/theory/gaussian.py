@@ -1,8 +1,8 @@
 """Averages of an activation s over normal variables, in closed form where there is one, else by quadrature.
 
 K, and K11, K22, K12, are variances and covariances in float64, scalars or arrays; results have their (broadcast)
-shape. K = 0 gives the limit. Errors: a negative or NaN variance, or an average that does not exist (an activation that is
-not finite on the line, or grows faster than the Gaussian falls), is a ValueError of one line.
+shape. K = 0 gives the limit. Errors: a negative or NaN variance, or an average that does not exist (an activation that
+is not finite on the line, or grows faster than the Gaussian falls), is a ValueError of one line.
 """
 
 import numpy as np
@@ -50,7 +50,8 @@ def second_variation(activation: Activation, K: ArrayLike) -> Array:
 def excess(activation: Activation, K: ArrayLike) -> Array:
     """g(K) - K lim_{K->0} g/K: what makes K grow or shrink at a K*=0 critical point, in units of 1/C_W.
 
-    Free of cancellation for MRePU (integer p) and the homogeneous activations; elsewhere the difference, exact to eps K.
+    Free of cancellation for MRePU (integer p) and the homogeneous activations; elsewhere the difference, exact to eps
+    K.
     """
     form, K = moments(activation), variance("K", K)
     own = getattr(form, "excess", None)

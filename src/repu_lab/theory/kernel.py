@@ -1,8 +1,9 @@
 """Layer by layer at infinite width: the kernel K^l, its susceptibilities, and the correlation of two inputs.
 
-K^(l+1) = C_b + C_W g(K^l), chi_parallel^l = C_W g'(K^l), chi_perp^l = C_W E[s'^2] (Roberts, Yaida, Hanin, The Principles
-of Deep Learning Theory), l = 1..L+1 where L = depth counts hidden layers and K^(L+1) belongs to the output. C_W, C_b are
-numbers, or sequences with one value for each affine map l = 2..L+1. K is followed in log space where it leaves float64.
+K^(l+1) = C_b + C_W g(K^l), chi_parallel^l = C_W g'(K^l), chi_perp^l = C_W E[s'^2] (Roberts, Yaida, Hanin, The
+Principles of Deep Learning Theory), l = 1..L+1 where L = depth counts hidden layers and K^(L+1) belongs to the output.
+C_W, C_b are numbers, or sequences with one value for each affine map l = 2..L+1. K is followed in log space where it
+leaves float64.
 """
 
 from collections.abc import Sequence
@@ -47,8 +48,8 @@ class KernelLayers:
 class CorrelationLayers:
     """Two inputs, arrays of length depth + 1. correlation = K12 / sqrt(K11 K22), NaN once a kernel is 0.
 
-    gain^l = C_W E[s'(u) s'(v)] sqrt(K11^l K22^l / (K11^(l+1) K22^(l+1))), NaN at the output layer: what a small change of
-    the correlation is multiplied by from layer l to l + 1, as well as the tangent kernel in units of sqrt(K11 K22).
+    gain^l = C_W E[s'(u) s'(v)] sqrt(K11^l K22^l / (K11^(l+1) K22^(l+1))), NaN at the output layer: what a small change
+    of the correlation is multiplied by from layer l to l + 1, as well as the tangent kernel in units of sqrt(K11 K22).
     """
 
     layer: Array
@@ -91,8 +92,8 @@ def correlations(
 ) -> CorrelationLayers:
     """Iterate the kernel of two inputs: K12' = C_b + C_W E[s(u) s(v)], normalised by both inputs' own kernels.
 
-    Homogeneous activations with C_b = 0 follow the correlation alone, so depth 1000 is as exact as depth 1. Errors as for
-    `layers`, and ValueError for |K12| > sqrt(K11 K22).
+    Homogeneous activations with C_b = 0 follow the correlation alone, so depth 1000 is as exact as depth 1. Errors as
+    for `layers`, and ValueError for |K12| > sqrt(K11 K22).
     """
     W, B = per_map(C_W, C_b, depth)
     form = moments(activation)
@@ -102,9 +103,11 @@ def correlations(
         raise ValueError("K12 must lie between -sqrt(K11 K22) and sqrt(K11 K22): it is a covariance")
     K1, x1 = _follow(activation, form, W, B, float(K11))
     K2, x2 = _follow(activation, form, W, B, float(K22))
-    step = _homogeneous_pairs if isinstance(form, PowerMoments) and not B.any() else _general_pairs
     with np.errstate(all="ignore"):
-        K12_, correlation, gain = step(form, W, B, (K1, K2), (x1, x2), float(K12))
+        if isinstance(form, PowerMoments) and not B.any():
+            K12_, correlation, gain = _homogeneous_pairs(form, depth, (K1, K2), (x1, x2), float(K12))
+        else:
+            K12_, correlation, gain = _general_pairs(form, W, B, (K1, K2), (x1, x2), float(K12))
     return CorrelationLayers(
         layer=np.arange(1, depth + 2),
         K11=K1,
@@ -118,7 +121,7 @@ def correlations(
 
 
 def log_mean_square(activation: Activation, log_K: Array) -> Array:
-    """log g(K) as a function of log K (natural), at any size of K; +inf where g does not exist, -inf at g = 0."""
+    """Return log g(K) as a function of natural log K, at any size of K; +inf where g does not exist."""
     form, x = moments(activation), np.asarray(log_K, dtype=np.float64)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
         if isinstance(form, PowerMoments):
@@ -188,7 +191,7 @@ def _follow(activation: Activation, form: QuadratureMoments, W: Array, B: Array,
 
 
 def _exact_powers(form: PowerMoments, W: Array, x1: float) -> Array:
-    """log K^l for C_b = 0: log K' = log(C_W A c_p) + p log K, around the fixed point of the first C_W."""
+    """Return log K^l for C_b = 0: log K' = log(C_W A c_p) + p log K, around the fixed point of the first C_W."""
     p = form.p
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         logs = np.log(W) + form.log_c
@@ -209,13 +212,13 @@ def _exact_powers(form: PowerMoments, W: Array, x1: float) -> Array:
 
 
 def _exponent(form: QuadratureMoments) -> float:
-    """d log g / d log K at LARGE_K: the power with which g grows from there on; NaN if it has no average there."""
+    """Return d log g / d log K at LARGE_K, the power with which g grows from there on; NaN without an average there."""
     K = np.array([LARGE_K])
     return float((K * form.stein(K) / form.mean_square(K))[0])
 
 
 def _log_susceptibilities(activation: Activation, form: QuadratureMoments, K: Array, x: Array) -> tuple[Array, Array]:
-    """log g'(K) and log E[s'^2] for every K = exp x."""
+    """Return log g'(K) and log E[s'^2] for every K = exp x."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
         if isinstance(form, PowerMoments):
             # (p - 1) x with x = -inf or inf is wanted; at p = 1 the slope does not depend on K.
@@ -227,14 +230,14 @@ def _log_susceptibilities(activation: Activation, form: QuadratureMoments, K: Ar
         if outside.any():
             growth = (x - np.log(LARGE_K)) * (_exponent(form) - 1)
             parallel, perp = (np.where(outside, log + growth, log) for log in (parallel, perp))
-    return tuple(np.where(np.isnan(log) & ~np.isnan(x), np.inf, log) for log in (parallel, perp))
+    # What cannot be averaged at such a K is larger than any number.
+    return np.where(np.isnan(parallel), np.inf, parallel), np.where(np.isnan(perp), np.inf, perp)
 
 
-def _homogeneous_pairs(form: PowerMoments, W, B, K, x, K12: float) -> tuple[Array, Array, Array]:
-    """The correlation map r' = E[s s] / g at unit variance, which knows nothing of K."""
-    depth = len(W)
+def _homogeneous_pairs(form: PowerMoments, depth: int, K, x, K12: float) -> tuple[Array, Array, Array]:
+    """Return the correlation map r' = E[s s] / g at unit variance, which knows nothing of K."""
     correlation, gain = np.full(depth + 1, np.nan), np.full(depth + 1, np.nan)
-    theta = angle(K[0][0], K[1][0], np.float64(K12))
+    theta = angle(K[0][0], K[1][0], np.asarray(K12))
     g = float(form.mean_square(np.ones(1))[0])
     correlation[0] = np.cos(theta)
     for i in range(depth):

@@ -61,7 +61,7 @@ class MRePUMoments(QuadratureMoments):
         return total
 
     def excess(self, K: Array) -> Array:
-        """g - K = sum over k >= 1 of C(2p, k) M_(k+2), minus K (erfc(1/sqrt(2K)) / 2 + phi), without cancellation."""
+        """Return g - K without cancellation: sum over k >= 1 of C(2p, k) M_(k+2), less K (erfc(1/sqrt(2K)) / 2 + phi)."""
         K = np.asarray(K, dtype=np.float64)
         higher = self._square.copy()
         higher[2] = 0.0
@@ -72,7 +72,8 @@ class MRePUMoments(QuadratureMoments):
     def pair_mean(self, K11: Array, K22: Array, K12: Array) -> tuple[Array, Array]:
         """E[s(u) s(v)], E[s'(u) s'(v)] from the moments E[u^i v^j 1(u >= -1) 1(v >= -1)]."""
         shape, size = np.shape(K12), len(self._s)
-        m = _pair_moments(*(np.ravel(k).astype(np.float64) for k in (K11, K22, K12)), size)
+        K11, K22, K12 = (np.ravel(k).astype(np.float64) for k in (K11, K22, K12))
+        m = _pair_moments(K11, K22, K12, size)
         value = np.einsum("i,j,ij...->...", self._s, self._s, m)
         gain = np.einsum("i,j,ij...->...", self._slope, self._slope, m[: size - 1, : size - 1])
         return value.reshape(shape), gain.reshape(shape)

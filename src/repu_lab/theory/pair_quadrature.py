@@ -7,14 +7,14 @@ that: Gauss-Legendre panels, the inner ones cut at the kinks of v, the outer one
 of v given u passes a kink.
 """
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from repu_lab.theory.angles import determinant
 
-Array = NDArray[np.float64]
+Array = NDArray[Any]
 
 WINDOW = 9.5  # exp(-9.5^2/2) = 3e-20
 STEPS = 0.3 / 2.0 ** np.arange(5)
@@ -42,7 +42,7 @@ def pair_average(function: Function, K11: float, K22: float, K12: float) -> tupl
     """Return (E[s(u) s(v)], E[s'(u) s'(v)]); relative error about 1e-13 of sqrt(g(K11) g(K22)); 0.2 to 10 ms."""
     if K22 > K11:  # the wider input outside: its window covers the conditional mean's
         K11, K22 = K22, K11
-    variance = float(determinant(np.float64(K11), np.float64(K22), np.float64(K12))) / K11 if K11 > 0 else 0.0
+    variance = float(determinant(*map(np.asarray, (K11, K22, K12)))) / K11 if K11 > 0 else 0.0
     slope, sigma = (K12 / K11 if K11 > 0 else 0.0), float(np.sqrt(variance))
     with np.errstate(all="ignore"):
         points = None if function.kinks else _trapezoid(function, K11, slope, sigma)

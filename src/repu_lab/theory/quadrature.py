@@ -9,6 +9,7 @@ on ReLU's E[s'^2], since a node sits on the kink.
 Two inputs: u = sqrt(K11) x and v given u, see `pair_quadrature`.
 """
 
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -18,20 +19,22 @@ from numpy.typing import NDArray
 from repu_lab.activations import Activation
 from repu_lab.theory.pair_quadrature import pair_average
 
-Array = NDArray[np.float64]
+Array = NDArray[Any]
 
 WINDOW = 14.0  # exp(-14^2/2) = 3e-43: what lies outside is lost even for s^4 with s ~ z^6
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(24)
 DENSITY_CUTS = np.array([1.5, 3.5, 6.5, WINDOW])
 # Ratios of at most 6: a 24-point panel [a, 6a] meets a singularity at 0 with an error of about 2.4^-48 = 1e-18.
-STRUCTURE_CUTS = np.concatenate(([1 / 16, 1 / 4], np.array([1.0, 3.0]), 10.0 * 4.0 ** np.arange(3), 6.0 ** np.arange(4, 18)))
+STRUCTURE_CUTS = np.concatenate(
+    ([1 / 16, 1 / 4], np.array([1.0, 3.0]), 10.0 * 4.0 ** np.arange(3), 6.0 ** np.arange(4, 18))
+)
 # Grading towards a kink, for activations like (1 + z)^1.5 whose derivatives are singular there.
 KINK_CUTS = 8.0 ** -np.arange(0.0, 9.0)
 EDGE_TOLERANCE = 1e-12  # an integrand that is not below this (against its integral) at the window's end has no average
 BLOCK = 32  # values of K that share an array, so that panels that are empty for all of them can be left out
 
-# Pieces stay in the cache and below the size at which torch starts its threads: 3 times faster, 50 times on a busy machine.
-PIECE = 16384
+# Pieces stay in the cache and below the size at which torch starts its threads, which stall on a busy machine.
+PIECE = 4096
 
 _detected_kinks: WeakKeyDictionary[Activation, tuple[float, ...]] = WeakKeyDictionary()
 
@@ -91,7 +94,7 @@ class QuadratureMoments:
         return both[:, 0].reshape(K11.shape), both[:, 1].reshape(K11.shape)
 
     def s(self, z: Array) -> Array:
-        """The activation on an array."""
+        """Return the activation on an array."""
         return _apply(self.activation, z)
 
     def slope(self, z: Array) -> Array:
@@ -99,7 +102,7 @@ class QuadratureMoments:
         return _apply(self.activation.derivative, z)
 
     def curvature(self, z: Array) -> Array:
-        """The regular part of its second derivative on an array."""
+        """Return the regular part of its second derivative on an array."""
         return _apply(self.activation.second_derivative, z)
 
     def rule(self, K: Array) -> tuple[Array, Array]:
@@ -140,7 +143,9 @@ class QuadratureMoments:
             sides = self.slope(np.array([np.nextafter(kink, -np.inf), np.nextafter(kink, np.inf)]))
             with np.errstate(over="ignore", under="ignore"):
                 y = kink / np.sqrt(K)
-                total = total + height * (sides[1] - sides[0]) * weight(y) * np.exp(-(y**2) / 2) / np.sqrt(2 * np.pi * K)
+                total = total + height * (sides[1] - sides[0]) * weight(y) * np.exp(-(y**2) / 2) / np.sqrt(
+                    2 * np.pi * K
+                )
         return total
 
 
@@ -179,7 +184,7 @@ def _jumps(function) -> list[float]:
 
 
 def _apply(function, z: Array) -> Array:
-    """A torch function on a numpy array, a piece at a time."""
+    """Return a torch function on a numpy array, a piece at a time."""
     flat = torch.from_numpy(np.ascontiguousarray(z)).view(-1)
     with torch.no_grad():
         pieces = [function(piece) for piece in flat.split(PIECE)]
