@@ -22,20 +22,29 @@ from typing import Any
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--hide-scrollbars", "--remote-debugging-pipe",
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--hide-scrollbars", "--remote-debugging-pipe",
 )  # fmt: skip
-# Smoothing and "ignore outliers" are on by default and bend or cut a profile: switched off here.
-POLYMER = "_smoothingWeight=0&_ignoreYOutliers=false"
-# name -> address, (width, height), text that is on the page once it is ready, script run before the picture
-TABS: dict[str, tuple[str, tuple[int, int], str, str]] = {
-    "curves": ("?smoothing=0&tagFilter=layer_log10_K#timeseries", (1500, 1000), "layer_log10_K", ""),
-    "loss": ("?smoothing=0&tagFilter=(loss|metric)$#timeseries", (1500, 1000), "train", ""),
-    "profiles": (f"#custom_scalars&{POLYMER}", (1500, 1500), "Depth profiles", ""),
-    "images": ("?tagFilter=figure#timeseries", (1500, 1000), "figure", ""),
-    "histograms": ("?tagFilter=histogram#timeseries", (1500, 1000), "histogram", ""),
-    "hparams": ("#hparams", (1500, 600), "Trial ID", ""),
-    "text": ("#text", (1500, 800), "outcome", ""),
+# Smoothing and "ignore outliers" are on by default and bend or cut a profile: switched off before a page loads.
+SETTINGS = {"scalarSmoothing": 0, "ignoreOutliers": False, "timeSeriesSettingsPaneOpened": False}
+EXPAND_FIRST = """(function find(node) {
+  if (node.getAttribute && (node.getAttribute("icon") || "").startsWith("fullscreen")) { node.click(); return true; }
+  return [node.shadowRoot, ...node.childNodes].some((child) => child && find(child));
+})(document)"""
+ACTUAL_SIZE = """(function find(node) {
+  if (node.nodeName === "PAPER-CHECKBOX" && node.textContent.includes("actual image size")) return node.click();
+  [node.shadowRoot, ...node.childNodes].forEach((child) => child && find(child));
+})(document)"""
+# name -> address, (width, height), text that is on the page once it is ready, settings, script before the picture
+TABS: dict[str, tuple[str, tuple[int, int], str, dict[str, Any], str]] = {
+    "curves": ("?smoothing=0&tagFilter=layer_log10_K#timeseries", (1400, 1050), "layer_log10_K", SETTINGS, ""),
+    "loss": ("?smoothing=0&tagFilter=(loss|metric)$#timeseries", (1400, 1050), "train", SETTINGS, ""),
+    "profiles": ("#custom_scalars&_smoothingWeight=0", (1400, 1250), "Depth profiles", SETTINGS, EXPAND_FIRST),
+    "images": ("#images", (1500, 1150), "figure", SETTINGS, ACTUAL_SIZE),
+    "histograms": ("?tagFilter=histogram#timeseries", (1400, 900), "histogram", SETTINGS, ""),
+    "hparams": ("#hparams", (1800, 600), "Trial ID", SETTINGS, ""),
+    "text": ("#text", (1400, 800), "outcome", SETTINGS, ""),
 }
 
 
@@ -52,9 +61,9 @@ def main() -> int:
     arguments.out.mkdir(parents=True, exist_ok=True)
     with tensorboard(arguments.logdir) as address:
         for name in arguments.tab or TABS:
-            where, size, ready, script = TABS[name]
+            where, size, ready, settings, script = TABS[name]
             with browser(arguments.browser, size) as call:  # a fresh profile each: no tab remembers another's settings
-                picture = photograph(call, address + where, ready, script)
+                picture = photograph(call, address + where, ready, settings, script)
             path = arguments.out / f"{name}.png"
             path.write_bytes(picture)
             print(path)
@@ -129,19 +138,26 @@ def conversation(sending: Any, receiving: Any) -> Callable[..., Any]:
     return call
 
 
-def photograph(call: Callable[..., Any], address: str, ready: str, script: str) -> bytes:
+def photograph(call: Callable[..., Any], address: str, ready: str, settings: dict[str, Any], script: str) -> bytes:
     """Open an address, wait until its text (also inside shadow roots) says that it is ready, return a PNG."""
-    target = call("Target.createTarget", url=address)["targetId"]
+    target = call("Target.createTarget", url="about:blank")["targetId"]
     session = call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+    stored = {name: json.dumps(settings) for name in ("_tb_global_settings", "_tb_global_settings.timeseries")}
+    stored |= {"_ignoreYOutliers": "false"}
+    source = f"if (location.protocol === 'http:') Object.assign(localStorage, {json.dumps(stored)})"
+    call("Page.enable", session)
+    call("Page.addScriptToEvaluateOnNewDocument", session, source=source)
+    call("Page.navigate", session, url=address)
 
     def evaluate(expression: str) -> Any:
         result = call("Runtime.evaluate", session, expression=expression, returnByValue=True, awaitPromise=True)
         return result["result"].get("value")
 
     wait_for(lambda: ready in (evaluate(f"({VISIBLE_TEXT})(document)") or ""), f"{ready!r} on {address}")
+    time.sleep(8)  # charts draw themselves after their text is there
     if script:
         evaluate(script)
-    time.sleep(4)  # charts draw themselves after their text is there
+        time.sleep(2)
     return base64.b64decode(call("Page.captureScreenshot", session, format="png")["data"])
 
 

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from repu_lab.figures.style import (
     COLOURS,
@@ -73,7 +73,7 @@ def signal_propagation(
             axes.axvline(bad[0] - 0.5, color=INK, linewidth=0.8, zorder=1)
     _name_curves(grid[1], PANELS[1][2], measured, theory, layers)
     if bad is not None:
-        when = f" (step {bad[1]})" if bad[1] else ""
+        when = f"\nat step {bad[1]}" if bad[1] else ""
         grid[0].set_title(f"NaN or inf from layer {bad[0]}{when}", loc="right", fontsize=SMALL, color=INK)
     _legend(figure, sorted(measured), theory, heading)
     return figure
@@ -121,10 +121,8 @@ def _scale(axes: Axes, quantities: Sequence[str], measured: Mapping[int, Profile
         if seen is not None and lowest <= seen[0] and seen[1] <= highest:
             whole = (max(whole[0], 1.1 * lowest), min(whole[1], 1.1 * highest))
         decades_axis(axes, *whole)
-        curves = (
-            [finite(theory["log10_K"])] if "log10_K" in theory else [finite(p["log10_K"])[1] for p in measured.values()]
-        )
-        dtype_limits(axes, [dtype], curves[0], *whole)
+        medians = [finite(p["log10_K"])[1] for p in measured.values() if "log10_K" in p]
+        dtype_limits(axes, [dtype], finite(theory["log10_K"]) if "log10_K" in theory else medians[0], *whole)
     else:
         if "log10_chi_perp" in quantities:
             whole = (min(whole[0], 0.0), max(whole[1], 0.0))
@@ -148,7 +146,8 @@ def _draw(axes: Axes, quantity: str, measured: Mapping[int, Profile], theory: Pr
     for i, step in enumerate(steps):
         if quantity not in measured[step]:
             continue
-        low, median, high = finite(measured[step][quantity])
+        low, median, high = np.asarray(measured[step][quantity], np.float64)
+        low, high, median = _to_edge(axes, low), _to_edge(axes, high), finite(median)
         layer = np.arange(1, median.size + 1)
         shade = tint(colour, 0.6 * i / max(1, len(steps) - 1))
         axes.fill_between(layer, low, high, color=shade, alpha=0.2, linewidth=0, zorder=2)
@@ -162,6 +161,12 @@ def _draw(axes: Axes, quantity: str, measured: Mapping[int, Profile], theory: Pr
         line = finite(theory[quantity])
         style = THEORY_LINES.get(quantity, "-")
         axes.plot(np.arange(1, line.size + 1), line, color=INK, linewidth=1.1, linestyle=style, zorder=4)
+
+
+def _to_edge(axes: Axes, bound: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a band's bound with infinities replaced by the picture's edges."""
+    bottom, top = axes.get_ylim()
+    return np.where(bound == np.inf, top, np.where(bound == -np.inf, bottom, bound))
 
 
 def _name_curves(

@@ -37,6 +37,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, Sessi
 from repu_lab.runs.tags import declared
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)  # an event file holds scalars as float32
+SHOWN = 5  # columns of the HParams table that TensorBoard ticks; it puts those that `differ` between runs first
 HParam = bool | float | str | None
 
 
@@ -102,13 +103,14 @@ def hparams_start(config: Mapping[str, HParam], metrics: Sequence[str]) -> list[
     """Return a run's row in the HParams table and the table's columns.
 
     TensorBoard takes the columns from any one run: give every run of a sweep the same keys, None where a key has no
-    value (its cell stays empty). Without columns of its own it would show every scalar tag of every run.
+    value (its cell stays empty). It shows five columns at first, here the first five keys, and five metrics.
+    Without columns of its own it would show every scalar tag of every run.
     """
     for tag in metrics:
         declared(tag)
     start = SessionStartInfo()
     columns = []
-    for name, value in config.items():
+    for place, (name, value) in enumerate(config.items()):
         if isinstance(value, bool):
             start.hparams[name].bool_value = value
             kind = DATA_TYPE_BOOL
@@ -120,7 +122,7 @@ def hparams_start(config: Mapping[str, HParam], metrics: Sequence[str]) -> list[
         else:
             start.hparams[name].string_value = str(value)
             kind = DATA_TYPE_STRING
-        columns.append(HParamInfo(name=name, type=kind))
+        columns.append(HParamInfo(name=name, type=kind, differs=place < SHOWN))
     results = [MetricInfo(name=MetricName(tag=tag)) for tag in metrics]
     experiment = Experiment(hparam_infos=columns, metric_infos=results)
     return [

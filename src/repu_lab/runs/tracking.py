@@ -1,8 +1,9 @@
 """What a run writes for TensorBoard: one event file in its folder, cheap enough for every logged step.
 
 A statistics call at depth 50 costs about 1 ms. Numbers over members and probe inputs are drawn as medians in which
--inf (exactly zero) and +inf (beyond the dtype's range) keep their rank and NaN (undefined) is left out; a median that
-is itself not finite is not drawn. Preactivations that are not finite are counted under nonfinite/.
+-inf (exactly zero) and +inf (beyond the dtype's range) keep their rank. A median that is itself not finite is not
+drawn, nor one of values more than half of which are undefined: it would speak of the survivors as if of all.
+Preactivations that are not finite are counted under nonfinite/.
 """
 
 from collections.abc import Mapping, Sequence
@@ -71,8 +72,8 @@ class Tracker:
         """Write the medians of at most 8 layers, spread over the depth, and the counts of what is not finite."""
         row: dict[str, float] = {}
         for names, layers in self._same_shape(stats):
-            table = np.concatenate([getattr(stats, name)[layers - 1].reshape(layers.size, -1) for name in names])
-            medians = quantiles(table, (0.5,))[0].tolist()
+            table = np.concatenate([_ranked(name, getattr(stats, name)[layers - 1]) for name in names])
+            medians = quantiles(table, (0.5,), defined=0.5)[0].tolist()
             tags = [f"layer_{name}/layer_{self._number(layer)}" for name in names for layer in layers]
             row.update(zip(tags, medians, strict=True))
         bad = nonfinite(stats)
@@ -194,8 +195,7 @@ def depth_profile(stats: "LayerStatistics") -> dict[str, NDArray[np.float64]]:
     """
     profile = {}
     for name in BY_LAYER:
-        values = getattr(stats, name)
-        profile[name] = quantiles(values.reshape(len(values), -1), QUANTILES)
+        profile[name] = quantiles(_ranked(name, getattr(stats, name)), QUANTILES, defined=0.5)
     return profile | {"nonfinite": nonfinite(stats).sum(axis=1).astype(np.float64)}
 
 
@@ -204,10 +204,11 @@ def nonfinite(stats: "LayerStatistics") -> NDArray[np.int64]:
     return np.asarray(stats.nan + stats.plus_inf + stats.minus_inf, np.int64)
 
 
-def quantiles(values: NDArray[Any], q: Sequence[float]) -> NDArray[np.float64]:
+def quantiles(values: NDArray[Any], q: Sequence[float], *, defined: float = 0.0) -> NDArray[np.float64]:
     """Return the quantiles of each row, (rows, N) -> (len(q), rows), leaving NaN out and ordering -inf and +inf.
 
-    Linear between neighbours as numpy's default; next to an infinite one the nearer of the two. NaN for a row of NaN.
+    Linear between neighbours as numpy's default; next to an infinite one the nearer of the two. NaN for a row of NaN
+    and for one of which less than the share `defined` is a number.
     """
     ordered = np.sort(np.asarray(values, np.float64), axis=1)  # NaN last
     count = ordered.shape[1] - np.isnan(ordered).sum(axis=1)
@@ -219,4 +220,12 @@ def quantiles(values: NDArray[Any], q: Sequence[float]) -> NDArray[np.float64]:
     with np.errstate(invalid="ignore"):
         between = low + (high - low) * share
     nearest = np.where(share < 0.5, low, high)
-    return np.where(np.isfinite(low) & np.isfinite(high), between, nearest)
+    result = np.where(np.isfinite(low) & np.isfinite(high), between, nearest)
+    result[:, count < defined * ordered.shape[1]] = np.nan
+    return result
+
+
+def _ranked(name: str, values: NDArray[Any]) -> NDArray[Any]:
+    """Return values (layers, ...) as (layers, N). K is undefined only behind an overflow: there it ranks as one."""
+    table = values.reshape(len(values), -1)
+    return np.where(np.isnan(table), np.inf, table) if name == "log10_K" else table
