@@ -39,7 +39,8 @@ class Population(nn.Module):
         if members < 1 or len(sizes) < 2 or min(sizes) < 1:
             raise ValueError(f"sizes={tuple(sizes)}, members={members}: need two sizes or more, all of at least 1")
         self.sizes = tuple(sizes)
-        self.activation: Activation = as_activation(activation).to(dtype=dtype, device=device).requires_grad_(False)
+        own_copy = copy.deepcopy(as_activation(activation))
+        self.activation: Activation = own_copy.to(dtype=dtype, device=device).requires_grad_(False)
         self._own = [parameter for _, parameter in self.activation.named_parameters()]
         own = sum(parameter.numel() for parameter in self._own)
         maps = list(pairwise(self.sizes))

@@ -17,6 +17,7 @@ from repu_lab.networks.optimizers import Optimizer
 from repu_lab.networks.population import Population
 from repu_lab.runs.config import ConfigError, TrainConfig
 from repu_lab.tasks import TASKS, Task, on_device
+from repu_lab.theory import critical_initialization
 
 OWN_PACKAGE = "repu_lab."
 
@@ -141,8 +142,14 @@ def build_rule(config: TrainConfig, sizes: tuple[int, ...], activation: Activati
     if c.name == "custom":
         C_W, C_b = c.c_w or 0.0, c.c_b or 0.0
         return uniform_depth("custom", sizes, C_W=C_W, C_b=C_b, k1=C_W + C_b if c.k1 is None else c.k1)
+    if c.name == "critical":
+        try:
+            found = critical_initialization(activation, config.depth)
+        except ValueError as error:
+            raise ConfigError(f"initialization=critical: {error}; choose one of {', '.join(RULES)}") from error
+        return uniform_depth("critical", sizes, C_W=found.C_W, C_b=found.C_b, k1=found.k1, note=found.reason)
     if c.name not in RULES:
-        raise ConfigError(f"initialization={c.name}: must be one of {', '.join([*RULES, 'custom'])}")
+        raise ConfigError(f"initialization={c.name}: must be one of critical, {', '.join(RULES)}, custom")
     return RULES[c.name](sizes)
 
 

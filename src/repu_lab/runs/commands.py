@@ -29,19 +29,28 @@ def train(config: TrainConfig, path: Path) -> int:
     if result is not None:
         manifest = folder.manifest() or {}
         print(f"stored result of {manifest.get('end')} (commit {manifest.get('git_commit')}); rerun=true runs it again")
-        print(f"measured: {result['summary']}\nfolder:   {path}")
+        print(f"{result['verdict']}\nfolder:   {path}")
         return exit_code(config, result)
 
     from repu_lab.runs import training
     from repu_lab.runs.building import build
+    from repu_lab.runs.forecasting import forecast_run
 
     experiment = build(config)
     try:
         with folder.run("train", config, {"device": str(experiment.device), "threads": experiment.threads}):
-            result = training.train(experiment, folder)
+            expected = None
+            try:
+                expected = forecast_run(experiment)
+                folder.log(f"advice:   {expected.advice}")
+            except ValueError as error:
+                folder.log(f"forecast: none, since {error}")
+            if experiment.rule.note:
+                folder.log(f"start:    {experiment.rule.note}")
+            result = training.train(experiment, folder, expected)
             folder.write_json("result.json", result)
             folder.log(
-                f"measured: {result['summary']}\n"
+                f"{result['verdict']}\n"
                 f"time:     {result['seconds']:.1f} s for {result['steps']} steps ({result['steps_per_second']:.0f} a "
                 f"second), {result['statistics_share']:.1%} of it for statistics\n"
                 f"folder:   {path}\n"

@@ -114,11 +114,9 @@ class OptimizerConfig:
     """How weights follow their gradient."""
 
     name: str = setting(MISSING, "the method")
-    lr: float | str = setting("auto", "learning rate; auto: the rule in the README", _learning_rate)
+    lr: float | int | str = setting("auto", "learning rate; auto: the rule in the README", _learning_rate)
     weight_decay: float = setting(0.0, "weight decay: added to the gradient, decoupled for adamw", number(0))
-    clip: float | None = setting(
-        None, "largest norm of a member's gradient", number(0, optional=True)
-    )
+    clip: float | None = setting(None, "largest norm of a member's gradient", number(0, optional=True))
     momentum: float | None = setting(None, "momentum (sgd only)", number(0, 1, optional=True))
     beta1: float | None = setting(None, "decay of the mean of the gradient (adam, adamw)", number(0, 1, optional=True))
     beta2: float | None = setting(None, "decay of the mean of its square (adam, adamw)", number(0, 1, optional=True))
@@ -175,6 +173,9 @@ def check(command: str, cfg: DictConfig) -> Any:
         raise ConfigError(key + str(error).splitlines()[0]) from error
     _check_fields(config, "")
     _check_groups(config)
+    optimizer = getattr(config, "optimizer", None)
+    if optimizer is not None and optimizer.lr != "auto":
+        optimizer.lr = float(optimizer.lr)  # lr=1 and lr=1.0 are the same run
     return config
 
 

@@ -17,11 +17,13 @@ from repu_lab.networks.statistics import LayerStatistics, measure
 from repu_lab.runs.building import Experiment
 from repu_lab.runs.config import TrainConfig, config_hash, result_fields
 from repu_lab.runs.folder import RunFolder
+from repu_lab.runs.forecasting import as_record, theory_profile
 from repu_lab.runs.outcome import FirstPass, Progress, bad_layer, first_pass, judge
 from repu_lab.runs.schedule import is_measured, is_profiled
 from repu_lab.runs.table import StatisticsTable
 from repu_lab.runs.tracking import Tracker, depth_profile
 from repu_lab.tasks import Evaluation, Split, Task
+from repu_lab.theory.forecast import Forecast
 
 # Whether every network has ended is asked once in so many steps, since on a GPU the question waits for the answer.
 END_CHECK = 16
@@ -60,8 +62,11 @@ class State:
         return bool((settled | ~self.progress.alive.cpu()).all())
 
 
-def train(experiment: Experiment, folder: RunFolder) -> dict[str, Any]:
-    """Train the population and return what result.json holds; statistics, events and weights go to the folder."""
+def train(experiment: Experiment, folder: RunFolder, expected: Forecast | None = None) -> dict[str, Any]:
+    """Train the population and return what result.json holds; statistics, events and weights go to the folder.
+
+    `expected` is drawn beside the measurement where it is given.
+    """
     config, task = experiment.config, experiment.task
     state = State.start(experiment)
     population, progress, table = state.population, state.progress, state.table
@@ -94,9 +99,14 @@ def train(experiment: Experiment, folder: RunFolder) -> dict[str, Any]:
 
         evaluation = evaluate(population, task)
         records = judge(progress, state.first, evaluation, task, experiment.seeds, state.step, diverged_layer)
-        tracker.text("outcome", summary(records))
+        tracker.text("outcome", verdict(expected, records))
         if config.statistics:
-            tracker.figure("figure/depth_profile", signal_propagation(table.profiles, dtype=config.dtype), state.step)
+            theory = None if expected is None else theory_profile(expected, table.profiles[0])
+            if theory is not None:
+                tracker.theory(theory)
+            heading = title(experiment)
+            figure = signal_propagation(table.profiles, theory, dtype=config.dtype, heading=heading)
+            tracker.figure("figure/depth_profile", figure, state.step)
         tracker.ended(True)
     with folder.writing("statistics.npz") as path:
         table.save(path)
@@ -104,7 +114,8 @@ def train(experiment: Experiment, folder: RunFolder) -> dict[str, Any]:
         torch.save({"sizes": population.sizes, "theta": population.theta.detach()}, path)
     return {
         "outcomes": dict(Counter(record["outcome"] for record in records)),
-        "summary": summary(records),
+        "verdict": verdict(expected, records),
+        "forecast": None if expected is None else as_record(expected),
         "members": records,
         "steps": state.step,
         "seconds": round(state.seconds, 3),
@@ -179,6 +190,20 @@ def summary(records: list[dict[str, Any]]) -> str:
             part += f", {these[0]['metric_name']} {np.median(metrics):.3f}"
         parts.append(part)
     return "; ".join(parts)
+
+
+def verdict(expected: Forecast | None, records: list[dict[str, Any]]) -> str:
+    """Return what theory forecast and what happened, side by side."""
+    forecast = "none: the activation has no averages" if expected is None else expected.summary()
+    return f"forecast: {forecast} | measured: {summary(records)}"
+
+
+def title(experiment: Experiment) -> str:
+    """Return the run in a few words, for the head of a figure."""
+    config, rule = experiment.config, experiment.rule
+    details = ", ".join(f"{k}={v}" for k, v in config.activation.items() if k not in ("name", "_target_"))
+    name = config.activation["name"] + (f"({details})" if details else "")
+    return f"{name}, depth {config.depth}, width {config.width}, {rule.name}: C_W={rule.C_W[-1]:.4g}, k1={rule.k1:.4g}"
 
 
 WHERE = {
