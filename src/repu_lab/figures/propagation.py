@@ -38,6 +38,7 @@ PANELS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("size of the gradient", LABELS["log10_gradient"], ("log10_gradient",)),
     ("do inputs stay apart?", LABELS["correlation"], ("correlation",)),
 )
+BANDS = 3  # above this many steps, only the first and the last have their band drawn
 THEORY_LINES = {"log10_chi_perp": (0, (4, 1.5))}
 
 
@@ -150,12 +151,16 @@ def _draw(axes: Axes, quantity: str, measured: Mapping[int, Profile], theory: Pr
         low, high, median = _to_edge(axes, low), _to_edge(axes, high), finite(median)
         layer = np.arange(1, median.size + 1)
         shade = tint(colour, 0.6 * i / max(1, len(steps) - 1))
-        axes.fill_between(layer, low, high, color=shade, alpha=0.2, linewidth=0, zorder=2)
-        size = 4.0 if median.size <= 25 else 2.6
+        if len(steps) <= BANDS or step in (steps[0], steps[-1]):
+            axes.fill_between(layer, low, high, color=shade, alpha=0.2, linewidth=0, zorder=2)
+        every = -(
+            -median.size // 25
+        )  # a marker per layer up to 25 layers, then thinned, each step at layers of its own
+        places = (i * every // len(steps), every)
         hollow = quantity == "log10_chi_perp"
         axes.plot(
-            layer, median, linestyle="none", marker=MARKERS[i % len(MARKERS)], markersize=size, color=shade,
-            markerfacecolor="white" if hollow else shade, markeredgewidth=0.8, zorder=3,
+            layer, median, linewidth=0.6, marker=MARKERS[i % len(MARKERS)], markersize=4 if every == 1 else 3,
+            markevery=places, color=shade, markerfacecolor="white" if hollow else shade, markeredgewidth=0.8, zorder=3,
         )  # fmt: skip
     if quantity in theory:
         line = finite(theory[quantity])
@@ -191,7 +196,8 @@ def _legend(figure: Figure, steps: Sequence[int], theory: Profile, heading: str)
         marker = MARKERS[i % len(MARKERS)]
         handles.append(Line2D([], [], linestyle="none", marker=marker, markersize=4, color=shade, label=name))
     if steps:
-        handles.append(Patch(facecolor="#999999", alpha=0.35, linewidth=0, label="5-95 % of members and inputs"))
+        which = "" if len(steps) <= BANDS else ", first and last"
+        handles.append(Patch(facecolor="#999999", alpha=0.35, linewidth=0, label=f"5-95 % of members, inputs{which}"))
     if theory:
         handles.append(Line2D([], [], color=INK, linewidth=1.1, label="theory"))
     if "log10_K_quantiles" in theory:

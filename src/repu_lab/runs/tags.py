@@ -62,19 +62,21 @@ def _over_depth(name: str, formula: str, unit: str, meaning: str, *, theory: boo
     return [measured, forecast] if theory else [measured]
 
 
-def _by_member(name: str, formula: str, unit: str, meaning: str) -> list[Tag]:
-    return [
+def _by_member(name: str, formula: str, unit: str, meaning: str, *, counted: bool = True) -> list[Tag]:
+    tags = [
         Tag(name, "scalar", formula, unit, "training step", f"{meaning}: median over members with a finite value"),
         Tag(f"{name}_q05", "scalar", formula, unit, "training step", "its 5 % quantile over members"),
         Tag(f"{name}_q95", "scalar", formula, unit, "training step", "its 95 % quantile over members"),
         Tag(f"{name}_nonfinite", "scalar", "count", "members", "training step", "members for which it is not finite"),
     ]
+    return tags if counted else tags[:-1]
 
 
 TAGS: tuple[Tag, ...] = (
     *_by_member("train/loss", "mean loss over the batch", "loss", "training loss"),
-    *_by_member("train/log10_loss", "log10 of the mean loss over the batch", "decades", "training loss, logarithmic"),
+    *_by_member("train/log10_loss", "log10 of train/loss", "decades", "the same for any size of loss", counted=False),
     *_by_member("test/loss", "mean loss over the test split", "loss", "test loss"),
+    *_by_member("test/log10_loss", "log10 of test/loss", "decades", "the same for any size of loss", counted=False),
     *_by_member("test/metric", "accuracy, or R² for regression", "1", "test metric"),
     Tag("members/active", "scalar", "count", "members", "training step", "members still training (finite so far)"),
     Tag("outcome/{outcome}", "scalar", "count", "members", "training step", "members that ended with this outcome"),

@@ -57,15 +57,21 @@ class Tracker:
         self._file.write([(step, drawn)])
 
     def by_member(self, step: int, values: Mapping[str, ArrayLike]) -> None:
-        """Write one number per member, (M,): median, 5 and 95 % quantile (M > 1), and how many are not finite."""
+        """Write one number per member, (M,): median, 5 and 95 % quantile (M > 1), and how many are not finite.
+
+        They are those of the members with a finite value. A loss, which may exceed float32, is written as log10 too.
+        """
         row: dict[str, float] = {}
         for tag, value in values.items():
             number = np.asarray(value, np.float64).reshape(1, -1)
-            number = np.where(np.abs(number) <= summaries.FLOAT32_MAX, number, np.nan)
-            low, median, high = quantiles(number, QUANTILES)[:, 0].tolist()
-            row |= {tag: median, f"{tag}_nonfinite": float(np.isnan(number).sum())}
-            if self.members > 1:
-                row |= {f"{tag}_q05": low, f"{tag}_q95": high}
+            row[f"{tag}_nonfinite"] = float((~np.isfinite(number)).sum())
+            numbers = {tag: np.where(np.abs(number) <= summaries.FLOAT32_MAX, number, np.nan)}
+            if tag.endswith("/loss"):
+                positive = np.where(np.isfinite(number) & (number > 0), number, np.nan)
+                numbers[f"{tag.removesuffix('loss')}log10_loss"] = np.log10(positive)
+            for name, finite in numbers.items():
+                low, median, high = quantiles(finite, QUANTILES)[:, 0].tolist()
+                row |= {name: median} | ({f"{name}_q05": low, f"{name}_q95": high} if self.members > 1 else {})
         self._file.write([(step, summaries.scalars(row))])
 
     def statistics(self, step: int, stats: "LayerStatistics") -> None:
@@ -138,11 +144,11 @@ class Tracker:
         depth["entries that are not finite, against layer"] = r"^profile_nonfinite/"
         depth["entries that are exactly zero, against layer"] = r"^profile_zeros/"
         curves = {TITLES[name].replace("against layer", "by layer"): f"^layer_{name}/" for name in BY_LAYER}
-        losses: dict[str, str | Sequence[str]] = {"loss": "^(train|test)/loss$", "metric": "^test/metric$"}
+        losses: dict[str, str | Sequence[str]] = {"log10 loss": "^(train|test)/log10_loss$", "metric": "^test/metric$"}
         if self.members > 1:
             losses |= {
                 f"{tag}, median and 5-95 % of members": (tag, f"{tag}_q05", f"{tag}_q95")
-                for tag in ("train/log10_loss", "test/metric")
+                for tag in ("train/log10_loss", "test/log10_loss", "test/metric")
             }
         categories = {"Depth profiles (step = layer)": depth, "Training": losses, "Layers over training": curves}
         self._file.write([(0, summaries.layout(categories))])

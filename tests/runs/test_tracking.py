@@ -1,0 +1,417 @@
+"""Event files are read back with TensorBoard's own reader: values, counts, tags; cut and continued files too."""
+
+# pyright: reportAttributeAccessIssue=false
+# (protocol buffers define their names when imported)
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c as tensorboards_crc
+from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
+from tensorboard.plugins.hparams import metadata
+
+from repu_lab.networks.statistics import HISTOGRAM_EDGES, LayerStatistics
+from repu_lab.runs.events import EVENTS_NAME, EventFile, crc32c, masked_crc32c
+from repu_lab.runs.tags import TAGS, UndeclaredTag, declared, tags_as_markdown
+from repu_lab.runs.tracking import Tracker, depth_profile, quantiles
+
+DEPTH, MEMBERS, PROBE = 12, 5, 6
+RNG = np.random.default_rng(0)
+
+
+def make_stats(depth: int = DEPTH, members: int = MEMBERS, seed: int = 0, histogram: bool = True) -> LayerStatistics:
+    rng = np.random.default_rng(seed)
+    layers = depth + 1
+
+    def normal(*shape: int) -> np.ndarray:
+        return rng.standard_normal(shape)
+
+    none = np.zeros((layers, members), np.int64)
+    return LayerStatistics(
+        log10_K=normal(layers, members, PROBE),
+        correlation=np.tanh(normal(layers, members, PROBE // 2)),
+        log10_chi_parallel=normal(depth, members, PROBE),
+        log10_chi_perp=normal(depth, members, PROBE),
+        log10_gradient=normal(layers, members),
+        mean=normal(layers, members),
+        log10_max_abs=normal(layers, members),
+        excess_kurtosis=normal(layers, members),
+        dead=np.abs(normal(depth, members)),
+        nan=none.copy(),
+        plus_inf=none.copy(),
+        minus_inf=none.copy(),
+        histogram=rng.integers(0, 9, (layers, len(HISTOGRAM_EDGES) - 1)) if histogram else None,
+        zeros=rng.integers(0, 9, layers) if histogram else None,
+    )
+
+
+def exploded(first_bad: int = 9) -> LayerStatistics:
+    """Statistics that end as a network's do that overflows: +inf, then NaN, and no gradient anywhere."""
+    stats = make_stats()
+    for name in ("log10_K", "correlation", "log10_chi_parallel", "log10_chi_perp", "mean", "excess_kurtosis"):
+        getattr(stats, name)[first_bad:] = np.nan
+    stats.log10_K[first_bad - 1] = np.inf
+    stats.log10_gradient[:] = np.nan
+    stats.log10_max_abs[first_bad - 1 :] = np.inf
+    stats.plus_inf[first_bad - 1, 1:] = 3
+    stats.nan[first_bad:, 1:] = 7
+    stats.minus_inf[first_bad:, 2] = 1
+    return stats
+
+
+def read(folder: Path) -> EventAccumulator:
+    everything = {"scalars": 0, "histograms": 0, "images": 0, "tensors": 0}
+    return EventAccumulator(str(folder / EVENTS_NAME), size_guidance=everything).Reload()
+
+
+def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    events = read(folder)
+    return {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+
+
+def raw_values(folder: Path) -> list[tuple[str, int, bytes]]:
+    """Return (tag, step, value) of every entry, the wall time left out."""
+    rows = []
+    for data in RawEventFileLoader(str(folder / EVENTS_NAME)).Load():
+        event = Event.FromString(data)
+        rows += [(value.tag, event.step, value.SerializeToString()) for value in event.summary.value]
+    return rows
+
+
+def write_everything(folder: Path, members: int = MEMBERS) -> None:
+    pytest.importorskip("matplotlib")
+    from matplotlib.figure import Figure
+
+    stats = make_stats(members=members)
+    with Tracker(folder, depth=DEPTH, members=members) as tracker:
+        tracker.layout()
+        tracker.hparams({"activation": "repu", "depth": DEPTH, "activation.p": None}, ["test/metric", "test/loss"])
+        tracker.theory({"log10_K": np.zeros(DEPTH + 1), "log10_K_quantiles": np.zeros((5, DEPTH + 1))})
+        for step in (0, 100):
+            tracker.scalars(step, {"members/active": members, "time/steps_per_second": 10.0})
+            tracker.by_member(step, {"train/loss": np.ones(members), "test/metric": np.ones(members)})
+            tracker.statistics(step, stats)
+            tracker.profiles(step, stats)
+            tracker.histograms(step, stats)
+        tracker.scalars(100, {"outcome/trained": members})
+        tracker.text("outcome", "**trained**", 100)
+        tracker.figure("figure/depth_profile", Figure(figsize=(1, 1)), 100)
+        tracker.ended(True)
+
+
+# --- the file -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [0, 1, 3, 8, 63, 64, 65, 511, 512, 513, 1024, 5000, 100_003])
+def test_checksum_is_tensorboards(size: int) -> None:
+    data = RNG.bytes(size)
+    assert masked_crc32c(data) == struct.pack("<I", tensorboards_crc(data))
+
+
+def test_checksum_of_rfc_3720() -> None:
+    assert crc32c(bytes(32)) == 0x8A9136AA
+    assert crc32c(b"\xff" * 32) == 0x62A8AB43
+    assert crc32c(bytes(range(32))) == 0x46DD794E
+
+
+def test_cut_and_continued_file_is_the_uninterrupted_one(tmp_path: Path) -> None:
+    straight, resumed = tmp_path / "straight", tmp_path / "resumed"
+    straight.mkdir()
+    resumed.mkdir()
+
+    def log(tracker: Tracker, step: int) -> None:
+        tracker.by_member(step, {"train/loss": np.full(MEMBERS, step)})
+        tracker.statistics(step, make_stats(seed=step))
+        tracker.profiles(step, make_stats(seed=step))
+
+    with Tracker(straight, depth=DEPTH, members=MEMBERS) as tracker:
+        for step in range(6):
+            log(tracker, step)
+    with Tracker(resumed, depth=DEPTH, members=MEMBERS) as tracker:
+        for step in range(3):
+            log(tracker, step)
+        length = tracker.length()
+        assert length == (resumed / EVENTS_NAME).stat().st_size
+        for step in range(3, 5):  # lost: written after the checkpoint
+            log(tracker, step)
+    with (resumed / EVENTS_NAME).open("ab") as file:
+        file.write(b"half a record")
+    with Tracker(resumed, depth=DEPTH, members=MEMBERS, append_at=length) as tracker:
+        assert tracker.length() == length
+        for step in range(3, 6):
+            log(tracker, step)
+    expected = raw_values(straight)
+    assert raw_values(resumed) == expected
+    assert len({(tag, step) for tag, step, _ in expected}) == len(expected)
+    assert (resumed / EVENTS_NAME).stat().st_size == (straight / EVENTS_NAME).stat().st_size
+
+
+def test_every_call_is_on_the_disk_when_it_returns(tmp_path: Path) -> None:
+    with Tracker(tmp_path, depth=DEPTH, members=MEMBERS) as tracker:
+        tracker.scalars(3, {"members/active": 2.0})
+        assert scalars(tmp_path) == {"members/active": [(3, 2.0)]}
+
+
+@pytest.mark.parametrize("length", [0, -1, 10**6])
+def test_a_length_that_the_file_does_not_have_is_refused(tmp_path: Path, length: int) -> None:
+    EventFile(tmp_path / EVENTS_NAME).close()
+    before = (tmp_path / EVENTS_NAME).read_bytes()
+    with pytest.raises(ValueError, match="cannot continue"):
+        EventFile(tmp_path / EVENTS_NAME, append_at=length)
+    assert (tmp_path / EVENTS_NAME).read_bytes() == before
+
+
+# --- tags -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("members", [1, MEMBERS])
+def test_every_written_tag_is_declared_with_its_kind(tmp_path: Path, members: int) -> None:
+    write_everything(tmp_path, members)
+    rows = raw_values(tmp_path)
+    kinds = {"simple_value": "scalar", "histo": "histogram", "image": "image"}
+    for tag, _, data in rows:
+        value = Event().summary.value.add()
+        value.ParseFromString(data)
+        written = kinds.get(value.WhichOneof("value")) or value.metadata.plugin_data.plugin_name
+        expected = declared(tag).kind
+        assert written == expected or (expected == "plugin" and written in ("hparams", "custom_scalars")), tag
+    assert len({(tag, step) for tag, step, _ in rows}) == len(rows)
+    assert ("train/loss_q05" in {tag for tag, _, _ in rows}) == (members > 1)
+
+
+@pytest.mark.parametrize("tag", ["loss", "layer_log10_K/01", "layer_log10_K/layer_1", "outcome/", "train/loss/extra"])
+def test_an_undeclared_tag_raises_and_writes_nothing(tmp_path: Path, tag: str) -> None:
+    with Tracker(tmp_path, depth=DEPTH, members=MEMBERS) as tracker:
+        before = tracker.length()
+        for write in (
+            lambda: tracker.scalars(0, {"members/active": 1.0, tag: 1.0}),
+            lambda: tracker.by_member(0, {tag: np.ones(MEMBERS)}),
+            lambda: tracker.text(tag, "x"),
+            lambda: tracker.hparams({"depth": 1}, [tag]),
+        ):
+            with pytest.raises(UndeclaredTag, match="is not declared"):
+                write()
+        assert tracker.length() == before
+
+
+def test_tags_are_declared_once_and_explained() -> None:
+    patterns = [tag.pattern for tag in TAGS]
+    assert len(set(patterns)) == len(patterns)
+    table = tags_as_markdown()
+    for tag in TAGS:
+        assert tag.meaning, tag
+        assert f"| `{tag.pattern}` |" in table
+        assert tag.kind != "scalar" or (tag.formula and tag.unit and tag.axis), tag
+
+
+# --- numbers --------------------------------------------------------------------------------------------------------
+
+
+def test_layer_curves_are_medians_of_at_most_eight_layers(tmp_path: Path) -> None:
+    stats = make_stats(depth=50)
+    with Tracker(tmp_path, depth=50, members=MEMBERS) as tracker:
+        tracker.statistics(7, stats)
+    found = scalars(tmp_path)
+    layers = (1, 8, 15, 22, 30, 37, 44, 51)
+    for name in ("log10_K", "correlation", "log10_gradient", "mean", "log10_max_abs", "excess_kurtosis"):
+        assert {tag for tag in found if tag.startswith(f"layer_{name}/")} == {
+            f"layer_{name}/layer_{layer:02d}" for layer in layers
+        }
+        for layer in layers:
+            expected = np.float32(np.median(getattr(stats, name)[layer - 1]))
+            assert found[f"layer_{name}/layer_{layer:02d}"] == [(7, expected)]
+    for name in ("log10_chi_parallel", "log10_chi_perp", "dead"):  # nothing follows the output layer
+        for layer in layers[:-1]:
+            expected = np.float32(np.median(getattr(stats, name)[layer - 1]))
+            assert found[f"layer_{name}/layer_{layer:02d}"] == [(7, expected)]
+        assert f"layer_{name}/layer_51" not in found
+    assert found["nonfinite/members"] == [(7, 0.0)]
+    assert "nonfinite/first_layer" not in found
+
+
+def test_depth_one_and_a_single_member(tmp_path: Path) -> None:
+    stats = make_stats(depth=1, members=1)
+    with Tracker(tmp_path, depth=1, members=1) as tracker:
+        tracker.statistics(0, stats)
+        tracker.profiles(0, stats)
+    found = scalars(tmp_path)
+    assert found["layer_mean/layer_02"] == [(0, np.float32(stats.mean[1, 0]))]
+    assert found["profile_log10_chi_perp/step_000000"] == [(1, np.float32(np.median(stats.log10_chi_perp[0])))]
+
+
+def test_profiles_run_over_layers_and_stand_beside_theory(tmp_path: Path) -> None:
+    stats = make_stats()
+    layers = np.arange(1, DEPTH + 2)
+    theory = {
+        "log10_K": -0.5 * layers,
+        "log10_chi_parallel": np.full(DEPTH, 0.25),
+        "log10_K_quantiles": np.arange(5)[:, None] + layers,
+    }
+    with Tracker(tmp_path, depth=DEPTH, members=MEMBERS) as tracker:
+        tracker.profiles(100, stats)
+        tracker.theory(theory)
+    found = scalars(tmp_path)
+    for name in ("log10_K", "log10_chi_parallel", "log10_chi_perp", "log10_gradient", "correlation"):
+        values = getattr(stats, name)
+        expected = [(i + 1, np.float32(np.median(row))) for i, row in enumerate(values)]
+        assert found[f"profile_{name}/step_000100"] == expected
+    assert found["profile_log10_K/theory"] == [(layer, -0.5 * layer) for layer in layers]
+    assert found["profile_log10_K/theory_q05"] == [(layer, layer) for layer in layers]
+    assert found["profile_log10_K/theory_q95"] == [(layer, layer + 4) for layer in layers]
+    assert found["profile_log10_chi_parallel/theory"] == [(layer, 0.25) for layer in layers[:-1]]
+    assert found["profile_nonfinite/step_000100"] == [(layer, 0) for layer in layers]
+
+
+def test_numbers_by_member_are_median_quantiles_and_a_count(tmp_path: Path) -> None:
+    losses = np.array([4.0, 1.0, np.nan, 3.0, 2.0, np.inf, 5.0, 1e39])
+    with Tracker(tmp_path, depth=DEPTH, members=8) as tracker:
+        tracker.by_member(5, {"train/loss": losses})
+    found = scalars(tmp_path)
+    assert found["train/loss"] == [(5, 3.0)]
+    assert found["train/loss_q05"] == [(5, np.float32(1.2))]
+    assert found["train/loss_q95"] == [(5, np.float32(4.8))]
+    assert found["train/loss_nonfinite"] == [(5, 2.0)]  # 1e39 is a number, but none that an event file can hold
+    assert found["train/log10_loss"] == [(5, np.float32(np.log10([3, 4]).mean()))]
+    assert found["train/log10_loss_q95"][0][1] > 10
+    assert "train/log10_loss_nonfinite" not in found
+
+
+def test_nothing_that_is_not_finite_is_drawn_and_all_is_counted(tmp_path: Path) -> None:
+    stats = exploded(first_bad=9)
+    with Tracker(tmp_path, depth=DEPTH, members=MEMBERS) as tracker:
+        tracker.scalars(0, {"members/active": 5.0, "time/steps_per_second": np.inf, "time/statistics_share": np.nan})
+        tracker.by_member(0, {"train/loss": np.full(MEMBERS, np.nan), "test/loss": np.zeros(MEMBERS)})
+        tracker.statistics(0, stats)
+        tracker.profiles(0, stats)
+        tracker.histograms(0, stats)
+    found = scalars(tmp_path)
+    assert all(np.isfinite(value) for rows in found.values() for _, value in rows)
+    assert found["nonfinite/scalars"] == [(0, 2.0)]
+    assert "train/loss" not in found
+    assert found["train/loss_nonfinite"] == [(0, MEMBERS)]
+    assert found["test/loss"] == [(0, 0.0)]
+    assert "test/log10_loss" not in found
+    assert found["nonfinite/plus_inf"] == [(0, 3.0 * (MEMBERS - 1))]
+    assert found["nonfinite/nan"] == [(0, 7.0 * (MEMBERS - 1) * (DEPTH + 1 - 9))]
+    assert found["nonfinite/minus_inf"] == [(0, 1.0 * (DEPTH + 1 - 9))]
+    assert found["nonfinite/members"] == [(0, MEMBERS - 1)]
+    assert found["nonfinite/first_layer"] == [(0, 9)]
+    assert [layer for layer, _ in found["profile_log10_K/step_000000"]] == list(range(1, 9))
+    assert "profile_log10_gradient/step_000000" not in found
+    counts = dict(found["profile_nonfinite/step_000000"])
+    assert counts[8] == 0
+    assert counts[9] == 3 * (MEMBERS - 1)
+    assert counts[10] == 7 * (MEMBERS - 1) + 1
+
+
+def test_the_survivors_median_is_not_drawn_for_all() -> None:
+    stats = make_stats()
+    stats.log10_K[3, :3] = np.nan  # 3 of 5 members beyond an overflow: the median network has none
+    stats.correlation[3, :3] = np.nan
+    stats.correlation[4, :2] = np.nan
+    profile = depth_profile(stats)
+    assert profile["log10_K"][1, 3] == np.inf
+    assert np.isfinite(profile["log10_K"][0, 3])
+    assert np.isnan(profile["correlation"][:, 3]).all()
+    assert profile["correlation"][1, 4] == np.median(stats.correlation[4, 2:])
+    assert profile["log10_K"].shape == (3, DEPTH + 1)
+    assert profile["log10_chi_perp"].shape == (3, DEPTH)
+
+
+def test_quantiles_are_numpys_and_rank_infinities() -> None:
+    values = RNG.standard_normal((4, 101))
+    q = (0.0, 0.05, 0.5, 0.95, 1.0)
+    np.testing.assert_allclose(quantiles(values, q), np.quantile(values, q, axis=1), rtol=1e-14)
+    row = np.array([[np.nan, -np.inf, 1.0, 2.0, np.inf, np.nan]])
+    np.testing.assert_allclose(quantiles(row, (0.0, 0.5, 0.6, 1.0))[:, 0], [-np.inf, 1.5, 1.8, np.inf], rtol=1e-14)
+    np.testing.assert_array_equal(quantiles(np.array([[-np.inf, np.inf]]), (0.4, 0.6))[:, 0], [-np.inf, np.inf])
+    assert np.isnan(quantiles(np.full((2, 3), np.nan), q)).all()
+
+
+def test_histograms_keep_counts_and_edges(tmp_path: Path) -> None:
+    stats = make_stats()
+    assert stats.histogram is not None and stats.zeros is not None
+    stats.histogram[0, :80] = 0
+    stats.histogram[0, 90:] = 0
+    stats.histogram[0, 80:90] = np.arange(1, 11)
+    stats.histogram[1] = 0  # nothing finite there: no histogram, and no error
+    with Tracker(tmp_path, depth=DEPTH, members=MEMBERS) as tracker:
+        tracker.histograms(64, stats)
+        tracker.histograms(65, make_stats(histogram=False))
+    events = read(tmp_path)
+    assert events.Tags()["histograms"] == ["histogram_log10_abs_z/step_000064"]
+    drawn = events.Histograms("histogram_log10_abs_z/step_000064")
+    assert [event.step for event in drawn] == [layer for layer in range(1, DEPTH + 2) if layer != 2]
+    first = drawn[0].histogram_value
+    assert list(first.bucket) == list(range(1, 11))
+    assert list(first.bucket_limit) == HISTOGRAM_EDGES[81:91].tolist()
+    assert (first.min, first.max, first.num) == (HISTOGRAM_EDGES[80], HISTOGRAM_EDGES[90], 55)
+    for event in drawn[1:]:
+        assert event.histogram_value.num == stats.histogram[event.step - 1].sum()
+    assert scalars(tmp_path)["profile_zeros/step_000064"] == [(i + 1, n) for i, n in enumerate(stats.zeros)]
+
+
+# --- once a run -----------------------------------------------------------------------------------------------------
+
+
+def test_text_and_picture_come_back(tmp_path: Path) -> None:
+    write_everything(tmp_path)
+    events = read(tmp_path)
+    (text,) = events.Tensors("outcome")
+    assert text.tensor_proto.string_val[0] == b"**trained**"
+    assert events.SummaryMetadata("outcome").plugin_data.plugin_name == "text"
+    (picture,) = events.Images("figure/depth_profile")
+    assert (picture.width, picture.height) == (150, 150)
+    assert picture.encoded_image_string.startswith(b"\x89PNG")
+
+
+def test_hparams_stand_in_the_runs_own_file(tmp_path: Path) -> None:
+    config = {"activation": "repu", "depth": 50, "clip": None, "rerun": False, "optimizer.lr": 1e-3}
+    with Tracker(tmp_path, depth=DEPTH, members=MEMBERS) as tracker:
+        tracker.hparams(config, ["test/metric"])
+        tracker.ended(False)
+    assert [path.name for path in tmp_path.iterdir()] == [EVENTS_NAME]
+    events = read(tmp_path)
+
+    def content(tag: str) -> bytes:
+        return events.SummaryMetadata(tag).plugin_data.content
+
+    start = metadata.parse_session_start_info_plugin_data(content(metadata.SESSION_START_INFO_TAG))
+    assert {name: getattr(value, value.WhichOneof("kind")) for name, value in start.hparams.items()} == {
+        "activation": "repu", "depth": 50.0, "rerun": False, "optimizer.lr": 1e-3,
+    }  # fmt: skip
+    experiment = metadata.parse_experiment_plugin_data(content(metadata.EXPERIMENT_TAG))
+    assert [column.name for column in experiment.hparam_infos] == list(config)
+    assert [metric.name.tag for metric in experiment.metric_infos] == ["test/metric"]
+    end = metadata.parse_session_end_info_plugin_data(content(metadata.SESSION_END_INFO_TAG))
+    assert end.status == 2  # STATUS_FAILURE
+
+
+def test_layout_matches_the_written_tags(tmp_path: Path) -> None:
+    import re
+
+    write_everything(tmp_path)
+    events = read(tmp_path)
+    (stored,) = events.Tensors("custom_scalars__config__")
+    layout = Layout.FromString(stored.tensor_proto.string_val[0])
+    tags = events.Tags()["scalars"]
+
+    def matched(title: str) -> set[str]:
+        (chart,) = [chart for category in layout.category for chart in category.chart if chart.title == title]
+        return {tag for tag in tags for pattern in chart.multiline.tag if re.match(pattern, tag)}
+
+    assert matched("log10 K against layer") == {
+        "profile_log10_K/step_000000", "profile_log10_K/step_000100", "profile_log10_K/theory",
+        "profile_log10_K/theory_q05", "profile_log10_K/theory_q95",
+    }  # fmt: skip
+    for category in layout.category:
+        for chart in category.chart:
+            named = [s for series in chart.margin.series for s in (series.value, series.lower, series.upper)]
+            for tag in named:
+                declared(tag)
+            assert named or matched(chart.title), chart.title
