@@ -42,7 +42,7 @@ class Population(nn.Module):
         own_copy = copy.deepcopy(as_activation(activation))
         self.activation: Activation = own_copy.to(dtype=dtype, device=device).requires_grad_(False)
         self._own = [parameter for _, parameter in self.activation.named_parameters()]
-        own = sum(parameter.numel() for parameter in self._own)
+        self.own = own = sum(parameter.numel() for parameter in self._own)  # A
         maps = list(pairwise(self.sizes))
         self._splits = [
             size for l, (i, o) in enumerate(maps, 1) for size in (i * o, o, own if l < len(maps) else 0)

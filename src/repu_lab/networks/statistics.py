@@ -81,6 +81,11 @@ def measure(
         _measure_members(population, theta_MP, x_PI, loss, histogram)
         for theta_MP in population.theta.detach().split(chunk)
     ]
+    return join_members(parts)
+
+
+def join_members(parts: list[dict[str, NDArray]]) -> LayerStatistics:
+    """Put together what was measured on groups of members: along the members' axis, or as a sum where there is none."""
     joined = {}
     for spec in fields(LayerStatistics):
         values = [part[spec.name] for part in parts if spec.name in part]
@@ -101,7 +106,7 @@ def _measure_members(
         parts = []
         for layers in _equal_widths(z_D):
             z_DMPN = torch.stack(z_D[layers]).double()
-            parts.append(_moments(z_DMPN) | _counts(z_DMPN, histogram))
+            parts.append(moments(z_DMPN) | _counts(z_DMPN, histogram))
             grad_DMPN = torch.stack(gradient_D[layers]).double() * x_PI.shape[0]  # of one input's loss, not the mean's
             parts[-1]["log10_gradient"] = _log10_mean_square(grad_DMPN.flatten(2))
             if layers.start < population.depth:
@@ -123,7 +128,8 @@ def _equal_widths(z_D: list[Tensor]) -> Iterator[slice]:
     yield slice(hidden, hidden + 1)
 
 
-def _moments(z_DMPN: Tensor) -> dict[str, Tensor]:
+def moments(z_DMPN: Tensor) -> dict[str, Tensor]:
+    """Return log10_K, correlation, mean, log10_max_abs and excess_kurtosis of layers of one width, in float64."""
     largest = z_DMPN.abs().amax(-1, keepdim=True)
     unit = z_DMPN / torch.where(largest == 0, 1.0, largest)
     K = unit.square().mean(-1)
