@@ -15,7 +15,8 @@ from repu_lab.activations import Activation, as_activation
 from repu_lab.networks.initialization import RULES, Initialization, initialize_, uniform_depth
 from repu_lab.networks.optimizers import Optimizer
 from repu_lab.networks.population import Population
-from repu_lab.runs.config import ConfigError, TrainConfig
+from repu_lab.runs.config import ConfigError
+from repu_lab.runs.schema import TrainConfig
 from repu_lab.tasks import TASKS, Task, on_device
 from repu_lab.theory import critical_initialization
 

@@ -33,7 +33,9 @@ def save(folder: RunFolder, step: int, state: dict[str, Any]) -> None:
         old.unlink()
 
 
-def load(folder: RunFolder, device: torch.device, config_hash: str, warn: Callable[[str], None]) -> dict[str, Any] | None:
+def load(
+    folder: RunFolder, device: torch.device, config_hash: str, warn: Callable[[str], None]
+) -> dict[str, Any] | None:
     """Return the newest whole state of this run, on the device, None if there is none.
 
     A damaged or foreign file is named to `warn`, renamed to <name>.damaged and passed over.

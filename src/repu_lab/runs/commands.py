@@ -7,8 +7,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from repu_lab.runs.config import TrainConfig
 from repu_lab.runs.folder import RunFolder
+from repu_lab.runs.schema import TrainConfig
 
 EXIT_FAILED, EXIT_NOT_MET, EXIT_INTERRUPTED = 1, 3, 130
 

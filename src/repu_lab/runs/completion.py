@@ -8,8 +8,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from repu_lab.runs import mistakes
 from repu_lab.runs.composition import Composer, composer
-from repu_lab.runs.config import COMMANDS, ConfigError
+from repu_lab.runs.config import ConfigError
 from repu_lab.runs.mistakes import all_keys, field_of
+from repu_lab.runs.schema import COMMANDS
 
 # bash takes = and : for the ends of words, so only what follows the last of them is handed back; the words come from
 # the program, which reads the line itself. A word that is complete (no = . or / at its end) is followed by a space.
@@ -65,7 +66,7 @@ def _overrides(composing: Composer, words: Sequence[str], word: str) -> list[str
     if not equals:
         hydra = word.startswith("hydra")
         groups = [f"{group}=" for group, options in composing.groups.items() if options]
-        keys = [f"{key}{'.' if _is_node(cfg, key) else '='}" for key in all_keys(cfg)]
+        keys = [f"{key}=" for key in all_keys(cfg) if not isinstance(OmegaConf.select(cfg, key), DictConfig)]
         every = {name for name in groups + keys if name.startswith("hydra") == hydra and "_target_" not in name}
         return sorted(every - {f"{group}.name=" for group in composing.groups})
     before = value[: value.rfind(",") + 1]  # the values of a sweep
@@ -96,10 +97,6 @@ def _composed(composing: Composer, words: Sequence[str]) -> DictConfig:
         if not override.is_sweep_override():
             parsed.append(override)
     return composing.compose(parsed)
-
-
-def _is_node(cfg: DictConfig, key: str) -> bool:
-    return isinstance(OmegaConf.select(cfg, key), DictConfig)
 
 
 def _starting(word: str, choices: Iterable[str]) -> list[str]:

@@ -26,6 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 import repu_lab
 from repu_lab.runs import config, mistakes
 from repu_lab.runs.config import ConfigError
+from repu_lab.runs.schema import COMMANDS
 
 # Where Hydra says that a single run, or a job of a sweep, has its folder.
 DIRECTORIES = {False: ("run.dir",), True: ("sweep.dir", "sweep.subdir")}
@@ -193,7 +194,7 @@ class Composer:
         try:
             OmegaConf.update(cfg, override.key_or_group, override.value(), merge=True, force_add=added)
         except Exception as error:  # OmegaConf has more ways to fail on odd values than it has exceptions of its own
-            schema = config.COMMANDS[self.command]
+            schema = COMMANDS[self.command]
             raise ConfigError(mistakes.wrong_type(schema, override, error)) from error
 
 

@@ -1,4 +1,4 @@
-"""`config=FILE`: a run's config.yaml given back to the command, as the overrides that make the same run."""
+"""`config=FILE`: a run's config.yaml, or its folder, given back to the command as the overrides that made it."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -25,10 +25,13 @@ def unfold(command: str, overrides: Sequence[str]) -> list[str]:
         groups = set(composing.groups)
     typed = {override.key_or_group: override.value() for override in parsed}
     path = typed["config"]
+    if path is None:
+        return list(overrides)
     if not isinstance(path, str):
-        return list(overrides)  # null, or a mistake that composing will name
+        raise ConfigError("config=...: takes the path of one config.yaml")
     try:
-        tree = yaml.safe_load(Path(path).read_text())
+        file = Path(path) / "config.yaml" if Path(path).is_dir() else Path(path)
+        tree = yaml.safe_load(file.read_text())
     except (OSError, ValueError, yaml.YAMLError) as error:
         reason = getattr(error, "strerror", None) or "is no YAML"
         raise ConfigError(f"config={path}: cannot be read ({reason}); name the config.yaml of a run") from error

@@ -115,6 +115,6 @@ def _print_table(jobs: Sequence[Job], results: Sequence[tuple[Path, int]]) -> No
         own = " ".join(override for override in job.overrides if override not in shared)
         rows.append((became, own, folder.name))
     widths = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
-    print(f"{len(results)} jobs in {jobs[0].sweep}:")
+    print(f"{len(results)} job{'s' * (len(results) != 1)} in {jobs[0].sweep}:")
     for became, overrides, name in rows:
         print(f"  {became:{widths[0]}}  {overrides:{widths[1]}}  {name}")

@@ -15,11 +15,12 @@ from repu_lab.networks.optimizers import Optimizer
 from repu_lab.networks.population import Population
 from repu_lab.networks.statistics import LayerStatistics, measure
 from repu_lab.runs.building import Experiment
-from repu_lab.runs.config import TrainConfig, config_hash, result_fields
+from repu_lab.runs.config import config_hash, result_fields
 from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.forecasting import as_record, theory_profile
 from repu_lab.runs.outcome import FirstPass, Progress, bad_layer, first_pass, judge
 from repu_lab.runs.schedule import is_measured, is_profiled
+from repu_lab.runs.schema import TrainConfig
 from repu_lab.runs.table import StatisticsTable
 from repu_lab.runs.tracking import Tracker, depth_profile
 from repu_lab.tasks import Evaluation, Split, Task

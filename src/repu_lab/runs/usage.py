@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from repu_lab.runs.composition import composer
-from repu_lab.runs.config import COMMANDS
+from repu_lab.runs.schema import COMMANDS
 
 EXAMPLES = {
     "train": (

@@ -11,6 +11,7 @@ from repu_lab.theory.criticality import (
     Initialization,
     analyse,
     critical_initialization,
+    fixed_correlation,
     fixed_points,
 )
 from repu_lab.theory.fate_map import FATES, FateMap, fate_map
@@ -46,6 +47,7 @@ __all__ = [
     "curvature_overlap",
     "excess",
     "fate_map",
+    "fixed_correlation",
     "fixed_points",
     "layers",
     "mean_fourth",

@@ -13,6 +13,8 @@ Layer l is z^l, l = 1..depth+1; C_W and C_b belong to the affine maps 2..depth+1
 """
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,14 +22,15 @@ import torch
 from numpy.typing import NDArray
 
 from repu_lab.activations import Activation
+from repu_lab.theory.closed_forms import moments
 from repu_lab.theory.kernel import Variances, per_map
 
 Floats = NDArray[np.float64]
 
 LN10 = math.log(10.0)
-# Doubles worked on at a time: the few arrays of a step stay within a second-level cache (measured: 1.4 times faster
-# than 2^22) and memory does not depend on the number of chains.
-CHUNK = 2**16
+# Doubles worked on at a time: the few arrays of a step stay within a second-level cache, and memory does not depend
+# on the number of chains.
+CHUNK = 2**15
 BATCH_CHUNK = 2**19
 # Beyond |z| = 1e30 an activation that is not homogeneous is its own leading power to better than one rounding.
 TAIL = 1e30
@@ -67,6 +70,18 @@ class BatchChain:
     log10_h: Floats
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Run torch on one thread inside: its arrays here are small, and starting threads made them 20 times slower."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@one_thread()
 def chain(
     activation: Activation,
     *,
@@ -103,6 +118,7 @@ def chain(
     return replace(Chain(np.concatenate([part.log10_K for part in parts])), **joined)
 
 
+@one_thread()
 def batch_chain(
     activation: Activation,
     *,
@@ -158,7 +174,7 @@ class _PowerLaw:
     """
 
     def __init__(self, activation: Activation):
-        self.activation = activation
+        self.activation, self.form = activation, moments(activation)
         self.degree = activation.degree
         if self.degree is None:
             right, left = self._leading(1.0), self._leading(-1.0)
@@ -167,8 +183,7 @@ class _PowerLaw:
 
     def _leading(self, sign: float) -> tuple[float, float]:
         """Return (a, q) with |s(z)| = |a| |z|^q far out on one side."""
-        with torch.no_grad():
-            s = self.activation(torch.tensor([sign * TAIL, 2 * sign * TAIL], dtype=torch.float64)).tolist()
+        s = self.form.s(np.array([sign * TAIL, 2 * sign * TAIL])).tolist()
         if not all(math.isfinite(value) for value in s):
             raise ValueError(f"{type(self.activation).__name__} grows faster than a power: s({sign * TAIL:g}) = {s[0]}")
         if s[0] == 0 or s[1] == 0 or s[0] * s[1] < 0:
@@ -179,32 +194,26 @@ class _PowerLaw:
     def value(self, log_S: Floats, x: Floats) -> tuple[Floats, Floats]:
         """s(sqrt(S) x) / e^f and f for x of shape (..., n, B or 1) and log_S of shape (..., 1, B or 1)."""
         if self.degree is not None:
-            return self._apply(self.activation, x), self.degree / 2 * log_S
+            return self.form.s(x), self.degree / 2 * log_S
         far = log_S > LOG_TAIL
         with np.errstate(under="ignore"):
-            h = self._apply(self.activation, np.exp(np.where(far, 0.0, log_S) / 2) * x)
+            h = self.form.s(np.exp(np.where(far, 0.0, log_S) / 2) * x)
         if far.any():
             h = np.where(far, np.where(x > 0, *self.a) * np.abs(x) ** self.q, h)
         return h, np.where(far, self.q / 2 * log_S, 0.0)
 
     def slope(self, log_S: Floats, x: Floats) -> tuple[Floats, Floats]:
         """s'(sqrt(S) x) / e^f and f."""
-        derivative = self.activation.derivative
         if self.degree is not None:
             f = (self.degree - 1) / 2 * log_S if self.degree != 1 else np.zeros_like(log_S)
-            return self._apply(derivative, x), f
+            return self.form.slope(x), f
         far = log_S > LOG_TAIL
         with np.errstate(under="ignore"):
-            h = self._apply(derivative, np.exp(np.where(far, 0.0, log_S) / 2) * x)
+            h = self.form.slope(np.exp(np.where(far, 0.0, log_S) / 2) * x)
         if far.any():
             with np.errstate(divide="ignore"):
                 h = np.where(far, self.q * np.where(x > 0, *self.a) * np.abs(x) ** (self.q - 1), h)
         return h, np.where(far, (self.q - 1) / 2 * log_S, 0.0)
-
-    @staticmethod
-    def _apply(function, z: Floats) -> Floats:
-        with torch.no_grad():
-            return function(torch.from_numpy(z)).numpy()
 
 
 def _chain_chunk(
@@ -342,5 +351,5 @@ def _correlated_normals(R: Floats, width: int, generator: np.random.Generator) -
         # Rounding made a matrix of rank below B indefinite by more than the jitter: clip its eigenvalues instead.
         values, vectors = np.linalg.eigh(R)
         factor = torch.from_numpy(vectors * np.sqrt(np.clip(values, 0, None))[:, None, :])
-    # torch's product, not numpy's: it obeys torch.set_num_threads, so it does not fight the training for cores.
+    # torch's product, not numpy's, whose threads nothing here could hold back.
     return (torch.from_numpy(x) @ factor.mT).numpy()

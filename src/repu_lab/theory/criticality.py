@@ -15,7 +15,7 @@ import torch
 from repu_lab.activations import Activation
 from repu_lab.theory.angles import Array
 from repu_lab.theory.closed_forms import PowerMoments, moments
-from repu_lab.theory.fixed_points import FixedPoint, companions_of, fixed_points, sign_changes
+from repu_lab.theory.fixed_points import FixedPoint, companions_of, fixed_correlation, fixed_points, sign_changes
 from repu_lab.theory.gaussian import mean_square, stein
 from repu_lab.theory.kernel import per_map
 from repu_lab.theory.quadrature import QuadratureMoments
@@ -31,6 +31,7 @@ __all__ = [
     "Initialization",
     "analyse",
     "critical_initialization",
+    "fixed_correlation",
     "fixed_points",
 ]
 

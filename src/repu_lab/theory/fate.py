@@ -35,8 +35,8 @@ TANGENT = 1e-6
 # Inputs followed together; the extremes of a larger batch are extrapolated from their spread.
 MAX_INPUTS = 32
 # Work of the batch in units (one neuron, one layer, one input), each about 50 ns.
-BATCH_UNITS = 2_500_000
-MIN_NETWORKS, MAX_NETWORKS = 8, 200
+BATCH_UNITS = 2_000_000
+MIN_NETWORKS, MAX_NETWORKS = 5, 200
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def follow_batch(
 
     At most MAX_INPUTS inputs are followed exactly; for more, the largest log10 |z| is moved up by the spread of
     log10 S over the inputs of that network times the difference of the expected largest of B and of MAX_INPUTS normal
-    numbers (Blom's approximation). 8 to 200 networks, as many as BATCH_UNITS allow: those that explode early cost less.
+    numbers (Blom's approximation). 10 to 200 networks, as many as BATCH_UNITS allow: those that explode early cost less.
     """
     followed, depth = min(inputs, MAX_INPUTS), len(C_W)
     generator = np.random.default_rng([seed, 1])

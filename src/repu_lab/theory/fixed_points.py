@@ -62,6 +62,26 @@ def fixed_points(activation: Activation, C_W: float, C_b: float) -> list[FixedPo
     return found + _roots(form, C_W, C_b, [float(grid[0]), *turning, float(grid[-1])])
 
 
+def fixed_correlation(activation: Activation) -> tuple[float, float]:
+    """Return (r_*, slope there) of the correlation map of a homogeneous activation with C_b = 0, which ignores K.
+
+    For p != 1 the map has slope p^2 / (2p - 1) > 1 at r = 1, so every pair that is not parallel ends at r_*; for the ReLU
+    family r_* = 1. ValueError for an activation that is not homogeneous.
+    """
+    form = moments(activation)
+    if not isinstance(form, PowerMoments):
+        raise ValueError(f"{type(activation).__name__} is not homogeneous: its correlation map depends on K")
+    g = float(form.mean_square(np.ones(1))[0])
+    if form.p == 1:
+        return 1.0, 1.0
+
+    def drift(theta: float) -> float:
+        return float(form.unit_pair(np.asarray(theta))[0]) / g - np.cos(theta)
+
+    theta = np.pi / 2 if abs(drift(np.pi / 2)) < 1e-15 else _root(drift, 1e-2, np.pi / 2)
+    return float(np.cos(theta)), float(form.unit_pair(np.asarray(theta))[1]) / g
+
+
 def companions_of(activation: Activation, K: float, C_W: float, C_b: float) -> tuple[FixedPoint, ...]:
     """Return the other fixed points at a critical point's (C_W, C_b), smallest first.
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from repu_lab.activations import Activation
 from repu_lab.theory import kernel
-from repu_lab.theory.chain import chain, check_positive, leading_power
+from repu_lab.theory.chain import chain, check_positive, leading_power, one_thread
 from repu_lab.theory.fate import (
     COLLAPSE,
     DTYPES,
@@ -38,7 +38,7 @@ Layers = dict[str, dict[str, int | None]]
 LOG2_10 = math.log2(10.0)
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 # Work of the one-input chain in units (one neuron, one layer), each about 60 ns; with the batch's below 0.3 s.
-CHAIN_UNITS = 2_000_000
+CHAIN_UNITS = 1_500_000
 MIN_CHAINS, MAX_CHAINS = 100, 1000
 # A fate this likely is stated without its probability.
 CERTAIN = 0.95
@@ -105,6 +105,7 @@ class Forecast:
         return text
 
 
+@one_thread()
 def forecast(
     activation: Activation,
     *,

@@ -61,7 +61,7 @@ class MRePUMoments(QuadratureMoments):
         return total
 
     def excess(self, K: Array) -> Array:
-        """Return g - K without cancellation: sum over k >= 1 of C(2p, k) M_(k+2), less K (erfc(1/sqrt(2K)) / 2 + phi)."""
+        """Return g - K without cancellation: sum_{k >= 1} C(2p, k) M_(k+2) - K (erfc(1/sqrt(2K)) / 2 + phi)."""
         K = np.asarray(K, dtype=np.float64)
         higher = self._square.copy()
         higher[2] = 0.0

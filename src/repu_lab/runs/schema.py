@@ -1,0 +1,113 @@
+"""The configs of the commands as dataclasses: every key, its default, its meaning and its check."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from omegaconf import MISSING
+
+from repu_lab.runs.settings import device, learning_rate, number, one_of, setting, threads, whole
+
+DTYPES = ("float16", "bfloat16", "float32", "float64")
+OUTCOMES = ("exploded", "vanished", "diverged", "trained", "learning", "stalled")
+
+
+@dataclass(kw_only=True)
+class InitializationConfig:
+    """The distribution of the weights and biases: W_ij ~ (0, C_W / fan_in), b_i ~ (0, C_b)."""
+
+    name: str = setting(MISSING, "the rule")
+    c_w: float | None = setting(None, "C_W, weight variance times fan-in (custom only)", number(0, optional=True))
+    c_b: float | None = setting(None, "C_b, bias variance (custom only)", number(0, optional=True))
+    k1: float | None = setting(
+        None, "K^1 of an input with |x|^2/n_0 = 1, realised by the first layer; left out: c_b + c_w (custom only)",
+        number(0, optional=True),
+    )  # fmt: skip
+
+
+@dataclass(kw_only=True)
+class TaskConfig:
+    """What is learnt."""
+
+    name: str = setting(MISSING, "the task")
+    target: str | None = setting(
+        None, "what is regressed: all, x, x2, xy or xyz (polynomial only)",
+        one_of("all", "x", "x2", "xy", "xyz", optional=True),
+    )  # fmt: skip
+
+
+@dataclass(kw_only=True)
+class OptimizerConfig:
+    """How weights follow their gradient."""
+
+    name: str = setting(MISSING, "the method")
+    lr: float | int | str = setting("auto", "learning rate; auto: the rule in the README", learning_rate)
+    weight_decay: float = setting(0.0, "weight decay: added to the gradient, decoupled for adamw", number(0))
+    clip: float | None = setting(None, "largest norm of a member's gradient", number(0, optional=True))
+    momentum: float | None = setting(None, "momentum (sgd only)", number(0, 1, optional=True))
+    beta1: float | None = setting(None, "decay of the mean of the gradient (adam, adamw)", number(0, 1, optional=True))
+    beta2: float | None = setting(None, "decay of the mean of its square (adam, adamw)", number(0, 1, optional=True))
+
+
+@dataclass(kw_only=True)
+class Network:
+    """The networks that every command is about."""
+
+    activation: dict[str, Any] = setting(dict, "activation function, a group: see conf/activation")
+    depth: int = setting(10, "L, hidden layers: L activations, L + 1 affine maps", whole(1, 100_000))
+    width: int = setting(128, "n, units of a hidden layer", whole(1, 1_000_000))
+    initialization: InitializationConfig = setting(InitializationConfig, "distribution of the initial weights, a group")
+    dtype: str = setting("float32", f"number format: {', '.join(DTYPES)}", one_of(*DTYPES))
+
+
+@dataclass(kw_only=True)
+class Sample:
+    """The networks that are drawn, the data they see and the machine they run on."""
+
+    task: TaskConfig = setting(TaskConfig, "what is learnt, a group")
+    members: int = setting(1, "M, networks side by side", whole(1, 1_000_000))
+    seed: int = setting(0, "member i is initialized from seed + i", whole(0, 2**62))
+    data_seed: int = setting(0, "seed of the data's split and of the order of the batches", whole(0, 2**62))
+    probe: int = setting(32, "inputs on which the statistics are measured", whole(2, 100_000))
+    device: str = setting("auto", "auto (cuda, else mps, else cpu), cpu, cuda, cuda:1, mps", device)
+    threads: int | None = setting(None, "CPU threads; none: torch's own choice", threads)
+
+
+@dataclass(kw_only=True)
+class Handling:
+    """How the command deals with folders and files; none of it decides the result."""
+
+    rerun: bool = setting(False, "run again although the folder holds a finished run", affects_result=False)
+    config: str | None = setting(None, "start from a run's config.yaml", affects_result=False)
+    trust: bool = setting(False, "let config=FILE name classes outside repu_lab", affects_result=False)
+    sweep: str | None = setting(None, "name of the sweep's folder; none: made from the overrides", affects_result=False)
+
+
+@dataclass(kw_only=True)
+class TrainConfig(Handling, Sample, Network):
+    """Train a population of multilayer perceptrons."""
+
+    optimizer: OptimizerConfig = setting(OptimizerConfig, "how weights follow their gradient, a group")
+    steps: int = setting(1000, "optimizer steps", whole(0, 1_000_000_000))
+    batch_size: int = setting(128, "examples a step", whole(1))
+    statistics: bool = setting(True, "measure and log per-layer statistics")
+    require: str | None = setting(
+        None, "exit with code 3 unless every member ends so (trained, ...)", one_of(*OUTCOMES, optional=True),
+        affects_result=False,
+    )  # fmt: skip
+
+
+@dataclass(kw_only=True)
+class PropagateConfig(Handling, Sample, Network):
+    """Pass a probe batch through networks at initialization, forward and backward, once."""
+
+    members: int = setting(32, "M, networks side by side", whole(1, 1_000_000))
+
+
+@dataclass(kw_only=True)
+class TheoryConfig(Handling, Network):
+    """Ask the theory alone: no network is built."""
+
+    inputs: int = setting(1, "inputs of a batch that must all survive", whole(1, 1_000_000))
+
+
+COMMANDS: dict[str, type] = {"train": TrainConfig, "propagate": PropagateConfig, "theory": TheoryConfig}

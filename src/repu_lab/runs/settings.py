@@ -1,0 +1,69 @@
+"""How a field of a config is declared: default, meaning, check, and whether it decides the result."""
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import field
+from typing import Any
+
+Check = Callable[[Any], str | None]
+
+
+def setting(default: Any, doc: str, check: Check | None = None, *, affects_result: bool = True) -> Any:
+    """Declare a field of a config: its default, what it means, what is valid and whether it decides the result."""
+    metadata = {"doc": doc, "check": check, "affects_result": affects_result}
+    if callable(default):
+        return field(default_factory=default, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def whole(at_least: int, at_most: int | None = None) -> Check:
+    """Check for a whole number within bounds."""
+    bounds = f"of at least {at_least}" if at_most is None else f"from {at_least} to {at_most}"
+
+    def check(value: Any) -> str | None:
+        valid = isinstance(value, int) and not isinstance(value, bool) and value >= at_least
+        return None if valid and (at_most is None or value <= at_most) else f"must be a whole number {bounds}"
+
+    return check
+
+
+def number(at_least: float = -math.inf, below: float = math.inf, *, optional: bool = False) -> Check:
+    """Check for a finite number within bounds."""
+    bounds = [f"of at least {at_least:g}"] if at_least > -math.inf else []
+    bounds += [f"below {below:g}"] if below < math.inf else []
+    text = " ".join(["must be a finite number", " and ".join(bounds)]).strip()
+
+    def check(value: Any) -> str | None:
+        if value is None and optional:
+            return None
+        valid = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        return None if valid and at_least <= value < below else text
+
+    return check
+
+
+def one_of(*valid: Any, optional: bool = False) -> Check:
+    """Check for one of a few values."""
+
+    def check(value: Any) -> str | None:
+        known = value in valid or (optional and value is None)
+        return None if known else f"must be one of {', '.join(map(str, valid))}"
+
+    return check
+
+
+def learning_rate(value: Any) -> str | None:
+    """Check for auto or a learning rate."""
+    return None if value == "auto" else number(0)(value) and "must be auto or a finite number of at least 0"
+
+
+def threads(value: Any) -> str | None:
+    """Check for a number of threads, or none."""
+    return None if value is None else whole(1, 4096)(value)
+
+
+def device(value: Any) -> str | None:
+    """Check for a device's name."""
+    valid = isinstance(value, str) and re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value)
+    return None if valid else "must be auto, cpu, cuda, cuda:0, cuda:1, ... or mps"
