@@ -16,6 +16,8 @@ from repu_lab import __version__
 # application over conf/<name>.yaml.
 COMMANDS = {
     "train": ("train networks, say what became of them and why", "repu_lab.runs.commands:train"),
+    "propagate": ("measure signal propagation at initialization beside theory", "repu_lab.runs.commands:propagate"),
+    "theory": ("say what theory knows of an activation, without a network", "repu_lab.runs.commands:theory"),
 }
 
 USAGE = """\

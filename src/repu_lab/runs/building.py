@@ -27,7 +27,7 @@ OWN_PACKAGE = "repu_lab."
 class Experiment:
     """What a training run is made of; the population's memory is taken only when it is asked for."""
 
-    config: TrainConfig
+    config: Any
     device: torch.device
     activation: Activation
     task: Task
@@ -67,7 +67,7 @@ class Experiment:
         )  # fmt: skip
 
 
-def build(config: TrainConfig) -> Experiment:
+def build(config: Any) -> Experiment:
     """Return the run's objects; ConfigError names the key, the cause and what is valid."""
     if config.threads is not None:
         torch.set_num_threads(config.threads)
@@ -125,19 +125,20 @@ def build_activation(settings: dict[str, Any]) -> Activation:
         ) from error
 
 
-def build_task(config: TrainConfig) -> Task:
+def build_task(config: Any) -> Task:
     """Return the task with its data on the CPU."""
     if config.task.name not in TASKS:
         raise ConfigError(f"task={config.task.name}: must be one of {', '.join(TASKS)}")
     arguments = {} if config.task.target is None else {"target": config.task.target}
     task = TASKS[config.task.name](data_seed=config.data_seed, **arguments)
-    for key, value, data in (("batch_size", config.batch_size, task.train), ("probe", config.probe, task.test)):
+    for key, data in (("batch_size", task.train), ("probe", task.test)):
+        value = getattr(config, key, 0)
         if value > len(data):
             raise ConfigError(f"{key}={value}: must be at most {len(data)}, the examples that {task.name} has for it")
     return task
 
 
-def build_rule(config: TrainConfig, sizes: tuple[int, ...], activation: Activation) -> Initialization:
+def build_rule(config: Any, sizes: tuple[int, ...], activation: Activation) -> Initialization:
     """Return the variances of every affine map."""
     c = config.initialization
     if c.name == "custom":
@@ -154,25 +155,26 @@ def build_rule(config: TrainConfig, sizes: tuple[int, ...], activation: Activati
     return RULES[c.name](sizes)
 
 
-def learning_rate(config: TrainConfig) -> float:
+def learning_rate(config: Any) -> float:
     """Return the number given, or for auto the rule of the method."""
-    lr = config.optimizer.lr
+    lr = config.optimizer.lr if isinstance(config, TrainConfig) else 0.0
     if lr != "auto":
         return float(lr)
     return 1e-3 * min(1.0, 10 / config.depth)
 
 
-def check_memory(config: TrainConfig, sizes: tuple[int, ...], device: torch.device) -> None:
+def check_memory(config: Any, sizes: tuple[int, ...], device: torch.device) -> None:
     """Raise ConfigError if the run would need more memory than is free: the estimate counts every tensor of a step."""
     item = getattr(torch, config.dtype).itemsize
     parameters = sum((i + 1) * o for i, o in pairwise(sizes))
     # theta, its gradient in pieces and joined, two moments, the step.
+    inputs = getattr(config, "batch_size", config.probe)
     weights = 6 * config.members * parameters * item
     # z, s(z) and their gradients, of a batch.
-    activity = 3 * config.members * config.batch_size * sum(sizes) * item
+    activity = 3 * config.members * inputs * sum(sizes) * item
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
     if weights + activity > free:
-        key = "width" if weights > activity else "batch_size"
+        key = "width" if weights > activity else "members"
         raise ConfigError(
             f"{key}={getattr(config, key)}: the run needs about {(weights + activity) / 2**30:.1f} GiB, and "
             f"{device.type} has {free / 2**30:.1f} GiB free; lower width, depth, members or batch_size"

@@ -8,7 +8,7 @@ import hashlib
 import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import torch
 
@@ -26,7 +26,7 @@ def save(folder: RunFolder, step: int, state: dict[str, Any]) -> None:
     with folder.writing(f"{PLACE}/{_name(step)}") as temporary, open(temporary, "wb") as file:
         file.write(MAGIC + b"0" * 64 + b"\n")
         hashing = _Hashing(file)
-        torch.save(state, hashing)
+        torch.save(state, cast(BinaryIO, hashing))
         file.seek(len(MAGIC))
         file.write(hashing.digest.hexdigest().encode())
     for old in _files(folder.path)[:-KEPT]:
@@ -64,19 +64,16 @@ def read(path: Path, device: torch.device) -> dict[str, Any]:
     return torch.load(io.BytesIO(payload), map_location=device, weights_only=True)
 
 
-class _Hashing:
+class _Hashing(io.RawIOBase):
     """A file to write to that hashes what passes."""
 
     def __init__(self, file: BinaryIO):
         self.file = file
         self.digest = hashlib.sha256()
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: Any) -> int:
         self.digest.update(data)
         return self.file.write(data)
-
-    def flush(self) -> None:
-        self.file.flush()
 
 
 def _name(step: int) -> str:

@@ -1,76 +1,131 @@
-"""One job of a command: return the stored result, or run it in its folder and say what came of it.
+"""One job of a command: return the stored result, or do the work in its folder and say what came of it.
 
 torch is imported only when something has to be computed.
 """
 
 import traceback
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from repu_lab.runs.folder import RunFolder
-from repu_lab.runs.schema import TrainConfig
+from repu_lab.runs.schema import PropagateConfig, TheoryConfig, TrainConfig
+
+if TYPE_CHECKING:
+    from repu_lab.runs.building import Experiment
+    from repu_lab.theory.forecast import Forecast
 
 EXIT_FAILED, EXIT_NOT_MET, EXIT_INTERRUPTED = 1, 3, 130
+RESULTS = {"train": "result.json", "propagate": "result.json", "theory": "theory.json"}
+
+Work = Callable[[], dict[str, Any]]
 
 
 def prepare(command: str, config: Any, path: Path) -> None:
     """Raise ConfigError if a job cannot run: everything is built once, without a folder, unless the job is finished."""
     folder = RunFolder(path)
-    if folder.finished(command, config) is None:
-        from repu_lab.runs.building import build
+    if folder.finished(command, config, RESULTS[command]) is None:
+        if command == "theory":
+            from repu_lab.runs.analysis import check_theory
 
-        build(config)
+            check_theory(config)
+        else:
+            from repu_lab.runs.building import build
+
+            build(config)
 
 
 def train(config: TrainConfig, path: Path) -> int:
     """Train in the folder and return the exit code: 0, 1 failed, 3 `require` not met, 130 interrupted."""
+
+    def work(experiment: "Experiment", folder: RunFolder) -> dict[str, Any]:
+        from repu_lab.runs.training import train
+
+        result = train(experiment, folder, _forecast(experiment, folder))
+        folder.log(
+            f"{result['verdict']}\n"
+            f"time:     {result['seconds']:.1f} s for {result['steps']} steps ({result['steps_per_second']:.0f} a "
+            f"second), {result['statistics_share']:.1%} of it for statistics"
+        )
+        return result
+
+    code, result = _do("train", config, path, work)
+    if code or config.require is None or set(result["outcomes"]) <= {config.require}:
+        return code
+    print(f"require={config.require}: not met, {result['outcomes']}")
+    return EXIT_NOT_MET
+
+
+def propagate(config: PropagateConfig, path: Path) -> int:
+    """Measure signal propagation at initialization beside theory; exit codes as for train."""
+
+    def work(experiment: "Experiment", folder: RunFolder) -> dict[str, Any]:
+        from repu_lab.runs.propagation import propagate
+
+        result = propagate(experiment, folder, _forecast(experiment, folder))
+        folder.log(f"{result['table']}\n{result['verdict']}\npicture:  {path / 'propagation.png'}")
+        return result
+
+    return _do("propagate", config, path, work)[0]
+
+
+def theory(config: TheoryConfig, path: Path) -> int:
+    """Say what theory knows of the activation; exit codes as for train."""
+
+    def work(_: None, folder: RunFolder) -> dict[str, Any]:
+        from repu_lab.runs.analysis import analyse_activation
+
+        result = analyse_activation(config, folder)
+        folder.log(result["text"])
+        return result
+
+    return _do("theory", config, path, work)[0]
+
+
+def _do(command: str, config: Any, path: Path, work: Callable[[Any, RunFolder], dict[str, Any]]) -> tuple[int, Any]:
+    """Return the exit code and the result, which is {} unless the code is 0."""
     folder = RunFolder(path)
-    result = None if config.rerun else folder.finished("train", config)
-    if result is not None:
+    stored = None if config.rerun else folder.finished(command, config, RESULTS[command])
+    if stored is not None:
         manifest = folder.manifest() or {}
         print(f"stored result of {manifest.get('end')} (commit {manifest.get('git_commit')}); rerun=true runs it again")
-        print(f"{result['verdict']}\nfolder:   {path}")
-        return exit_code(config, result)
+        print("\n".join(str(stored[key]) for key in ("table", "verdict", "text") if key in stored))
+        print(f"folder:   {path}")
+        return 0, stored
+    experiment = None
+    if command != "theory":
+        from repu_lab.runs.building import build
 
-    from repu_lab.runs import training
-    from repu_lab.runs.building import build
-    from repu_lab.runs.forecasting import forecast_run
-
-    experiment = build(config)
+        experiment = build(config)
+    about = {} if experiment is None else {"device": str(experiment.device), "threads": experiment.threads}
     try:
-        with folder.run("train", config, {"device": str(experiment.device), "threads": experiment.threads}):
-            expected = None
-            try:
-                expected = forecast_run(experiment)
-                folder.log(f"advice:   {expected.advice}")
-            except ValueError as error:
-                folder.log(f"forecast: none, since {error}")
-            if experiment.rule.note:
-                folder.log(f"start:    {experiment.rule.note}")
-            result = training.train(experiment, folder, expected)
-            folder.write_json("result.json", result)
-            folder.log(
-                f"{result['verdict']}\n"
-                f"time:     {result['seconds']:.1f} s for {result['steps']} steps ({result['steps_per_second']:.0f} a "
-                f"second), {result['statistics_share']:.1%} of it for statistics\n"
-                f"folder:   {path}\n"
-                f"look:     tensorboard --logdir {path.parent}"
-            )
+        with folder.run(command, config, about):
+            result = work(experiment, folder)
+            folder.write_json(RESULTS[command], result)
+            folder.log(f"folder:   {path}")
+            if command != "theory":
+                folder.log(f"look:     tensorboard --logdir {path.parent}")
     except KeyboardInterrupt:
         print(f"interrupted; what was measured so far is in {path}")
-        return EXIT_INTERRUPTED
+        return EXIT_INTERRUPTED, {}
     except Exception as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
         print(
             f"failed: {type(error).__name__}: {error} ({last.name}, line {last.lineno}); see {path / 'traceback.txt'}"
         )
-        return EXIT_FAILED
-    return exit_code(config, result)
+        return EXIT_FAILED, {}
+    return 0, result
 
 
-def exit_code(config: TrainConfig, result: dict[str, Any]) -> int:
-    """Return 3 if some member did not end as `require` says, else 0."""
-    met = config.require is None or set(result["outcomes"]) <= {config.require}
-    if not met:
-        print(f"require={config.require}: not met, {result['outcomes']}")
-    return 0 if met else EXIT_NOT_MET
+def _forecast(experiment: "Experiment", folder: RunFolder) -> "Forecast | None":
+    from repu_lab.runs.forecasting import forecast_run
+
+    if experiment.rule.note:
+        folder.log(f"start:    {experiment.rule.note}")
+    try:
+        expected = forecast_run(experiment)
+    except ValueError as error:
+        folder.log(f"forecast: none, since {error}")
+        return None
+    folder.log(f"advice:   {expected.advice}")
+    return expected

@@ -40,8 +40,8 @@ class RunFolder:
         """Name the folder; nothing is read or written yet."""
         self.path = Path(path)
 
-    def finished(self, command: str, config: Any) -> dict[str, Any] | None:
-        """Return the stored result if this very run has finished here, else None; ConfigError for another config."""
+    def finished(self, command: str, config: Any, result: str) -> dict[str, Any] | None:
+        """Return the stored result if this very run has finished here, else None; ConfigError for another run."""
         manifest = self.manifest()
         if manifest is None:
             return None
@@ -49,7 +49,7 @@ class RunFolder:
             raise ConfigError(
                 f"{self.path} holds another run: {self._differences(command, config)}; choose another folder"
             )
-        return self.read_json("result.json") if manifest.get("status") == "finished" else None
+        return self.read_json(result) if manifest.get("status") == "finished" else None
 
     def manifest(self) -> dict[str, Any] | None:
         """Return manifest.json, None where there is none that can be read."""

@@ -19,7 +19,7 @@ def forecast_run(experiment: Experiment) -> Forecast:
     k1, correlation = first_kernel(rule, task)
     return forecast(
         experiment.activation, C_W=rule.C_W[1:], C_b=rule.C_b[1:], k1=k1, depth=config.depth, width=config.width,
-        dtype=config.dtype, inputs=config.batch_size, correlation=correlation,
+        dtype=config.dtype, inputs=getattr(config, "batch_size", config.probe), correlation=correlation,
     )  # fmt: skip
 
 
@@ -58,3 +58,11 @@ def as_record(expected: Forecast) -> dict[str, Any]:
         "probability": round(expected.probability, 4),
         "layers": None if expected.layer_range is None else list(expected.layer_range),
     }
+
+
+def title(experiment: Experiment) -> str:
+    """Return the run in a few words, for the head of a figure."""
+    config, rule = experiment.config, experiment.rule
+    details = ", ".join(f"{k}={v}" for k, v in config.activation.items() if k not in ("name", "_target_"))
+    name = config.activation["name"] + (f"({details})" if details else "")
+    return f"{name}, depth {config.depth}, width {config.width}, {rule.name}: C_W={rule.C_W[-1]:.4g}, k1={rule.k1:.4g}"

@@ -37,8 +37,9 @@ def number(at_least: float = -math.inf, below: float = math.inf, *, optional: bo
     def check(value: Any) -> str | None:
         if value is None and optional:
             return None
-        valid = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-        return None if valid and at_least <= value < below else text
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
+            return text
+        return None if at_least <= value < below else text
 
     return check
 

@@ -103,14 +103,16 @@ def hparams_start(config: Mapping[str, HParam], metrics: Sequence[str]) -> list[
     """Return a run's row in the HParams table and the table's columns.
 
     TensorBoard takes the columns from any one run: give every run of a sweep the same keys, None where a key has no
-    value (its cell stays empty). It shows five columns at first, here the first five keys, and five metrics.
+    value (its cell stays empty). It shows five columns at first, here the first five keys with a value, and
+    five metrics.
     Without columns of its own it would show every scalar tag of every run.
     """
     for tag in metrics:
         declared(tag)
     start = SessionStartInfo()
     columns = []
-    for place, (name, value) in enumerate(config.items()):
+    shown = [name for name, value in config.items() if value is not None][:SHOWN]
+    for name, value in config.items():
         if isinstance(value, bool):
             start.hparams[name].bool_value = value
             kind = DATA_TYPE_BOOL
@@ -122,7 +124,7 @@ def hparams_start(config: Mapping[str, HParam], metrics: Sequence[str]) -> list[
         else:
             start.hparams[name].string_value = str(value)
             kind = DATA_TYPE_STRING
-        columns.append(HParamInfo(name=name, type=kind, differs=place < SHOWN))
+        columns.append(HParamInfo(name=name, type=kind, differs=name in shown))
     results = [MetricInfo(name=MetricName(tag=tag)) for tag in metrics]
     experiment = Experiment(hparam_infos=columns, metric_infos=results)
     return [

@@ -14,12 +14,13 @@ class StatisticsTable:
     """Rows are measured steps. Saved, each array has a leading axis `step`; `axes` (JSON) names the axes of each.
 
     Coordinates: step (updates done), layer (1..L+1), member (its seed), histogram_edges (log10|z|). Losses and metric
-    have the axes (step, member). Measured numbers are kept in float32: they are logarithms or of order one.
+    have the axes (step, member). Training keeps numbers in float32: they are logarithms or of order one.
     """
 
-    def __init__(self, seeds: list[int]):
-        """Take one seed a member."""
+    def __init__(self, seeds: list[int], precision: type[np.floating] = np.float32):
+        """Take one seed a member, and the format of the measured numbers."""
         self.seeds = seeds
+        self.precision = precision
         self.steps: list[int] = []
         self.values: dict[str, list[NDArray[Any]]] = {}
         self.axes: dict[str, tuple[str, ...]] = {}
@@ -35,7 +36,7 @@ class StatisticsTable:
         for name, (value, axes) in rows.items():
             if value is None:
                 continue
-            small = value.astype(np.float32) if value.dtype == np.float64 else value
+            small = value.astype(self.precision) if value.dtype == np.float64 else value
             self.values.setdefault(name, []).append(small)
             self.axes[name] = ("profiled_step" if "histogram" in name or name == "zeros" else "step", *axes)
         if stats is not None and stats.histogram is not None:

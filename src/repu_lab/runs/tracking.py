@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 CURVES = 8  # layers drawn over training: more cannot be told apart on one chart, and hundreds of tags freeze the page
 BY_LAYER = ("log10_K", "log10_chi_parallel", "log10_chi_perp", "log10_gradient", "correlation")
 QUANTILES = (0.05, 0.5, 0.95)
+FLOAT32_K = (-89.8, 77.1)  # log10 K for which |z| stays within float32, subnormal numbers included
 TITLES = {
     "log10_K": "log10 K against layer",
     "log10_chi_parallel": "log10 chi_parallel against layer",
@@ -98,12 +99,20 @@ class Tracker:
         columns[f"profile_nonfinite/step_{step:06d}"] = profile["nonfinite"]
         self._write_by_layer(columns)
 
-    def theory(self, theory: Mapping[str, ArrayLike]) -> None:
-        """Write theory's profiles: quantity -> (layers,), and log10_K_quantiles (5, layers) at 5, 25, 50, 75, 95 %."""
+    def theory(self, theory: Mapping[str, ArrayLike], within: tuple[float, float] | None = FLOAT32_K) -> None:
+        """Write theory's profiles: quantity -> (layers,), and log10_K_quantiles (5, layers) at 5, 25, 50, 75, 95 %.
+
+        log10 K is drawn `within` the range that measured networks can reach: on TensorBoard's linear axis a double
+        exponential of 10^14 decades would leave a flat line of all else. None draws it to the end.
+        """
         columns = {f"profile_{name}/theory": np.asarray(theory[name]) for name in BY_LAYER if name in theory}
         if "log10_K_quantiles" in theory:
             rows = np.asarray(theory["log10_K_quantiles"])
             columns |= {"profile_log10_K/theory_q05": rows[0], "profile_log10_K/theory_q95": rows[-1]}
+        if within is not None:
+            for tag in [tag for tag in columns if tag.startswith("profile_log10_K/")]:
+                inside = (columns[tag] >= within[0]) & (columns[tag] <= within[1])
+                columns[tag] = np.where(inside, columns[tag], np.nan)
         self._write_by_layer(columns)
 
     def histograms(self, step: int, stats: "LayerStatistics") -> None:

@@ -17,7 +17,7 @@ from repu_lab.networks.statistics import LayerStatistics, measure
 from repu_lab.runs.building import Experiment
 from repu_lab.runs.config import config_hash, result_fields
 from repu_lab.runs.folder import RunFolder
-from repu_lab.runs.forecasting import as_record, theory_profile
+from repu_lab.runs.forecasting import as_record, theory_profile, title
 from repu_lab.runs.outcome import FirstPass, Progress, bad_layer, first_pass, judge
 from repu_lab.runs.schedule import is_measured, is_profiled
 from repu_lab.runs.schema import TrainConfig
@@ -197,14 +197,6 @@ def verdict(expected: Forecast | None, records: list[dict[str, Any]]) -> str:
     """Return what theory forecast and what happened, side by side."""
     forecast = "none: the activation has no averages" if expected is None else expected.summary()
     return f"forecast: {forecast} | measured: {summary(records)}"
-
-
-def title(experiment: Experiment) -> str:
-    """Return the run in a few words, for the head of a figure."""
-    config, rule = experiment.config, experiment.rule
-    details = ", ".join(f"{k}={v}" for k, v in config.activation.items() if k not in ("name", "_target_"))
-    name = config.activation["name"] + (f"({details})" if details else "")
-    return f"{name}, depth {config.depth}, width {config.width}, {rule.name}: C_W={rule.C_W[-1]:.4g}, k1={rule.k1:.4g}"
 
 
 WHERE = {

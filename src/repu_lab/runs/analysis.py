@@ -1,0 +1,172 @@
+"""`repu-lab theory`: what effective theory says of an activation, without building a network."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from repu_lab.activations import Activation
+from repu_lab.figures import kernel_by_layer, phase_diagram, susceptibilities
+from repu_lab.networks.initialization import Initialization
+from repu_lab.runs.building import build_activation, build_rule
+from repu_lab.runs.config import ConfigError, config_hash
+from repu_lab.runs.folder import RunFolder
+from repu_lab.runs.schema import TheoryConfig
+from repu_lab.theory import (
+    FATES,
+    Criticality,
+    analyse,
+    fate_map,
+    fixed_points,
+    mean_square_slope,
+    stein,
+    tangent_layers,
+)
+from repu_lab.theory.forecast import Forecast, forecast
+
+INPUTS = 64  # n_0 and outputs of the network meant: they matter to rules that look at both sides of a layer only
+GRID = 200  # points a side of the phase diagram
+K_RANGE = (1e-4, 1e4)
+
+
+def check_theory(config: TheoryConfig) -> tuple[Activation, Initialization]:
+    """Return the activation and the rule; ConfigError if theory cannot speak of them."""
+    activation = build_activation(config.activation)
+    sizes = (INPUTS, *[config.width] * config.depth, INPUTS)
+    rule = build_rule(config, sizes, activation)
+    try:
+        mean_square_slope(activation, rule.k1 or 1.0)
+    except ValueError as error:
+        raise ConfigError(f"activation={config.activation['name']}: {error}") from error
+    if rule.k1 <= 0:
+        raise ConfigError("initialization.k1=0: a signal of size 0 stays 0; choose k1 > 0")
+    return activation, rule
+
+
+def analyse_activation(config: TheoryConfig, folder: RunFolder) -> dict[str, Any]:
+    """Write theory.json's figures and return what theory.json holds, with the answer in words under `text`."""
+    activation, rule = check_theory(config)
+    C_W, C_b = rule.C_W[1:], rule.C_b[1:]
+    found = analyse(activation)
+    expected = forecast(
+        activation, C_W=C_W, C_b=C_b, k1=rule.k1, depth=config.depth, width=config.width, dtype=config.dtype,
+        inputs=config.inputs,
+    )  # fmt: skip
+    ntk = tangent_layers(activation, C_W, C_b, rule.k1, config.depth).log10_H
+    points = [{"K": p.K, "C_W": p.C_W, "C_b": p.C_b, "universality_class": p.universality_class} for p in found.points]
+    _draw(config, activation, rule, points, expected, folder)
+    fixed = [asdict(point) for point in fixed_points(activation, C_W[-1], C_b[-1])]
+    return {
+        "activation": expected.activation,
+        "critical_points": points,
+        "certificate": found.certificate,
+        "a_1": found.a_1,
+        "b_1": found.b_1,
+        "c_w": C_W[-1],
+        "c_b": C_b[-1],
+        "k1": rule.k1,
+        "initialization": rule.name,
+        "fixed_points": fixed,
+        "layers": [
+            {
+                "layer": int(layer),
+                "log10_K": _finite(expected.log10_K[i]),
+                "log10_K_quantiles": [_finite(value) for value in expected.log10_K_quantiles[:, i]],
+                "chi_parallel": _power(expected.log10_chi_parallel[i]),
+                "chi_perp": _power(expected.log10_chi_perp[i]),
+                "log10_chi_parallel": _finite(expected.log10_chi_parallel[i]),
+                "log10_chi_perp": _finite(expected.log10_chi_perp[i]),
+                "log10_gradient": _finite(expected.log10_gradient[i]),
+                "correlation": _finite(expected.correlation[i]),
+                "ntk": _power(ntk[i]),
+                "log10_ntk": _finite(ntk[i]),
+            }
+            for i, layer in enumerate(expected.layers)
+        ],
+        "fate": expected.fate,
+        "probabilities": expected.probabilities,
+        "overflow_layer": expected.overflow_layer,
+        "underflow_layer": expected.underflow_layer,
+        "survival_depth": expected.survival_depth,
+        "advice": expected.advice,
+        "text": _answer(found, rule, fixed, expected),
+        "config_hash": config_hash("theory", config),
+    }
+
+
+def _draw(
+    config: TheoryConfig, activation: Activation, rule: Initialization, points: Sequence[dict[str, Any]],
+    expected: Forecast, folder: RunFolder,
+) -> None:  # fmt: skip
+    C_W, C_b = rule.C_W[-1], rule.C_b[-1]
+    K = np.geomspace(*K_RANGE, 161)
+    figures = {
+        "susceptibilities": susceptibilities(
+            K, C_W * stein(activation, K), C_W * mean_square_slope(activation, K), points,
+            heading=f"{expected.activation} at $C_W$ = {C_W:.4g}",
+        ),
+        "kernel": kernel_by_layer(
+            expected.log10_K, expected.log10_K_quantiles,
+            heading=f"{expected.activation}, width {config.width}, {rule.name}",
+        ),
+    }  # fmt: skip
+    top_W = max(2.5, 1.5 * C_W, *(1.5 * point["C_W"] for point in points))
+    top_b = max(0.5, 1.5 * C_b, *(1.5 * point["C_b"] for point in points))
+    grid = fate_map(activation, np.linspace(0, top_W, GRID), np.linspace(0, top_b, GRID), config.depth, rule.k1)
+    figures["phase_diagram"] = phase_diagram(
+        grid.C_b, grid.C_W, grid.fate.T, FATES, points, initialization=(C_b, C_W),
+        heading=f"{expected.activation} after {config.depth} layers from $K^1$ = {rule.k1:.3g}",
+    )  # fmt: skip
+    for name, figure in figures.items():
+        with folder.writing(f"{name}.png") as path:
+            figure.savefig(path, format="png", dpi=200)
+
+
+def _answer(found: Criticality, rule: Initialization, fixed: list[dict[str, Any]], expected: Forecast) -> str:
+    lines = [
+        f"{expected.activation}: " + (", ".join(p.universality_class for p in found.points) or "no critical point")
+    ]
+    for point in found.points:
+        where = "any K" if point.K is None else f"K*={point.K:.12g}"
+        lines.append(f"  critical at C_W={point.C_W:.12g}, C_b={point.C_b:.12g}, {where}: {point.stability}")
+        lines += [
+            f"    companion fixed point K={other.K:.10g}, chi_parallel={other.chi_parallel:.8f}"
+            for other in point.companions if other.K is not None
+        ]  # fmt: skip
+    if found.certificate:
+        lines.append(f"  why none: {found.certificate}")
+    if found.a_1 is not None:
+        lines.append(
+            f"  near K=0: C_W g = K + a_1 K^2 with a_1={found.a_1:.6g}, chi_perp = 1 + b_1 K, b_1={found.b_1:.6g}"
+        )
+    lines.append(f"initialization {rule.name}: C_W={rule.C_W[-1]:.6g}, C_b={rule.C_b[-1]:.6g}, k1={rule.k1:.6g}")
+    if rule.note:
+        lines.append(f"  {rule.note}")
+    for point in fixed:
+        place = "every K" if point["K"] is None else f"K={point['K']:.8g}"
+        kind = "stable" if point["stable"] else "not stable"
+        lines.append(
+            f"  fixed point {place}: chi_parallel={point['chi_parallel']:.6g}, chi_perp={point['chi_perp']:.6g}, {kind}"
+        )
+    if not fixed:
+        lines.append("  no fixed point: K moves for ever")
+    over = {d: v["z"] for d, v in expected.overflow_layer.items() if v["z"]}
+    under = {d: v["z"] for d, v in expected.underflow_layer.items() if v["z"]}
+    for name, table in (("overflows", over), ("underflows", under)):
+        if table:
+            text = ", ".join(f"{dtype} at layer {layer}" for dtype, layer in table.items())
+            lines.append(f"  infinitely wide, a typical preactivation {name} {text}")
+    lines.append(f"forecast: {expected.summary()}")
+    lines.append(f"advice:   {expected.advice}")
+    return "\n".join(lines)
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _power(exponent: float) -> float | None:
+    """10^exponent, None where that leaves float64."""
+    return 10.0 ** float(exponent) if -300 < exponent < 300 else (0.0 if exponent <= -300 else None)

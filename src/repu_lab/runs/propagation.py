@@ -1,0 +1,132 @@
+"""`repu-lab propagate`: networks at initialization, forward and backward once, every layer beside its theory."""
+
+import csv
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from repu_lab.figures import signal_propagation
+from repu_lab.networks.log_domain import has_log_domain, measure_in_logs
+from repu_lab.networks.statistics import measure
+from repu_lab.runs.building import Experiment
+from repu_lab.runs.config import config_hash
+from repu_lab.runs.folder import RunFolder
+from repu_lab.runs.forecasting import Profile, as_record, theory_profile, title
+from repu_lab.runs.outcome import first_pass
+from repu_lab.runs.table import StatisticsTable
+from repu_lab.runs.tracking import Tracker, depth_profile
+from repu_lab.tasks import Split
+from repu_lab.theory.forecast import Forecast
+
+COLUMNS = ("log10_K", "log10_chi_parallel", "log10_chi_perp", "log10_gradient", "correlation")
+ROWS = 12  # layers printed; table.csv has them all
+
+
+def propagate(experiment: Experiment, folder: RunFolder, expected: Forecast | None) -> dict[str, Any]:
+    """Measure, compare, write table.csv, statistics.npz, the figure and the events; return what result.json holds.
+
+    The backward pass starts from a random sign at each output instead of a loss, so that it exists where the loss does
+    not. Homogeneous networks without biases are measured in the logarithm: their curves end at no dtype's limit.
+    """
+    config, task = experiment.config, experiment.task
+    population = experiment.population()
+    probe = Split(task.test.x[: config.probe], task.test.y[: config.probe])
+    first = first_pass(population, task, probe)
+    sign_C = torch.randint(0, 2, (task.outputs,), generator=torch.Generator().manual_seed(config.seed)) * 2.0 - 1
+    sign_C = sign_C.to(experiment.device, experiment.dtype)
+    in_logs = has_log_domain(population)
+    if in_logs:
+        stats = measure_in_logs(population, probe.x, sign_C)
+    else:
+        stats = measure(population, probe.x, lambda z_MBC: (z_MBC @ sign_C).mean(-1), histogram=True)
+    measured = depth_profile(stats)
+    theory = None if expected is None else theory_profile(expected, measured)
+    figure = signal_propagation({0: measured}, theory, dtype=config.dtype, heading=title(experiment))
+    table = StatisticsTable(experiment.seeds, np.float64)
+    table.add(0, stats, {})
+    with Tracker(folder.path, depth=config.depth, members=config.members) as tracker:
+        tracker.layout()
+        tracker.statistics(0, stats)
+        tracker.profiles(0, stats)
+        tracker.histograms(0, stats)
+        if theory is not None:
+            tracker.theory(theory)
+        tracker.figure("figure/depth_profile", figure)
+    with folder.writing("propagation.png") as path:
+        figure.savefig(path, format="png", dpi=200)
+    with folder.writing("statistics.npz") as path:
+        table.save(path)
+    rows = _rows(measured, theory)
+    with folder.writing("table.csv") as path, open(path, "w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    fates = _fates(first.exploded, first.vanished)
+    forecast = "none: the activation has no averages" if expected is None else expected.summary()
+    return {
+        "verdict": f"forecast: {forecast} | measured: {_summary(first.exploded, first.vanished)}",
+        "table": _printed(rows),
+        "outcomes": fates,
+        "forecast": None if expected is None else as_record(expected),
+        "log_domain": in_logs,
+        "layers": rows,
+        "config_hash": config_hash("propagate", config),
+    }
+
+
+def _fates(exploded: NDArray[np.int64], vanished: NDArray[np.int64]) -> dict[str, int]:
+    counts = {"exploded": int((exploded > 0).sum()), "vanished": int((vanished > 0).sum())}
+    counts["survived"] = len(exploded) - sum(counts.values())
+    return {name: count for name, count in counts.items() if count}
+
+
+def _summary(exploded: NDArray[np.int64], vanished: NDArray[np.int64]) -> str:
+    parts = []
+    for name, layers in (("exploded", exploded), ("vanished", vanished)):
+        at = ", ".join(f"{layer} ({count})" for layer, count in sorted(Counter(layers[layers > 0].tolist()).items()))
+        if at:
+            parts.append(f"{int((layers > 0).sum())} of {len(layers)} {name}, at layer {at}")
+    alive = int(((exploded == 0) & (vanished == 0)).sum())
+    return "; ".join(parts + ([f"{alive} of {len(exploded)} survived"] if alive else []))
+
+
+def _rows(measured: Profile, theory: Profile | None) -> list[dict[str, Any]]:
+    """One row a layer: each quantity's measured 5, 50 and 95 % quantile and theory's value; None where undefined."""
+    layers = measured["log10_K"].shape[1]
+
+    def at(values: NDArray[np.float64] | None, l: int) -> float | None:
+        known = values is not None and l < len(values) and np.isfinite(values[l])
+        return float(values[l]) if known and values is not None else None
+
+    rows = []
+    for l in range(layers):
+        row: dict[str, Any] = {"layer": l + 1}
+        for name in COLUMNS:
+            low, median, high = measured[name]
+            row |= {f"{name}_q05": at(low, l), name: at(median, l), f"{name}_q95": at(high, l)}
+            row[f"{name}_theory"] = None if theory is None else at(theory[name], l)
+        if theory is not None:
+            row["log10_K_theory_q05"] = at(theory["log10_K_quantiles"][0], l)
+            row["log10_K_theory_q95"] = at(theory["log10_K_quantiles"][-1], l)
+        rows.append(row)
+    return rows
+
+
+def _printed(rows: list[dict[str, Any]]) -> str:
+    """At most ROWS layers, spread over the depth, as text."""
+    titles = {"log10_K": "log10 K", "log10_chi_parallel": "log10 chi_par", "log10_chi_perp": "log10 chi_perp",
+              "log10_gradient": "log10 grad^2", "correlation": "correlation"}  # fmt: skip
+    shown = np.unique(np.linspace(0, len(rows) - 1, min(ROWS, len(rows))).round().astype(int))
+
+    def text(value: float | None) -> str:
+        return f"{'-' if value is None else f'{value:.4g}':>9}"
+
+    lines = ["layer" + "".join(f"{title:>20}" for title in titles.values())]
+    lines.append("     " + "".join(f"{'measured':>11}{'theory':>9}" for _ in titles))
+    for i in shown:
+        cells = (f"  {text(rows[i][name])}{text(rows[i][f'{name}_theory'])}" for name in titles)
+        lines.append(f"{rows[i]['layer']:5}" + "".join(cells))
+    return "\n".join(lines)
