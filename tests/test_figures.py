@@ -131,6 +131,19 @@ def test_theory_far_beyond_the_dtype_does_not_flatten_what_was_measured() -> Non
     assert 77 < figure.axes[0].get_ylim()[1] < 120
 
 
+def test_a_few_members_far_away_do_not_flatten_the_rest() -> None:
+    profile = make_profile(20)
+    profile["log10_K"][2, 15:] = [60.0, 70.0, 75.0, np.inf, np.inf, np.inf]
+    profile["log10_K"][0, 20] = -np.inf
+    (axes, *_) = draw(signal_propagation({0: profile})).axes
+    assert axes.get_ylim()[1] < 10
+    (path,) = [path for collection in axes.collections for path in collection.get_paths()]
+    band = np.asarray(path.vertices)
+    top = {x: y for x, y in band if y > 0}
+    assert top[17.0] == 70.0 and top[19.0] == axes.get_ylim()[1]
+    assert not (band[:, 0] > 20).any()  # both bounds infinite: nothing is known of the spread
+
+
 def test_a_profile_may_lack_quantities() -> None:
     figure = draw(signal_propagation({0: {"log10_K": make_profile(5)["log10_K"]}}))
     assert [len(marked(axes)) for axes in figure.axes] == [1, 0, 0, 0]

@@ -18,7 +18,7 @@ from tensorboard.plugins.hparams import metadata
 from repu_lab.networks.statistics import HISTOGRAM_EDGES, LayerStatistics
 from repu_lab.runs.events import EVENTS_NAME, EventFile, crc32c, masked_crc32c
 from repu_lab.runs.tags import TAGS, UndeclaredTag, declared, tags_as_markdown
-from repu_lab.runs.tracking import Tracker, depth_profile, quantiles
+from repu_lab.runs.tracking import FLOAT32_K, Tracker, depth_profile, quantiles
 
 DEPTH, MEMBERS, PROBE = 12, 5, 6
 RNG = np.random.default_rng(0)
@@ -267,6 +267,19 @@ def test_profiles_run_over_layers_and_stand_beside_theory(tmp_path: Path) -> Non
     assert found["profile_nonfinite/step_000100"] == [(layer, 0) for layer in layers]
 
 
+def test_theory_is_drawn_as_far_as_float32_or_to_the_end(tmp_path: Path) -> None:
+    log10_K = 0.15 * 2.0 ** np.arange(51)
+    theory = {"log10_K": log10_K, "log10_K_quantiles": np.linspace(-1, 1, 5)[:, None] * log10_K}
+    for folder, within in (("short", FLOAT32_K), ("whole", None)):
+        (tmp_path / folder).mkdir()
+        with Tracker(tmp_path / folder, depth=50, members=1) as tracker:
+            tracker.theory(theory, within=within)
+    short, whole = scalars(tmp_path / "short"), scalars(tmp_path / "whole")
+    assert short["profile_log10_K/theory"] == whole["profile_log10_K/theory"][:10]  # 0.15 * 2^9 = 76.8
+    assert len(short["profile_log10_K/theory_q05"]) == 10
+    assert whole["profile_log10_K/theory"][-1] == (51, np.float32(log10_K[-1]))
+
+
 def test_numbers_by_member_are_median_quantiles_and_a_count(tmp_path: Path) -> None:
     losses = np.array([4.0, 1.0, np.nan, 3.0, 2.0, np.inf, 5.0, 1e39])
     with Tracker(tmp_path, depth=DEPTH, members=8) as tracker:
@@ -387,6 +400,7 @@ def test_hparams_stand_in_the_runs_own_file(tmp_path: Path) -> None:
     }  # fmt: skip
     experiment = metadata.parse_experiment_plugin_data(content(metadata.EXPERIMENT_TAG))
     assert [column.name for column in experiment.hparam_infos] == list(config)
+    assert [column.name for column in experiment.hparam_infos if column.differs] == [n for n in config if n != "clip"]
     assert [metric.name.tag for metric in experiment.metric_infos] == ["test/metric"]
     end = metadata.parse_session_end_info_plugin_data(content(metadata.SESSION_END_INFO_TAG))
     assert end.status == 2  # STATUS_FAILURE

@@ -32,6 +32,7 @@ from repu_lab.figures.style import (
 )
 
 Profile = Mapping[str, ArrayLike]
+Values = NDArray[np.float64]
 PANELS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("size of the signal", LABELS["log10_K"], ("log10_K",)),
     ("growth per layer", r"$\log_{10}\chi$", ("log10_chi_parallel", "log10_chi_perp")),
@@ -39,6 +40,7 @@ PANELS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("do inputs stay apart?", LABELS["correlation"], ("correlation",)),
 )
 BANDS = 3  # above this many steps, only the first and the last have their band drawn
+BAND_ROOM = {"log10_K": 6.0, "log10_chi_parallel": 0.5, "log10_gradient": 4.0, "correlation": 2.0}
 THEORY_LINES = {"log10_chi_perp": (0, (4, 1.5))}
 
 
@@ -106,6 +108,10 @@ def _scale(axes: Axes, quantities: Sequence[str], measured: Mapping[int, Profile
     """Choose the vertical range; theory may leave it where the dtype's range ends before theory does."""
     pairs = [_values(quantity, measured, theory) for quantity in quantities]
     seen, forecast = extent(a for pair in pairs for a in pair[0]), extent(a for pair in pairs for a in pair[1])
+    medians = extent(np.asarray(a)[1] for pair in pairs for a in pair[0])
+    if seen is not None and medians is not None:  # a few members far away may leave the picture, as their band does
+        room = max(BAND_ROOM[quantities[0]], medians[1] - medians[0])
+        seen = (max(seen[0], medians[0] - room), min(seen[1], medians[1] + room))
     whole = extent([seen or (), forecast or ()])
     if whole is None:
         axes.set_yticks([])
@@ -130,10 +136,7 @@ def _scale(axes: Axes, quantities: Sequence[str], measured: Mapping[int, Profile
         decades_axis(axes, *whole, smallest=0.2 if "log10_chi_perp" in quantities else 2.0)
     if "log10_chi_perp" in quantities:
         axes.axhline(0.0, color=QUIET, linewidth=0.8, zorder=1)
-        axes.annotate(
-            "critical", (0.985, 0.0), xycoords=("axes fraction", "data"), xytext=(0, -2), textcoords="offset points",
-            ha="right", va="top", fontsize=SMALL - 1, color=QUIET,
-        )  # fmt: skip
+        axes.set_title("0 is critical", loc="right", fontsize=SMALL, color=QUIET)
 
 
 def _draw(axes: Axes, quantity: str, measured: Mapping[int, Profile], theory: Profile) -> None:
@@ -148,11 +151,11 @@ def _draw(axes: Axes, quantity: str, measured: Mapping[int, Profile], theory: Pr
         if quantity not in measured[step]:
             continue
         low, median, high = np.asarray(measured[step][quantity], np.float64)
-        low, high, median = _to_edge(axes, low), _to_edge(axes, high), finite(median)
+        median = finite(median)
         layer = np.arange(1, median.size + 1)
         shade = tint(colour, 0.6 * i / max(1, len(steps) - 1))
         if len(steps) <= BANDS or step in (steps[0], steps[-1]):
-            axes.fill_between(layer, low, high, color=shade, alpha=0.2, linewidth=0, zorder=2)
+            axes.fill_between(layer, *_band(axes, low, high), color=shade, alpha=0.2, linewidth=0, zorder=2)
         every = -(
             -median.size // 25
         )  # a marker per layer up to 25 layers, then thinned, each step at layers of its own
@@ -168,10 +171,12 @@ def _draw(axes: Axes, quantity: str, measured: Mapping[int, Profile], theory: Pr
         axes.plot(np.arange(1, line.size + 1), line, color=INK, linewidth=1.1, linestyle=style, zorder=4)
 
 
-def _to_edge(axes: Axes, bound: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return a band's bound with infinities replaced by the picture's edges."""
+def _band(axes: Axes, low: Values, high: Values) -> tuple[Values, Values]:
+    """Return a band's bounds with an infinite one at the picture's edge; a gap where both are infinite."""
     bottom, top = axes.get_ylim()
-    return np.where(bound == np.inf, top, np.where(bound == -np.inf, bottom, bound))
+    told = np.isfinite(low) | np.isfinite(high)
+    low, high = np.where(low == -np.inf, bottom, low), np.where(high == np.inf, top, high)
+    return np.where(told, finite(low), np.nan), np.where(told, finite(high), np.nan)
 
 
 def _name_curves(
