@@ -33,6 +33,8 @@ class PowerMoments(QuadratureMoments):
     g = A c_p K^p with A = a_plus^2 + a_minus^2 and c_p = 2^(p-1) Gamma(p + 1/2) / sqrt(pi).
     """
 
+    largest_K = 1e300
+
     def __init__(self, activation: Activation):
         """Read p and the two amplitudes off the activation."""
         super().__init__(activation)
@@ -100,6 +102,8 @@ class PowerMoments(QuadratureMoments):
 class ErfMoments(QuadratureMoments):
     """erf: g = (2/pi) arcsin(2K / (1 + 2K)) (Williams 1997)."""
 
+    largest_K = 1e140
+
     def mean_square(self, K: Array) -> Array:
         """(2/pi) arcsin(2K / (1 + 2K))."""
         return 2 / np.pi * np.arctan2(2 * K, np.sqrt(1 + 4 * K))
@@ -128,6 +132,8 @@ class ErfMoments(QuadratureMoments):
 
 class SinMoments(QuadratureMoments):
     """sin: g = (1 - exp(-2K)) / 2, from E[exp(i k z)] = exp(-k^2 K / 2)."""
+
+    largest_K = 1e140
 
     def mean_square(self, K: Array) -> Array:
         """(1 - exp(-2K)) / 2."""
@@ -167,6 +173,8 @@ class GELUMoments(QuadratureMoments):
     From E[Phi(u) Phi(v)] = 1/4 + arcsin(K12 / sqrt((1+K11)(1+K22))) / (2 pi) by Stein's identity in both variables.
     E[s s''] has the factor 2 + 3K - K^2: the critical point is K = (3 + sqrt 17) / 2.
     """
+
+    largest_K = 1e140
 
     def mean_square(self, K: Array) -> Array:
         """K/4 + K f / (2 pi)."""

@@ -59,7 +59,9 @@ def fate_map(activation: Activation, C_W: ArrayLike, C_b: ArrayLike, depth: int,
             # C_W = 0 cuts the network however large g is.
             x = np.logaddexp(log_b, np.where(np.isneginf(log_W), -np.inf, log_W + growth))
             highest, lowest = np.maximum(highest, x), np.minimum(lowest, x)
-        parallel, perp = np.exp(log_W + log_parallel(before)), np.exp(log_W + log_perp(before))
+        parallel, perp = (
+            np.where(np.isneginf(log_W), 0.0, np.exp(log_W + log(before))) for log in (log_parallel, log_perp)
+        )
         fate = np.where(perp > 1, 2, 1)
         fate = np.where(lowest < LOG_MIN, 0, fate)
         fate = np.where(~(highest <= LOG_MAX), 3, fate)

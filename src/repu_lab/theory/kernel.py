@@ -73,9 +73,11 @@ def layers(activation: Activation, C_W: Variances, C_b: Variances, k1: float, de
     check_k1("k1", k1, B)
     K, x = _follow(activation, form, W, B, float(k1))
     parallel, perp = _log_susceptibilities(activation, form, K[:-1], x[:-1])
-    with np.errstate(divide="ignore", over="ignore", under="ignore"):
-        log_parallel = np.append((np.log(W) + parallel), np.nan)
-        log_perp = np.append((np.log(W) + perp), np.nan)
+    with np.errstate(divide="ignore", over="ignore", under="ignore", invalid="ignore"):
+        # Without weights nothing is passed on, however steep the activation is.
+        log_parallel, log_perp = (
+            np.append(np.where(W == 0, -np.inf, np.log(W) + log), np.nan) for log in (parallel, perp)
+        )
         return KernelLayers(
             layer=np.arange(1, depth + 2),
             K=K,
@@ -85,6 +87,16 @@ def layers(activation: Activation, C_W: Variances, C_b: Variances, k1: float, de
             chi_perp=np.exp(log_perp),
             log10_chi_perp=log_perp / LN10,
         )
+
+
+def susceptibilities(activation: Activation, C_W: Variances, log10_K: Array) -> tuple[Array, Array]:
+    """Return log10 chi_parallel and log10 chi_perp of the maps l = 2..L+1 at given log10 K^1 .. log10 K^L."""
+    x = np.asarray(log10_K, dtype=np.float64) * LN10
+    W, _ = per_map(C_W, 0.0, len(x))
+    with np.errstate(all="ignore"):
+        parallel, perp = _log_susceptibilities(activation, moments(activation), np.exp(x), x)
+        log_W = np.log(W)
+        return (log_W + parallel) / LN10, (log_W + perp) / LN10
 
 
 def correlations(
@@ -178,7 +190,7 @@ def _follow(activation: Activation, form: QuadratureMoments, W: Array, B: Array,
         with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
             if K[i] == 0 and x[i] == -np.inf:
                 K[i + 1] = C_b + C_W * at_zero
-            elif SMALL_K < K[i] < LARGE_K:
+            elif SMALL_K < K[i] < form.largest_K:
                 K[i + 1] = C_b + C_W * form.mean_square(K[i : i + 1])[0]
             else:
                 K[i + 1] = np.nan
@@ -224,12 +236,15 @@ def _log_susceptibilities(activation: Activation, form: QuadratureMoments, K: Ar
             # (p - 1) x with x = -inf or inf is wanted; at p = 1 the slope does not depend on K.
             slope = form.log_c + np.log(form.p) + (0.0 if form.p == 1 else (form.p - 1) * x)
             return slope, slope + np.log(form.p / (2 * form.p - 1))
-        inside = np.clip(K, SMALL_K, LARGE_K)
-        parallel, perp = np.log(form.stein(inside)), np.log(form.mean_square_slope(inside))
-        outside = x > np.log(LARGE_K)
-        if outside.any():
-            growth = (x - np.log(LARGE_K)) * (_exponent(form) - 1)
-            parallel, perp = (np.where(outside, log + growth, log) for log in (parallel, perp))
+        inside = np.clip(K, SMALL_K, form.largest_K)
+        edge, growth = np.array([LARGE_K]), (x - np.log(LARGE_K)) * (_exponent(form) - 1)
+        logs = []
+        for function in (form.stein, form.mean_square_slope):
+            direct = np.log(function(inside))
+            # Past LARGE_K the straight line takes over where the direct value is out of reach.
+            beyond = (x > np.log(LARGE_K)) & ((form.largest_K < K) | ~np.isfinite(direct))
+            logs.append(np.where(beyond, np.log(function(edge)) + growth, direct))
+        parallel, perp = logs
     # What cannot be averaged at such a K is larger than any number.
     return np.where(np.isnan(parallel), np.inf, parallel), np.where(np.isnan(perp), np.inf, perp)
 

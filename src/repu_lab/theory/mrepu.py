@@ -17,6 +17,8 @@ from repu_lab.theory.quadrature import QuadratureMoments
 class MRePUMoments(QuadratureMoments):
     """The averages of MRePU with integer p."""
 
+    largest_K = 1e140
+
     def __init__(self, activation: MRePU):
         """Expand s, s' and the averaged products in powers of z, once."""
         super().__init__(activation)

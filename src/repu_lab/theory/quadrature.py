@@ -31,6 +31,7 @@ STRUCTURE_CUTS = np.concatenate(
 # Grading towards a kink, for activations like (1 + z)^1.5 whose derivatives are singular there.
 KINK_CUTS = 8.0 ** -np.arange(0.0, 9.0)
 EDGE_TOLERANCE = 1e-12  # an integrand that is not below this (against its integral) at the window's end has no average
+SIDE = 1e-7  # distance from a kink at which one-sided slopes are read off; their error is its square
 BLOCK = 32  # values of K that share an array, so that panels that are empty for all of them can be left out
 
 # Pieces stay in the cache and below the size at which torch starts its threads, which stall on a busy machine.
@@ -43,7 +44,10 @@ class QuadratureMoments:
     """The averages of one activation by quadrature; every method maps an array K > 0 to an array of its shape.
 
     A value that does not exist (the activation overflows inside the window, or its growth beats the density) is NaN.
+    largest_K: up to where the averages may be asked for directly.
     """
+
+    largest_K = 1e24
 
     def __init__(self, activation: Activation, kinks: tuple[float, ...] | None = None, graded: bool = False):
         """Take the activation, its kinks where they are not the ones that it declares, and how it behaves there.
@@ -140,12 +144,10 @@ class QuadratureMoments:
             height = float(self.s(np.array([kink]))[0])
             if height == 0:
                 continue
-            sides = self.slope(np.array([np.nextafter(kink, -np.inf), np.nextafter(kink, np.inf)]))
+            jump = _right_minus_left(self.slope, kink)
             with np.errstate(over="ignore", under="ignore"):
                 y = kink / np.sqrt(K)
-                total = total + height * (sides[1] - sides[0]) * weight(y) * np.exp(-(y**2) / 2) / np.sqrt(
-                    2 * np.pi * K
-                )
+                total = total + height * jump * weight(y) * np.exp(-(y**2) / 2) / np.sqrt(2 * np.pi * K)
         return total
 
 
@@ -181,6 +183,13 @@ def _jumps(function) -> list[float]:
             return []
     # A kink at a representable round number is almost always meant to be that number.
     return [float(point) for point in np.round(right, 12)]
+
+
+def _right_minus_left(function, point: float) -> float:
+    # Extrapolated from two points on either side: next to the kink itself a user's function may round onto it.
+    step = SIDE * (1 + abs(point))
+    left_2, left, right, right_2 = function(point + step * np.array([-2.0, -1.0, 1.0, 2.0]))
+    return float((2 * right - right_2) - (2 * left - left_2))
 
 
 def _apply(function, z: Array) -> Array:
