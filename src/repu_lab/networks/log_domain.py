@@ -80,8 +80,7 @@ def _layer(population: Population, u: Tensor, r: Tensor, r_g: Tensor, next_W: Te
     row["log10_K"] = 2 * r / LN10
     row["mean"] = (u.mean(-1) * r.exp()).mean(-1)
     row["log10_max_abs"] = (u.abs().amax(-1).log10() + r / LN10).amax(-1)
-    # Mean over the inputs in the logarithm, since single inputs differ by orders of magnitude.
-    row["log10_gradient"] = (torch.logsumexp(2 * r_g, -1) - math.log(r_g.shape[-1])) / LN10
+    row["log10_gradient"] = 2 * r_g / LN10
     if next_W is not None:
         p = population.activation.degree or 0.0
         C_W = (next_W.shape[1] * next_W.square().mean((-1, -2))).unsqueeze(-1)

@@ -30,8 +30,8 @@ class LayerStatistics:
 
     log10_K (D, M, P): K^l(x) = mean_i z_i^2. correlation (D, M, P//2): sum_i z_i(x) z_i(x') / norms, inputs (0, 1),
     (2, 3), ... log10_chi_parallel, log10_chi_perp (L, M, P): C_W mean(z s s') / K and C_W mean(s'^2) over the units,
-    C_W = fan-in times the mean square weight of the next map. log10_gradient (D, M): mean square over units and inputs
-    of dL_x/dz^l, L_x the loss of one input. mean, log10_max_abs, excess_kurtosis (D, M): of z over units, the kurtosis
+    C_W = fan-in times the mean square weight of the next map. log10_gradient (D, M, P): mean square over the units of
+    dL_x/dz^l, L_x the loss of one input. mean, log10_max_abs, excess_kurtosis (D, M): of z over units, the kurtosis
     as median over inputs. dead (L, M): share of units with s' = 0 on the whole probe. nan, plus_inf, minus_inf (D, M):
     counts of entries. histogram (D, bins): counts of log10|z| over members, inputs, units; zeros (D,): exact zeros.
     """
@@ -62,6 +62,7 @@ AXES: dict[str, tuple[str, ...]] = {
     "correlation": ("layer", "member", "pair"),
     "log10_chi_parallel": ("layer", "member", "input"),
     "log10_chi_perp": ("layer", "member", "input"),
+    "log10_gradient": ("layer", "member", "input"),
     "histogram": ("layer", "bin"),
     "zeros": ("layer",),
 }
@@ -108,7 +109,7 @@ def _measure_members(
             z_DMPN = torch.stack(z_D[layers]).double()
             parts.append(moments(z_DMPN) | _counts(z_DMPN, histogram))
             grad_DMPN = torch.stack(gradient_D[layers]).double() * x_PI.shape[0]  # of one input's loss, not the mean's
-            parts[-1]["log10_gradient"] = _log10_mean_square(grad_DMPN.flatten(2))
+            parts[-1]["log10_gradient"] = _log10_mean_square(grad_DMPN)
             if layers.start < population.depth:
                 own_DMA = torch.stack([affine.activation_MA for affine in maps[layers]]).double()
                 next_W = maps[layers.start + 1 : layers.stop + 1]

@@ -9,6 +9,7 @@ from repu_lab.networks.initialization import Initialization
 from repu_lab.runs.building import Experiment
 from repu_lab.tasks import Task
 from repu_lab.theory.forecast import Forecast, forecast
+from repu_lab.theory.kernel import susceptibilities
 
 Profile = dict[str, NDArray[np.float64]]
 
@@ -31,21 +32,25 @@ def first_kernel(rule: Initialization, task: Task) -> tuple[float, float]:
     return k1, float(np.clip((rule.C_b[0] + rule.C_W[0] * overlap) / k1, -1.0, 1.0)) if k1 > 0 else 1.0
 
 
-def theory_profile(expected: Forecast, measured: Profile | None = None) -> Profile:
-    """Return theory's numbers by layer under the names of the measured ones.
+def theory_profile(experiment: Experiment, expected: Forecast, measured: Profile) -> Profile:
+    """Return theory's numbers by layer for the typical network, under the names of the measured ones.
 
-    Theory knows how the gradient grows from layer to layer, not the loss: its curve is moved to the measured median at
-    the output, where there is one.
+    K is the median over networks of this width, and chi_parallel, chi_perp are taken there: where K is unstable (RePU)
+    no real network is like the infinitely wide one. The gradient grows backwards by chi_perp n_{l+1}/n_l a layer, from
+    the measured median at the output, since theory does not know the loss.
     """
-    at_output = 0.0
-    if measured is not None and np.isfinite(measured["log10_gradient"][1, -1]):
-        at_output = measured["log10_gradient"][1, -1]
+    median = expected.log10_K_quantiles[2]
+    parallel, perp = susceptibilities(experiment.activation, expected.C_W, median[:-1])
+    into_output = np.log10(experiment.sizes[-1] / experiment.sizes[-2])
+    gains = perp + np.append(np.zeros(len(perp) - 1), into_output)
+    at_output = measured["log10_gradient"][1, -1]
+    growth = np.append(np.cumsum(gains[::-1])[::-1], 0.0)
     return {
-        "log10_K": expected.log10_K,
+        "log10_K": median,
         "log10_K_quantiles": expected.log10_K_quantiles,
-        "log10_chi_parallel": expected.log10_chi_parallel[:-1],
-        "log10_chi_perp": expected.log10_chi_perp[:-1],
-        "log10_gradient": expected.log10_gradient + at_output,
+        "log10_chi_parallel": parallel,
+        "log10_chi_perp": perp,
+        "log10_gradient": growth + (at_output if np.isfinite(at_output) else 0.0),
         "correlation": expected.correlation,
     }
 

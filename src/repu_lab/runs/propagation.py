@@ -43,7 +43,7 @@ def propagate(experiment: Experiment, folder: RunFolder, expected: Forecast | No
     else:
         stats = measure(population, probe.x, lambda z_MBC: (z_MBC @ sign_C).mean(-1), histogram=True)
     measured = depth_profile(stats)
-    theory = None if expected is None else theory_profile(expected, measured)
+    theory = None if expected is None else theory_profile(experiment, expected, measured)
     figure = signal_propagation({0: measured}, theory, dtype=config.dtype, heading=title(experiment))
     table = StatisticsTable(experiment.seeds, np.float64)
     table.add(0, stats, {})
@@ -122,11 +122,11 @@ def _printed(rows: list[dict[str, Any]]) -> str:
     shown = np.unique(np.linspace(0, len(rows) - 1, min(ROWS, len(rows))).round().astype(int))
 
     def text(value: float | None) -> str:
-        return f"{'-' if value is None else f'{value:.4g}':>9}"
+        return f"{'-' if value is None else f'{value if abs(value) > 1e-9 else 0:.4g}':>11}"
 
-    lines = ["layer" + "".join(f"{title:>20}" for title in titles.values())]
-    lines.append("     " + "".join(f"{'measured':>11}{'theory':>9}" for _ in titles))
+    lines = ["layer" + "".join(f"{title:>22}" for title in titles.values())]
+    lines.append("     " + "".join(f"{'measured':>11}{'theory':>11}" for _ in titles))
     for i in shown:
-        cells = (f"  {text(rows[i][name])}{text(rows[i][f'{name}_theory'])}" for name in titles)
+        cells = (f"{text(rows[i][name])}{text(rows[i][f'{name}_theory'])}" for name in titles)
         lines.append(f"{rows[i]['layer']:5}" + "".join(cells))
     return "\n".join(lines)

@@ -187,10 +187,10 @@ class Tracker:
         """Return the quantities whose selected layers stack to one table, so that one sort does for all of them."""
         everywhere, hidden = self._curves, self._curves[:-1]  # the output layer has no chi and no dead units
         return [
-            (["log10_K"], everywhere),
+            (["log10_K", "log10_gradient"], everywhere),
             (["correlation"], everywhere),
             (["log10_chi_parallel", "log10_chi_perp"], hidden),
-            (["log10_gradient", "mean", "log10_max_abs", "excess_kurtosis"], everywhere),
+            (["mean", "log10_max_abs", "excess_kurtosis"], everywhere),
             (["dead"], hidden),
         ]
 

@@ -102,7 +102,7 @@ def train(experiment: Experiment, folder: RunFolder, expected: Forecast | None =
         records = judge(progress, state.first, evaluation, task, experiment.seeds, state.step, diverged_layer)
         tracker.text("outcome", verdict(expected, records))
         if config.statistics:
-            theory = None if expected is None else theory_profile(expected, table.profiles[0])
+            theory = None if expected is None else theory_profile(experiment, expected, table.profiles[0])
             if theory is not None:
                 tracker.theory(theory)
             heading = title(experiment)
