@@ -37,7 +37,7 @@ def make_stats(depth: int = DEPTH, members: int = MEMBERS, seed: int = 0, histog
         correlation=np.tanh(normal(layers, members, PROBE // 2)),
         log10_chi_parallel=normal(depth, members, PROBE),
         log10_chi_perp=normal(depth, members, PROBE),
-        log10_gradient=normal(layers, members),
+        log10_gradient=normal(layers, members, PROBE),
         mean=normal(layers, members),
         log10_max_abs=normal(layers, members),
         excess_kurtosis=normal(layers, members),
