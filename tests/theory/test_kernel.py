@@ -56,11 +56,13 @@ def test_values_at_each_layer_are_those_of_gaussian():
         expected = 0.05 + 1.3 * gaussian.mean_square(activation, result.K[:-1])
         np.testing.assert_allclose(result.K[1:], expected, rtol=1e-14)
         np.testing.assert_allclose(
-            result.chi_parallel[:-1], 1.3 * gaussian.stein(activation, result.K[:-1]), rtol=1e-13
+            result.chi_parallel[:-1], 1.3 * gaussian.stein(activation, result.K[:-1]), rtol=1e-12
         )
+        # exp(log chi) at chi = 1e217 rounds by 500 eps.
         perp = 1.3 * gaussian.mean_square_slope(activation, result.K[:-1])
-        np.testing.assert_allclose(result.chi_perp[:-1], perp, rtol=1e-13)
-        np.testing.assert_allclose(result.log10_K, np.log10(result.K), rtol=1e-13, atol=1e-15)
+        np.testing.assert_allclose(result.chi_perp[:-1], perp, rtol=1e-12)
+        finite = np.isfinite(result.K)
+        np.testing.assert_allclose(result.log10_K[finite], np.log10(result.K[finite]), rtol=1e-13, atol=1e-15)
 
 
 def test_variances_may_differ_from_map_to_map():

@@ -13,11 +13,12 @@ SPLIT = 134217729.0  # 2^27 + 1: Veltkamp's constant, cuts a float64 into two ha
 def determinant(K11: Array, K22: Array, K12: Array) -> Array:
     """K11 K22 - K12^2, at least 0, to a relative error of about eps (not eps K11 K22 / determinant).
 
-    The rounding errors of both products are computed exactly (Dekker 1971) and added. Overflows beyond 1e150.
+    The rounding errors of both products are computed exactly (Dekker 1971) and added. NaN beyond 1e150.
     """
-    left, left_error = _product(K11, K22)
-    right, right_error = _product(K12, K12)
-    return np.maximum((left - right) + (left_error - right_error), 0.0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        left, left_error = _product(K11, K22)
+        right, right_error = _product(K12, K12)
+        return np.maximum((left - right) + (left_error - right_error), 0.0)
 
 
 def angle(K11: Array, K22: Array, K12: Array) -> Array:
