@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import COVERAGE
+from reference_coverage import COVERAGE
 from references_finite_width import REFERENCES as FINITE_WIDTH
 from references_finite_width import TOLERANCES as FINITE_WIDTH_TOLERANCES
 from references_gaussian import EXCLUDED, REFERENCES, TOLERANCES
