@@ -3,8 +3,8 @@
 One input, E[f(z)], z ~ N(0, K): the window |z| <= 14 sqrt(K) is cut at multiples of sqrt(K) (the density's scale), at
 the kinks, and geometrically around them and around 0 (the activation's own scale, |z| ~ 1, which nodes placed on
 the scale of sqrt(K) alone miss for K >> 1); every panel gets 24 nodes. Relative error below 1e-13: against mpmath for
-1e-4 <= K <= 200, against closed forms for 1e-10 <= K <= 1e10. An activation that keeps oscillating, as the sine does, is
-resolved up to K ~ 3 only. Gauss-Hermite is of no use here: with 25 nodes it is 25 % wrong on ReLU's E[s'^2], since a
+1e-4 <= K <= 200, against closed forms for 1e-10 <= K <= 1e10. An activation that keeps oscillating, as the sine does,
+is resolved up to K ~ 3 only. Gauss-Hermite is of no use here: with 25 nodes it is 25 % wrong on ReLU's E[s'^2], since a
 node sits on the kink.
 
 Two inputs: u = sqrt(K11) x and v given u, see `pair_quadrature`.
