@@ -79,7 +79,7 @@ class Composer:
         """Take the command and the loader of a Hydra that knows conf/."""
         self.command = command
         self.parser = OverridesParser.create(config_loader=loader)
-        self.groups = {group: loader.get_group_options(group) for group in _groups(loader)}
+        self.groups = {group: loader.get_group_options(group) for group in _groups(command, loader)}
         self._bases: dict[tuple[str, ...], tuple[DictConfig, DictConfig]] = {}
         self._parsed: dict[str, Override] = {}
         self._sweep: str | None = None
@@ -137,9 +137,10 @@ class Composer:
             for override in shared:
                 if not mistakes.is_choice(override, self.groups):
                     self._apply(cfg, override)
-            bare = OmegaConf.masked_copy(cfg, [str(name) for name in cfg if name != "hydra"])
-            OmegaConf.set_struct(bare, True)
-            self._bases[key] = bare, cfg.hydra
+            hydra = cfg.hydra
+            with read_write(cfg), open_dict(cfg):
+                del cfg["hydra"]
+            self._bases[key] = cfg, hydra
         return self._bases[key]
 
     def _expand(self, overrides: Sequence[Override], multirun: bool) -> Iterator[tuple[Override, ...]]:
@@ -198,11 +199,13 @@ class Composer:
             raise ConfigError(mistakes.wrong_type(schema, override, error)) from error
 
 
-def _groups(loader: ConfigLoader, parent: str = "") -> Iterator[str]:
-    for name in loader.list_groups(parent):
-        group = f"{parent}/{name}" if parent else name
-        yield group
-        yield from _groups(loader, group)
+def _groups(command: str, loader: ConfigLoader) -> Iterator[str]:
+    """Yield the groups of the command's own config, then Hydra's."""
+    primary = OmegaConf.load(conf_dir() / f"{command}.yaml")
+    for entry in primary.defaults:
+        if isinstance(entry, DictConfig):
+            yield from (str(key) for key in entry if not str(key).startswith("override "))
+    yield from (f"hydra/{name}" for name in loader.list_groups("hydra"))
 
 
 @contextmanager

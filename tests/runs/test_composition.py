@@ -1,0 +1,108 @@
+"""Jobs are what Hydra and its sweeper would run, composed and checked beforehand."""
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
+
+from repu_lab.activations import ACTIVATIONS
+from repu_lab.runs import config
+from repu_lab.runs.composition import compose_jobs, composer, conf_dir
+from repu_lab.runs.config import ConfigError
+from repu_lab.runs.mistakes import nearest, printable
+
+LINES = [
+    [],
+    ["depth=3"],
+    ["activation=mrepu", "activation.p=3", "optimizer=sgd", "optimizer.momentum=0.9"],
+    ["experiment=repu_vanishes", "depth=4"],
+    ["experiment=repu_explodes", "activation=relu"],
+    ["activation=custom", "activation._target_=a.B", "+activation.slope=2", "+activation.table={x: [1, 2]}"],
+    ["width=${depth}", "depth=3", "depth=4"],
+    ["++depth=3", "sweep='a, b'"],
+]
+
+
+def hydras(overrides: list[str]) -> object:
+    config.register()
+    with initialize_config_dir(str(conf_dir()), job_name="train", version_base="1.3"):
+        return OmegaConf.to_container(compose("train", overrides=overrides), resolve=True)
+
+
+@pytest.mark.parametrize("overrides", LINES, ids=" ".join)
+def test_configs_are_hydras(overrides):
+    with composer("train") as composing:
+        ours = composing.compose([composing.parse(text) for text in overrides])
+    assert OmegaConf.to_container(ours, resolve=True) == hydras(overrides)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "depth=5,10 width=range(8,11) members=2",
+        "activation=glob(re*) seed=choice(3,4)",
+        "depth=1,2 depth=7",
+        "depth=7 seed=1 depth=1,2",
+        "experiment=repu_explodes,relu_trains depth=range(3,1,-1)",
+        "optimizer.lr=0.1,auto",
+    ],
+)
+def test_sweeps_are_the_basic_sweepers(line):
+    overrides = line.split()
+    jobs = compose_jobs("train", overrides, multirun=True)
+    with composer("train") as composing:
+        parsed = OverridesParser.create(composing.parser.config_loader).parse_overrides(overrides)
+        (theirs,) = BasicSweeper.split_arguments(parsed, None)
+    assert [list(job.overrides) for job in jobs] == theirs
+
+
+def test_a_job_of_a_sweep_has_the_name_of_the_single_run():
+    (single,) = compose_jobs("train", ["depth=5"])
+    sweep = compose_jobs("train", ["depth=3,5"], multirun=True)
+    assert sweep[1].folder.name == single.folder.name
+    assert {job.folder.parent for job in sweep} == {sweep[0].sweep}
+    assert sweep[1].config == single.config
+
+
+def test_folders_may_be_named_otherwise():
+    (run,) = compose_jobs("train", ["hydra.run.dir=here/${depth}"])
+    assert str(run.folder) == "here/10"
+    jobs = compose_jobs("train", ["depth=3,5", "hydra.sweep.dir=there", "hydra.sweep.subdir=${hydra.job.num}"], True)
+    assert [str(job.folder) for job in jobs] == ["there/0", "there/1"]
+
+
+def test_jobs_that_would_share_a_folder_are_refused():
+    with pytest.raises(ConfigError, match="jobs 1 and 2 of 2 are the same run"):
+        compose_jobs("train", ["depth=3,5", "hydra.sweep.subdir=same"], multirun=True)
+
+
+def test_every_activation_has_its_config():
+    options = {path.stem for path in (conf_dir() / "activation").glob("*.yaml")}
+    assert options == {*ACTIVATIONS, "custom"}
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_the_configs_of_activations_hold_the_constructors_defaults(name):
+    settings = dict(compose_jobs("train", [f"activation={name}"])[0].config.activation)
+    assert settings.pop("name") == name
+    target = ACTIVATIONS[name]
+    assert settings.pop("_target_") == f"repu_lab.activations.{target.__name__}"
+    assert repr(target(**settings)) == repr(target())
+
+
+def test_lines_are_printable_and_short():
+    assert printable("a\nb\x1b[31m\u202e") == "a\\nb\\x1b[31m\\u202e"
+    assert len(printable("x" * 10_000)) < 400
+
+
+@pytest.mark.parametrize(
+    ("word", "valid", "hint"),
+    [
+        ("dpth", ["depth", "width"], ", did you mean depth?"),
+        ("lr", ["optimizer.lr", "depth"], ", did you mean optimizer.lr?"),
+        ("zzz", ["depth", "width"], ""),
+    ],
+)
+def test_nearest(word, valid, hint):
+    assert nearest(word, valid) == hint
