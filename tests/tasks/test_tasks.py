@@ -3,9 +3,16 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_digits
 from sklearn.metrics import accuracy_score, log_loss, r2_score
 
 from repu_lab.tasks import TASKS, digits, on_device, polynomial
+from repu_lab.tasks.images import _digits_table
+
+
+def test_digits_are_those_of_scikit_learn():
+    images, labels = load_digits(return_X_y=True)
+    assert np.array_equal(_digits_table()[:, :-1], images) and np.array_equal(_digits_table()[:, -1], labels)
 
 
 def test_digits_are_centred_of_unit_mean_square_and_split_for_good():

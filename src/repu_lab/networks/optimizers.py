@@ -1,7 +1,8 @@
 """SGD, Adam and AdamW whose learning rate, weight decay and clipping may differ from member to member.
 
-torch.optim knows one learning rate a tensor. Here it runs at rate 1 on a tensor of zeros, which afterwards holds the
-method's direction; that is scaled by each member's own rate. So the arithmetic of the methods stays torch's, fused.
+torch.optim knows one learning rate a tensor. Here its functions run at rate 1 on a tensor of zeros, which afterwards
+holds the method's direction; that is scaled by each member's own rate. So the arithmetic of the methods stays torch's,
+fused. (Its classes would do too, but making one imports torch._dynamo, more than a second.)
 """
 
 from collections.abc import Sequence
@@ -9,8 +10,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim.adam import adam
+from torch.optim.sgd import sgd
 
 PerMember = float | Sequence[float] | Tensor
+EPSILON = 1e-8  # torch's and Kingma, Ba's
 METHODS = ("adam", "adamw", "sgd")
 
 
@@ -18,7 +22,7 @@ class Optimizer:
     """theta <- theta + lr * direction(gradient), with lr, weight_decay and clip one number or one per member.
 
     weight_decay w: adam and sgd add w theta to the gradient, adamw multiplies theta by 1 - lr w. clip: the gradient
-    (before decay) of a member is scaled to at most this Euclidean norm. The state is that of torch.optim.
+    (before decay) of a member is scaled to at most this Euclidean norm. `state`: the method's tensors by name.
     """
 
     def __init__(
@@ -33,13 +37,16 @@ class Optimizer:
         self.weight_decay_M1 = self._per_member(weight_decay, theta_MP)
         self.clip_M1 = None if clip is None else self._per_member(clip, theta_MP)
         self._decays = bool((self.weight_decay_M1 != 0).any())
-        self._direction_MP = torch.zeros_like(theta_MP, requires_grad=False).requires_grad_()
-        fused = theta_MP.device.type in ("cpu", "cuda")
-        self._torch: torch.optim.Optimizer = (
-            torch.optim.SGD([self._direction_MP], lr=1.0, momentum=momentum, fused=fused)
-            if method == "sgd"
-            else torch.optim.Adam([self._direction_MP], lr=1.0, betas=(beta1, beta2), fused=fused)
-        )
+        self._fused = theta_MP.device.type in ("cpu", "cuda")
+        self._constants = {"momentum": momentum} if method == "sgd" else {"beta1": beta1, "beta2": beta2}
+        self._step_MP = torch.zeros_like(theta_MP, requires_grad=False)
+        self.state = self._initial_state(momentum)
+
+    def _initial_state(self, momentum: float) -> dict[str, Tensor]:
+        if self.method == "sgd":
+            return {"momentum": torch.zeros_like(self._step_MP)} if momentum else {}
+        steps = torch.zeros((), dtype=torch.float32, device=self._step_MP.device if self._fused else "cpu")
+        return {"mean": torch.zeros_like(self._step_MP), "square": torch.zeros_like(self._step_MP), "steps": steps}
 
     @staticmethod
     def _per_member(value: PerMember, theta_MP: Tensor) -> Tensor:
@@ -59,12 +66,7 @@ class Optimizer:
             grad_MP = grad_MP * (self.clip_M1 / norm_M1).clamp(max=1)
         if self._decays and self.method != "adamw":
             grad_MP = torch.addcmul(grad_MP, theta_MP, self.weight_decay_M1)
-        step_MP = self._direction_MP
-        step_MP.zero_()
-        step_MP.grad = grad_MP
-        self._torch.step()
-        step_MP.grad = None
-        step_MP.mul_(self.lr_M1)
+        step_MP = self._direction(grad_MP).mul_(self.lr_M1)
         if self._decays and self.method == "adamw":
             step_MP.addcmul_(theta_MP, -self.lr_M1 * self.weight_decay_M1)
         # The largest entry of |step| is finite if and only if all are; one pass, and NaN propagates through it.
@@ -72,10 +74,13 @@ class Optimizer:
         step_MP.masked_fill_(~alive_M.unsqueeze(1), 0)
         theta_MP.add_(step_MP)
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return the state of the method (moments, step count)."""
-        return self._torch.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take back what `state_dict` returned."""
-        self._torch.load_state_dict(state)
+    def _direction(self, grad_MP: Tensor) -> Tensor:
+        step_MP, state = self._step_MP.zero_(), self.state
+        common: dict[str, Any] = {"fused": self._fused, "lr": 1.0, "weight_decay": 0.0, "maximize": False}
+        if self.method == "sgd":
+            buffers: list[Tensor | None] = [state.get("momentum")]
+            sgd([step_MP], [grad_MP], buffers, dampening=0.0, nesterov=False, **self._constants, **common)
+        else:
+            moments = ([state["mean"]], [state["square"]], [], [state["steps"]])
+            adam([step_MP], [grad_MP], *moments, amsgrad=False, eps=EPSILON, **self._constants, **common)
+        return step_MP

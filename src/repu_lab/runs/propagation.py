@@ -53,7 +53,7 @@ def propagate(experiment: Experiment, folder: RunFolder, expected: Forecast | No
         tracker.profiles(0, stats)
         tracker.histograms(0, stats)
         if theory is not None:
-            tracker.theory(theory)
+            tracker.theory(theory, within=None)  # measured in the logarithm, to the end
         tracker.figure("figure/depth_profile", figure)
     with folder.writing("propagation.png") as path:
         figure.savefig(path, format="png", dpi=200)

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from repu_lab.figures import signal_propagation
 from repu_lab.networks.optimizers import Optimizer
 from repu_lab.networks.population import Population
 from repu_lab.networks.statistics import LayerStatistics, measure
@@ -105,6 +104,8 @@ def train(experiment: Experiment, folder: RunFolder, expected: Forecast | None =
             theory = None if expected is None else theory_profile(experiment, expected, table.profiles[0])
             if theory is not None:
                 tracker.theory(theory)
+            from repu_lab.figures import signal_propagation  # matplotlib: half a second that no first step waits for
+
             heading = title(experiment)
             figure = signal_propagation(table.profiles, theory, dtype=config.dtype, heading=heading)
             tracker.figure("figure/depth_profile", figure, state.step)

@@ -1,5 +1,10 @@
 """Images as inputs of |x|^2/n_0 = 1."""
 
+import importlib.util
+from functools import cache
+from pathlib import Path
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -11,10 +16,8 @@ DIGITS_CRITERION = 0.8  # accuracy: far above the 0.1 of a constant predictor, w
 
 def digits(data_seed: int = 0) -> Task:
     """Handwritten digits: 1,797 real 8x8 images in ten classes (UCI, carried by scikit-learn); accuracy 0.8."""
-    from sklearn.datasets import load_digits  # costs 0.5 s, so only when used
-
-    images, labels = load_digits(return_X_y=True)
-    x, y = torch.as_tensor(images, dtype=torch.float64), torch.as_tensor(labels, dtype=torch.int64)
+    table = _digits_table()
+    x, y = table[:, :-1], table[:, -1].long()
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(data_seed))
     test, train = order[:DIGITS_TEST], order[DIGITS_TEST:]
     center = x[train].mean(0)
@@ -28,6 +31,15 @@ def digits(data_seed: int = 0) -> Task:
         input_mean_square=1.0,
         data_seed=data_seed,
     )
+
+
+@cache
+def _digits_table() -> Tensor:
+    """Return 1,797 rows of 64 pixels and the class, read from scikit-learn's own file: importing it costs a second."""
+    package = importlib.util.find_spec("sklearn")
+    assert package is not None and package.submodule_search_locations is not None
+    file = Path(package.submodule_search_locations[0]) / "datasets" / "data" / "digits.csv.gz"
+    return torch.from_numpy(np.loadtxt(file, delimiter=","))
 
 
 def to_unit_mean_square(x_BI: Tensor) -> Tensor:
