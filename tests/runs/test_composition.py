@@ -8,8 +8,9 @@ from omegaconf import OmegaConf
 
 from repu_lab.activations import ACTIVATIONS
 from repu_lab.runs import config
-from repu_lab.runs.composition import compose_jobs, composer, conf_dir
+from repu_lab.runs.composition import compose_jobs, composer
 from repu_lab.runs.config import ConfigError
+from repu_lab.runs.groups import conf_dir
 from repu_lab.runs.mistakes import nearest, printable
 
 LINES = [
@@ -75,6 +76,23 @@ def test_folders_may_be_named_otherwise():
 def test_jobs_that_would_share_a_folder_are_refused():
     with pytest.raises(ConfigError, match="jobs 1 and 2 of 2 are the same run"):
         compose_jobs("train", ["depth=3,5", "hydra.sweep.subdir=same"], multirun=True)
+
+
+def test_presets_of_ones_own(tmp_path):
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment/mine.yaml").write_text("# @package _global_\ndepth: 3\n")
+    searchpath = f"hydra.searchpath=[file://{tmp_path}]"
+    (job,) = compose_jobs("train", [searchpath, "experiment=mine"])
+    assert job.config.depth == 3
+    with pytest.raises(ConfigError, match="did you mean mine"):
+        compose_jobs("train", [searchpath, "experiment=mien"])
+
+
+@pytest.mark.parametrize(("command", "foreign"), [("theory", "task=digits"), ("propagate", "optimizer=sgd")])
+def test_a_command_knows_its_own_groups_only(command, foreign):
+    with pytest.raises(ConfigError, match="no such key"):
+        compose_jobs(command, [foreign])
+    assert compose_jobs(command, ["activation=relu"])[0].folder.name.startswith(f"{command}-relu")
 
 
 def test_every_activation_has_its_config():

@@ -6,7 +6,6 @@ failure is a `ConfigError` of one line that names the override, the cause, the n
 
 import itertools
 import os
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
@@ -23,9 +22,9 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
-import repu_lab
 from repu_lab.runs import config, mistakes
 from repu_lab.runs.config import ConfigError
+from repu_lab.runs.groups import Groups, conf_dir, loading
 from repu_lab.runs.schema import COMMANDS
 
 # Where Hydra says that a single run, or a job of a sweep, has its folder.
@@ -42,16 +41,10 @@ class Job:
     sweep: Path | None = None
 
 
-def conf_dir() -> Path:
-    """Return the folder of the configs: inside the package if installed from a wheel, else the repository's."""
-    package = Path(repu_lab.__file__).resolve().parent
-    inside = package / "conf"
-    return inside if inside.is_dir() else package.parents[1] / "conf"
-
-
 def compose_jobs(command: str, overrides: Sequence[str], multirun: bool = False) -> list[Job]:
     """Return the jobs of a command line, in the sweeper's order; ConfigError for the first mistake in any of them."""
-    with composer(command) as composing:
+    searchpath = [text for text in overrides if text.startswith("hydra.searchpath=")]
+    with composer(command, searchpath) as composing:
         typed = [composing.parse(text) for text in overrides]
         jobs = list(composing.jobs(typed, multirun))
     first: dict[Path, int] = {}
@@ -65,21 +58,21 @@ def compose_jobs(command: str, overrides: Sequence[str], multirun: bool = False)
 
 
 @contextmanager
-def composer(command: str) -> Iterator["Composer"]:
-    """Hydra, pointed at conf/, for as long as the context lasts."""
+def composer(command: str, searchpath: Sequence[str] = ()) -> Iterator["Composer"]:
+    """Hydra, pointed at conf/ and what a hydra.searchpath override names, for as long as the context lasts."""
     config.register()
     with initialize_config_dir(str(conf_dir()), job_name=command, version_base="1.3"):
-        yield Composer(command, GlobalHydra.instance().config_loader())
+        yield Composer(command, GlobalHydra.instance().config_loader(), searchpath)
 
 
 class Composer:
     """Composes jobs of one command. Composing is slow, so jobs that choose the same groups share the work."""
 
-    def __init__(self, command: str, loader: ConfigLoader):
+    def __init__(self, command: str, loader: ConfigLoader, searchpath: Sequence[str] = ()):
         """Take the command and the loader of a Hydra that knows conf/."""
         self.command = command
         self.parser = OverridesParser.create(config_loader=loader)
-        self.groups = {group: loader.get_group_options(group) for group in _groups(command, loader)}
+        self.groups = Groups(command, loader, searchpath)
         self._bases: dict[tuple[str, ...], tuple[DictConfig, DictConfig]] = {}
         self._parsed: dict[str, Override] = {}
         self._sweep: str | None = None
@@ -128,12 +121,8 @@ class Composer:
         key = tuple(str(override.input_line) for override in shared)
         if key not in self._bases:
             choices = [str(override.input_line) for override in shared if mistakes.is_choice(override, self.groups)]
-            try:
-                with warnings.catch_warnings():
-                    warnings.filterwarnings("error", "provider=")  # a place in hydra.searchpath that is not there
-                    cfg = compose(self.command, overrides=choices, return_hydra_config=True)
-            except (HydraException, OmegaConfBaseException, UserWarning) as error:
-                raise ConfigError(f"{' '.join(choices)}: {mistakes.one_line(error)}") from error
+            with loading(choices):
+                cfg = compose(self.command, overrides=choices, return_hydra_config=True)
             for override in shared:
                 if not mistakes.is_choice(override, self.groups):
                     self._apply(cfg, override)
@@ -197,15 +186,6 @@ class Composer:
         except Exception as error:  # OmegaConf has more ways to fail on odd values than it has exceptions of its own
             schema = COMMANDS[self.command]
             raise ConfigError(mistakes.wrong_type(schema, override, error)) from error
-
-
-def _groups(command: str, loader: ConfigLoader) -> Iterator[str]:
-    """Yield the groups of the command's own config, then Hydra's."""
-    primary = OmegaConf.load(conf_dir() / f"{command}.yaml")
-    for entry in primary.defaults:
-        if isinstance(entry, DictConfig):
-            yield from (str(key) for key in entry if not str(key).startswith("override "))
-    yield from (f"hydra/{name}" for name in loader.list_groups("hydra"))
 
 
 @contextmanager

@@ -32,8 +32,11 @@ def register() -> None:
 
 def check(command: str, cfg: DictConfig) -> Any:
     """Return the composed config as the command's dataclass; ConfigError for the first value that is not valid."""
+    schema = COMMANDS[command]
     try:
-        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(COMMANDS[command]), cfg))
+        # Merging costs 10 ms, so a config that was composed over the schema is taken as it is.
+        typed = cfg if OmegaConf.get_type(cfg) is schema else OmegaConf.merge(OmegaConf.structured(schema), cfg)
+        config: Any = OmegaConf.to_object(typed)
     except OmegaConfBaseException as error:
         key = f"{error.full_key}: " if error.full_key else ""
         raise ConfigError(key + str(error).splitlines()[0]) from error

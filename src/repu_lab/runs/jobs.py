@@ -17,9 +17,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from repu_lab.runs import config, mistakes
 from repu_lab.runs.commands import prepare
-from repu_lab.runs.composition import Job, conf_dir
+from repu_lab.runs.composition import Job
 from repu_lab.runs.config import ConfigError
 from repu_lab.runs.configfile import literal
+from repu_lab.runs.groups import conf_dir
 
 FAILED, MISTAKE, NOT_MET, INTERRUPTED = 1, 2, 3, 130
 
