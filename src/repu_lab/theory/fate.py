@@ -28,8 +28,10 @@ ROUNDING = 1.5
 # (ReLU gets there at depth 200).
 COLLAPSE = 1e-3
 # log10 of the largest entry of dL/dW^1 over the rms gain of the backward pass: the slope of the loss (about .3), the
-# mean over a batch and the largest of many entries, together within a decade of this.
-LOG10_FIRST_GRADIENT = -1.0
+# mean over a batch and the largest of many entries, together within a decade of this. An entry of dL/dz^l belongs to
+# one input of the batch, so it is smaller.
+LOG10_WEIGHT_GRADIENT = -1.0
+LOG10_LAYER_GRADIENT = -2.0
 # Below 1 - c = 1e-6 the correlation map is its tangent, while 1 - c as a difference loses its digits.
 TANGENT = 1e-6
 # Inputs followed together; the extremes of a larger batch are extrapolated from their spread.
@@ -114,7 +116,7 @@ def follow_batch(
 
     At most MAX_INPUTS inputs are followed exactly; for more, the largest log10 |z| is moved up by the spread of
     log10 S over the inputs of that network times the difference of the expected largest of B and of MAX_INPUTS normal
-    numbers (Blom's approximation). 10 to 200 networks, as many as BATCH_UNITS allow: those that explode early cost less.
+    numbers (Blom's approximation). 10 to 200 networks, as many as BATCH_UNITS allow: those that end early cost less.
     """
     followed, depth = min(inputs, MAX_INPUTS), len(C_W)
     generator = np.random.default_rng([seed, 1])
@@ -149,9 +151,10 @@ def lost_gradient_layers(samples: Chain, dtype: Limits) -> Integers:
     assert samples.log10_gain is not None
     with np.errstate(invalid="ignore"):
         gain = np.cumsum(samples.log10_gain[:, ::-1], axis=1)[:, ::-1]
-        below = gain / 2 + LOG10_FIRST_GRADIENT < dtype.smallest_normal
+        below = gain / 2 + LOG10_LAYER_GRADIENT < dtype.smallest_normal
+        lost = gain[:, 0] / 2 + LOG10_WEIGHT_GRADIENT < dtype.smallest_normal
     last = below.shape[1] - below[:, ::-1].argmax(1)
-    return np.where(below[:, 0], last, 0)
+    return np.where(lost, last, 0)
 
 
 def collapsed_layer(log10_distance: Floats, eps: float, width: int) -> int:

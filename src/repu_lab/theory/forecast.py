@@ -141,11 +141,10 @@ def forecast(
     one = chain(activation, **law, depth=depth, chains=count, seed=seed, details=True)
     assert one.log10_z is not None and one.log10_h is not None
     ends = first_ends(one.log10_z, one.log10_h, own)
-    exploded, died = ends.exploded > 0, ends.died > 0
-    # All inputs do as one does, unless growth faster than linear lets a few run away from the rest, or the dtype's
-    # edge lies within the spread of the networks.
-    edge = bool(exploded.any() or (died.any() and not died.all()))
-    if inputs > 1 and (edge or leading_power(activation) > 1) and not died.all():
+    # The first input to overflow and the last to underflow count. Where a single input never does either, the others
+    # do not, unless growth faster than linear lets a few run away from the rest.
+    ends_alone = ends.exploded.any() or ends.died.any()
+    if inputs > 1 and (ends_alone or leading_power(activation) > 1):
         ends = follow_batch(activation, **law, inputs=inputs, correlation=correlation, dtype=own, seed=seed)
     collapsed = collapsed_layer(log10_distance, own.eps, width) if inputs > 1 else 0
     lost = lost_gradient_layers(one, own)
