@@ -138,5 +138,6 @@ def _sweep_resolver(*, _root_: DictConfig) -> str:
     if named:
         return safe(str(named))
     overrides = sorted(str(override) for override in _root_.hydra.overrides.task)
-    digest = hashlib.sha256(json.dumps([str(_root_.hydra.job.name), overrides]).encode()).hexdigest()[:8]
-    return f"{safe('_'.join(overrides))[:60]}-{digest}"
+    command = str(_root_.hydra.job.name)
+    digest = hashlib.sha256(json.dumps([command, overrides]).encode()).hexdigest()[:8]
+    return f"{safe('_'.join(overrides))[:60] or command}-{digest}"

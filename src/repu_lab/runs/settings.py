@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import field
 from typing import Any
 
+from repu_lab.runs.mistakes import nearest
+
 Check = Callable[[Any], str | None]
 
 
@@ -49,7 +51,8 @@ def one_of(*valid: Any, optional: bool = False) -> Check:
 
     def check(value: Any) -> str | None:
         known = value in valid or (optional and value is None)
-        return None if known else f"must be one of {', '.join(map(str, valid))}"
+        names = [str(name) for name in valid]
+        return None if known else f"must be one of {', '.join(names)}{nearest(str(value), names)}"
 
     return check
 

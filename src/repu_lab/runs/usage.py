@@ -20,6 +20,14 @@ EXAMPLES = {
         "repu-lab train experiment=repu_vanishes require=vanished",
         "repu-lab train activation=custom activation._target_=my_module.MyActivation",
     ),
+    "propagate": (
+        "repu-lab propagate activation=repu depth=50",
+        "repu-lab propagate -m activation=relu,tanh,mrepu depth=100 width=512",
+    ),
+    "theory": (
+        "repu-lab theory activation=gelu",
+        "repu-lab theory -m activation='glob(*,exclude=custom)' depth=50",
+    ),
 }
 
 
@@ -39,7 +47,7 @@ def command_help(command: str, purpose: str) -> str:
             ("hydra.run.dir=DIR", "the run's folder; left out: outputs/ and a name made from the keys above"),
         ]
     )
-    lines += ["", "examples:", *(f"  {example}" for example in EXAMPLES.get(command, ()))]
+    lines += ["", "examples:", *(f"  {example}" for example in EXAMPLES[command])]
     lines += ["", "exit codes: 0 done, 1 failed, 2 a mistake in the command line, 3 require= not met, 130 interrupted"]
     return "\n".join(lines) + "\n"
 
