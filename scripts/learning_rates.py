@@ -43,7 +43,8 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=64)
     arguments = parser.parse_args()
     rates = [float(rate) for rate in arguments.rates.split(",")]
-    print("| activation | depth | " + " | ".join(f"{rate:g}" for rate in rates) + " | auto (rate) | auto - best | 2 SE |")
+    columns = [f"{rate:g}" for rate in rates]
+    print(f"| activation | depth | {' | '.join(columns)} | auto (rate) | auto - best | 2 SE |")
     print("|---|---|" + "---|" * (len(rates) + 3))
     for activation in arguments.activations.split(","):
         for depth in map(int, arguments.depths.split(",")):

@@ -12,8 +12,9 @@ from repu_lab.activations import ACTIVATIONS, Activation, MRePU, RePU, SplineReP
 F64 = torch.float64
 CASES = {name: kind() for name, kind in ACTIVATIONS.items()} | {
     "repu p=0.75": RePU(0.75), "repu p=1": RePU(1), "repu p=1.5": RePU(1.5), "repu p=3": RePU(3),
-    "mrepu p=2": MRePU(2), "mrepu p=2.5": MRePU(2.5), "spline_repu p=3": SplineRePU(3), "spline_repu p=4": SplineRePU(4),
-    "leaky_relu slope=0.2": ACTIVATIONS["leaky_relu"](slope=0.2), "monomial p=3": ACTIVATIONS["monomial"](p=3),
+    "mrepu p=2": MRePU(2), "mrepu p=2.5": MRePU(2.5), "monomial p=3": ACTIVATIONS["monomial"](p=3),
+    "spline_repu p=3": SplineRePU(3), "spline_repu p=4": SplineRePU(4),
+    "leaky_relu slope=0.2": ACTIVATIONS["leaky_relu"](slope=0.2),
 }  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
 from tensorboard.compat.proto.event_pb2 import Event
@@ -84,16 +85,13 @@ def raw_values(folder: Path) -> list[tuple[str, int, bytes]]:
 
 
 def write_everything(folder: Path, members: int = MEMBERS) -> None:
-    pytest.importorskip("matplotlib")
-    from matplotlib.figure import Figure
-
     stats = make_stats(members=members)
     with Tracker(folder, depth=DEPTH, members=members) as tracker:
         tracker.layout()
         tracker.hparams({"activation": "repu", "depth": DEPTH, "activation.p": None}, ["test/metric", "test/loss"])
         tracker.theory({"log10_K": np.zeros(DEPTH + 1), "log10_K_quantiles": np.zeros((5, DEPTH + 1))})
         for step in (0, 100):
-            tracker.scalars(step, {"members/active": members, "time/steps_per_second": 10.0})
+            tracker.scalars(step, {"members/active": members, "outcome/stalled": 10.0})
             tracker.by_member(step, {"train/loss": np.ones(members), "test/metric": np.ones(members)})
             tracker.statistics(step, stats)
             tracker.profiles(step, stats)
@@ -297,7 +295,7 @@ def test_numbers_by_member_are_median_quantiles_and_a_count(tmp_path: Path) -> N
 def test_nothing_that_is_not_finite_is_drawn_and_all_is_counted(tmp_path: Path) -> None:
     stats = exploded(first_bad=9)
     with Tracker(tmp_path, depth=DEPTH, members=MEMBERS) as tracker:
-        tracker.scalars(0, {"members/active": 5.0, "time/steps_per_second": np.inf, "time/statistics_share": np.nan})
+        tracker.scalars(0, {"members/active": 5.0, "outcome/trained": np.inf, "outcome/stalled": np.nan})
         tracker.by_member(0, {"train/loss": np.full(MEMBERS, np.nan), "test/loss": np.zeros(MEMBERS)})
         tracker.statistics(0, stats)
         tracker.profiles(0, stats)

@@ -32,6 +32,8 @@ from repu_lab.figures.style import (
 
 CriticalPoint = Mapping[str, Any]
 FATES = {"explodes": "#F6D2BC", "survives": "#BFE3D2", "vanishes": "#C9DDEE", "collapses": "#F3E6A8"}
+# A susceptibility below this is as good as none (sin's chi_parallel falls to 1e-300): the curve leaves the panel there.
+LOWEST_CHI = 1e-9
 OTHER_FATES = ("#DDCFE6", "#E3E3E3", "#CFE8E8", "#EBD3D3")
 
 
@@ -59,7 +61,7 @@ def susceptibilities(
         axes.axhline(1.0, color=QUIET, linewidth=0.8, zorder=1)
         axes.minorticks_off()
     upper.set_xlim(k[0], k[-1])
-    ratio_axis(upper, *(extent([np.where(parallel > 0, parallel, 1.0), np.where(perp > 0, perp, 1.0)]) or (1.0, 1.0)))
+    ratio_axis(upper, *(extent([np.where(chi > LOWEST_CHI, chi, 1.0) for chi in (parallel, perp)]) or (1.0, 1.0)))
     upper.plot(k, parallel, color=COLOURS["log10_chi_parallel"], linewidth=1.6)
     upper.plot(k, perp, color=COLOURS["log10_chi_perp"], linewidth=1.6, linestyle=(0, (4, 1.5)))
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -70,9 +72,13 @@ def susceptibilities(
     lower.set_ylim(span[0] - room, span[1] + room)
     figure.draw_without_rendering()  # the labels' places depend on the axes' scales
     ends = [(parallel, "log10_chi_parallel"), (perp, "log10_chi_perp")]
+    bottom = upper.get_ylim()[0]
     end_labels(
-        upper, [(k[-1], float(c[np.isfinite(c)][-1]), LABELS[n], COLOURS[n]) for c, n in ends if np.isfinite(c).any()]
-    )
+        upper, [
+            (k[-1], max(bottom, float(chi[np.isfinite(chi)][-1])), LABELS[name], COLOURS[name])
+            for chi, name in ends if np.isfinite(chi).any()
+        ],
+    )  # fmt: skip
     _mark_critical(upper, lower, critical_points)
     return figure
 
@@ -120,7 +126,7 @@ def phase_diagram(
     """Draw what happens over the plane of initializations, each region named inside.
 
     C_b: (columns,), C_W: (rows,), ascending; fate: (rows, columns), index into names; critical_points: {C_b, C_W, ...},
-    a star each; initialization: (C_b, C_W) of the run at hand, a cross.
+    a star each; initialization: (C_b, C_W) of the run at hand, a cross, or one star for both where they coincide.
     """
     b, w, code = finite(C_b), finite(C_W), np.asarray(fate, int)
     if code.shape != (w.size, b.size) or code.min() < 0 or code.max() >= len(names):
@@ -145,9 +151,11 @@ def phase_diagram(
         _name_region(axes, b, w, region, name, taken)
     axes.set_xlim(b[0], b[-1])
     axes.set_ylim(w[0], w[-1])
-    for x, y in stars:
-        _label_point(axes, x, y, "*", 11, "critical")
-    if initialization is not None:
+    # Names closer than their height would hide each other.
+    both = [s for s in stars if initialization is not None and _near(s, initialization, np.ptp(b), np.ptp(w))]
+    for star in stars:
+        _label_point(axes, *star, "*", 11, "critical, this run" if star in both else "critical")
+    if initialization is not None and not both:
         _label_point(axes, *initialization, "X", 6, "this run")
     return figure
 
@@ -163,8 +171,8 @@ def _mark_critical(upper: Axes, lower: Axes, points: Sequence[CriticalPoint]) ->
             axes.axvline(k, color=QUIET, linewidth=0.8, linestyle=(0, (1, 2)), zorder=1)
         lower.plot([k], [1.0], marker="o", color=INK, markersize=4.5, markerfacecolor="white", zorder=5)
         upper.annotate(
-            f"$K_*$ = {k:.4g}", (k, 1.0), xycoords=("data", "axes fraction"), xytext=(-3, -2),
-            textcoords="offset points", rotation=90, ha="right", va="top", fontsize=SMALL, color=INK,
+            f"$K_*$ = {k:.4g}", (k, 0.0), xycoords=("data", "axes fraction"), xytext=(3, 3),
+            textcoords="offset points", rotation=90, ha="left", va="bottom", fontsize=SMALL, color=INK,
         )  # fmt: skip
         notes.append(f"{kind}: $C_b$ = {point['C_b']:.4g}, $C_W$ = {point['C_W']:.4g}")
     lower.set_title("\n".join(notes) or "no critical point", loc="left", fontsize=SMALL, color=INK)
@@ -186,6 +194,11 @@ def _name_region(
     rows, columns = np.nonzero(distance >= 0.95 * distance.max())
     middle = np.argsort(columns, kind="stable")[columns.size // 2]
     axes.annotate(name, (b[columns[middle]], w[rows[middle]]), ha="center", va="center", fontsize=NORMAL, color=INK)
+
+
+def _near(one: tuple[float, float], other: tuple[float, float], width: float, height: float) -> bool:
+    """Say whether two points of the plane look like one."""
+    return abs(one[0] - other[0]) < 0.01 * width and abs(one[1] - other[1]) < 0.01 * height
 
 
 def _label_point(axes: Axes, x: float, y: float, marker: str, size: float, name: str) -> None:

@@ -19,6 +19,7 @@ from repu_lab.runs.config import ConfigError
 from repu_lab.runs.schema import TrainConfig
 from repu_lab.tasks import TASKS, Task, on_device
 from repu_lab.theory import critical_initialization
+from repu_lab.theory.rates import adam_rate, sgd_rate
 
 OWN_PACKAGE = "repu_lab."
 
@@ -77,14 +78,15 @@ def build(config: Any) -> Experiment:
     n_0 = task.train.x.shape[1]
     sizes = (n_0, *[config.width] * config.depth, task.outputs)
     check_memory(config, sizes, device)
+    rule = build_rule(config, sizes, activation)
     return Experiment(
         config=config,
         device=device,
         activation=activation,
         task=on_device(task, device, getattr(torch, config.dtype)),
         sizes=sizes,
-        rule=build_rule(config, sizes, activation),
-        lr=learning_rate(config),
+        rule=rule,
+        lr=learning_rate(config, rule, activation, task, sizes),
     )
 
 
@@ -155,12 +157,22 @@ def build_rule(config: Any, sizes: tuple[int, ...], activation: Activation) -> I
     return RULES[c.name](sizes)
 
 
-def learning_rate(config: Any) -> float:
+def learning_rate(
+    config: Any, rule: Initialization, activation: Activation, task: Task, sizes: tuple[int, ...]
+) -> float:
     """Return the number given, or for auto the rule of the method."""
     lr = config.optimizer.lr if isinstance(config, TrainConfig) else 0.0
     if lr != "auto":
         return float(lr)
-    return 1e-3 * min(1.0, 10 / config.depth)
+    x = task.train.x
+    k1 = rule.C_b[0] + rule.C_W[0] * task.input_mean_square
+    law = (activation, rule.C_W[1:], rule.C_b[1:], k1, sizes)
+    try:
+        if config.optimizer.name == "sgd":
+            return sgd_rate(*law, float(x.square().mean()))
+        return adam_rate(*law, float(x.abs().mean()))
+    except ValueError as error:
+        raise ConfigError(f"optimizer.lr=auto: {error}; give a number") from error
 
 
 def check_memory(config: Any, sizes: tuple[int, ...], device: torch.device) -> None:

@@ -80,8 +80,6 @@ TAGS: tuple[Tag, ...] = (
     *_by_member("test/metric", "accuracy, or R² for regression", "1", "test metric"),
     Tag("members/active", "scalar", "count", "members", "training step", "members still training (finite so far)"),
     Tag("outcome/{outcome}", "scalar", "count", "members", "training step", "members that ended with this outcome"),
-    Tag("time/steps_per_second", "scalar", "steps / seconds", "1/s", "training step", "speed of training"),
-    Tag("time/statistics_share", "scalar", "statistics / all", "1", "training step", "share of time in statistics"),
     *_over_training("log10_K", K, "decades", "size of the signal"),
     *_over_training("log10_chi_parallel", CHI_PARALLEL, "decades", "growth of the signal's size; 0 is critical"),
     *_over_training("log10_chi_perp", CHI_PERP, "decades", "growth of differences and gradients; 0 is critical"),

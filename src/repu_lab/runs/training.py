@@ -19,7 +19,7 @@ from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.forecasting import as_record, theory_profile, title
 from repu_lab.runs.outcome import FirstPass, Progress, bad_layer, first_pass, judge
 from repu_lab.runs.schedule import is_measured, is_profiled
-from repu_lab.runs.schema import TrainConfig
+from repu_lab.runs.schema import OUTCOMES, TrainConfig
 from repu_lab.runs.table import StatisticsTable
 from repu_lab.runs.tracking import Tracker, depth_profile
 from repu_lab.tasks import Evaluation, Split, Task
@@ -75,7 +75,7 @@ def train(experiment: Experiment, folder: RunFolder, expected: Forecast | None =
         tqdm(total=config.steps, initial=state.step, unit="step", disable=None, leave=False) as bar,
     ):
         tracker.layout()
-        tracker.hparams(flat_parameters(config), ["test/metric", "test/loss"])
+        tracker.hparams(flat_parameters(config), ["test/metric", "test/loss", "outcome/trained"])
         start = time.perf_counter() - state.seconds
         for step in range(state.step, config.steps + 1):
             state.step = step
@@ -99,7 +99,9 @@ def train(experiment: Experiment, folder: RunFolder, expected: Forecast | None =
 
         evaluation = evaluate(population, task)
         records = judge(progress, state.first, evaluation, task, experiment.seeds, state.step, diverged_layer)
-        tracker.text("outcome", verdict(expected, records))
+        outcomes = dict(Counter(record["outcome"] for record in records))
+        tracker.text("outcome", verdict(expected, records), state.step)
+        tracker.scalars(state.step, {f"outcome/{name}": outcomes.get(name, 0) for name in OUTCOMES})
         if config.statistics:
             theory = None if expected is None else theory_profile(experiment, expected, table.profiles[0])
             if theory is not None:
@@ -115,7 +117,7 @@ def train(experiment: Experiment, folder: RunFolder, expected: Forecast | None =
     with folder.writing("weights.pt") as path:
         torch.save({"sizes": population.sizes, "theta": population.theta.detach()}, path)
     return {
-        "outcomes": dict(Counter(record["outcome"] for record in records)),
+        "outcomes": outcomes,
         "verdict": verdict(expected, records),
         "forecast": None if expected is None else as_record(expected),
         "members": records,
@@ -147,6 +149,7 @@ def observe(experiment: Experiment, state: State, tracker: Tracker, last: int) -
         "test/metric": evaluation.metric.cpu().numpy(),
     }
     tracker.by_member(state.step, values)
+    tracker.scalars(state.step, {"members/active": float(progress.alive.sum())})
     stats: LayerStatistics | None = None
     if config.statistics:
         probe = Split(task.test.x[: config.probe], task.test.y[: config.probe])
