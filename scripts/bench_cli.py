@@ -1,9 +1,10 @@
 """Time what a user waits for: help, a mistake, and from Enter to the first training step.
 
-Run in the project's environment, on an otherwise idle machine: .venv/bin/python scripts/bench_cli.py
+Run in the project's environment, on an otherwise idle machine: .venv/bin/python scripts/bench_cli.py [REPETITIONS]
 """
 
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -38,17 +39,25 @@ COMMANDS = {
 
 
 def main(repetitions: int = 7) -> None:
-    print(f"median and range of {repetitions} runs in turn, {os.cpu_count()} cores")
-    seconds: dict[str, list[float]] = {name: [] for name in COMMANDS}
+    print(f"medians of {repetitions} runs in turn, {os.cpu_count()} cores: wall clock (fastest to slowest), CPU time")
+    wall: dict[str, list[float]] = {name: [] for name in COMMANDS}
+    cpu: dict[str, list[float]] = {name: [] for name in COMMANDS}
     for _ in range(repetitions):
         for name, command in COMMANDS.items():
             with tempfile.TemporaryDirectory() as folder:
-                start = time.perf_counter()
+                start, before = time.perf_counter(), cpu_of_children()
                 subprocess.run(command, cwd=folder, capture_output=True, check=False)
-                seconds[name].append(time.perf_counter() - start)
-    for name, times in seconds.items():
-        print(f"{statistics.median(times):8.3f} s   ({min(times):.3f} to {max(times):.3f})   {name}")
+                wall[name].append(time.perf_counter() - start)
+                cpu[name].append(cpu_of_children() - before)
+    for name, times in wall.items():
+        spread = f"({min(times):.3f} to {max(times):.3f})"
+        print(f"{statistics.median(times):8.3f} s {spread:18} {statistics.median(cpu[name]):8.3f} s CPU   {name}")
+
+
+def cpu_of_children() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(int, sys.argv[1:]))
