@@ -13,7 +13,7 @@ Layer l is z^l, l = 1..depth+1; C_W and C_b belong to the affine maps 2..depth+1
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -22,7 +22,6 @@ import torch
 from numpy.typing import NDArray
 
 from repu_lab.activations import Activation
-from repu_lab.theory.closed_forms import moments
 from repu_lab.theory.kernel import Variances, per_map
 
 Floats = NDArray[np.float64]
@@ -174,7 +173,7 @@ class _PowerLaw:
     """
 
     def __init__(self, activation: Activation):
-        self.activation, self.form = activation, moments(activation)
+        self.activation = activation
         self.degree = activation.degree
         if self.degree is None:
             right, left = self._leading(1.0), self._leading(-1.0)
@@ -183,7 +182,7 @@ class _PowerLaw:
 
     def _leading(self, sign: float) -> tuple[float, float]:
         """Return (a, q) with |s(z)| = |a| |z|^q far out on one side."""
-        s = self.form.s(np.array([sign * TAIL, 2 * sign * TAIL])).tolist()
+        s = _apply(self.activation, np.array([sign * TAIL, 2 * sign * TAIL])).tolist()
         if not all(math.isfinite(value) for value in s):
             raise ValueError(f"{type(self.activation).__name__} grows faster than a power: s({sign * TAIL:g}) = {s[0]}")
         if s[0] == 0 or s[1] == 0 or s[0] * s[1] < 0:
@@ -194,10 +193,10 @@ class _PowerLaw:
     def value(self, log_S: Floats, x: Floats) -> tuple[Floats, Floats]:
         """s(sqrt(S) x) / e^f and f for x of shape (..., n, B or 1) and log_S of shape (..., 1, B or 1)."""
         if self.degree is not None:
-            return self.form.s(x), self.degree / 2 * log_S
+            return _apply(self.activation, x), self.degree / 2 * log_S
         far = log_S > LOG_TAIL
         with np.errstate(under="ignore"):
-            h = self.form.s(np.exp(np.where(far, 0.0, log_S) / 2) * x)
+            h = _apply(self.activation, np.exp(np.where(far, 0.0, log_S) / 2) * x)
         if far.any():
             h = np.where(far, np.where(x > 0, *self.a) * np.abs(x) ** self.q, h)
         return h, np.where(far, self.q / 2 * log_S, 0.0)
@@ -206,10 +205,10 @@ class _PowerLaw:
         """s'(sqrt(S) x) / e^f and f."""
         if self.degree is not None:
             f = (self.degree - 1) / 2 * log_S if self.degree != 1 else np.zeros_like(log_S)
-            return self.form.slope(x), f
+            return _apply(self.activation.derivative, x), f
         far = log_S > LOG_TAIL
         with np.errstate(under="ignore"):
-            h = self.form.slope(np.exp(np.where(far, 0.0, log_S) / 2) * x)
+            h = _apply(self.activation.derivative, np.exp(np.where(far, 0.0, log_S) / 2) * x)
         if far.any():
             with np.errstate(divide="ignore"):
                 h = np.where(far, self.q * np.where(x > 0, *self.a) * np.abs(x) ** (self.q - 1), h)
@@ -241,8 +240,8 @@ def _chain_chunk(
             log_S = log_K[l][:, None, None]
             h, factor = law.value(log_S, x)
             if details:
-                log_z[l] = log_K[l] / 2 + np.log(np.abs(x).max((1, 2)))
-                log_h[l] = np.log(np.abs(h).max((1, 2))) + factor[:, 0, 0]
+                log_z[l] = log_K[l] / 2 + np.log(_largest(x, (1, 2)))
+                log_h[l] = np.log(_largest(h, (1, 2))) + factor[:, 0, 0]
             if l == depth:
                 break
             log_C_W, log_C_b = np.log(C_W[l]), np.log(C_b[l])
@@ -264,6 +263,16 @@ def _chain_chunk(
         log_h.T / LN10,
         log_gain[:depth].T / LN10,
     )
+
+
+def _apply(function: Callable[[torch.Tensor], torch.Tensor], z: Floats) -> Floats:
+    with torch.no_grad():
+        return function(torch.from_numpy(z)).numpy()
+
+
+def _largest(x: Floats, axis: int | tuple[int, ...]) -> Floats:
+    """Return the largest |x|, without the array of absolute values."""
+    return np.maximum(x.max(axis), -x.min(axis))
 
 
 def _log_mean_square(h: Floats) -> Floats:
@@ -312,9 +321,9 @@ def _batch_chunk(
             log_K[alive, :, l] = log_S
             x = _correlated_normals(R, width, generator)
             h, factor = law.value(log_S[:, None, :], x)
-            largest = np.abs(h).max(1)
+            largest = _largest(h, 1)
             log_m = np.log(largest) + factor[:, 0, :]
-            log_z[alive, l] = (log_S / 2 + np.log(np.abs(x).max(1))).max(1)
+            log_z[alive, l] = (log_S / 2 + np.log(_largest(x, 1))).max(1)
             log_h[alive, l] = log_m.max(1)
             dead = np.isneginf(log_h[alive, l]) & (not C_b[l:].any())
             ended = dead | (np.maximum(log_z[alive, l], log_h[alive, l]) > ceiling * LN10) | (l == depth)
@@ -325,7 +334,8 @@ def _batch_chunk(
             alive = alive[~ended]
             if not len(alive):
                 break
-            h, largest, log_m = h[~ended], largest[~ended], log_m[~ended]
+            if ended.any():
+                h, largest, log_m = h[~ended], largest[~ended], log_m[~ended]
             h = h / np.where(largest > 0, largest, 1.0)[:, None, :]
             h_torch = torch.from_numpy(h)
             gram = (h_torch.mT @ h_torch).numpy() / width
