@@ -108,6 +108,8 @@ def _do(command: str, config: Any, path: Path, work: Callable[[Any, RunFolder], 
     except KeyboardInterrupt:
         print(f"interrupted; what was measured so far is in {path}")
         return EXIT_INTERRUPTED, {}
+    except BrokenPipeError:
+        raise
     except Exception as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
         print(

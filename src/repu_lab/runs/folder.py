@@ -77,8 +77,9 @@ class RunFolder:
     def run(self, command: str, config: Any, about: Mapping[str, Any]) -> Iterator["RunFolder"]:
         """Hold the folder for a run: lock it, write config and manifest, and keep the status true whatever happens.
 
-        The run is `finished` when the block ends, `interrupted` on KeyboardInterrupt, `failed` with traceback.txt on
-        any other exception; both exceptions go on to the caller. ConfigError if another process runs here.
+        The run is `finished` when the block ends, `interrupted` on KeyboardInterrupt or when nobody reads its output
+        any more, `failed` with traceback.txt on any other exception; exceptions go on to the caller. ConfigError if
+        another process runs here.
         """
         self._move_aside()
         self.path.mkdir(parents=True, exist_ok=True)
@@ -87,7 +88,7 @@ class RunFolder:
             self._status("running", command=command, config_hash=config_hash(command, config), **about)
             try:
                 yield self
-            except KeyboardInterrupt:
+            except (KeyboardInterrupt, BrokenPipeError):
                 self._status("interrupted")
                 raise
             except BaseException:

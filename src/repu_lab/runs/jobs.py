@@ -25,6 +25,10 @@ from repu_lab.runs.groups import conf_dir
 FAILED, MISTAKE, NOT_MET, INTERRUPTED = 1, 2, 3, 130
 
 
+class ReaderGone(KeyboardInterrupt):
+    """Whoever read the output has gone (repu-lab ... | head). No Exception, since Hydra prints those."""
+
+
 def run_jobs(
     command: str, target: str, overrides: Sequence[str], jobs: Sequence[Job], show: Sequence[str], multirun: bool
 ) -> int:
@@ -46,7 +50,10 @@ def run_jobs(
     def task(cfg: DictConfig) -> None:
         folder = _relative(Path(HydraConfig.get().runtime.output_dir))
         with _argv(typed):  # what the run's manifest shall tell
-            code = _run(command, run, cfg, folder)
+            try:
+                code = _run(command, run, cfg, folder)
+            except BrokenPipeError as error:
+                raise ReaderGone from error
         results.append((folder, code))
         if code == INTERRUPTED:
             raise KeyboardInterrupt  # ends a sweep, which an exit code would not
@@ -56,6 +63,8 @@ def run_jobs(
     try:
         with _argv([sys.argv[0], *arguments]), _errors_raised():
             application()
+    except ReaderGone as gone:
+        raise BrokenPipeError from gone
     except (HydraException, OmegaConfBaseException, OSError) as error:
         raise ConfigError(mistakes.one_line(error)) from error
     codes = [code for _, code in results]

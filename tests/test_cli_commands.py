@@ -1,0 +1,190 @@
+"""`repu-lab theory`, `repu-lab propagate` and the ends of a run that only a real process meets."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from repu_lab.cli import main
+from repu_lab.runs import analysis
+from repu_lab.runs.composition import conf_dir
+
+REPU_LAB = str(Path(sys.executable).with_name("repu-lab"))
+TINY = ["depth=2", "width=8"]
+SAMPLE = ["members=2", "probe=4"]
+OWN = """
+import torch
+class Softmax(torch.nn.Softmax):
+    def __init__(self): super().__init__(dim=-1)
+class Summed(torch.nn.Module):
+    def forward(self, z): return z.sum()
+class Log(torch.nn.Module):
+    def forward(self, z): return torch.log(z)
+class Root(torch.nn.Module):
+    def forward(self, z): return torch.sqrt(100 - z * z)
+class Fast(torch.nn.Module):
+    def forward(self, z): return torch.exp(z * z)
+class Mine(torch.nn.Module):
+    def forward(self, z): return torch.tanh(z) + 0.1 * z
+"""
+# Keys of theory.json that readers may rely on.
+KEYS = {"activation", "critical_points", "a_1", "c_w", "c_b", "k1", "layers", "fate", "overflow_layer"}
+LAYER_KEYS = {"layer", "log10_K", "chi_parallel", "chi_perp", "ntk"}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Run in an empty folder but for own.py, a user's own activations."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(analysis, "GRID", 6)  # a small phase diagram
+    monkeypatch.delitem(sys.modules, "own", raising=False)
+    (tmp_path / "own.py").write_text(OWN)
+    return tmp_path
+
+
+def written(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.name not in ("own.py", "__pycache__"))
+
+
+def own(name: str) -> list[str]:
+    return ["activation=custom", f"activation._target_=own.{name}"]
+
+
+MISTAKES = [
+    (["activation.p=0.5"], ["activation.p=0.5", "greater than 1/2", "infinite"]),
+    (["initialization=custom", "initialization.c_w=-1"], ["initialization.c_w=-1", "at least 0"]),
+    (
+        ["initialization=custom", "initialization.c_w=1", "initialization.c_b=2", "initialization.k1=1"],
+        ["initialization.k1=1", "at least c_b=2"],
+    ),
+    (["depth=0"], ["depth=0", "whole number from 1"]),
+    (["width=0"], ["width=0", "whole number from 1"]),
+    (own("Softmax"), ["activation", "Softmax is not elementwise"]),
+    (own("Summed"), ["activation", "Summed is not elementwise"]),
+    (own("Log"), ["activation", "Log is not finite", "z=-8"]),
+    (own("Root"), ["Root", "not finite at z="]),
+    (own("Fast"), ["Fast grows too fast to be averaged"]),
+]
+
+
+@pytest.mark.parametrize("command", ["theory", "propagate", "train"])
+@pytest.mark.parametrize(("arguments", "needles"), MISTAKES, ids=lambda value: " ".join(value)[-40:])
+def test_what_theory_cannot_speak_of_is_one_line(command, arguments, needles, folder, capfd):
+    assert main([command, *arguments]) == 2
+    out, err = capfd.readouterr()
+    assert out == "" and err.count("\n") == 1 and err.startswith(f"repu-lab {command}: "), err
+    for needle in needles:
+        assert needle in err
+    assert written(folder) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "needles"),
+    [
+        (["initialization=he", *own("Fast")], ["Fast grows too fast to be averaged"]),
+        (["initialization=he", *own("Root")], ["Root", "not finite at z="]),
+        (["initialization=custom", "initialization.c_w=0"], ["k1=0", "choose k1 > 0"]),
+        (["-m", "activation=relu,gelu", "depth=3,0"], ["depth=0", "job 2 of 4"]),
+        (["inputs=0"], ["inputs=0", "whole number from 1"]),
+        (["steps=3"], ["steps=3", "no such key"]),
+        (["task=digits"], ["task=digits", "no such"]),
+    ],
+    ids=lambda value: " ".join(value)[-40:],
+)
+def test_mistakes_of_theory(arguments, needles, folder, capfd):
+    assert main(["theory", *arguments]) == 2
+    out, err = capfd.readouterr()
+    assert out == "" and err.count("\n") == 1, err
+    for needle in needles:
+        assert needle in err
+    assert written(folder) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "needles"),
+    [
+        ("theory", ["activation=repu", "gelu", "depth=10", "inputs=1", "repu-lab theory "]),
+        ("propagate", ["task=digits", "members=32", "probe=32", "repu-lab propagate "]),
+    ],
+)
+def test_help(command, needles, capsys):
+    assert main([command, "--help"]) == 0
+    text = capsys.readouterr().out
+    for needle in [*needles, "initialization=critical", "examples:\n  repu-lab"]:
+        assert needle in text
+
+
+def test_theory_answers_in_words_numbers_and_pictures(folder, capsys):
+    assert main(["theory", "activation=gelu", *TINY]) == 0
+    out = capsys.readouterr().out
+    assert "half-stable" in out and "forecast:" in out and "advice:" in out
+    (run,) = (folder / "outputs").iterdir()
+    found = json.loads((run / "theory.json").read_text())
+    assert found.keys() >= KEYS and found["critical_points"][0]["universality_class"]
+    assert [layer["layer"] for layer in found["layers"]] == [1, 2, 3]
+    assert all(layer.keys() >= LAYER_KEYS for layer in found["layers"])
+    assert {"susceptibilities.png", "kernel.png", "phase_diagram.png"} <= {path.name for path in run.iterdir()}
+    assert main(["theory", "activation=gelu", *TINY]) == 0
+    again = capsys.readouterr().out
+    assert again.startswith("stored result") and "half-stable" in again
+
+
+def test_propagate_measures_beside_theory(folder, capsys):
+    assert main(["propagate", "activation=gelu", *TINY, *SAMPLE]) == 0
+    out = capsys.readouterr().out
+    assert "measured     theory" in out and "forecast:" in out
+    (run,) = (folder / "outputs").iterdir()
+    found = json.loads((run / "result.json").read_text())
+    assert sum(found["outcomes"].values()) == 2
+    assert [row["layer"] for row in found["layers"]] == [1, 2, 3]
+    assert (run / "propagation.png").exists() and (run / "table.csv").exists()
+
+
+@pytest.mark.parametrize(("command", "sample"), [("theory", []), ("propagate", SAMPLE)])
+def test_sweeps(command, sample, folder, capsys):
+    assert main([command, "-m", "activation=gelu,relu", *TINY, *sample]) == 0
+    table = capsys.readouterr().out.partition("2 jobs in outputs/sweeps/")[2].splitlines()
+    assert [line.split("activation=")[1].split()[0] for line in table[1:]] == ["gelu", "relu"]
+    assert len(list(folder.rglob("manifest.json"))) == 2
+
+
+@pytest.mark.parametrize("command", ["theory", "propagate"])
+@pytest.mark.parametrize("name", sorted(path.stem for path in (conf_dir() / "activation").glob("*.yaml")))
+def test_every_activation(command, name, folder):
+    chosen = own("Mine") if name == "custom" else [f"activation={name}"]
+    sample = SAMPLE if command == "propagate" else []
+    assert main([command, *chosen, *TINY, *sample]) == 0
+    (manifest,) = folder.rglob("manifest.json")
+    assert json.loads(manifest.read_text())["status"] == "finished"
+
+
+def test_ctrl_c_ends_a_real_run_with_130(folder):
+    arguments = ["train", "activation=relu", *TINY, "steps=1000000000"]
+    with subprocess.Popen(
+        [REPU_LAB, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline().startswith("start:")  # the folder is there, and what follows is the run
+            (manifest,) = folder.rglob("manifest.json")
+            assert json.loads(manifest.read_text())["status"] == "running"
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=120)
+        finally:
+            process.kill()
+    assert process.returncode == 130, err
+    assert "interrupted" in out and "Traceback" not in out + err
+    assert json.loads(manifest.read_text())["status"] == "interrupted"
+
+
+@pytest.mark.parametrize("arguments", [["train", *TINY, "steps=2", "batch_size=16", "probe=4"], ["theory", *TINY]])
+def test_a_reader_that_goes_away_ends_the_command_quietly(arguments):
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run([REPU_LAB, *arguments], stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert done.stderr == "" and done.returncode not in (0, 2)
