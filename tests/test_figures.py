@@ -192,6 +192,14 @@ def test_susceptibilities_say_where_the_critical_points_are(points: list[dict[st
     draw(susceptibilities(K, np.ones(50), np.ones(50), points))
 
 
+def test_a_susceptibility_that_vanishes_leaves_the_panel_readable() -> None:
+    """Sin's chi_parallel falls as exp(-2 K): to 1e-300 within the range of K."""
+    K = np.geomspace(1e-4, 1e4, 80)
+    upper = draw(susceptibilities(K, np.exp(-2 * K), np.ones(80))).axes[0]
+    assert upper.get_ylim()[0] > 1e-11
+    assert all(text.get_position()[1] > -0.05 for text in upper.texts)
+
+
 def test_phase_diagram_names_each_region_inside_it() -> None:
     C_b, C_W = np.linspace(0, 0.5, 60), np.linspace(0, 3, 80)
     B, W = np.meshgrid(C_b, C_W)
@@ -206,6 +214,13 @@ def test_phase_diagram_names_each_region_inside_it() -> None:
         assert fate[np.abs(C_W - y).argmin(), np.abs(C_b - x).argmin()] == code
     assert placed["critical"] == (0.1729, 1.983)
     assert placed["this run"] == (0.0, 1.0)
+    for initialization, name in (
+        ((0.1729, 1.983), "critical, this run"),
+        ((0.173, 1.98), "this run, next to critical"),
+    ):
+        figure = draw(phase_diagram(C_b, C_W, fate, names, [point], initialization=initialization))
+        texts = [text.get_text() for text in figure.axes[0].texts]
+        assert [text for text in texts if text not in names] == [name]
     assert "survives" not in words(draw(phase_diagram(C_b, C_W, np.zeros_like(fate), names)).axes[0])
     draw(phase_diagram(C_b, C_W, fate, ["one", "two", "three"]))
 

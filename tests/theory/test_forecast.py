@@ -20,6 +20,7 @@ from repu_lab.theory.fate import (
     Ends,
     collapsed_layer,
     first_ends,
+    gradient_depth,
     judge,
     limits,
     log10_one_minus_correlation,
@@ -113,6 +114,14 @@ def test_survival_depth():
     assert survival_depth(Ends(np.array([9, 0, 0, 0]), np.array([0, 5, 6, 6])), 0, 50) == 4
     assert survival_depth(Ends(NOTHING, NOTHING), 20, 50) == 18
     assert survival_depth(Ends(np.full(4, 2), NOTHING), 0, 50) == 0
+
+
+def test_gradient_depth():
+    gain = np.array([[-30.0, -30, -30, -30], [-30, -30, -30, -30], [0, 0, 0, 0]])
+    samples = Chain(log10_K=np.zeros((3, 5)), log10_gain=gain)
+    # Two of three networks have 10^-15 a layer: 10^-45 at the third.
+    assert gradient_depth(samples, limits("float32")) == 2
+    assert gradient_depth(samples, limits("float64")) == 4
 
 
 def test_correlation_below_rounding():
@@ -229,10 +238,10 @@ def test_forecast_agrees_with_the_labs_networks(name):
 
 
 @pytest.mark.parametrize(("name", "words"), [
-    ("relu he", ("probability 1.00", "as large as")),
-    ("tanh ordered", ("equal up to rounding", "multiplies small differences")),
+    ("relu he", ("in all of", "networks drawn", "as large as")),
+    ("tanh ordered", ("equal up to rounding", "multiplies small squared differences")),
     ("softplus", ("nearly equal", "slow")),
-    ("relu lost gradient", ("gradient at layer 1",)),
+    ("relu lost gradient", ("preactivations underflow",)),
     ("gelu explodes", ("overflow float32", "smaller k1 or C_W")),
     ("repu2 down", ("lose the signal", "No C_W and k1")),
 ])  # fmt: skip

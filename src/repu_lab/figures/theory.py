@@ -154,7 +154,8 @@ def phase_diagram(
     # Names closer than their height would hide each other.
     both = [s for s in stars if initialization is not None and _near(s, initialization, np.ptp(b), np.ptp(w))]
     for star in stars:
-        _label_point(axes, *star, "*", 11, "critical, this run" if star in both else "critical")
+        there = "critical, this run" if star == initialization else "this run, next to critical"
+        _label_point(axes, *star, "*", 11, there if star in both else "critical")
     if initialization is not None and not both:
         _label_point(axes, *initialization, "X", 6, "this run")
     return figure

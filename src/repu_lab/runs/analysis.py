@@ -29,6 +29,7 @@ from repu_lab.theory.forecast import Forecast, forecast
 INPUTS = 64  # n_0 and outputs of the network meant: they matter to rules that look at both sides of a layer only
 GRID = 200  # points a side of the phase diagram
 K_RANGE = (1e-4, 1e4)
+MARGINAL = 1e-9  # a chi_parallel this close to 1 is 1: what happens is decided beyond first order
 
 
 def check_theory(config: TheoryConfig) -> tuple[Activation, Initialization]:
@@ -137,7 +138,7 @@ def _answer(found: Criticality, rule: Initialization, fixed: list[dict[str, Any]
         ]  # fmt: skip
     if found.certificate:
         lines.append(f"  why none: {found.certificate}")
-    if found.a_1 is not None:
+    if found.a_1 is not None and all(point.K is not None for point in found.points):
         lines.append(
             f"  near K=0: C_W g = K + a_1 K^2 with a_1={found.a_1:.6g}, chi_perp = 1 + b_1 K, b_1={found.b_1:.6g}"
         )
@@ -146,7 +147,9 @@ def _answer(found: Criticality, rule: Initialization, fixed: list[dict[str, Any]
         lines.append(f"  {rule.note}")
     for point in fixed:
         place = "every K" if point["K"] is None else f"K={point['K']:.8g}"
-        kind = "stable" if point["stable"] else "not stable"
+        kind = "stable" if point["stable"] else "repels"
+        if abs(point["chi_parallel"] - 1) < MARGINAL:
+            kind = "marginal"
         lines.append(
             f"  fixed point {place}: chi_parallel={point['chi_parallel']:.6g}, chi_perp={point['chi_perp']:.6g}, {kind}"
         )

@@ -107,7 +107,7 @@ class PropagateConfig(Handling, Sample, Network):
 class TheoryConfig(Handling, Network):
     """Ask the theory alone: no network is built."""
 
-    inputs: int = setting(1, "inputs of a batch that must all survive", whole(1, 1_000_000))
+    inputs: int = setting(128, "inputs of a batch that must all survive, as in train", whole(1, 1_000_000))
 
 
 COMMANDS: dict[str, type] = {"train": TrainConfig, "propagate": PropagateConfig, "theory": TheoryConfig}

@@ -194,6 +194,7 @@ def judge(
     rest = float((~exploded & ~died).mean())
     fading = 1.0 if collapsed else float((lost > 0).mean())
     quiet = rest * (1 - fading)
+    cause = vanishing_cause(ends, lost=lost, collapsed=collapsed)
     collapses = log10_distance < math.log10(COLLAPSE)
     probabilities = {
         "explodes": float(exploded.mean()),
@@ -201,11 +202,27 @@ def judge(
         "collapses correlations": quiet if collapses else 0.0,
         "survives": 0.0 if collapses else quiet,
     }
-    if died.mean() >= rest * fading:
-        vanished = ends.died[died]
-    else:
-        vanished = np.array([collapsed]) if collapsed else lost[lost > 0]
+    vanished = {"zero": ends.died[died], "equal": np.array([collapsed]), "gradient": lost[lost > 0]}[cause]
     return probabilities, {"explodes": ends.exploded[exploded], "vanishes": vanished}
+
+
+def vanishing_cause(ends: Ends, *, lost: Integers, collapsed: int) -> str:
+    """Return what makes most of the vanishing networks vanish: "zero", "equal" outputs or the "gradient"."""
+    alive = ends.exploded == 0
+    died = alive & (ends.died > 0)
+    fading = 1.0 if collapsed else float((lost > 0).mean())
+    if died.mean() >= float((alive & ~died).mean()) * fading:
+        return "zero"
+    return "equal" if collapsed else "gradient"
+
+
+def gradient_depth(samples: Chain, dtype: Limits) -> int:
+    """Return the largest depth, up to the chains' own, at which half of the networks keep the gradient of W^1."""
+    assert samples.log10_gain is not None
+    with np.errstate(invalid="ignore"):
+        gone = np.cumsum(samples.log10_gain, axis=1) / 2 + LOG10_WEIGHT_GRADIENT < dtype.smallest_normal
+    half = gone.mean(0) > 0.5
+    return int(half.argmax()) if half.any() else gone.shape[1]
 
 
 def survival_depth(ends: Ends, collapsed: int, depth: int) -> int:

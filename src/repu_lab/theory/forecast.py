@@ -16,12 +16,12 @@ from repu_lab.activations import Activation
 from repu_lab.theory import kernel
 from repu_lab.theory.chain import chain, check_positive, leading_power, one_thread
 from repu_lab.theory.fate import (
-    COLLAPSE,
     DTYPES,
     FATES,
     collapsed_layer,
     first_ends,
     follow_batch,
+    gradient_depth,
     judge,
     limits,
     log10_one_minus_correlation,
@@ -29,6 +29,7 @@ from repu_lab.theory.fate import (
     overflow_layers,
     survival_depth,
     underflow_layers,
+    vanishing_cause,
 )
 from repu_lab.theory.kernel import Variances
 
@@ -167,7 +168,7 @@ def forecast(
         networks=len(ends.exploded),
         layer=int(np.median(layers_seen)) if len(layers_seen) else None,
         layer_range=_range(layers_seen),
-        survival_depth=survival_depth(ends, collapsed, depth),
+        survival_depth=min(survival_depth(ends, collapsed, depth), gradient_depth(one, own)),
         overflow_layer={name: overflow_layers(wide.log10_K, name) for name in DTYPES},
         underflow_layer={name: underflow_layers(wide.log10_K, name) for name in DTYPES},
         layers=np.arange(1, depth + 2),
@@ -180,10 +181,14 @@ def forecast(
         log10_ntk=_log10_ntk(wide.log10_K, wide.log10_chi_perp),
         advice="",
     )
-    return replace(result, advice=_advice(activation, result))
+    cause = vanishing_cause(ends, lost=lost, collapsed=collapsed)
+    return replace(result, advice=_advice(activation, result, cause))
 
 
-_NEVER = "No C_W and k1 hold the signal of a homogeneous activation of degree {:g}: its one fixed point repels."
+_NEVER = (
+    "No C_W and k1 hold the signal of a homogeneous activation of degree {:g} without biases: its only fixed point "
+    "K > 0 repels."
+)
 
 
 def _log10_ntk(log10_K: Floats, log10_chi_perp: Floats) -> Floats:
@@ -197,33 +202,32 @@ def _log10_ntk(log10_K: Floats, log10_chi_perp: Floats) -> Floats:
     return log10_H
 
 
-def _advice(activation: Activation, result: Forecast) -> str:
+def _advice(activation: Activation, result: Forecast, cause: str) -> str:
     """One or two sentences, each a fact of this forecast."""
-    n, share = result.width, f"{result.probability:.0%}"
-    p = activation.degree
+    batch = "one input" if result.inputs == 1 else f"a batch of {result.inputs} inputs"
+    share, p = f"At width {result.width}, {result.probability:.0%} of networks", activation.degree
+    hopeless = p is not None and p > 1 and not any(result.C_b)
     if result.fate == "explodes":
-        first = f"At width {n}, {share} of networks overflow {result.dtype}, at {_layers_text(result.layer_range)}"
-        lives = f"half of them would survive {result.survival_depth} hidden layers."
-        if p is not None and p > 1:
-            return f"{first}; {lives} {_NEVER.format(p)}"
-        return f"{first}; {lives} A smaller k1 or C_W postpones it."
+        first = f"{share} overflow {result.dtype} on {batch}, at {_layers_text(result.layer_range)}; "
+        first += f"half of all networks would survive {result.survival_depth} hidden layers."
+        return f"{first} {_NEVER.format(p) if hopeless else 'A smaller k1 or C_W postpones it.'}"
+    gain = result.log10_gradient[0] / 2
     if result.fate == "vanishes":
-        cause = "equal up to rounding for all inputs" if result.inputs > 1 else "zero"
-        if result.log10_one_minus_correlation[-1] > math.log10(COLLAPSE):
-            cause = "zero"
-        if result.log10_gradient[0] / 2 < limits(result.dtype).smallest_normal:
-            cause = f"10^{result.log10_gradient[0] / 2:.0f} of the output's in the gradient at layer 1"
-        text = f"At width {n}, {share} of networks lose the signal in {result.dtype}, at "
-        text += f"{_layers_text(result.layer_range)} ({cause})."
-        if p is not None and p > 1 and not any(result.C_b):
+        how = {
+            "zero": "the preactivations underflow",
+            "equal": "the outputs are equal up to rounding for all inputs",
+            "gradient": f"the gradient at layer 1 is 10^{gain:.0f} times the output's",
+        }[cause]
+        text = f"{share} lose the signal of {batch} in {result.dtype}, at {_layers_text(result.layer_range)}: {how}."
+        if hopeless:
             return f"{text} {_NEVER.format(p)}"
         chi_perp = 10 ** float(result.log10_chi_perp[-2])
-        return f"{text} A layer multiplies small differences of inputs by {chi_perp:.2g} (squared) where 1 keeps them."
-    gain = result.log10_gradient[0] / 2
-    size = "as large as" if abs(gain) < 0.5 else f"10^{gain:.1f} times"
-    text = f"At width {n} the signal survives {result.depth} hidden layers in {result.dtype} with probability "
-    text += f"{1 - result.probabilities['explodes'] - result.probabilities['vanishes']:.2f}; the gradient at layer 1 "
-    text += f"is {size} the output's."
+        return f"{text} A layer multiplies small squared differences of inputs by {chi_perp:.2g}, where 1 keeps them."
+    alive = 1 - result.probabilities["explodes"] - result.probabilities["vanishes"]
+    text = f"At width {result.width} the signal of {batch} survives {result.depth} hidden layers in {result.dtype} "
+    text += f"in all of {result.networks} networks drawn" if alive == 1 else f"with probability {alive:.2f}"
+    text += "; the gradient at layer 1 is "
+    text += "as large as the output's." if abs(gain) < 0.15 else f"10^{gain:.1f} times the output's."
     if result.fate == "collapses correlations":
         distance = 10 ** result.log10_one_minus_correlation[-1]
         text += f" Inputs become nearly equal (1 - c = {distance:.1g} at the output), so learning will be slow."
