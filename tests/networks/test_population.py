@@ -109,6 +109,7 @@ def test_freezing_a_member_leaves_the_others_bit_for_bit_and_keeps_its_last_weig
         optimizer = Optimizer("adam", population.theta, lr=1e-2)
         alive = torch.ones(4, dtype=torch.bool)
         x, y = torch.ones(8, 5), torch.zeros(8, 3)
+        kept = population.theta[2].clone()
         for step in range(20):
             loss = (population(x) - y).square().mean((1, 2))
             (gradient,) = torch.autograd.grad(loss.sum(), population.theta)

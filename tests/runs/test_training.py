@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from repu_lab.runs.building import load_population
 from repu_lab.runs.outcome import Progress
 from repu_lab.runs.schedule import is_measured, is_profiled
 from repu_lab.runs.training import State, train_step
@@ -60,13 +61,21 @@ def test_a_rise_that_comes_back_is_an_excursion_and_no_outcome(run):
 
 def test_headline_repu_explodes_at_layers_8_to_10(run):
     """Theory: one input overflows float32 at layers 9 (K) and 10 (z); the largest of a batch does so a layer sooner."""
-    result, folder = run(
+    result, _ = run(
         "activation=repu", "depth=50", "initialization=custom", "initialization.c_w=1", "width=256", "members=32",
         "batch_size=128", "statistics=false",
     )  # fmt: skip
     layers = [member["layer"] for member in result["members"] if member["outcome"] == "exploded"]
     assert sum(8 <= layer <= 10 for layer in layers) >= 30
-    assert (folder.path / "weights.pt").exists()
+
+
+def test_trained_networks_can_be_loaded_and_taken_away(run, experiment):
+    result, folder = run("activation=relu", "members=2", "width=64", "steps=60")
+    task = experiment("members=2").task
+    population = load_population(folder.path)
+    for i, member in enumerate(result["members"]):
+        evaluation = task.evaluate(population.member(i)(task.test.x)[None])
+        assert evaluation.metric.item() == pytest.approx(member["metric"], abs=2 / 360)
 
 
 def test_members_lose_as_they_would_alone(experiment):

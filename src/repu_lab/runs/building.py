@@ -5,10 +5,12 @@ import os
 import sys
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
+import yaml
 from torch import nn
 
 from repu_lab.activations import Activation, as_activation
@@ -88,6 +90,24 @@ def build(config: Any) -> Experiment:
         rule=rule,
         lr=learning_rate(config, rule, activation, task, sizes),
     )
+
+
+def load_population(folder: Path | str, *, trust: bool = False) -> Population:
+    """Return the trained networks of a finished run, on the CPU.
+
+    No code is loaded with them: ValueError if the activation is a class outside repu_lab, unless `trust` is true.
+    """
+    config = yaml.safe_load((Path(folder) / "config.yaml").read_text())
+    if not trust and not config["activation"]["_target_"].startswith(OWN_PACKAGE):
+        raise ValueError(f"{folder} names {config['activation']['_target_']}: trust=True to run its code")
+    saved = torch.load(Path(folder) / "weights.pt", map_location="cpu", weights_only=True)
+    theta_MP = saved["theta"]
+    population = Population(
+        build_activation(config["activation"]), saved["sizes"], len(theta_MP), dtype=theta_MP.dtype
+    )  # fmt: skip
+    with torch.no_grad():
+        population.theta.copy_(theta_MP)
+    return population
 
 
 def pick_device(name: str) -> torch.device:

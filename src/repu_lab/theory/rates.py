@@ -14,10 +14,10 @@ from repu_lab.theory.kernel import Array, Variances, layers
 # Of order one by construction; measured on the digits at width 64 (scripts/learning_rates.py): accuracy is best for
 # totals of 1.5 at depth 20 and 1.1 at depth 50, for ReLU, GELU, tanh and spline RePU alike.
 ADAM_STEP = 2.5
-# Networks as deep as wide differ from the typical one: Var S / K^2 = 5 (l - 1) / n for ReLU. The step shrinks by its root.
+# Networks as deep as wide differ from the typical one, Var S / K^2 = 5 (l - 1) / n for ReLU: smaller steps by its root.
 FLUCTUATION = 5.0
-# Where the sum over layers is short larger steps gain nothing: 1e-3 and 3e-3 end alike at depth 5.
-LARGEST_ADAM_RATE = 3e-3
+# Where the sum over layers is short larger steps gain nothing: 1e-3 to 3e-3 end alike at depth 5.
+LARGEST_ADAM_RATE = 2e-3
 LARGEST_SGD_RATE = 1.0
 # Points of a trapezoidal rule over N(0, 1): a rate needs two digits, and the rule does not mind kinks.
 NODES = np.linspace(-8, 8, 1601)
