@@ -15,6 +15,7 @@ from repu_lab.activations import Activation
 from repu_lab.theory.angles import Array, angle
 from repu_lab.theory.closed_forms import PowerMoments, moments
 from repu_lab.theory.quadrature import QuadratureMoments
+from repu_lab.theory.tabulated import Tabulated
 
 Variances = float | Sequence[float] | Array
 
@@ -71,8 +72,9 @@ def layers(activation: Activation, C_W: Variances, C_b: Variances, k1: float, de
     W, B = per_map(C_W, C_b, depth)
     form = moments(activation)
     check_k1("k1", k1, B)
-    K, x = _follow(activation, form, W, B, float(k1))
-    parallel, perp = _log_susceptibilities(activation, form, K[:-1], x[:-1])
+    table = Tabulated(form)
+    K, x = _follow(activation, form, W, B, float(k1), table)
+    parallel, perp = _log_susceptibilities(form, K[:-1], x[:-1], table)
     with np.errstate(divide="ignore", over="ignore", under="ignore", invalid="ignore"):
         # Without weights nothing is passed on, however steep the activation is.
         log_parallel, log_perp = (
@@ -94,7 +96,8 @@ def susceptibilities(activation: Activation, C_W: Variances, log10_K: Array) -> 
     x = np.asarray(log10_K, dtype=np.float64) * LN10
     W, _ = per_map(C_W, 0.0, len(x))
     with np.errstate(all="ignore"):
-        parallel, perp = _log_susceptibilities(activation, moments(activation), np.exp(x), x)
+        form = moments(activation)
+        parallel, perp = _log_susceptibilities(form, np.exp(x), x, Tabulated(form))
         log_W = np.log(W)
         return (log_W + parallel) / LN10, (log_W + perp) / LN10
 
@@ -113,8 +116,9 @@ def correlations(
         check_k1(name, k1, B)
     if not abs(K12) <= np.sqrt(K11) * np.sqrt(K22) * (1 + 1e-9):
         raise ValueError("K12 must lie between -sqrt(K11 K22) and sqrt(K11 K22): it is a covariance")
-    K1, x1 = _follow(activation, form, W, B, float(K11))
-    K2, x2 = _follow(activation, form, W, B, float(K22))
+    table = Tabulated(form)
+    K1, x1 = _follow(activation, form, W, B, float(K11), table)
+    K2, x2 = (K1, x1) if K22 == K11 else _follow(activation, form, W, B, float(K22), table)
     with np.errstate(all="ignore"):
         if isinstance(form, PowerMoments) and not B.any():
             K12_, correlation, gain = _homogeneous_pairs(form, depth, (K1, K2), (x1, x2), float(K12))
@@ -174,7 +178,9 @@ def check_k1(name: str, k1: float, C_b: Array) -> None:
         raise ValueError(f"{name}={k1:g} is smaller than C_b={C_b[0]:g}: the biases alone already give that much")
 
 
-def _follow(activation: Activation, form: QuadratureMoments, W: Array, B: Array, k1: float) -> tuple[Array, Array]:
+def _follow(
+    activation: Activation, form: QuadratureMoments, W: Array, B: Array, k1: float, table: Tabulated
+) -> tuple[Array, Array]:
     """K^l and log K^l, l = 1..L+1."""
     if isinstance(form, PowerMoments) and not B.any():
         x = _exact_powers(form, W, float(np.log(k1)))
@@ -191,7 +197,7 @@ def _follow(activation: Activation, form: QuadratureMoments, W: Array, B: Array,
             if K[i] == 0 and x[i] == -np.inf:
                 K[i + 1] = C_b + C_W * at_zero
             elif SMALL_K < K[i] < form.largest_K:
-                K[i + 1] = C_b + C_W * form.mean_square(K[i : i + 1])[0]
+                K[i + 1] = C_b + C_W * table.mean_square(float(K[i]))
             else:
                 K[i + 1] = np.nan
             if 0 < K[i + 1] < np.inf or (K[i] == 0 and x[i] == -np.inf):
@@ -229,7 +235,7 @@ def _exponent(form: QuadratureMoments) -> float:
     return float((K * form.stein(K) / form.mean_square(K))[0])
 
 
-def _log_susceptibilities(activation: Activation, form: QuadratureMoments, K: Array, x: Array) -> tuple[Array, Array]:
+def _log_susceptibilities(form: QuadratureMoments, K: Array, x: Array, table: Tabulated) -> tuple[Array, Array]:
     """Return log g'(K) and log E[s'^2] for every K = exp x."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
         if isinstance(form, PowerMoments):
@@ -239,7 +245,7 @@ def _log_susceptibilities(activation: Activation, form: QuadratureMoments, K: Ar
         inside = np.clip(K, SMALL_K, form.largest_K)
         edge, growth = np.array([LARGE_K]), (x - np.log(LARGE_K)) * (_exponent(form) - 1)
         logs = []
-        for function in (form.stein, form.mean_square_slope):
+        for function in (table.stein, table.mean_square_slope):
             direct = np.log(function(inside))
             # Past LARGE_K the straight line takes over where the direct value is out of reach.
             beyond = (x > np.log(LARGE_K)) & ((form.largest_K < K) | ~np.isfinite(direct))

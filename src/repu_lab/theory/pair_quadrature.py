@@ -8,6 +8,7 @@ of v given u passes a kink.
 """
 
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 from repu_lab.theory.angles import determinant
 
 Array = NDArray[Any]
+# The values of u; for every point of the plane the index of its u, its v and its weight.
+Points = tuple[Array, Array, Array, Array]
 
 WINDOW = 9.5  # exp(-9.5^2/2) = 3e-20
 STEPS = 0.3 / 2.0 ** np.arange(5)
@@ -38,6 +41,9 @@ class Function(Protocol):
     def slope(self, z: Array) -> Array: ...  # noqa: D102
 
 
+_analytic_steps: WeakKeyDictionary[Function, dict[int, float | None]] = WeakKeyDictionary()
+
+
 def pair_average(function: Function, K11: float, K22: float, K12: float) -> tuple[float, float]:
     """Return (E[s(u) s(v)], E[s'(u) s'(v)]); relative error about 1e-13 of sqrt(g(K11) g(K22)); 0.2 to 10 ms."""
     if K22 > K11:  # the wider input outside: its window covers the conditional mean's
@@ -46,15 +52,21 @@ def pair_average(function: Function, K11: float, K22: float, K12: float) -> tupl
     slope, sigma = (K12 / K11 if K11 > 0 else 0.0), float(np.sqrt(variance))
     with np.errstate(all="ignore"):
         points = None if function.kinks else _trapezoid(function, K11, slope, sigma)
-        u, v, weights = _panels(function, K11, slope, sigma) if points is None else points
-        value = np.sum(function.s(u) * function.s(v) * weights)
-        gain = np.sum(function.slope(u) * function.slope(v) * weights)
+        u, row, v, weights = _panels(function, K11, slope, sigma) if points is None else points
+        # s(u) once for each u, not for each pair.
+        value = np.sum(function.s(u)[row] * function.s(v) * weights)
+        gain = np.sum(function.slope(u)[row] * function.slope(v) * weights)
     return float(value), float(gain)
 
 
-def _trapezoid(function: Function, K11: float, slope: float, sigma: float) -> tuple[Array, Array, Array] | None:
+def _trapezoid(function: Function, K11: float, slope: float, sigma: float) -> Points | None:
     sd = np.sqrt(K11)
-    step = _analytic_step(function, max(sd, sigma))
+    # One step serves an octave of widths: how near s's singularities are to the line does not depend on them.
+    octave = int(np.ceil(np.log2(max(sd, sigma))))
+    steps = _analytic_steps.setdefault(function, {})
+    if octave not in steps:
+        steps[octave] = _analytic_step(function, 2.0**octave)
+    step = steps[octave]
     if step is None:
         return None
     h_x, h_y = min(GAUSSIAN_STEP, step / sd), min(GAUSSIAN_STEP, step / max(sigma, 1e-300))
@@ -65,8 +77,8 @@ def _trapezoid(function: Function, K11: float, slope: float, sigma: float) -> tu
     inside = x[:, None] ** 2 + y**2 <= WINDOW**2
     rows, columns = np.nonzero(inside)
     weights = np.exp(-(x[rows] ** 2 + y[columns] ** 2) / 2)
-    u = sd * x[rows]
-    return u, slope * u + sigma * y[columns], weights / weights.sum()
+    u = sd * x
+    return u, rows, slope * u[rows] + sigma * y[columns], weights / weights.sum()
 
 
 def _analytic_step(function: Function, sd: float) -> float | None:
@@ -87,7 +99,7 @@ def _analytic_step(function: Function, sd: float) -> float | None:
     return None
 
 
-def _panels(function: Function, K11: float, slope: float, sigma: float) -> tuple[Array, Array, Array]:
+def _panels(function: Function, K11: float, slope: float, sigma: float) -> Points:
     sd = np.sqrt(K11)
     marks = np.array(function.kinks) if function.kinks else np.zeros(1)
     around = marks[:, None] + np.concatenate(([0.0], KINK_CUTS, -KINK_CUTS) if function.graded else ([0.0],))
@@ -98,14 +110,14 @@ def _panels(function: Function, K11: float, slope: float, sigma: float) -> tuple
     u, outer_weights = _composite(outer[None, :])
     u, outer_weights = u[0], outer_weights[0] * np.exp(-((u[0] / sd) ** 2) / 2) / (np.sqrt(2 * np.pi) * sd)
     if sigma == 0:
-        return u, slope * u, outer_weights
+        return u, np.arange(u.size), slope * u, outer_weights
     mean = (slope * u)[:, None]
     cuts = np.concatenate((mean + sigma * DENSITY_CUTS, np.broadcast_to(structure, (u.size, structure.size))), axis=1)
     v, inner_weights = _composite(np.sort(np.clip(cuts, mean - WINDOW * sigma, mean + WINDOW * sigma), axis=1))
     inner_weights *= np.exp(-(((v - mean) / sigma) ** 2) / 2) / (np.sqrt(2 * np.pi) * sigma)
     weights = outer_weights[:, None] * inner_weights
     used = weights > 1e-25 * weights.max()
-    return np.broadcast_to(u[:, None], v.shape)[used], v[used], weights[used]
+    return u, np.nonzero(used)[0], v[used], weights[used]
 
 
 def _composite(cuts: Array) -> tuple[Array, Array]:
