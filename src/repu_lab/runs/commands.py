@@ -45,7 +45,7 @@ def train(config: TrainConfig, path: Path) -> int:
         folder.log(
             f"{result['verdict']}\n"
             f"time:     {result['seconds']:.1f} s for {result['steps']} steps ({result['steps_per_second']:.0f} a "
-            f"second), {result['statistics_share']:.1%} of it for statistics"
+            f"second); statistics took {result['statistics_share']:.1%} of it"
         )
         return result
 
