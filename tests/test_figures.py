@@ -6,6 +6,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pytest
+import torch
 from matplotlib._pylab_helpers import Gcf
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
@@ -151,7 +152,6 @@ def test_a_profile_may_lack_quantities() -> None:
 
 @pytest.mark.parametrize("dtype", RANGES)
 def test_ranges_of_the_number_formats(dtype: str) -> None:
-    torch = pytest.importorskip("torch")
     info = torch.finfo(getattr(torch, dtype))
     assert RANGES[dtype][0] == pytest.approx(np.log10(info.max), rel=1e-12)
     smallest = np.log10(info.tiny) + np.log10(info.eps)  # the smallest subnormal number
