@@ -8,7 +8,7 @@ from oracles import ORACLES, mrepu, repu
 
 from repu_lab.activations import ACTIVATIONS, ELU, GELU, MRePU, ReLU, RePU, SplineRePU, Tanh, as_activation
 from repu_lab.theory import gaussian
-from repu_lab.theory.quadrature import QuadratureMoments
+from repu_lab.theory.quadrature import QuadratureMoments, detect_kinks
 
 QUANTITIES = ("mean_square", "stein", "mean_square_slope", "curvature_overlap", "mean_fourth", "second_variation")
 
@@ -149,3 +149,12 @@ def test_bad_input_says_why():
         with pytest.raises(ValueError, match=message) as error:
             bad()
         assert "\n" not in str(error.value)
+
+
+class FiniteWithinTen(torch.nn.Module):
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        return (100 - z * z).sqrt()
+
+
+def test_an_activation_that_is_not_finite_has_few_kinks():
+    assert len(detect_kinks(as_activation(FiniteWithinTen()))) < 10

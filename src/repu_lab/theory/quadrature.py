@@ -192,7 +192,8 @@ def _jumps(function) -> list[float]:
     left = np.linspace(-20.0123, 20.0117, 1601)[:-1]
     right = left + (left[1] - left[0])
     low, high = _apply(function, left), _apply(function, right)
-    scale = max(1e-300, float(np.abs(low).max()))
+    finite = np.abs(low[np.isfinite(low)])
+    scale = max(1e-300, float(finite.max(initial=0.0)))  # NaN would leave no scale, and make every point a kink
     for _ in range(60):
         middle = (left + right) / 2
         value = _apply(function, middle)
