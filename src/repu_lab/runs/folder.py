@@ -63,16 +63,6 @@ class RunFolder:
             return None
         return value if isinstance(value, dict) else None
 
-    def check_writable(self) -> None:
-        """Raise ConfigError if the folder cannot be made or written; nothing is created."""
-        place = self.path
-        while not place.exists() and place != place.parent:
-            place = place.parent
-        if not place.is_dir():
-            raise ConfigError(f"hydra.run.dir={self.path}: {place} is not a folder; choose another place")
-        if not os.access(place, os.W_OK | os.X_OK):
-            raise ConfigError(f"hydra.run.dir={self.path}: {place} cannot be written; choose another place")
-
     @contextmanager
     def run(self, command: str, config: Any, about: Mapping[str, Any]) -> Iterator["RunFolder"]:
         """Hold the folder for a run: lock it, write config and manifest, and keep the status true whatever happens.
