@@ -13,8 +13,7 @@ import time
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,14 +68,6 @@ class EventFile:
     def close(self) -> None:
         """Close the file; closing twice does nothing."""
         self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _append(self, event: Any) -> None:
         self._file.write(record(event.SerializeToString()))
