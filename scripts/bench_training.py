@@ -14,12 +14,12 @@ from statistics import median
 import torch
 from torch import nn
 
+from repu_lab.configs.composition import compose_jobs
 from repu_lab.runs.building import build
-from repu_lab.runs.composition import compose_jobs
 from repu_lab.runs.schedule import is_measured
-from repu_lab.runs.tracking import Tracker
 from repu_lab.runs.training import State, observe, train_step
 from repu_lab.tasks import digits, on_device
+from repu_lab.tracking.tracker import Tracker
 
 # members, depth, width, batch, and the factor that is asked for
 CASES = [(1, 50, 128, 128, 1 / 0.9), (64, 10, 32, 32, 12), (256, 10, 16, 32, 30), (32, 20, 64, 64, 2.5)]

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 
+from repu_lab.configs.composition import compose_jobs
 from repu_lab.runs.building import build
-from repu_lab.runs.composition import compose_jobs
 from repu_lab.runs.forecasting import forecast_run
 from repu_lab.runs.outcome import first_pass
 

@@ -9,11 +9,11 @@ import argparse
 import numpy as np
 import torch
 
+from repu_lab.configs.composition import compose_jobs
 from repu_lab.networks.initialization import initialize_
 from repu_lab.networks.optimizers import Optimizer
 from repu_lab.networks.population import Population
 from repu_lab.runs.building import build
-from repu_lab.runs.composition import compose_jobs
 from repu_lab.runs.training import evaluate, train_step
 
 ACTIVATIONS = ("relu", "tanh", "gelu", "spline_repu")

@@ -10,8 +10,8 @@ import pytest
 
 from repu_lab import __version__
 from repu_lab.cli import main
+from repu_lab.configs.groups import conf_dir
 from repu_lab.runs import training
-from repu_lab.runs.groups import conf_dir
 
 REPU_LAB = str(Path(sys.executable).with_name("repu-lab"))
 TINY = ["depth=2", "width=8", "steps=2", "batch_size=16", "probe=4", "initialization=he", "statistics=false"]

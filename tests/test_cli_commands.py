@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from repu_lab.cli import main
+from repu_lab.configs.composition import conf_dir
 from repu_lab.runs import analysis
-from repu_lab.runs.composition import conf_dir
 
 REPU_LAB = str(Path(sys.executable).with_name("repu-lab"))
 TINY = ["depth=2", "width=8"]

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from repu_lab.runs.tags import tags_as_markdown
+from repu_lab.tracking.tags import tags_as_markdown
 
 ROOT = Path(__file__).parents[1]
 
 
 def test_the_page_of_tags_is_the_table_in_the_code():
     assert tags_as_markdown() in (ROOT / "docs" / "tags.md").read_text(), (
-        "write tags_as_markdown() of repu_lab.runs.tags into docs/tags.md"
+        "write tags_as_markdown() of repu_lab.tracking.tags into docs/tags.md"
     )
 
 

@@ -44,7 +44,7 @@ def test_a_wheel_runs_from_another_folder(tmp_path):
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    code = "import repu_lab; from repu_lab.runs.groups import conf_dir; print(repu_lab.__file__, conf_dir())"
+    code = "import repu_lab; from repu_lab.configs.groups import conf_dir; print(repu_lab.__file__, conf_dir())"
     package, conf = run(str(python), "-c", code).split()
     assert Path(package).is_relative_to(venv) and Path(conf) == Path(package).parent / "conf"
     repu_lab = str(venv / "bin" / "repu-lab")

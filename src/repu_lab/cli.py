@@ -70,14 +70,14 @@ def _dispatch(arguments: list[str]) -> int:
         print(f"repu-lab {__version__}")
         return 0
     if rest[0] in COMPLETION:
-        from repu_lab.runs.completion import shell_completion
+        from repu_lab.configs.completion import shell_completion
 
         return shell_completion(rest[1:], {name: text for name, (text, _) in COMMANDS.items()})
     name, *rest = rest
     if name not in COMMANDS:
         return _unknown_command(name)
     if any(argument in HELP for argument in rest):
-        from repu_lab.runs.usage import command_help
+        from repu_lab.configs.usage import command_help
 
         print(command_help(name, COMMANDS[name][0]), end="")
         return 0
@@ -86,9 +86,9 @@ def _dispatch(arguments: list[str]) -> int:
 
 def _command(name: str, arguments: list[str], multirun: bool) -> int:
     """Check every job of a command line, then let Hydra run them."""
-    from repu_lab.runs.composition import compose_jobs
-    from repu_lab.runs.config import ConfigError
-    from repu_lab.runs.configfile import unfold
+    from repu_lab.configs.composition import compose_jobs
+    from repu_lab.configs.config import ConfigError
+    from repu_lab.configs.configfile import unfold
 
     try:
         show, overrides = _split(arguments)
@@ -105,8 +105,8 @@ def _command(name: str, arguments: list[str], multirun: bool) -> int:
 
 def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
     """Part Hydra's options from the overrides; ConfigError for an option that is none."""
-    from repu_lab.runs.config import ConfigError
-    from repu_lab.runs.mistakes import nearest, printable
+    from repu_lab.configs.config import ConfigError
+    from repu_lab.configs.mistakes import nearest, printable
 
     options: list[str] = []
     overrides: list[str] = []
@@ -129,7 +129,7 @@ def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _unknown_command(name: str) -> int:
-    from repu_lab.runs.mistakes import nearest, printable
+    from repu_lab.configs.mistakes import nearest, printable
 
     what = "option" if name.startswith("-") else "command"
     valid = ["--help", "--version"] if what == "option" else list(COMMANDS)

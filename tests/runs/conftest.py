@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from repu_lab.configs.composition import compose_jobs
 from repu_lab.runs import commands
 from repu_lab.runs.building import Experiment, build
-from repu_lab.runs.composition import compose_jobs
 from repu_lab.runs.folder import RunFolder
 
 TINY = ("depth=2", "width=16", "batch_size=32", "steps=12", "probe=8")

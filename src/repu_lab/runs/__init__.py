@@ -1,1 +1,1 @@
-"""Runs: configs, folders, the training loop, tracking and outcomes."""
+"""Runs: folders, the training loop, outcomes and the commands that make them."""

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from repu_lab.activations import Activation
+from repu_lab.configs.config import ConfigError, config_hash
+from repu_lab.configs.schema import TheoryConfig
 from repu_lab.figures import kernel_by_layer, phase_diagram, susceptibilities
 from repu_lab.networks.initialization import Initialization
 from repu_lab.runs.building import build_activation, build_rule
-from repu_lab.runs.config import ConfigError, config_hash
 from repu_lab.runs.folder import RunFolder
-from repu_lab.runs.schema import TheoryConfig
 from repu_lab.theory import (
     FATES,
     Criticality,

@@ -14,11 +14,11 @@ import yaml
 from torch import nn
 
 from repu_lab.activations import Activation, as_activation
+from repu_lab.configs.config import ConfigError
+from repu_lab.configs.schema import TrainConfig
 from repu_lab.networks.initialization import RULES, Initialization, initialize_, uniform_depth
 from repu_lab.networks.optimizers import Optimizer
 from repu_lab.networks.population import Population
-from repu_lab.runs.config import ConfigError
-from repu_lab.runs.schema import TrainConfig
 from repu_lab.tasks import TASKS, Task, on_device
 from repu_lab.theory import critical_initialization
 from repu_lab.theory.rates import adam_rate, sgd_rate

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from repu_lab.configs.schema import PropagateConfig, TheoryConfig, TrainConfig
 from repu_lab.runs.folder import RunFolder
-from repu_lab.runs.schema import PropagateConfig, TheoryConfig, TrainConfig
 
 if TYPE_CHECKING:
     from repu_lab.runs.building import Experiment

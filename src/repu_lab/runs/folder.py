@@ -28,7 +28,7 @@ from typing import Any
 import yaml
 
 from repu_lab import __version__
-from repu_lab.runs.config import ConfigError, config_hash, result_fields
+from repu_lab.configs.config import ConfigError, config_hash, result_fields
 
 PACKAGES = ("torch", "numpy", "scipy", "hydra-core", "tensorboard", "scikit-learn")
 

@@ -15,12 +15,12 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from repu_lab.runs import config, mistakes
+from repu_lab.configs import config, mistakes
+from repu_lab.configs.composition import Job
+from repu_lab.configs.config import ConfigError
+from repu_lab.configs.configfile import literal
+from repu_lab.configs.groups import conf_dir
 from repu_lab.runs.commands import prepare
-from repu_lab.runs.composition import Job
-from repu_lab.runs.config import ConfigError
-from repu_lab.runs.configfile import literal
-from repu_lab.runs.groups import conf_dir
 
 FAILED, MISTAKE, NOT_MET, INTERRUPTED = 1, 2, 3, 130
 

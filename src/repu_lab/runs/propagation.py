@@ -8,18 +8,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from repu_lab.configs.config import config_hash
 from repu_lab.figures import signal_propagation
 from repu_lab.networks.log_domain import has_log_domain, measure_in_logs
 from repu_lab.networks.statistics import measure
 from repu_lab.runs.building import Experiment
-from repu_lab.runs.config import config_hash
 from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.forecasting import Profile, as_record, theory_profile, title
 from repu_lab.runs.outcome import first_pass
-from repu_lab.runs.table import StatisticsTable
-from repu_lab.runs.tracking import Tracker, depth_profile
 from repu_lab.tasks import Split
 from repu_lab.theory.forecast import Forecast
+from repu_lab.tracking.table import StatisticsTable
+from repu_lab.tracking.tracker import Tracker, depth_profile
 
 COLUMNS = ("log10_K", "log10_chi_parallel", "log10_chi_perp", "log10_gradient", "correlation")
 ROWS = 12  # layers printed; table.csv has them all

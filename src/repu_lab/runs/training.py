@@ -10,20 +10,20 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from repu_lab.configs.config import config_hash, result_fields
+from repu_lab.configs.schema import OUTCOMES, TrainConfig
 from repu_lab.networks.optimizers import Optimizer
 from repu_lab.networks.population import Population
 from repu_lab.networks.statistics import LayerStatistics, measure
 from repu_lab.runs.building import Experiment
-from repu_lab.runs.config import config_hash, result_fields
 from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.forecasting import as_record, theory_profile, title
 from repu_lab.runs.outcome import FirstPass, Progress, bad_layer, first_pass, judge
 from repu_lab.runs.schedule import is_measured, is_profiled
-from repu_lab.runs.schema import OUTCOMES, TrainConfig
-from repu_lab.runs.table import StatisticsTable
-from repu_lab.runs.tracking import Tracker, depth_profile
 from repu_lab.tasks import Evaluation, Split, Task
 from repu_lab.theory.forecast import Forecast
+from repu_lab.tracking.table import StatisticsTable
+from repu_lab.tracking.tracker import Tracker, depth_profile
 
 # Whether every network has ended is asked once in so many steps, since on a GPU the question waits for the answer.
 END_CHECK = 16

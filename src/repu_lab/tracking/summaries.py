@@ -34,7 +34,7 @@ from tensorboard.plugins.hparams.api_pb2 import (
 )
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
 
-from repu_lab.runs.tags import declared
+from repu_lab.tracking.tags import declared
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)  # an event file holds scalars as float32
 SHOWN = 5  # columns of the HParams table that TensorBoard ticks; it puts those that `differ` between runs first

@@ -28,7 +28,7 @@ class UndeclaredTag(KeyError):
     """A tag that stands in no row of TAGS."""
 
     def __str__(self) -> str:
-        return f"the tag {self.args[0]!r} is not declared: add it to TAGS in repu_lab/runs/tags.py"
+        return f"the tag {self.args[0]!r} is not declared: add it to TAGS in repu_lab/tracking/tags.py"
 
 
 def declared(tag: str) -> Tag:

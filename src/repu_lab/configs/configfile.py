@@ -6,8 +6,8 @@ from typing import Any
 
 import yaml
 
-from repu_lab.runs.composition import composer
-from repu_lab.runs.config import ConfigError
+from repu_lab.configs.composition import composer
+from repu_lab.configs.config import ConfigError
 
 OWN_PACKAGE = "repu_lab."
 

@@ -17,9 +17,9 @@ from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 from tensorboard.plugins.hparams import metadata
 
 from repu_lab.networks.statistics import HISTOGRAM_EDGES, LayerStatistics
-from repu_lab.runs.events import EVENTS_NAME, EventFile, crc32c, masked_crc32c
-from repu_lab.runs.tags import TAGS, UndeclaredTag, declared, tags_as_markdown
-from repu_lab.runs.tracking import FLOAT32_K, Tracker, depth_profile, quantiles
+from repu_lab.tracking.events import EVENTS_NAME, EventFile, crc32c, masked_crc32c
+from repu_lab.tracking.tags import TAGS, UndeclaredTag, declared, tags_as_markdown
+from repu_lab.tracking.tracker import FLOAT32_K, Tracker, depth_profile, quantiles
 
 DEPTH, MEMBERS, PROBE = 12, 5, 6
 RNG = np.random.default_rng(0)

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from repu_lab.runs import summaries
-from repu_lab.runs.events import EVENTS_NAME, EventFile
-from repu_lab.runs.summaries import HParam
+from repu_lab.tracking import summaries
+from repu_lab.tracking.events import EVENTS_NAME, EventFile
+from repu_lab.tracking.summaries import HParam
 
 if TYPE_CHECKING:
     from repu_lab.networks.statistics import LayerStatistics
@@ -38,7 +38,7 @@ class Tracker:
     """Writes a run's event file. Layers are numbered 1..depth+1, as z^1..z^{depth+1}.
 
     `append_at` continues a file at a length that `length()` returned, cutting off what was written after it.
-    Tags are those of repu_lab.runs.tags; another raises UndeclaredTag.
+    Tags are those of repu_lab.tracking.tags; another raises UndeclaredTag.
     """
 
     def __init__(self, folder: Path | str, *, depth: int, members: int, append_at: int | None = None) -> None:

@@ -11,8 +11,8 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 import repu_lab
-from repu_lab.runs import mistakes
-from repu_lab.runs.config import ConfigError
+from repu_lab.configs import mistakes
+from repu_lab.configs.config import ConfigError
 
 
 def conf_dir() -> Path:

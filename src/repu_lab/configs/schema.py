@@ -5,7 +5,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from repu_lab.runs.settings import device, learning_rate, number, one_of, setting, threads, whole
+from repu_lab.configs.settings import device, learning_rate, number, one_of, setting, threads, whole
 
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 OUTCOMES = ("exploded", "vanished", "diverged", "trained", "learning", "stalled")

@@ -9,8 +9,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from repu_lab.runs.composition import composer
-from repu_lab.runs.schema import COMMANDS
+from repu_lab.configs.composition import composer
+from repu_lab.configs.schema import COMMANDS
 
 EXAMPLES = {
     "train": (

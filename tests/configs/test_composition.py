@@ -7,11 +7,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from repu_lab.activations import ACTIVATIONS
-from repu_lab.runs import config
-from repu_lab.runs.composition import compose_jobs, composer
-from repu_lab.runs.config import ConfigError
-from repu_lab.runs.groups import conf_dir
-from repu_lab.runs.mistakes import nearest, printable
+from repu_lab.configs import config
+from repu_lab.configs.composition import compose_jobs, composer
+from repu_lab.configs.config import ConfigError
+from repu_lab.configs.groups import conf_dir
+from repu_lab.configs.mistakes import nearest, printable
 
 LINES = [
     [],

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import field
 from typing import Any
 
-from repu_lab.runs.mistakes import nearest
+from repu_lab.configs.mistakes import nearest
 
 Check = Callable[[Any], str | None]
 

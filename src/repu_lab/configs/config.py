@@ -14,7 +14,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from repu_lab.runs.schema import COMMANDS
+from repu_lab.configs.schema import COMMANDS
 
 
 class ConfigError(ValueError):

@@ -22,10 +22,10 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
-from repu_lab.runs import config, mistakes
-from repu_lab.runs.config import ConfigError
-from repu_lab.runs.groups import Groups, conf_dir, loading
-from repu_lab.runs.schema import COMMANDS
+from repu_lab.configs import config, mistakes
+from repu_lab.configs.config import ConfigError
+from repu_lab.configs.groups import Groups, conf_dir, loading
+from repu_lab.configs.schema import COMMANDS
 
 # Where Hydra says that a single run, or a job of a sweep, has its folder.
 DIRECTORIES = {False: ("run.dir",), True: ("sweep.dir", "sweep.subdir")}

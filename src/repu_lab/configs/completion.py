@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from omegaconf import DictConfig, OmegaConf
 
-from repu_lab.runs import mistakes
-from repu_lab.runs.composition import Composer, composer
-from repu_lab.runs.config import ConfigError
-from repu_lab.runs.mistakes import all_keys, field_of
-from repu_lab.runs.schema import COMMANDS
+from repu_lab.configs import mistakes
+from repu_lab.configs.composition import Composer, composer
+from repu_lab.configs.config import ConfigError
+from repu_lab.configs.mistakes import all_keys, field_of
+from repu_lab.configs.schema import COMMANDS
 
 # bash takes = and : for the ends of words, so only what follows the last of them is handed back; the words come from
 # the program, which reads the line itself. A word that is complete (no = . or / at its end) is followed by a space.
