@@ -204,3 +204,34 @@ def test_unequal_numbers_of_rules_or_seeds_are_refused():
     with pytest.raises(ValueError, match="need C_W >= 0"):
         uniform_depth("custom", SIZES, C_W=-1, C_b=0, k1=1)
     assert isinstance(lecun(SIZES), Initialization)
+
+
+RESIDUAL_SIZES = (5, 7, 7, 7, 6, 6, 3)  # skips where widths are equal, none into or out of the hidden layers
+
+
+@pytest.mark.parametrize("activation", [Tanh(), RePU(2), PerMemberSlope()], ids=["tanh", "repu", "own parameters"])
+def test_residual_layers_add_their_branch_and_member_is_the_same_plain_network(activation):
+    population = Population(activation, RESIDUAL_SIZES, 2, residual=True, dtype=F64)
+    initialize_(population, lecun(RESIDUAL_SIZES), [0, 1])
+    assert [population.skips(l) for l in range(7)] == [False, True, True, False, True, False, False]
+    x = torch.randn(4, 5, dtype=F64, generator=torch.Generator().manual_seed(1))
+    z_D = population.preactivations(x)
+    for i in range(2):
+        torch.testing.assert_close(population.member(i)(x), population(x)[i], rtol=1e-13, atol=1e-14)
+        by_hand = z_D[0][i]
+        for l, (W, b, _) in enumerate(population.affine_maps()[1:], 1):
+            s = population.activate(by_hand.unsqueeze(0), population.affine_maps()[l - 1].activation_MA[i : i + 1])[0]
+            by_hand = b[i] + s @ W[i] + (by_hand if l in (1, 2, 4) else 0)
+            torch.testing.assert_close(z_D[l][i], by_hand, rtol=1e-12, atol=1e-13)
+
+
+def test_wide_residual_networks_add_kernels():
+    """K^{l+1} = K^l + C_b + C_W g(K^l), for RePU_2 with g = 3 K^2 / 2; against the mean's own standard error."""
+    C_W, C_b, k1, members, width = 0.3, 0.05, 0.7, 200, 400
+    sizes = (3, width, width, 1)
+    population = Population(RePU(2), sizes, members, residual=True, dtype=F64)
+    initialize_(population, uniform_depth("custom", sizes, C_W=C_W, C_b=C_b, k1=k1), range(members))
+    z2 = population.preactivations(torch.tensor([[1.0, -1.0, 1.0]], dtype=F64))[1].detach()
+    square_M = z2.square().mean((1, 2))
+    error = square_M.std().item() / members**0.5
+    assert abs(square_M.mean().item() - (k1 + C_b + C_W * 1.5 * k1**2)) < 4 * error

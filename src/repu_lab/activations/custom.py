@@ -37,11 +37,11 @@ class Adapted(Activation):
 
     def derivative(self, z: Tensor) -> Tensor:
         own = getattr(self.module, "derivative", None)
-        return own(z) if own is not None else _autograd(self.module, z)
+        return own(z) if own is not None else elementwise_derivative(self.module, z)
 
     def second_derivative(self, z: Tensor) -> Tensor:
         own = getattr(self.module, "second_derivative", None)
-        return own(z) if own is not None else _autograd(self.derivative, z)
+        return own(z) if own is not None else elementwise_derivative(self.derivative, z)
 
 
 def check_elementwise(activation: Activation) -> None:
@@ -62,8 +62,11 @@ def check_elementwise(activation: Activation) -> None:
         raise ValueError(f"{name} is not elementwise: an element's value depends on its neighbours")
 
 
-def _autograd(function: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
-    """Elementwise derivative of an elementwise function; zero where the function does not depend on z."""
+def elementwise_derivative(function: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
+    """Return the derivative of an elementwise function by autograd, zero where it does not depend on z.
+
+    It keeps its graph where z requires a gradient.
+    """
     keep_graph = z.requires_grad and torch.is_grad_enabled()
     with torch.enable_grad():
         z = z if z.requires_grad else z.detach().requires_grad_()

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from repu_lab.activations import Activation, as_activation
+from repu_lab.activations.base import WithDerivative
+from repu_lab.activations.custom import elementwise_derivative
 
 
 class Affine(NamedTuple):
@@ -22,8 +24,25 @@ class Affine(NamedTuple):
     activation_MA: Tensor  # parameters of the activation that follows, (M, 0) for most
 
 
+class Skip(nn.Module):
+    """A residual step of a plain network: z -> z + branch(z), branch(z) = b + W s(z)."""
+
+    def __init__(self, activation: nn.Module, linear: nn.Linear):
+        """Take s and the affine map behind it."""
+        super().__init__()
+        self.branch = nn.Sequential(activation, linear)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Return z + b + W s(z)."""
+        return z + self.branch(z)
+
+
 class Population(nn.Module):
     """M multilayer perceptrons z^{l+1} = b^{l+1} + W^{l+1} s(z^l), z^1 = b^1 + W^1 x, with l = 1..L+1.
+
+    With `residual`, the maps between hidden layers of equal width, l = 1..L-1, are z^{l+1} = z^l + b^{l+1} + W^{l+1}
+    s(z^l) (pre-activation form): signals add, K^{l+1} = K^l + C_b + C_W g(K^l), chi = 1 + C_W g'(K), 1 + C_W E[s'^2].
+    The first map and the one to the output are as without.
 
     All parameters lie in one tensor `theta` of shape (M, P), a row a member: for each affine map W (fan-in x fan-out),
     then b, then the activation's own parameters if it has any. So an optimizer, a checkpoint or a norm handles one
@@ -31,14 +50,15 @@ class Population(nn.Module):
     """
 
     def __init__(
-        self, activation: nn.Module, sizes: Sequence[int], members: int = 1, *, dtype: torch.dtype = torch.float32,
-        device: torch.device | str = "cpu",
+        self, activation: nn.Module, sizes: Sequence[int], members: int = 1, *, residual: bool = False,
+        dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu",
     ):  # fmt: skip
         """Take s, sizes (n_0, n_1, .., n_L, n_{L+1}) and M; theta is zero until it is initialized."""
         super().__init__()
         if members < 1 or len(sizes) < 2 or min(sizes) < 1:
             raise ValueError(f"sizes={tuple(sizes)}, members={members}: need two sizes or more, all of at least 1")
         self.sizes = tuple(sizes)
+        self.residual = residual
         own_copy = copy.deepcopy(as_activation(activation))
         self.activation: Activation = own_copy.to(dtype=dtype, device=device).requires_grad_(False)
         self._own = [parameter for _, parameter in self.activation.named_parameters()]
@@ -58,6 +78,10 @@ class Population(nn.Module):
     def depth(self) -> int:
         """L, the number of hidden layers."""
         return len(self.sizes) - 2
+
+    def skips(self, l: int) -> bool:
+        """Whether z^l is added to what the map from layer l to layer l + 1 gives."""
+        return self.residual and 1 <= l < self.depth and self.sizes[l] == self.sizes[l + 1]
 
     def affine_maps(self, theta_MP: Tensor | None = None) -> list[Affine]:
         """Return the maps l = 1..L+1 as views of theta (of the given rows, if a theta of fewer members is given)."""
@@ -82,9 +106,10 @@ class Population(nn.Module):
 
     def _layers(self, x: Tensor, theta_MP: Tensor | None) -> Iterator[Tensor]:
         maps = self.affine_maps(theta_MP)
-        h = x.expand(maps[0].W_MIO.shape[0], -1, -1) if x.dim() == 2 else x
+        h = z = x.expand(maps[0].W_MIO.shape[0], -1, -1) if x.dim() == 2 else x
         for l, (W_MIO, b_M1O, own_MA) in enumerate(maps, 1):
-            z = torch.baddbmm(b_M1O, h, W_MIO)
+            branch = torch.baddbmm(b_M1O, h, W_MIO)
+            z = z + branch if self.skips(l - 1) else branch
             yield z
             if l <= self.depth:
                 h = self.activate(z, own_MA)
@@ -96,13 +121,21 @@ class Population(nn.Module):
         return torch.func.vmap(self._with_parameters)(own_MA, z_MBN)
 
     def slope(self, z_MBN: Tensor, own_MA: Tensor) -> Tensor:
-        """Return s'(z), as `activate` returns s(z)."""
+        """Return s'(z), as `activate` returns s(z); its gradient is s''."""
         if own_MA.shape[1] == 0:
-            return self.activation.derivative(z_MBN)
-        ones = torch.ones_like(z_MBN[0])
-        return torch.func.vmap(
-            lambda own, z: torch.func.jvp(lambda argument: self._with_parameters(own, argument), (z,), (ones,))[1]
-        )(own_MA, z_MBN)
+            return WithDerivative.apply(z_MBN, self.activation.derivative, self.activation.second_derivative)
+        return elementwise_derivative(lambda z: self.activate(z, own_MA), z_MBN)
+
+    def curvature(self, z_MBN: Tensor, own_MA: Tensor) -> Tensor:
+        """Return s''(z), as `activate` returns s(z); its gradient is the third derivative."""
+        if own_MA.shape[1] == 0:
+            return WithDerivative.apply(z_MBN, self.activation.second_derivative, self._third_derivative)
+        return elementwise_derivative(lambda z: self.slope(z, own_MA), z_MBN)
+
+    def _third_derivative(self, z: Tensor) -> Tensor:
+        """By autograd of s'', 0 where that is no number: left of the kink of a power below 1 it is 0 times infinity."""
+        third = elementwise_derivative(self.activation.second_derivative, z)
+        return third.masked_fill(third.isnan(), 0.0)
 
     def _with_parameters(self, own_A: Tensor, z: Tensor) -> Tensor:
         names = [name for name, _ in self.activation.named_parameters()]
@@ -111,7 +144,7 @@ class Population(nn.Module):
         return torch.func.functional_call(self.activation, shaped, (z,))
 
     def member(self, index: int) -> nn.Sequential:
-        """Return member `index` as a plain network: nn.Linear and activation modules with copies of its weights."""
+        """Return a copy of member `index` as a plain network: nn.Linear and activation modules, Skip if residual."""
         modules: list[nn.Module] = []
         with torch.no_grad():
             for l, (W_MIO, b_M1O, own_MA) in enumerate(self.affine_maps(), 1):
@@ -119,7 +152,7 @@ class Population(nn.Module):
                 linear = nn.Linear(fan_in, fan_out, dtype=self.theta.dtype, device=self.theta.device)
                 linear.weight.copy_(W_MIO[index].T)
                 linear.bias.copy_(b_M1O[index, 0])
-                modules.append(linear)
+                modules.append(Skip(modules.pop(), linear) if self.skips(l - 1) else linear)
                 if l <= self.depth:
                     modules.append(self._activation_of(own_MA[index]))
         return nn.Sequential(*modules)
