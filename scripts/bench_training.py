@@ -16,8 +16,10 @@ from torch import nn
 
 from repu_lab.configs.composition import compose_jobs
 from repu_lab.runs.building import build
+from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.schedule import is_measured
-from repu_lab.runs.training import State, observe, train_step
+from repu_lab.runs.state import Run, State
+from repu_lab.runs.training import observe, train_step
 from repu_lab.tasks import digits, on_device
 from repu_lab.tracking.tracker import Tracker
 
@@ -49,7 +51,7 @@ def ours(members: int, depth: int, width: int, batch: int, device: str):
     settings = ["activation=tanh", f"members={members}", f"depth={depth}", f"width={width}", f"batch_size={batch}"]
     (job,) = compose_jobs("train", [*settings, f"device={device}", f"steps={STEPS}"])
     experiment = build(job.config)
-    state = State.start(experiment)
+    state = State.start([experiment])
 
     def step(number: int) -> None:
         piece = experiment.task.batch(number, batch)
@@ -71,11 +73,11 @@ def statistics_seconds(experiment, state, device: str) -> float:
     """Time of all observations of a run of STEPS steps, drawing the last figure left out."""
     steps = [step for step in range(STEPS + 1) if is_measured(step, STEPS)]
     with tempfile.TemporaryDirectory() as folder, Tracker(folder, depth=experiment.config.depth, members=1) as tracker:
-        state.step = 1
+        run = Run(experiment=experiment, folder=RunFolder(folder))
 
         def measure(step: int) -> None:
             state.step = step
-            observe(experiment, state, tracker, STEPS)
+            observe([run], state, [tracker], [0] if step == STEPS else [])
 
         measure(1)  # warm
         return sum(seconds(measure, step, device) for step in steps)

@@ -31,7 +31,9 @@ def accuracies(activation: str, depth: int, rates: list[float], seeds: int, widt
     alive = torch.ones(population.members, dtype=torch.bool, device=experiment.device)
     for step in range(STEPS):
         train_step(population, optimizer, experiment.task, experiment.task.batch(step, 128), alive)
-    return evaluate(population, experiment.task).metric.cpu().numpy().reshape(len(every), seeds), experiment.lr
+    return evaluate(population, experiment.task, population.theta.detach()).metric.cpu().numpy().reshape(
+        len(every), seeds
+    ), experiment.lr
 
 
 def main() -> None:

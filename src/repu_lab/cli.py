@@ -1,16 +1,18 @@
 """The door: `repu-lab COMMAND ...`. Nothing heavy is imported before a command needs it.
 
 Exit codes: 0 done, 1 a run failed, 2 a mistake in the command line (one line says which, nothing was written),
-3 `require=` was not met, 130 interrupted. A sweep exits with 1 if any of its jobs failed, else 3 if any was not as
-required.
+3 `require=` was not met, 130 or 143 interrupted by Ctrl-C or SIGTERM. A sweep exits with 1 if any of its jobs failed,
+else 3 if any was not as required.
 """
 
+import importlib
 import itertools
 import os
 import sys
 from collections.abc import Sequence
 
 from repu_lab import __version__
+from repu_lab.runs.interruption import Interrupted, terminable
 
 # Name: what it does, and the function (config, folder) -> exit code that does it to one job. Each is a Hydra
 # application over conf/<name>.yaml.
@@ -19,9 +21,15 @@ COMMANDS = {
     "propagate": ("measure signal propagation at initialization beside theory", "repu_lab.runs.commands:propagate"),
     "theory": ("say what theory knows of an activation, without a network", "repu_lab.runs.commands:theory"),
 }
+# Name: what it does, and the module whose HELP is its help and whose command(arguments) gives its exit code.
+PATH_COMMANDS = {
+    "results": ("one table of all runs below a folder, also as CSV or JSON", "repu_lab.runs.results.command"),
+    "report": ("one HTML page of a run, a sweep or a reproduction", "repu_lab.report.command"),
+}
 
 USAGE = """\
 usage: repu-lab COMMAND [-m] [key=value ...]
+       repu-lab results|report DIR
 
 Will this activation, at this depth, width and initialization, carry a signal and train, and why?
 
@@ -51,9 +59,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _dispatch(arguments)
-    except KeyboardInterrupt:
-        return _complain("interrupted", 130)
+        with terminable():
+            return _dispatch(arguments)
+    except Interrupted as signal:
+        return _complain("interrupted", signal.code)
     except BrokenPipeError:
         # The reader of our output has gone (repu-lab --help | head); Python would complain once more at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -64,7 +73,7 @@ def _dispatch(arguments: list[str]) -> int:
     multirun = [argument for argument in arguments if argument in MULTIRUN]
     rest = [argument for argument in arguments if argument not in MULTIRUN]
     if not rest or rest[0] in HELP:
-        print(USAGE.format(commands="\n".join(f"  {name:10}{text}" for name, (text, _) in COMMANDS.items())), end="")
+        print(USAGE.format(commands="\n".join(f"  {name:12}{text}" for name, text in _purposes().items())), end="")
         return 0
     if rest[0] == "--version":
         print(f"repu-lab {__version__}")
@@ -72,8 +81,10 @@ def _dispatch(arguments: list[str]) -> int:
     if rest[0] in COMPLETION:
         from repu_lab.configs.completion import shell_completion
 
-        return shell_completion(rest[1:], {name: text for name, (text, _) in COMMANDS.items()})
+        return shell_completion(rest[1:], _purposes())
     name, *rest = rest
+    if name in PATH_COMMANDS:
+        return _path_command(name, [*multirun, *rest])
     if name not in COMMANDS:
         return _unknown_command(name)
     if any(argument in HELP for argument in rest):
@@ -84,6 +95,23 @@ def _dispatch(arguments: list[str]) -> int:
     return _command(name, rest, bool(multirun))
 
 
+def _purposes() -> dict[str, str]:
+    return {name: text for name, (text, _) in (COMMANDS | PATH_COMMANDS).items()}
+
+
+def _path_command(name: str, arguments: list[str]) -> int:
+    module = importlib.import_module(PATH_COMMANDS[name][1])
+    if any(argument in HELP for argument in arguments):
+        print(module.HELP, end="")
+        return 0
+    from repu_lab.configs.config import ConfigError
+
+    try:
+        return module.command(arguments)
+    except ConfigError as error:
+        return _complain(f"{name}: {error}", 2)
+
+
 def _command(name: str, arguments: list[str], multirun: bool) -> int:
     """Check every job of a command line, then let Hydra run them."""
     from repu_lab.configs.composition import compose_jobs
@@ -92,7 +120,7 @@ def _command(name: str, arguments: list[str], multirun: bool) -> int:
 
     try:
         show, overrides = _split(arguments)
-        overrides = unfold(name, overrides)
+        overrides = unfold(name, overrides, multirun)
         jobs = compose_jobs(name, overrides, multirun)
         if show and multirun:
             raise ConfigError(f"{show[0]}: shows the config of one run; leave out -m")
@@ -120,6 +148,8 @@ def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
             raise ConfigError(f"{printable(argument)}: no such option{hint}; valid: {', '.join(valid)}")
         else:
             options += [argument, *([next(remaining, "")] if SHOW[argument] else [])]
+            if SHOW[argument] and options[-1].startswith("-"):
+                raise ConfigError(f"{argument}: has no value, {printable(options[-1])} follows")
     for option, value in itertools.pairwise(options):
         if option in ("-c", "--cfg") and value not in ("job", "hydra", "all"):
             raise ConfigError(f"{option} {printable(value)}: must be job, hydra or all")
@@ -132,12 +162,16 @@ def _unknown_command(name: str) -> int:
     from repu_lab.configs.mistakes import nearest, printable
 
     what = "option" if name.startswith("-") else "command"
-    valid = ["--help", "--version"] if what == "option" else list(COMMANDS)
+    valid = ["--help", "--version"] if what == "option" else list(_purposes())
     if "=" in name and what == "command":
         return _complain(f"{printable(name)}: a command comes first, for example repu-lab train {printable(name)}", 2)
     return _complain(f"{printable(name)}: no such {what}{nearest(name, valid)}; valid: {', '.join(valid)}", 2)
 
 
 def _complain(message: str, code: int) -> int:
+    if not message.isprintable():  # names come from files and folders too: none of them speaks to the terminal
+        from repu_lab.configs.mistakes import escaped
+
+        message = escaped(message)
     print(f"repu-lab: {message}" if code != 2 else f"repu-lab {message}", file=sys.stderr)
     return code

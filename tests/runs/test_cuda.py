@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from repu_lab.runs.training import State, train_step
+from repu_lab.runs.state import State
+from repu_lab.runs.training import train_step
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA device")
 
@@ -23,7 +24,7 @@ def test_float64_losses_agree_over_50_steps(experiment):
 
     def losses(device: str) -> torch.Tensor:
         built = experiment("activation=gelu", "dtype=float64", "members=3", f"device={device}")
-        state = State.start(built)
+        state = State.start([built])
         rows = [
             train_step(state.population, state.optimizer, built.task, built.task.batch(step, 32), state.progress.alive)
             for step in range(50)

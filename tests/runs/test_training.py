@@ -10,7 +10,8 @@ import torch
 from repu_lab.runs.building import load_population
 from repu_lab.runs.outcome import Progress
 from repu_lab.runs.schedule import is_measured, is_profiled
-from repu_lab.runs.training import State, train_step
+from repu_lab.runs.state import State
+from repu_lab.runs.training import train_step
 
 OUTCOMES = {
     "exploded": ("activation=repu", "depth=20", "initialization=he"),
@@ -84,7 +85,7 @@ def test_members_lose_as_they_would_alone(experiment):
 
     def losses(*overrides: str) -> torch.Tensor:
         built = experiment(*settings, *overrides)
-        state = State.start(built)
+        state = State.start([built])
         rows = [
             train_step(state.population, state.optimizer, built.task, built.task.batch(step, 32), state.progress.alive)
             for step in range(steps)
@@ -100,7 +101,7 @@ def test_members_lose_as_they_would_alone(experiment):
 def test_one_members_death_leaves_the_others_bit_for_bit(experiment):
     def final(poison: bool) -> torch.Tensor:
         built = experiment("activation=relu", "initialization=he", "members=3")
-        state = State.start(built)
+        state = State.start([built])
         for step in range(10):
             if poison and step == 4:
                 with torch.no_grad():

@@ -46,8 +46,8 @@ def make_stats(depth: int = DEPTH, members: int = MEMBERS, seed: int = 0, histog
         nan=none.copy(),
         plus_inf=none.copy(),
         minus_inf=none.copy(),
-        histogram=rng.integers(0, 9, (layers, len(HISTOGRAM_EDGES) - 1)) if histogram else None,
-        zeros=rng.integers(0, 9, layers) if histogram else None,
+        histogram=rng.integers(0, 9, (layers, members, len(HISTOGRAM_EDGES) - 1)) if histogram else None,
+        zeros=rng.integers(0, 9, (layers, members)) if histogram else None,
     )
 
 
@@ -347,9 +347,10 @@ def test_quantiles_are_numpys_and_rank_infinities() -> None:
 def test_histograms_keep_counts_and_edges(tmp_path: Path) -> None:
     stats = make_stats()
     assert stats.histogram is not None and stats.zeros is not None
-    stats.histogram[0, :80] = 0
-    stats.histogram[0, 90:] = 0
-    stats.histogram[0, 80:90] = np.arange(1, 11)
+    stats.histogram[0, :, :80] = 0
+    stats.histogram[0, :, 90:] = 0
+    stats.histogram[0, 0, 80:90] = np.arange(1, 11)
+    stats.histogram[0, 1:, 80:90] = 0
     stats.histogram[1] = 0  # nothing finite there: no histogram, and no error
     with Tracker(tmp_path, depth=DEPTH, members=MEMBERS) as tracker:
         tracker.histograms(64, stats)
@@ -364,7 +365,7 @@ def test_histograms_keep_counts_and_edges(tmp_path: Path) -> None:
     assert (first.min, first.max, first.num) == (HISTOGRAM_EDGES[80], HISTOGRAM_EDGES[90], 55)
     for event in drawn[1:]:
         assert event.histogram_value.num == stats.histogram[event.step - 1].sum()
-    assert scalars(tmp_path)["profile_zeros/step_000064"] == [(i + 1, n) for i, n in enumerate(stats.zeros)]
+    assert scalars(tmp_path)["profile_zeros/step_000064"] == [(i + 1, n) for i, n in enumerate(stats.zeros.sum(axis=1))]
 
 
 # --- once a run -----------------------------------------------------------------------------------------------------

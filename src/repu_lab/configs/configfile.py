@@ -1,46 +1,63 @@
-"""`config=FILE`: a run's config.yaml, or its folder, given back to the command as the overrides that made it."""
+"""`config=FILE`: a run's config.yaml, or its folder, given back to the command as the overrides that made it.
 
+`resume=DIR` is the same with the folder as the place to run in.
+"""
+
+import re
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from repu_lab.configs.composition import composer
 from repu_lab.configs.config import ConfigError
+from repu_lab.configs.mistakes import nearest, printable
+from repu_lab.configs.schema import COMMANDS
+from repu_lab.configs.untrusted import foreign_target, read_plain, walk
 
-OWN_PACKAGE = "repu_lab."
+WHAT = {"config": "the config.yaml of a run", "resume": "the folder of a run"}
 
 
-def unfold(command: str, overrides: Sequence[str]) -> list[str]:
+def unfold(command: str, overrides: Sequence[str], multirun: bool = False) -> list[str]:
     """Put what a config=FILE says in front of the overrides, so that what else was typed wins over it.
 
     A group whose option is typed takes nothing from the file. ConfigError if the file cannot be read, or names a class
     outside repu_lab and `trust=true` was not typed: to make a class is to run its code.
     """
-    if not any(text.partition("=")[0].lstrip("+") == "config" for text in overrides):
+    named = {text.partition("=")[0].lstrip("+") for text in overrides}
+    source = next((key for key in ("resume", "config") if key in named and hasattr(COMMANDS[command], key)), None)
+    if source is None:
         return list(overrides)
+    if source == "resume" and (multirun or "config" in named):
+        raise ConfigError(f"resume=DIR: goes on with one run as it is; leave out {'-m' if multirun else 'config='}")
     with composer(command) as composing:
         parsed = [composing.parse(text) for text in overrides]
         groups = set(composing.groups)
     typed = {override.key_or_group: override.value() for override in parsed}
-    path = typed["config"]
+    path = typed.get(source)
     if path is None:
         return list(overrides)
     if not isinstance(path, str):
-        raise ConfigError("config=...: takes the path of one config.yaml")
+        raise ConfigError(f"{source}=...: takes one path: {WHAT[source]}")
+    named_by = f"{source}={printable(path)}"
     try:
-        file = Path(path) / "config.yaml" if Path(path).is_dir() else Path(path)
-        tree = yaml.safe_load(file.read_text())
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        reason = getattr(error, "strerror", None) or "is no YAML"
-        raise ConfigError(f"config={path}: cannot be read ({reason}); name the config.yaml of a run") from error
-    if not isinstance(tree, dict):
-        raise ConfigError(f"config={path}: holds no keys; name the config.yaml of a run")
-    target = str((tree.get("activation") or {}).get("_target_", OWN_PACKAGE))
-    if not target.startswith(OWN_PACKAGE) and typed.get("trust") is not True and "activation" not in typed:
-        raise ConfigError(f"config={path}: would run {target}, which is not part of repu_lab; add trust=true to let it")
-    return [*_overrides(tree, groups - typed.keys(), set(typed) & groups), *overrides]
+        tree = read_plain(Path(path) / "config.yaml" if Path(path).is_dir() else path)
+    except ValueError as error:
+        raise ConfigError(f"{named_by}: cannot be read ({error}); name {WHAT[source]}") from error
+    tree = {key: value for key, value in tree.items() if not (key in groups and key in typed)}
+    foreign = foreign_target(tree)
+    if foreign is not None and typed.get("trust") is not True:
+        raise ConfigError(f"{named_by}: would run {foreign}, which is not part of repu_lab; add trust=true to let it")
+    valid = [spec.name for spec in fields(COMMANDS[command]) if spec.metadata["affects_result"]]
+    for key in tree:
+        if key not in valid:
+            told = f"{printable(key)}: no such key in a run's config{nearest(key, valid)}; valid: {', '.join(valid)}"
+            raise ConfigError(f"{named_by}: {told}")
+    for key, _ in walk(tree):
+        if key and not re.fullmatch(r"[A-Za-z_]\w*", key, re.ASCII):
+            raise ConfigError(f"{named_by}: {printable(repr(key))} is no name of a key")
+    place = [f"hydra.run.dir={literal(path)}"] if source == "resume" else []
+    return [*_overrides(tree, groups), *overrides, *place]
 
 
 def literal(value: Any) -> str:
@@ -54,20 +71,18 @@ def literal(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return f"[{','.join(map(literal, value))}]"
     if isinstance(value, dict):
-        return "{" + ",".join(f"{literal(key)}:{literal(inner)}" for key, inner in value.items()) + "}"
-    escaped = str(value).replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
+        return "{" + ",".join(f"{key}:{literal(inner)}" for key, inner in value.items()) + "}"
+    # Backslashes are doubled before a quote only, which is what the grammar undoes.
+    return "'" + re.sub(r"(?<!\\)(\\*)('|\Z)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), str(value)) + "'"
 
 
-def _overrides(tree: dict[str, Any], groups: set[str], settled: set[str]) -> Iterator[str]:
+def _overrides(tree: dict[str, Any], groups: set[str]) -> Iterator[str]:
     for key, value in tree.items():
-        if key in settled:
-            continue
         if key not in groups or not isinstance(value, dict):
             yield f"{key}={literal(value)}"
             continue
         name = value.get("name")
-        yield f"{key}={name}"
+        yield f"{key}={literal(name)}"
         for setting, inner in value.items():
             if setting == "name" or (setting == "_target_" and name != "custom"):
                 continue

@@ -49,6 +49,13 @@ class OptimizerConfig:
 
 
 @dataclass(kw_only=True)
+class CheckpointConfig:
+    """When the state of a run is saved."""
+
+    every_seconds: float = setting(60.0, "seconds between checkpoints; 0: after every step", number(0))
+
+
+@dataclass(kw_only=True)
 class Network:
     """The networks that every command is about."""
 
@@ -90,6 +97,10 @@ class TrainConfig(Handling, Sample, Network):
     steps: int = setting(1000, "optimizer steps", whole(0, 1_000_000_000))
     batch_size: int = setting(128, "examples a step", whole(1))
     statistics: bool = setting(True, "measure and log per-layer statistics")
+    checkpoint: CheckpointConfig = setting(CheckpointConfig, "when the run's state is saved", affects_result=False)
+    resume: str | None = setting(
+        None, "go on with the run in this folder, or extend it with steps=N", affects_result=False
+    )
     require: str | None = setting(
         None, "exit with code 3 unless every member ends so (trained, ...)", one_of(*OUTCOMES, optional=True),
         affects_result=False,

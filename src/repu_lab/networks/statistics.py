@@ -33,7 +33,7 @@ class LayerStatistics:
     C_W = fan-in times the mean square weight of the next map. log10_gradient (D, M, P): mean square over the units of
     dL_x/dz^l, L_x the loss of one input. mean, log10_max_abs, excess_kurtosis (D, M): of z over units, the kurtosis
     as median over inputs. dead (L, M): share of units with s' = 0 on the whole probe. nan, plus_inf, minus_inf (D, M):
-    counts of entries. histogram (D, bins): counts of log10|z| over members, inputs, units; zeros (D,): exact zeros.
+    counts of entries. histogram (D, M, bins): counts of log10|z| over inputs and units; zeros (D, M): exact zeros.
     """
 
     log10_K: Array
@@ -51,6 +51,11 @@ class LayerStatistics:
     histogram: NDArray[np.int64] | None = None
     zeros: NDArray[np.int64] | None = None
 
+    def members(self, rows: slice) -> "LayerStatistics":
+        """Return what was measured on some of the members."""
+        values = {spec.name: getattr(self, spec.name) for spec in fields(self)}
+        return LayerStatistics(**{k: None if value is None else value[:, rows] for k, value in values.items()})
+
     def first_bad_layer(self) -> NDArray[np.int64]:
         """Return the first layer (from 1) with a non-finite entry, 0 where there is none; shape (M,)."""
         bad_DM = (self.nan + self.plus_inf + self.minus_inf) > 0
@@ -63,36 +68,35 @@ AXES: dict[str, tuple[str, ...]] = {
     "log10_chi_parallel": ("layer", "member", "input"),
     "log10_chi_perp": ("layer", "member", "input"),
     "log10_gradient": ("layer", "member", "input"),
-    "histogram": ("layer", "bin"),
-    "zeros": ("layer",),
+    "histogram": ("layer", "member", "bin"),
 }
 AXES |= {spec.name: ("layer", "member") for spec in fields(LayerStatistics) if spec.name not in AXES}
 
 
 def measure(
-    population: Population, x_PI: Tensor, loss: Callable[[Tensor], Tensor], *, histogram: bool = False
-) -> LayerStatistics:
+    population: Population, x_PI: Tensor, loss: Callable[[Tensor], Tensor], *, histogram: bool = False,
+    theta_MP: Tensor | None = None,
+) -> LayerStatistics:  # fmt: skip
     """Run the probe inputs forward and backward and return the statistics of every layer.
 
-    `loss` maps the outputs (M, P, C) to the mean loss of each member over the probe, shape (M,).
+    Of the given rows, if a theta of fewer members is given. `loss` maps the outputs (M, P, C) to the mean loss of each member over the probe, shape (M,).
     """
     per_member = sum(population.sizes[1:]) * x_PI.shape[0]
     chunk = max(1, CHUNK // per_member)
     parts = [
         _measure_members(population, theta_MP, x_PI, loss, histogram)
-        for theta_MP in population.theta.detach().split(chunk)
+        for theta_MP in (population.theta if theta_MP is None else theta_MP).detach().split(chunk)
     ]
     return join_members(parts)
 
 
 def join_members(parts: list[dict[str, NDArray]]) -> LayerStatistics:
-    """Put together what was measured on groups of members: along the members' axis, or as a sum where there is none."""
+    """Put together what was measured on groups of members, along the members' axis."""
     joined = {}
     for spec in fields(LayerStatistics):
         values = [part[spec.name] for part in parts if spec.name in part]
         if values:
-            along_members = "member" in AXES[spec.name]
-            joined[spec.name] = np.concatenate(values, axis=1) if along_members else np.sum(values, axis=0)
+            joined[spec.name] = np.concatenate(values, axis=1)
     return LayerStatistics(**joined)
 
 
@@ -161,12 +165,12 @@ def _counts(z_DMPN: Tensor, histogram: bool) -> dict[str, Tensor]:
     }
     if histogram:
         bins = len(HISTOGRAM_EDGES) - 1
-        size = z_DMPN.flatten(1).abs()
+        size = z_DMPN.flatten(2).abs()
         counted = size.isfinite() & (size > 0)
         place = ((size.log10() - HISTOGRAM_EDGES[0]) * 2).nan_to_num(0, 0, 0).floor().clamp(0, bins - 1).long()
-        counts["histogram"] = torch.zeros(len(size), bins, dtype=torch.int64, device=size.device)
-        counts["histogram"].scatter_add_(1, place, counted.long())
-        counts["zeros"] = (size == 0).sum(1)
+        counts["histogram"] = torch.zeros(*size.shape[:2], bins, dtype=torch.int64, device=size.device)
+        counts["histogram"].scatter_add_(2, place, counted.long())
+        counts["zeros"] = (size == 0).sum(2)
     return counts
 
 

@@ -3,6 +3,7 @@
 import importlib
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -55,19 +56,32 @@ class Experiment:
 
     def population(self) -> Population:
         """Return the networks at initialization."""
-        population = Population(
-            self.activation, self.sizes, self.config.members, dtype=self.dtype, device=self.device
-        )  # fmt: skip
-        initialize_(population, self.rule, self.seeds)
-        return population
+        return make_population([self])
 
-    def optimizer(self, population: Population) -> Optimizer:
-        """Return the optimizer of the population, with the method's usual constants where none are given."""
-        c = self.config.optimizer
-        given = {key: getattr(c, key) for key in ("momentum", "beta1", "beta2") if getattr(c, key) is not None}
-        return Optimizer(
-            c.name, population.theta, lr=self.lr, weight_decay=c.weight_decay, clip=c.clip, **given
-        )  # fmt: skip
+
+def make_population(experiments: Sequence[Experiment], *, draw: bool = True) -> Population:
+    """Return the networks of one or several experiments, in this order, at initialization (or zero).
+
+    They agree in activation, sizes, dtype and device; each has its own seeds and variances.
+    """
+    shared = experiments[0]
+    rules = [experiment.rule for experiment in experiments for _ in experiment.seeds]
+    population = Population(shared.activation, shared.sizes, len(rules), dtype=shared.dtype, device=shared.device)
+    if draw:
+        initialize_(population, rules, [seed for experiment in experiments for seed in experiment.seeds])
+    return population
+
+
+def make_optimizer(experiments: Sequence[Experiment], population: Population) -> Optimizer:
+    """Return the optimizer of a population of experiments, each with its own rate and weight decay.
+
+    Constants of the method that are not given are its usual ones; they and the clipping are the first experiment's.
+    """
+    c = experiments[0].config.optimizer
+    given = {key: getattr(c, key) for key in ("momentum", "beta1", "beta2") if getattr(c, key) is not None}
+    lr = [experiment.lr for experiment in experiments for _ in experiment.seeds]
+    weight_decay = [experiment.config.optimizer.weight_decay for experiment in experiments for _ in experiment.seeds]
+    return Optimizer(c.name, population.theta, lr=lr, weight_decay=weight_decay, clip=c.clip, **given)
 
 
 def build(config: Any) -> Experiment:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from repu_lab.configs.config import ConfigError
 from repu_lab.configs.schema import PropagateConfig, TheoryConfig, TrainConfig
 from repu_lab.runs.folder import RunFolder
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from repu_lab.runs.building import Experiment
     from repu_lab.theory.forecast import Forecast
 
-EXIT_FAILED, EXIT_NOT_MET, EXIT_INTERRUPTED = 1, 3, 130
+EXIT_FAILED, EXIT_NOT_MET = 1, 3
 RESULTS = {"train": "result.json", "propagate": "result.json", "theory": "theory.json"}
 
 Work = Callable[[], dict[str, Any]]
@@ -24,7 +25,7 @@ Work = Callable[[], dict[str, Any]]
 def prepare(command: str, config: Any, path: Path) -> None:
     """Raise ConfigError if a job cannot run: everything is built once, without a folder, unless the job is finished."""
     folder = RunFolder(path)
-    if folder.finished(command, config, RESULTS[command]) is None:
+    if folder.finished(command, config, RESULTS[command], _may_differ(config)) is None:
         if command == "theory":
             from repu_lab.runs.analysis import check_theory
 
@@ -36,12 +37,18 @@ def prepare(command: str, config: Any, path: Path) -> None:
 
 
 def train(config: TrainConfig, path: Path) -> int:
-    """Train in the folder and return the exit code: 0, 1 failed, 3 `require` not met, 130 interrupted."""
+    """Train in the folder, or go on there; return the exit code: 0, 1 failed, 3 `require` not met.
+
+    Interrupted, after a checkpoint, if a signal asks.
+    """
 
     def work(experiment: "Experiment", folder: RunFolder) -> dict[str, Any]:
+        from repu_lab.runs.checkpoint import Checkpoints
+        from repu_lab.runs.state import Run
         from repu_lab.runs.training import train
 
-        result = train(experiment, folder, _forecast(experiment, folder))
+        run = Run(experiment=experiment, folder=folder, expected=_forecast(experiment, folder))
+        (result,) = train([run], Checkpoints(folder, config.checkpoint.every_seconds, folder.log))
         folder.log(
             f"{result['verdict']}\n"
             f"time:     {result['seconds']:.1f} s for {result['steps']} steps ({result['steps_per_second']:.0f} a "
@@ -85,8 +92,8 @@ def theory(config: TheoryConfig, path: Path) -> int:
 def _do(command: str, config: Any, path: Path, work: Callable[[Any, RunFolder], dict[str, Any]]) -> tuple[int, Any]:
     """Return the exit code and the result, which is {} unless the code is 0."""
     folder = RunFolder(path)
-    stored = None if config.rerun else folder.finished(command, config, RESULTS[command])
-    if stored is not None:
+    stored = folder.finished(command, config, RESULTS[command], _may_differ(config))
+    if stored is not None and not config.rerun:
         manifest = folder.manifest() or {}
         print(f"stored result of {manifest.get('end')} (commit {manifest.get('git_commit')}); rerun=true runs it again")
         print("\n".join(str(stored[key]) for key in ("table", "verdict", "text") if key in stored))
@@ -99,16 +106,16 @@ def _do(command: str, config: Any, path: Path, work: Callable[[Any, RunFolder], 
         experiment = build(config)
     about = {} if experiment is None else {"device": str(experiment.device), "threads": experiment.threads}
     try:
-        with folder.run(command, config, about):
+        with folder.run(command, config, about, afresh=config.rerun):
             result = work(experiment, folder)
             folder.write_json(RESULTS[command], result)
             folder.log(f"folder:   {path}")
             if command != "theory":
                 folder.log(f"look:     tensorboard --logdir {path.parent}")
     except KeyboardInterrupt:
-        print(f"interrupted; what was measured so far is in {path}")
-        return EXIT_INTERRUPTED, {}
-    except BrokenPipeError:
+        print(f"interrupted; the same command goes on from the last checkpoint in {path}")
+        raise
+    except (BrokenPipeError, ConfigError):
         raise
     except Exception as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
@@ -117,6 +124,10 @@ def _do(command: str, config: Any, path: Path, work: Callable[[Any, RunFolder], 
         )
         return EXIT_FAILED, {}
     return 0, result
+
+
+def _may_differ(config: Any) -> tuple[str, ...]:
+    return ("steps",) if getattr(config, "resume", None) else ()
 
 
 def _forecast(experiment: "Experiment", folder: RunFolder) -> "Forecast | None":

@@ -4,22 +4,25 @@
     config.yaml     the resolved config        result.json     the outcome, when finished
     run.log         what was printed           traceback.txt   when failed
     statistics.npz  per-layer numbers          events.*        for TensorBoard
-    weights.pt      final weights              lock            held by the process that runs in it
+    weights.pt      final weights              checkpoints/    the state of a run, the last two
+    lock            held by the process that runs in it
 
-Files are written to a temporary name, synced and renamed, so that none is ever half there. A folder whose run did not
-end, or is run afresh, is moved aside to <folder>.1, .2, ...; nothing of another run is overwritten.
+Files are written to a temporary name, synced and renamed, so that none is ever half there. A run that did not end goes
+on in its folder; one that is run afresh (rerun=true) finds the old folder moved aside to <folder>.1, .2, ...; nothing
+of another run is overwritten.
 """
 
 import fcntl
 import json
 import os
 import platform
+import re
 import socket
 import subprocess
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -30,6 +33,8 @@ import yaml
 from repu_lab import __version__
 from repu_lab.configs.config import ConfigError, config_hash, result_fields
 
+OWN_NAMES = ("lock", "config.yaml", "run.log", "checkpoints")  # what a run may leave that dies before its manifest
+DECISIVE = ("device", "threads", "machine", "versions")  # what the bits of a run depend on, beside its config
 PACKAGES = ("torch", "numpy", "scipy", "hydra-core", "tensorboard", "scikit-learn")
 
 
@@ -40,15 +45,23 @@ class RunFolder:
         """Name the folder; nothing is read or written yet."""
         self.path = Path(path)
 
-    def finished(self, command: str, config: Any, result: str) -> dict[str, Any] | None:
-        """Return the stored result if this very run has finished here, else None; ConfigError for another run."""
+    def finished(
+        self, command: str, config: Any, result: str, may_differ: Collection[str] = ()
+    ) -> dict[str, Any] | None:
+        """Return the stored result if this very run has finished here, else None; ConfigError for another run.
+
+        Another run is one of another command or config, but for the keys that may differ; and what is no run at all.
+        """
         manifest = self.manifest()
         if manifest is None:
+            self._check_own()
             return None
         if manifest.get("config_hash") != config_hash(command, config):
-            raise ConfigError(
-                f"{self.path} holds another run: {self._differences(command, config)}; choose another folder"
-            )
+            keys = self._differences(command, manifest.get("command"), config)
+            if not (keys and keys.keys() <= set(may_differ)):
+                told = ", ".join(keys.values()) or "its config.yaml cannot be read"
+                raise ConfigError(f"{self.path} holds another run: {told}; choose another folder")
+            return None
         return self.read_json(result) if manifest.get("status") == "finished" else None
 
     def manifest(self) -> dict[str, Any] | None:
@@ -64,28 +77,35 @@ class RunFolder:
         return value if isinstance(value, dict) else None
 
     @contextmanager
-    def run(self, command: str, config: Any, about: Mapping[str, Any]) -> Iterator["RunFolder"]:
+    def run(
+        self, command: str, config: Any, about: Mapping[str, Any], *, afresh: bool = False
+    ) -> Iterator["RunFolder"]:
         """Hold the folder for a run: lock it, write config and manifest, and keep the status true whatever happens.
 
         The run is `finished` when the block ends, `interrupted` on KeyboardInterrupt or when nobody reads its output
         any more, `failed` with traceback.txt on any other exception; exceptions go on to the caller. ConfigError if
-        another process runs here.
+        another process runs here. What is there stays, for the run to go on from, unless it starts `afresh`.
         """
-        self._move_aside()
+        if afresh:
+            self._move_aside()
         self.path.mkdir(parents=True, exist_ok=True)
         with self._lock():
+            self._remove_leftovers()
+            before = self.manifest()
             self.write_text("config.yaml", yaml.safe_dump(result_fields(config), sort_keys=False))
-            self._status("running", command=command, config_hash=config_hash(command, config), **about)
+            self._begin(before, command=command, config_hash=config_hash(command, config), **about)
             try:
                 yield self
             except (KeyboardInterrupt, BrokenPipeError):
-                self._status("interrupted")
+                self._end("interrupted")
                 raise
             except BaseException:
-                self.write_text("traceback.txt", traceback.format_exc())
-                self._status("failed")
+                with suppress(OSError):  # a full disk, a folder that is gone: the exception itself says so
+                    self.write_text("traceback.txt", traceback.format_exc())
+                self._end("failed")
                 raise
-            self._status("finished")
+            (self.path / "traceback.txt").unlink(missing_ok=True)  # of an earlier attempt
+            self._end("finished")
 
     def write_json(self, name: str, value: Any) -> None:
         """Write strict JSON: a NaN or an infinity in it is a bug and raises ValueError."""
@@ -112,27 +132,53 @@ class RunFolder:
     def log(self, line: str) -> None:
         """Print a line and keep it in run.log."""
         print(line, flush=True)
-        with open(self.path / "run.log", "a") as file:
+        with suppress(OSError), open(self.path / "run.log", "a") as file:  # what was printed stands on the screen
             file.write(line + "\n")
 
-    def _status(self, status: str, **first: Any) -> None:
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        manifest = (
-            {"status": status, **first, **_circumstances(), "start": now, "end": None} if first else self.manifest()
-        )
-        assert manifest is not None
-        self.write_json("manifest.json", manifest | {"status": status, "end": None if status == "running" else now})
+    def _begin(self, before: Mapping[str, Any] | None, **about: Any) -> None:
+        """Write the manifest of a run that starts, or goes on: then it keeps its first start and lists the others."""
+        now = _now()
+        manifest = {"status": "running", **about, **_circumstances(), "start": now, "end": None}
+        if before is not None and before.get("start"):
+            manifest |= {"start": before["start"], "resumed": [*before.get("resumed", []), now]}
+            changed = [key for key in DECISIVE if key in before and before[key] != manifest.get(key)]
+            if changed and (self.path / "checkpoints").is_dir():
+                told = ", ".join(f"{key} was {_brief(before[key], manifest.get(key))}" for key in changed)
+                self.log(f"warning:  goes on elsewhere ({told}): the last bits may differ from an unbroken run's")
+        self.write_json("manifest.json", manifest)
 
-    def _differences(self, command: str, config: Any) -> str:
+    def _end(self, status: str) -> None:
+        with suppress(OSError) if status != "finished" else nullcontext():
+            manifest = self.manifest() or {}
+            self.write_json("manifest.json", manifest | {"status": status, "end": _now()})
+
+    def _differences(self, command: str, command_there: Any, config: Any) -> dict[str, str]:
+        """Return what differs from the run that lies here, key by key in words; {} if that cannot be told."""
+        if command_there != command:
+            return {"": f"it is of repu-lab {command_there}"}
         try:
             there = _flat(yaml.safe_load((self.path / "config.yaml").read_text()))
-        except (OSError, yaml.YAMLError):
-            return "its config.yaml cannot be read"
+        except (OSError, ValueError, AttributeError, yaml.YAMLError):
+            return {}
         here = _flat(result_fields(config))
-        keys = [key for key in here | there if here.get(key) != there.get(key)]
-        return (
-            ", ".join(f"{key} is {there.get(key)} there and {here.get(key)} here" for key in keys) or "another command"
-        )
+        return {
+            key: f"{key} is {there.get(key)} there and {here.get(key)} here"
+            for key in here | there
+            if here.get(key) != there.get(key)
+        }
+
+    def _check_own(self) -> None:
+        """Refuse a folder without a manifest that holds what no run of the lab has made."""
+        names = [path.name for path in self.path.iterdir()] if self.path.is_dir() else []
+        foreign = [name for name in names if not (name in OWN_NAMES or name.startswith("."))]
+        if foreign and "manifest.json" not in names:
+            raise ConfigError(f"{self.path} holds files that are not of a run ({foreign[0]}); choose another folder")
+
+    def _remove_leftovers(self) -> None:
+        """Remove the temporary files of a process that was killed."""
+        for path in self.path.glob(".*"):
+            if re.fullmatch(r"\..+\.\d+", path.name):
+                path.unlink()
 
     def _move_aside(self) -> None:
         if not self.path.is_dir() or not any(self.path.iterdir()):
@@ -164,11 +210,32 @@ def _circumstances() -> dict[str, Any]:
         "command_line": sys.argv,
         "versions": {"repu-lab": __version__, "python": platform.python_version()}
         | {package: version(package) for package in PACKAGES},
-        "machine": f"{platform.system()} {platform.machine()}",
+        "machine": f"{platform.system()} {platform.machine()} {_processor()}".strip(),
         "git_commit": _git_commit(),
         "process": os.getpid(),
         "host": socket.gethostname(),
     }
+
+
+def _processor() -> str:
+    """Return the processor's name: what the kernel of a matrix product is chosen by."""
+    with suppress(OSError), open("/proc/cpuinfo") as file:
+        for line in file:
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _brief(before: Any, now: Any) -> str:
+    """Return two values, of mappings only the entries that differ."""
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        keys = [key for key in before if before[key] != now.get(key)]
+        before, now = {key: before[key] for key in keys}, {key: now.get(key) for key in keys}
+    return f"{before}, is {now}"
 
 
 def _git_commit() -> str | None:

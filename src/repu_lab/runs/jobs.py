@@ -22,7 +22,7 @@ from repu_lab.configs.configfile import literal
 from repu_lab.configs.groups import conf_dir
 from repu_lab.runs.commands import prepare
 
-FAILED, MISTAKE, NOT_MET, INTERRUPTED = 1, 2, 3, 130
+FAILED, MISTAKE, NOT_MET = 1, 2, 3
 
 
 class ReaderGone(KeyboardInterrupt):
@@ -55,8 +55,6 @@ def run_jobs(
             except BrokenPipeError as error:
                 raise ReaderGone from error
         results.append((folder, code))
-        if code == INTERRUPTED:
-            raise KeyboardInterrupt  # ends a sweep, which an exit code would not
 
     application = hydra.main(config_path=str(conf_dir()), config_name=command, version_base="1.3")(task)
     typed = [sys.argv[0], command, *(["-m"] if multirun else []), *show, *overrides]

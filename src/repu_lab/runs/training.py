@@ -2,7 +2,9 @@
 
 import time
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,118 +17,71 @@ from repu_lab.configs.schema import OUTCOMES, TrainConfig
 from repu_lab.networks.optimizers import Optimizer
 from repu_lab.networks.population import Population
 from repu_lab.networks.statistics import LayerStatistics, measure
-from repu_lab.runs.building import Experiment
-from repu_lab.runs.folder import RunFolder
+from repu_lab.runs.checkpoint import Checkpoints, Saved
 from repu_lab.runs.forecasting import as_record, theory_profile, title
-from repu_lab.runs.outcome import FirstPass, Progress, bad_layer, first_pass, judge
+from repu_lab.runs.interruption import Interrupted, deferred
+from repu_lab.runs.outcome import bad_layer, judge
 from repu_lab.runs.schedule import is_measured, is_profiled
+from repu_lab.runs.state import Run, State, members
 from repu_lab.tasks import Evaluation, Split, Task
 from repu_lab.theory.forecast import Forecast
-from repu_lab.tracking.table import StatisticsTable
+from repu_lab.tracking.events import EVENTS_NAME
 from repu_lab.tracking.tracker import Tracker, depth_profile
 
-# Whether every network has ended is asked once in so many steps, since on a GPU the question waits for the answer.
+# Whether every network of a run has ended is asked once in so many steps, since on a GPU the question waits for the
+# answer.
 END_CHECK = 16
 # Bound on the preactivations an evaluation on the test split holds at once (elements).
 CHUNK = 16_000_000
 
 
-@dataclass(kw_only=True)
-class State:
-    """Everything that changes while a run goes on."""
+def train(runs: Sequence[Run], checkpoints: Checkpoints) -> list[dict[str, Any]]:
+    """Train the runs as one population, from the newest checkpoint if there is one, and return what each result holds.
 
-    step: int  # updates done
-    population: Population
-    optimizer: Optimizer
-    first: FirstPass
-    progress: Progress
-    table: StatisticsTable
-    seconds: float  # spent in the loop, and in observing
-    observing: float
-
-    @classmethod
-    def start(cls, experiment: Experiment) -> "State":
-        """Return the state before the first step: the networks are drawn, and passed once."""
-        population = experiment.population()
-        first = first_pass(population, experiment.task, experiment.task.batch(0, experiment.config.batch_size))
-        progress = Progress.start(population.members, experiment.device)
-        progress.alive &= torch.from_numpy(first.exploded == 0).to(experiment.device)
-        return cls(
-            step=0, population=population, optimizer=experiment.optimizer(population), first=first, progress=progress,
-            table=StatisticsTable(experiment.seeds), seconds=0.0, observing=0.0,
-        )  # fmt: skip
-
-    def all_ended(self) -> bool:
-        """Whether every member's outcome is settled: exploded or vanished on the first pass, or frozen since."""
-        settled = torch.from_numpy((self.first.exploded > 0) | (self.first.vanished > 0))
-        return bool((settled | ~self.progress.alive.cpu()).all())
-
-
-def train(experiment: Experiment, folder: RunFolder, expected: Forecast | None = None) -> dict[str, Any]:
-    """Train the population and return what result.json holds; statistics, events and weights go to the folder.
-
-    `expected` is drawn beside the measurement where it is given.
+    The runs differ in what a member may have of its own (seed, initialization, rate, weight decay) and agree in the
+    rest. Statistics, events and weights go to each run's folder. Interrupted, after a checkpoint, if a signal asks.
     """
-    config, task = experiment.config, experiment.task
-    state = State.start(experiment)
-    population, progress, table = state.population, state.progress, state.table
-    with (
-        Tracker(folder.path, depth=config.depth, members=config.members) as tracker,
-        tqdm(total=config.steps, initial=state.step, unit="step", disable=None, leave=False) as bar,
-    ):
-        tracker.layout()
-        tracker.hparams(flat_parameters(config), ["test/metric", "test/loss", "outcome/trained"])
+    experiments = [run.experiment for run in runs]
+    task, config = experiments[0].task, experiments[0].config
+    saved = checkpoints.newest(experiments[0].device, identity(runs), lambda saved: _complaint(saved, runs))
+    state = State.start(experiments) if saved is None else State.restore(experiments, saved)
+    if saved is not None:
+        checkpoints.say(f"resumed:  from the checkpoint at step {state.step}")
+    population, progress = state.population, state.progress
+    with ExitStack() as stack:
+        trackers = [stack.enter_context(_tracker(run, at)) for run, at in zip(runs, state.events, strict=True)]
+        bar = stack.enter_context(
+            tqdm(total=config.steps, initial=state.step, unit="step", disable=None, leave=False)
+        )  # fmt: skip
+        asked = stack.enter_context(deferred())
         start = time.perf_counter() - state.seconds
         for step in range(state.step, config.steps + 1):
             state.step = step
-            last = step if step % END_CHECK == 0 and state.all_ended() else config.steps
-            if is_measured(step, last):
+            ending = _ending(state, config.steps)
+            last = len(ending) == state.ended.count(None)
+            if last or asked.number is not None or checkpoints.due():
+                state.events = [tracker.length() for tracker in trackers]
+                state.seconds = time.perf_counter() - start
+                checkpoints.save(step, state.saved() | {"identity": identity(runs)})
+            if asked.number is not None:
+                raise Interrupted(asked.number)
+            if is_measured(step, config.steps) or ending:
                 before = time.perf_counter()
-                observe(experiment, state, tracker, last)
+                observe(runs, state, trackers, ending)
                 state.observing += time.perf_counter() - before
                 bar.set_postfix_str(f"loss {progress.last_loss.median():.3g}, {int(progress.alive.sum())} alive")
-            if step == last:
+            for run in ending:
+                state.ended[run] = step
+            if last:
                 break
+            for run in ending:
+                progress.alive[state.rows[run]] = False  # the others train on without them
             batch = task.batch(step, config.batch_size)
             loss_M = train_step(population, state.optimizer, task, batch, progress.alive)
             progress.record_loss(step, loss_M)
             bar.update()
         state.seconds = time.perf_counter() - start
-
-        def diverged_layer(member: int) -> int:
-            at = int(progress.updates[member])
-            return bad_layer(population, task, task.batch(at, config.batch_size), member)
-
-        evaluation = evaluate(population, task)
-        records = judge(progress, state.first, evaluation, task, experiment.seeds, state.step, diverged_layer)
-        outcomes = dict(Counter(record["outcome"] for record in records))
-        tracker.text("outcome", verdict(expected, records), state.step)
-        tracker.scalars(state.step, {f"outcome/{name}": outcomes.get(name, 0) for name in OUTCOMES})
-        if config.statistics:
-            theory = None if expected is None else theory_profile(experiment, expected, table.profiles[0])
-            if theory is not None:
-                tracker.theory(theory)
-            from repu_lab.figures import signal_propagation  # matplotlib: half a second that no first step waits for
-
-            heading = title(experiment)
-            figure = signal_propagation(table.profiles, theory, dtype=config.dtype, heading=heading)
-            tracker.figure("figure/depth_profile", figure, state.step)
-        tracker.ended(True)
-    with folder.writing("statistics.npz") as path:
-        table.save(path)
-    with folder.writing("weights.pt") as path:
-        torch.save({"sizes": population.sizes, "theta": population.theta.detach()}, path)
-    return {
-        "outcomes": outcomes,
-        "verdict": verdict(expected, records),
-        "forecast": None if expected is None else as_record(expected),
-        "members": records,
-        "steps": state.step,
-        "seconds": round(state.seconds, 3),
-        "steps_per_second": round(state.step / state.seconds, 1),
-        "statistics_share": round(state.observing / state.seconds, 4),
-        "config_hash": config_hash("train", config),
-    }
+        return [finish(runs[i], state, i, trackers[i]) for i in range(len(runs))]
 
 
 def train_step(population: Population, optimizer: Optimizer, task: Task, batch: Split, alive_M: Tensor) -> Tensor:
@@ -138,11 +93,41 @@ def train_step(population: Population, optimizer: Optimizer, task: Task, batch: 
     return loss_M.detach()
 
 
-def observe(experiment: Experiment, state: State, tracker: Tracker, last: int) -> None:
-    """Measure every layer on the probe and every member on the test split, and write both down."""
-    task, config, population, progress = experiment.task, experiment.config, state.population, state.progress
-    evaluation = evaluate(population, task)
-    progress.record_evaluation(state.step, evaluation, task.criterion)
+def observe(runs: Sequence[Run], state: State, trackers: Sequence[Tracker], ending: Sequence[int]) -> None:
+    """Measure every layer on the probe and every member on the test split, and write both down.
+
+    Of all runs that go on where the schedule says so, else of those that end here.
+    """
+    config, task, population = runs[0].experiment.config, runs[0].experiment.task, state.population
+    scheduled = is_measured(state.step, config.steps)
+    watched = [i for i in range(len(runs)) if (state.ended[i] is None if scheduled else i in ending)]
+    theta_MP = population.theta.detach()
+    if len(watched) < len(runs):
+        theta_MP = torch.cat([theta_MP[state.rows[i]] for i in watched])
+    evaluation = evaluate(population, task, theta_MP)
+    stats: LayerStatistics | None = None
+    if config.statistics:
+        profiling = bool(ending) or is_profiled(state.step, config.steps)
+        probe = Split(task.test.x[: config.probe], task.test.y[: config.probe])
+
+        def loss(z_MBC: Tensor) -> Tensor:
+            return task.objective.losses(z_MBC, probe.y).mean(-1)
+
+        stats = measure(population, probe.x, loss, histogram=profiling, theta_MP=theta_MP)
+    start = 0
+    for i in watched:
+        here = slice(start, start := start + runs[i].experiment.config.members)
+        own = members(evaluation, here)
+        members(state.progress, state.rows[i]).record_evaluation(state.step, own, task.criterion)
+        profiled = i in ending or is_profiled(state.step, config.steps)
+        _write(state, i, trackers[i], own, None if stats is None else stats.members(here), profiled)
+
+
+def _write(
+    state: State, run: int, tracker: Tracker, evaluation: Evaluation, stats: LayerStatistics | None, profiled: bool
+) -> None:
+    """Write down what was observed of one run."""
+    progress, table = members(state.progress, state.rows[run]), state.tables[run]
     values = {
         "train/loss": progress.last_loss.cpu().numpy(),
         "test/loss": evaluation.loss.cpu().numpy(),
@@ -150,26 +135,66 @@ def observe(experiment: Experiment, state: State, tracker: Tracker, last: int) -
     }
     tracker.by_member(state.step, values)
     tracker.scalars(state.step, {"members/active": float(progress.alive.sum())})
-    stats: LayerStatistics | None = None
-    if config.statistics:
-        probe = Split(task.test.x[: config.probe], task.test.y[: config.probe])
-        profiled = is_profiled(state.step, last)
-        stats = measure(
-            population, probe.x, lambda z_MBC: task.objective.losses(z_MBC, probe.y).mean(-1), histogram=profiled
-        )
+    if stats is not None:
         tracker.statistics(state.step, stats)
         if profiled:
-            state.table.profiles[state.step] = depth_profile(stats)
+            table.profiles[state.step] = depth_profile(stats)
             tracker.profiles(state.step, stats)
             tracker.histograms(state.step, stats)
-    state.table.add(state.step, stats, values)
+        else:
+            stats = replace(stats, histogram=None, zeros=None)
+    table.add(state.step, stats, values)
+
+
+def finish(run: Run, state: State, index: int, tracker: Tracker) -> dict[str, Any]:
+    """Judge the members of a run that has ended, write its statistics and weights and return what its result holds."""
+    experiment, expected, config = run.experiment, run.expected, run.experiment.config
+    task, population, rows, table = experiment.task, state.population, state.rows[index], state.tables[index]
+    theta_MP = population.theta.detach()[rows]
+    progress, first = members(state.progress, rows), members(state.first, rows)
+    step = state.ended[index]
+    assert step is not None
+
+    def diverged_layer(member: int) -> int:
+        at = int(progress.updates[member])
+        return bad_layer(population, task, task.batch(at, config.batch_size), rows.start + member)
+
+    records = judge(progress, first, evaluate(population, task, theta_MP), task, experiment.seeds, step, diverged_layer)
+    outcomes = dict(Counter(record["outcome"] for record in records))
+    tracker.text("outcome", verdict(expected, records), step)
+    tracker.scalars(step, {f"outcome/{name}": outcomes.get(name, 0) for name in OUTCOMES} | {"run/steps": step})
+    if config.statistics:
+        theory = None if expected is None else theory_profile(experiment, expected, table.profiles[0])
+        if theory is not None:
+            tracker.theory(theory)
+        from repu_lab.figures import signal_propagation  # matplotlib: half a second that no first step waits for
+
+        figure = signal_propagation(table.profiles, theory, dtype=config.dtype, heading=title(experiment))
+        tracker.figure("figure/depth_profile", figure, step)
+    tracker.ended(True)
+    with run.folder.writing("statistics.npz") as path:
+        table.save(path)
+    with run.folder.writing("weights.pt") as path:
+        torch.save({"sizes": population.sizes, "theta": theta_MP.clone()}, path)  # a view would save the whole
+    seconds = state.seconds * len(records) / population.members
+    return {
+        "outcomes": outcomes,
+        "verdict": verdict(expected, records),
+        "forecast": None if expected is None else as_record(expected),
+        "members": records,
+        "steps": step,
+        "seconds": round(seconds, 3),
+        "steps_per_second": round(step / seconds, 1),
+        "statistics_share": round(state.observing / state.seconds, 4),
+        "config_hash": config_hash("train", config),
+    }
 
 
 @torch.no_grad()
-def evaluate(population: Population, task: Task) -> Evaluation:
-    """Judge every member on the test split."""
+def evaluate(population: Population, task: Task, theta_MP: Tensor) -> Evaluation:
+    """Judge members on the test split: those of the given rows of theta."""
     chunk = max(1, CHUNK // (max(population.sizes) * len(task.test)))
-    parts = [task.evaluate(population(task.test.x, theta_MP)) for theta_MP in population.theta.detach().split(chunk)]
+    parts = [task.evaluate(population(task.test.x, rows_MP)) for rows_MP in theta_MP.split(chunk)]
     return Evaluation(
         loss=torch.cat([part.loss for part in parts]),
         metric=torch.cat([part.metric for part in parts]),
@@ -219,3 +244,37 @@ def flat_parameters(config: TrainConfig) -> dict[str, Any]:
         else:
             flat[key] = value
     return flat
+
+
+def identity(runs: Sequence[Run]) -> list[str]:
+    """Return what a checkpoint belongs to: the runs' configs but for `steps`, which may be raised later."""
+    return [config_hash("train", replace(run.experiment.config, steps=0)) for run in runs]
+
+
+def _ending(state: State, steps: int) -> list[int]:
+    """Return the runs that end before this step's update: all at the last one, else those whose members are settled."""
+    going = [i for i, end in enumerate(state.ended) if end is None]
+    if state.step == steps:
+        return going
+    return [i for i in going if state.settled(state.rows[i])] if state.step % END_CHECK == 0 else []
+
+
+def _complaint(saved: Saved, runs: Sequence[Run]) -> str | None:
+    """Say why a run cannot go on from a whole checkpoint."""
+    for run, length in zip(runs, saved["events"], strict=True):
+        file = run.folder.path / EVENTS_NAME
+        if length is not None and (not file.exists() or file.stat().st_size < length):
+            return f"{file} has lost what was written before it"
+    return None
+
+
+def _tracker(run: Run, append_at: int | None) -> Tracker:
+    config = run.experiment.config
+    tracker = Tracker(run.folder.path, depth=config.depth, members=config.members, append_at=append_at)
+    if append_at is None:
+        tracker.layout()
+        parameters = flat_parameters(config)
+        # A column of results instead: a run that is extended keeps the row it has.
+        del parameters["steps"]
+        tracker.hparams(parameters, ["test/metric", "test/loss", "outcome/trained", "run/steps"])
+    return tracker

@@ -5,9 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from repu_lab.networks.statistics import AXES, HISTOGRAM_EDGES, LayerStatistics
+
+COUNTED = ("histogram", "zeros")  # counts, on profiled steps only
 
 
 class StatisticsTable:
@@ -32,15 +35,39 @@ class StatisticsTable:
         self.steps.append(step)
         rows = {name.replace("/", "_"): (value, ("member",)) for name, value in by_member.items()}
         if stats is not None:
-            rows |= {name: (getattr(stats, name), axes) for name, axes in AXES.items()}
+            rows |= {name: (getattr(stats, name), axes) for name, axes in AXES.items() if name not in COUNTED}
+            if stats.histogram is not None and stats.zeros is not None:  # kept as sums over the members
+                rows["histogram"] = (stats.histogram.sum(axis=1), ("layer", "bin"))
+                rows["zeros"] = (stats.zeros.sum(axis=1), ("layer",))
+                self.histogram_steps.append(step)
         for name, (value, axes) in rows.items():
-            if value is None:
-                continue
             small = value.astype(self.precision) if value.dtype == np.float64 else value
             self.values.setdefault(name, []).append(small)
-            self.axes[name] = ("profiled_step" if "histogram" in name or name == "zeros" else "step", *axes)
-        if stats is not None and stats.histogram is not None:
-            self.histogram_steps.append(step)
+            self.axes[name] = ("profiled_step" if name in COUNTED else "step", *axes)
+
+    def content(self) -> dict[str, Any]:
+        """Return what was added so far as tensors and plain values, for `restore`."""
+        return {
+            "steps": list(self.steps),
+            "histogram_steps": list(self.histogram_steps),
+            "axes": {name: list(axes) for name, axes in self.axes.items()},
+            "values": {name: torch.from_numpy(np.stack(rows)) for name, rows in self.values.items()},
+            "profiles": {
+                step: {name: torch.from_numpy(value) for name, value in profile.items()}
+                for step, profile in self.profiles.items()
+            },
+        }
+
+    def restore(self, content: dict[str, Any]) -> None:
+        """Take back what `content` gave."""
+        self.steps = list(content["steps"])
+        self.histogram_steps = list(content["histogram_steps"])
+        self.axes = {name: tuple(axes) for name, axes in content["axes"].items()}
+        self.values = {name: list(rows.cpu().numpy()) for name, rows in content["values"].items()}
+        self.profiles = {
+            step: {name: value.cpu().numpy() for name, value in profile.items()}
+            for step, profile in content["profiles"].items()
+        }
 
     def save(self, path: Path) -> None:
         """Write the table as an npz file without pickles."""

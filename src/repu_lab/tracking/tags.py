@@ -80,6 +80,7 @@ TAGS: tuple[Tag, ...] = (
     *_by_member("test/metric", "accuracy, or R² for regression", "1", "test metric"),
     Tag("members/active", "scalar", "count", "members", "training step", "members still training (finite so far)"),
     Tag("outcome/{outcome}", "scalar", "count", "members", "training step", "members that ended with this outcome"),
+    Tag("run/steps", "scalar", "count", "updates", "training step", "updates done when the run ended"),
     *_over_training("log10_K", K, "decades", "size of the signal"),
     *_over_training("log10_chi_parallel", CHI_PARALLEL, "decades", "growth of the signal's size; 0 is critical"),
     *_over_training("log10_chi_perp", CHI_PERP, "decades", "growth of differences and gradients; 0 is critical"),

@@ -122,10 +122,10 @@ class Tracker:
 
         if stats.histogram is not None:
             tag = f"histogram_log10_abs_z/step_{step:06d}"
-            bins = (summaries.histogram(tag, counts, HISTOGRAM_EDGES) for counts in stats.histogram)
+            bins = (summaries.histogram(tag, counts, HISTOGRAM_EDGES) for counts in stats.histogram.sum(axis=1))
             self._file.write(enumerate(bins, 1))
         if stats.zeros is not None:
-            self._write_by_layer({f"profile_zeros/step_{step:06d}": stats.zeros})
+            self._write_by_layer({f"profile_zeros/step_{step:06d}": stats.zeros.sum(axis=1)})
 
     # --- once a run
 

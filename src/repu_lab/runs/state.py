@@ -1,0 +1,118 @@
+"""Everything that changes while a population trains, as one value that can be saved and restored bit for bit.
+
+A population holds the networks of one run, or of several that differ only in what a member may have of its own; each
+run has a folder, a table of statistics and an event file of its own, and its rows of theta.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from itertools import pairwise
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+from repu_lab.networks.optimizers import Optimizer
+from repu_lab.networks.population import Population
+from repu_lab.runs.building import Experiment, make_optimizer, make_population
+from repu_lab.runs.checkpoint import Saved
+from repu_lab.runs.folder import RunFolder
+from repu_lab.runs.outcome import FirstPass, Progress, first_pass
+from repu_lab.tasks import Evaluation
+from repu_lab.theory.forecast import Forecast
+from repu_lab.tracking.table import StatisticsTable
+
+Members = TypeVar("Members", Progress, FirstPass, Evaluation)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One run: what it is made of, where it is written, and what theory expects of it."""
+
+    experiment: Experiment
+    folder: RunFolder
+    expected: Forecast | None = None
+
+
+@dataclass(kw_only=True)
+class State:
+    """The state before the update number `step` (from 0); one table, event file and end a run."""
+
+    step: int
+    rows: list[slice]  # of theta, a run
+    population: Population
+    optimizer: Optimizer
+    first: FirstPass
+    progress: Progress
+    tables: list[StatisticsTable]
+    events: list[int | None]  # length of each event file, None before it exists
+    ended: list[int | None]  # the step at which a run ended
+    seconds: float = 0.0  # spent in the loop, and in observing
+    observing: float = 0.0
+
+    @classmethod
+    def start(cls, experiments: Sequence[Experiment]) -> "State":
+        """Return the state before the first step: the networks are drawn, and passed once."""
+        state = cls._blank(experiments)
+        shared = experiments[0]
+        state.first = first_pass(state.population, shared.task, shared.task.batch(0, shared.config.batch_size))
+        state.progress.alive &= torch.from_numpy(state.first.exploded == 0).to(shared.device)
+        return state
+
+    @classmethod
+    def restore(cls, experiments: Sequence[Experiment], saved: Saved) -> "State":
+        """Return the state that `saved()` gave, of the same experiments."""
+        state = cls._blank(experiments, draw=False)
+        with torch.no_grad():
+            state.population.theta.copy_(saved["theta"])
+        for name, tensor in state.optimizer.state.items():
+            tensor.copy_(saved["optimizer"][name])
+        state.first = FirstPass(**{name: value.cpu().numpy() for name, value in saved["first"].items()})
+        state.progress = Progress(**saved["progress"])
+        for table, content in zip(state.tables, saved["tables"], strict=True):
+            table.restore(content)
+        for name in ("step", "events", "ended", "seconds", "observing"):
+            setattr(state, name, saved[name])
+        return state
+
+    @classmethod
+    def _blank(cls, experiments: Sequence[Experiment], draw: bool = True) -> "State":
+        population = make_population(experiments, draw=draw)
+        ends = np.cumsum([0, *(experiment.config.members for experiment in experiments)]).tolist()
+        none = np.zeros(population.members, np.int64)
+        return cls(
+            step=0,
+            rows=[slice(start, stop) for start, stop in pairwise(ends)],
+            population=population,
+            optimizer=make_optimizer(experiments, population),
+            first=FirstPass(exploded=none, vanished=none),
+            progress=Progress.start(population.members, experiments[0].device),
+            tables=[StatisticsTable(experiment.seeds) for experiment in experiments],
+            events=[None] * len(experiments),
+            ended=[None] * len(experiments),
+        )
+
+    def saved(self) -> Saved:
+        """Return the state as tensors and plain values. No generator is among them: every draw follows from a seed."""
+        return {
+            "step": self.step,
+            "theta": self.population.theta.detach(),
+            "optimizer": self.optimizer.state,
+            "first": {name: torch.from_numpy(value) for name, value in vars(self.first).items()},
+            "progress": vars(self.progress),
+            "tables": [table.content() for table in self.tables],
+            "events": list(self.events),
+            "ended": list(self.ended),
+            "seconds": self.seconds,
+            "observing": self.observing,
+        }
+
+    def settled(self, rows: slice) -> bool:
+        """Whether every member's outcome is settled: exploded or vanished on the first pass, or frozen since."""
+        lost = torch.from_numpy((self.first.exploded[rows] > 0) | (self.first.vanished[rows] > 0))
+        return bool((lost | ~self.progress.alive[rows].cpu()).all())
+
+
+def members(values: Members, rows: slice) -> Members:
+    """Return the same of some members only."""
+    return type(values)(**{spec.name: getattr(values, spec.name)[rows] for spec in fields(values)})
