@@ -1,0 +1,43 @@
+"""The arguments of a command that takes a path instead of overrides."""
+
+from collections.abc import Mapping, Sequence
+
+from repu_lab.configs.config import ConfigError
+from repu_lab.configs.mistakes import nearest, printable
+
+
+def parse(
+    what: str, arguments: Sequence[str], options: Mapping[str, Sequence[str] | None]
+) -> tuple[str, dict[str, list[str]]]:
+    """Return the one path and the values given to each option; ConfigError for anything else.
+
+    options: name -> its valid values, None where it takes any text, () where it takes none. Both `--by run` and
+    `--by=run` are understood.
+    """
+    paths: list[str] = []
+    given: dict[str, list[str]] = {}
+    remaining = iter(arguments)
+    for argument in remaining:
+        name, equals, value = argument.partition("=")
+        if not argument.startswith("-"):
+            paths.append(argument)
+            continue
+        if name not in options:
+            raise ConfigError(f"{printable(name)}: no such option{nearest(name, options)}; valid: {', '.join(options)}")
+        valid = options[name]
+        if valid == ():
+            if equals:
+                raise ConfigError(f"{printable(argument)}: {name} takes no value")
+            given[name] = []
+            continue
+        text = value if equals else next(remaining, None)
+        one_of = f", one of {', '.join(valid)}" if valid else ""
+        if text is None:
+            raise ConfigError(f"{name}: needs a value{one_of}")
+        if valid and text not in valid:
+            raise ConfigError(f"{name} {printable(text)}: must be one of {', '.join(valid)}{nearest(text, valid)}")
+        given.setdefault(name, []).append(text)
+    if len(paths) != 1:
+        found = f"got {len(paths)}: {printable(' '.join(paths))}" if paths else "none was given"
+        raise ConfigError(f"{what}: takes one folder, {found}")
+    return paths[0], given

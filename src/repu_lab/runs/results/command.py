@@ -1,0 +1,101 @@
+"""`repu-lab results DIR`: one table of all runs below a folder."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from repu_lab.configs.config import ConfigError
+from repu_lab.configs.mistakes import printable
+from repu_lab.runs.folder import RunFolder
+from repu_lab.runs.results.arguments import parse
+from repu_lab.runs.results.printing import as_csv, as_json, as_table, census, notes
+from repu_lab.runs.results.rows import BY, Row, rows, shown_columns
+from repu_lab.runs.results.scanning import Run, scan
+from repu_lab.runs.results.selection import arrange, parse_filter, select
+
+HELP = """\
+usage: repu-lab results DIR [--by member|run|config] [--filter CONDITIONS] [--sort COLUMNS]
+                            [--csv FILE] [--json FILE] [--all]
+
+One table of all runs below a folder, damaged, running, interrupted and failed ones included and marked.
+
+options:
+  --by member        a row a network (default): its outcome, layer of failure, metric
+  --by run           a row a run: outcomes counted, median of the metric [quartiles]
+  --by config        a row a config: runs that differ only in seed and members are one; n, share trained with its
+                     95 % Wilson interval, median of the metric [quartiles], layers of failure
+  --filter TEXT      rows that meet every condition, COLUMN SIGN VALUE without blanks, in quotes for the shell:
+                     --filter 'activation=repu depth>=20 outcome=trained'
+                     =, != equal to one of the values (with commas); ~ contains; <, <=, > and >= compare numbers.
+                     Columns are keys of the config, and folder, command, state, note, seed, outcome, layer, step,
+                     loss, metric; by run or config also n, trained, share, share_low, share_high, metric_q25,
+                     metric_q75. A row of several networks meets outcome=, layer=, seed= if one of them does.
+  --sort TEXT        by columns, - in front for the largest first: --sort depth,-metric
+  --csv FILE         write every column as CSV, - for standard output instead of the table. A text that a spreadsheet
+                     could take for a formula starts with an apostrophe; control characters are spelt out
+  --json FILE        the same as a JSON list of objects
+  --all              also hidden folders (.groups) and what a later run moved aside (<name>.1)
+
+The table shows the keys of the config that differ between its rows. A network without a metric ranks as the worst.
+By config, a network (config and seed) that lies in several folders counts once.
+
+examples:
+  repu-lab results outputs
+  repu-lab results outputs/sweeps/first --by config --sort=-share
+  repu-lab results outputs --filter 'outcome=exploded depth<10' --csv exploded.csv
+"""
+OPTIONS = {"--by": BY, "--filter": None, "--sort": None, "--csv": None, "--json": None, "--all": ()}
+
+
+def command(arguments: Sequence[str]) -> int:
+    """Print the table of a folder, or write it; exit code 0. ConfigError for what the user can mend."""
+    folder, options = parse("DIR", arguments, OPTIONS)
+    by = options.get("--by", ["member"])[-1]
+    conditions = parse_filter(options.get("--filter", []))
+    columns = [name.strip() for text in options.get("--sort", []) for name in text.split(",") if name.strip()]
+    targets = {option: options[option][-1] for option in ("--csv", "--json") if option in options}
+    if list(targets.values()).count("-") > 1:
+        raise ConfigError("--csv - --json -: one of them can have the standard output; name a file for the other")
+    runs = find_runs(folder, everything="--all" in options)
+    every = rows(runs, by)
+    table = ordered(select(every, conditions), columns)
+    for option, target in targets.items():
+        text = as_csv(table) if option == "--csv" else as_json(table)
+        _write(option, target, text)
+    to_stdout = "-" in targets.values()
+    if table and not to_stdout:
+        print(as_table(table, by))
+    for line in [*notes(runs), census(table, len(every), runs)]:
+        print(line, file=sys.stderr if to_stdout else sys.stdout)
+    return 0
+
+
+def find_runs(folder: str, *, everything: bool = False) -> list[Run]:
+    """Return the runs below a folder; ConfigError if there is no such folder, or no run in it."""
+    if not Path(folder).is_dir():
+        raise ConfigError(f"{printable(folder)}: is no folder; name a run, a sweep or outputs")
+    runs = scan(folder, everything=everything)
+    if not runs:
+        raise ConfigError(f"{printable(folder)}: has no run in it (a folder with a manifest.json); name a run or sweep")
+    return runs
+
+
+def ordered(table: Sequence[Row], columns: Sequence[str] = ()) -> list[Row]:
+    """Return rows sorted by columns, then by the keys of the config that differ, then by seed and folder."""
+    given = {column for row in table for column in row.cells}
+    rest = [name for name in [*shown_columns(table), "seed", "folder"] if name in given]
+    return arrange(table, [*columns, *rest])
+
+
+def _write(option: str, target: str, text: str) -> None:
+    if target == "-":
+        sys.stdout.write(text)
+        return
+    path = Path(target)
+    if path.is_dir() or not path.parent.is_dir():
+        why = "is a folder" if path.is_dir() else f"there is no folder {path.parent}"
+        raise ConfigError(f"{option} {printable(target)}: {printable(why)}; name a file, or - for standard output")
+    try:
+        RunFolder(path.parent).write_text(path.name, text)
+    except OSError as error:
+        raise ConfigError(f"{option} {printable(target)}: cannot be written ({error.strerror})") from error

@@ -1,0 +1,138 @@
+"""Rows as text: for the terminal, as CSV for spreadsheets, as JSON. What a file says can do nothing anywhere."""
+
+import csv
+import io
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+
+from repu_lab.runs.results.reading import Scalar
+from repu_lab.runs.results.rows import Row, metric_name, shown_columns
+from repu_lab.runs.results.scanning import STATES, Run
+from repu_lab.runs.results.summary import counted
+from repu_lab.runs.results.text import is_number, shown, visible
+
+LONGEST = 60  # characters of a cell in the terminal
+NOTES = 10  # runs without a result named below the table
+# With these a cell of a spreadsheet becomes a formula; the last four are their full-width twins.
+FORMULA = re.compile(r"(^\s*|[,;|\"])(?=[=+\-@＝＋－＠])")
+
+
+def as_table(table: Sequence[Row], by: str) -> str:
+    """Return rows for the terminal: the config's keys that differ, outcome, layer, metric and folder."""
+    titles, cells = table_cells(table, by)
+    text = [[visible(cell, LONGEST if title != "folder" else None) for title, cell in zip(titles, row, strict=True)]
+            for row in cells]  # fmt: skip
+    columns = list(zip(*text, strict=True))
+    widths = [max(map(len, [title, *column])) for title, column in zip(titles, columns, strict=True)]
+    sides = [">" if all(map(is_number, column)) else "<" for column in columns]
+    lines = [
+        "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True)).rstrip()
+        for row in [list(map(visible, titles)), *text]
+    ]
+    return "\n".join(lines)
+
+
+def table_cells(table: Sequence[Row], by: str) -> tuple[list[str], list[list[str]]]:
+    """Return the titles and the cells, unescaped, of the columns that are worth showing."""
+    columns: dict[str, Callable[[Row], str]] = {}
+
+    def add(column: str, title: str = "") -> None:
+        columns[title or column] = lambda row: shown(row.cells.get(column))
+
+    keys = [key for key in shown_columns(table) if key not in ("seed", "members")]
+    for key in keys:
+        add(key)
+    if _differs(table, "command"):
+        columns = {"command": lambda row: shown(row.cells.get("command"))} | columns
+    if by == "member" and _differs(table, "seed"):
+        add("seed")
+    if by != "member":
+        add("n")
+    if by != "config" and any(row.cells.get("state") != "finished" for row in table):
+        add("state")
+    if by == "config":
+        columns["trained"] = _share
+        if any(row.cells.get("without_result") for row in table):
+            add("without_result", "no result")
+    add("outcome")
+    if any(row.cells.get("layer") is not None for row in table):
+        add("layer")
+    if any(row.cells.get("metric") is not None for row in table):
+        name = metric_name(table)
+        if by == "member":
+            add("metric", name)
+        else:
+            columns[name] = _quartiles
+    if by != "config":
+        add("folder")
+    return list(columns), [[cell(row) for cell in columns.values()] for row in table]
+
+
+def as_csv(table: Sequence[Row]) -> str:
+    """Return rows as CSV with every column.
+
+    A text that a spreadsheet would take for a formula, here or behind a separator of its own, gets an apostrophe in
+    front of the sign, which shows it as text; control characters are spelt out. Numbers are written as they are.
+    """
+    columns = list(dict.fromkeys(column for row in table for column in row.cells))
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow([_harmless(column) for column in columns])
+    for row in table:
+        values = [row.cells.get(column) for column in columns]
+        writer.writerow([_harmless(value) if isinstance(value, str) else _plain(value) for value in values])
+    return file.getvalue()
+
+
+def as_json(table: Sequence[Row]) -> str:
+    """Return rows as a strict JSON list of objects, in ASCII."""
+    return json.dumps([row.cells for row in table], indent=1, allow_nan=False) + "\n"
+
+
+def census(table: Sequence[Row], of: int, runs: Sequence[Run]) -> str:
+    """Return one line: how many rows are shown and, if all, what became of the networks of how many runs."""
+    outcomes = Counter(member.outcome for run in runs for member in run.members)
+    states = Counter(run.state for run in runs)
+    rows = f"{len(table)} row{'s' * (len(table) != 1)}" + (f" of {of}" if len(table) != of else "")
+    unfinished = {state: states[state] for state in STATES[1:] if states[state]}
+    found = f"{len(runs)} run{'s' * (len(runs) != 1)}" + (f" ({counted(unfinished)})" if unfinished else "")
+    networks = f": {visible(counted(dict(outcomes.most_common())))}" if outcomes else ""
+    return rows if len(table) != of else f"{rows}; {found}{networks}"
+
+
+def notes(runs: Iterable[Run]) -> list[str]:
+    """Return a line for each run that is damaged, failed or whose process is gone, the first few."""
+    lines = [f"{run.state}: {visible(run.folder)}: {visible(run.note, 200)}" for run in runs if run.note]
+    left = len(lines) - NOTES
+    return lines[:NOTES] + ([f"... and {left} more: --filter 'state!=finished'"] if left > 0 else [])
+
+
+def _differs(table: Sequence[Row], column: str) -> bool:
+    return len({row.cells.get(column) for row in table}) > 1
+
+
+def _share(row: Row) -> str:
+    """Return `12 of 16, 0.75 [0.51, 0.90]`."""
+    low, high, share = (row.cells.get(name) for name in ("share_low", "share_high", "share"))
+    if not (isinstance(low, float) and isinstance(high, float) and isinstance(share, float)):
+        return ""
+    return f"{row.cells['trained']} of {row.cells['n']}, {share:.2f} [{low:.2f}, {high:.2f}]"
+
+
+def _quartiles(row: Row) -> str:
+    low, middle, high = (row.cells.get(name) for name in ("metric_q25", "metric", "metric_q75"))
+    if middle is None:
+        return ""
+    return shown(middle) if low == high else f"{shown(middle)} [{shown(low)}, {shown(high)}]"
+
+
+def _harmless(text: str) -> str:
+    return FORMULA.sub(r"\1'", visible(text))
+
+
+def _plain(value: Scalar) -> str:
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else repr(value)

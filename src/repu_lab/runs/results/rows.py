@@ -1,0 +1,124 @@
+"""From runs to the rows of a table: one a network, a run, or a config."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from repu_lab.runs.results.reading import Scalar
+from repu_lab.runs.results.scanning import Member, Run
+from repu_lab.runs.results.summary import Summary, counted, summarise, where
+
+BY = ("member", "run", "config")
+# Configs that agree in all but these are one config: the same law, other networks.
+SEEDS = ("seed", "members")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row: a value for each column. Where it stands for several networks, `several` has their single values."""
+
+    cells: dict[str, Scalar]
+    config: frozenset[str]  # the columns that are keys of the config
+    several: dict[str, frozenset[Scalar]] = field(default_factory=dict)
+
+    def values(self, column: str) -> Iterable[Scalar]:
+        """Return every value that a column stands for."""
+        return self.several.get(column) or (self.cells.get(column),)
+
+
+def rows(runs: Sequence[Run], by: str = "member") -> list[Row]:
+    """Return a row for each network ("member"), run, or config of the runs, in the order of the runs.
+
+    A run without a result, or with a damaged one, has a row too: its state and a note say why. By config, the same
+    network (config and seed) found in several folders counts once.
+    """
+    if by == "member":
+        return [_member_row(run, member) for run in runs for member in run.members or [None]]
+    if by == "run":
+        return [_run_row(run) for run in runs]
+    return [_config_row(alike) for alike in by_config(runs)]
+
+
+def by_config(runs: Iterable[Run]) -> list[list[Run]]:
+    """Return the runs in groups that differ at most in seed and members; one without a config stands alone."""
+    groups: dict[object, list[Run]] = {}
+    for run in runs:
+        law = frozenset((key, value) for key, value in run.config.items() if key not in SEEDS and value is not None)
+        groups.setdefault((run.command, law) if run.config else run.folder, []).append(run)
+    return list(groups.values())
+
+
+def distinct_members(runs: Iterable[Run]) -> list[Member]:
+    """Return the networks of runs of one config; those of the same seed are the same network, and counted once."""
+    known: set[int | float] = set()
+    distinct = []
+    for run in runs:
+        fresh = [member for member in run.members if member.seed is None or member.seed not in known]
+        known.update(member.seed for member in fresh if member.seed is not None)
+        distinct += fresh
+    return distinct
+
+
+def shown_columns(table: Sequence[Row]) -> list[str]:
+    """Return the keys of the config in which the rows that have them differ, in the config's order."""
+    keys = dict.fromkeys(key for row in table for key in row.cells if key in row.config)
+    return [key for key in keys if len({row.cells[key] for row in table if key in row.config}) > 1]
+
+
+def metric_name(table: Sequence[Row]) -> str:
+    """Return what the metric is called, `metric` if rows disagree."""
+    names = {name for row in table for name in [row.cells.get("metric_name")] if isinstance(name, str)}
+    return names.pop() if len(names) == 1 else "metric"
+
+
+def _member_row(run: Run, member: Member | None) -> Row:
+    cells = _about(run)
+    nobody = dict.fromkeys(Member._fields) | {"seed": run.config.get("seed")}
+    return Row(cells | (nobody if member is None else member._asdict()), frozenset(run.config))
+
+
+def _run_row(run: Run) -> Row:
+    found = summarise(run.members)
+    cells = _about(run) | _summary_cells(found, run) | {"seconds": run.seconds}
+    return Row(cells, frozenset(run.config), _several([run], run.members))
+
+
+def _config_row(alike: Sequence[Run]) -> Row:
+    members = distinct_members(alike)
+    first = alike[0]
+    config = {key: value for key, value in first.config.items() if key not in SEEDS}
+    pending = [run for run in alike if not run.members]
+    cells: dict[str, Scalar] = {"command": first.command, **config, "runs": len(alike), "without_result": len(pending)}
+    return Row(cells | _summary_cells(summarise(members), first), frozenset(config), _several(alike, members))
+
+
+def _about(run: Run) -> dict[str, Scalar]:
+    about = {"folder": run.folder, "command": run.command, "state": run.state, "note": run.note or None}
+    # A key of a config that is called like one of these cannot be written by the lab: the folder's own word stands.
+    return {**run.config, **about}
+
+
+def _summary_cells(found: Summary, run: Run) -> dict[str, Scalar]:
+    low, high = found.interval or (None, None)
+    cells: dict[str, Scalar] = {
+        "n": found.n, "trained": found.good, "share": found.share, "share_low": low, "share_high": high,
+        "outcome": counted(found.outcomes) or None, "layer": where(found.layers) or None, "loss": found.loss,
+        "metric": found.quartiles[1], "metric_q25": found.quartiles[0], "metric_q75": found.quartiles[2],
+        "metric_name": next((member.metric_name for member in run.members), None),
+    }  # fmt: skip
+    # Theory's answer is no network.
+    return (
+        cells | dict.fromkeys(("n", "trained", "share", "share_low", "share_high"))
+        if run.command == "theory"
+        else cells
+    )
+
+
+def _several(runs: Sequence[Run], members: Sequence[Member]) -> dict[str, frozenset[Scalar]]:
+    return {
+        "folder": frozenset(run.folder for run in runs),
+        "state": frozenset(run.state for run in runs),
+        "note": frozenset(run.note for run in runs),
+        "outcome": frozenset(member.outcome for member in members),
+        "layer": frozenset(member.layer for member in members),
+        "seed": frozenset(member.seed for member in members),
+    }

@@ -1,0 +1,164 @@
+"""Every run folder below a folder, whatever state it is in."""
+
+import fcntl
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from repu_lab.runs.results.reading import Damaged, Scalar, check_archive, number, read_config, read_object, read_text
+
+# running: a live process holds the lock; damaged: a file of it cannot be what it should be.
+STATES = ("finished", "running", "interrupted", "failed", "damaged")
+RESULT_FILES = {"train": "result.json", "propagate": "result.json", "theory": "theory.json"}
+MOST_MEMBERS = 1_000_000
+TEXT_LIMIT = 1 << 20
+NUMBERS = ("seed", "layer", "step", "loss", "metric", "excursion_step", "excursion_size")
+
+
+class Member(NamedTuple):
+    """What became of one network."""
+
+    outcome: str
+    seed: int | float | None = None
+    layer: int | float | None = None  # where it failed
+    step: int | float | None = None
+    loss: float | None = None
+    metric: float | None = None
+    metric_name: str | None = None
+    excursion_step: int | float | None = None
+    excursion_size: float | None = None
+
+
+@dataclass(slots=True)
+class Run:
+    """A run folder: what it says of itself, and what became of its networks if it has a result."""
+
+    path: Path
+    folder: str  # as seen from the folder that was searched
+    state: str = "damaged"
+    note: str = ""  # why it has no result, or what is damaged
+    command: str = ""
+    config: dict[str, Scalar] = field(default_factory=dict)
+    members: list[Member] = field(default_factory=list)
+    seconds: float | None = None
+
+
+def scan(root: Path | str, *, everything: bool = False) -> list[Run]:
+    """Read every run folder below `root`, and `root` itself.
+
+    Hidden folders (.groups) and what a later run moved aside (`<name>.1` beside `<name>`) count only if `everything`.
+    Reproductions are no runs, but their runs are. Symbolic links are not followed.
+    """
+    runs = (read_run(path, root) for path in run_folders(root, everything=everything))
+    return [run for run in runs if run.command in RESULT_FILES or run.state == "damaged"]
+
+
+def run_folders(root: Path | str, *, everything: bool = False) -> Iterator[str]:
+    """Yield the folders that hold a manifest.json."""
+    waiting = [os.fspath(root)]
+    while waiting:
+        folder = waiting.pop()
+        try:
+            with os.scandir(folder) as entries:
+                found = {entry.name: entry.is_dir(follow_symlinks=False) for entry in entries}
+        except OSError:
+            continue  # another user's, or just removed
+        if "manifest.json" in found:
+            yield folder
+        below = [name for name, is_folder in found.items() if is_folder]
+        if not everything:
+            below = [name for name in below if not (name.startswith(".") or _moved_aside(name, found, folder))]
+        waiting += [os.path.join(folder, name) for name in sorted(below, reverse=True)]
+
+
+def read_run(folder: str, root: Path | str) -> Run:
+    """Read one run folder; nothing in it can make this fail."""
+    run = Run(Path(folder), os.path.relpath(folder, root))
+    damage: list[str] = []
+
+    def read(reader: Callable[..., Any], name: str, *arguments: Any) -> Any:
+        try:
+            return reader(os.path.join(folder, name), *arguments)
+        except Damaged as error:
+            damage.append(str(error))
+            return {}
+
+    manifest = read(read_object, "manifest.json")
+    run.command = _text(manifest.get("command"))
+    status = manifest.get("status")
+    run.state = status if status in STATES else "damaged"
+    if manifest and run.state == "damaged":
+        damage.append(f"manifest.json has the status {_text(status)[:40] or 'nothing'}")
+    if run.state == "running" and not is_held(folder):
+        run.state, run.note = "interrupted", "its process is gone"
+    if run.state == "failed":
+        run.note = _last_line(os.path.join(folder, "traceback.txt"))
+    if manifest and run.command not in RESULT_FILES:
+        return run
+    run.config = read(read_config, "config.yaml")
+    name = RESULT_FILES.get(run.command, "result.json")
+    if run.state == "finished" or (not manifest and os.path.exists(os.path.join(folder, name))):
+        read(check_archive, "statistics.npz")
+        result = read(read_object, name)
+        run.seconds = number(result.get("seconds"))
+        run.members = (read(_members, name, result) or []) if result else []
+    if damage:
+        run.state, run.note = "damaged", "; ".join(filter(None, [run.note, *damage]))
+    return run
+
+
+def is_held(folder: str) -> bool:
+    """Say whether a live process works in a run folder: it holds the lock."""
+    try:
+        with open(os.path.join(folder, "lock"), "rb") as file:
+            # A shared lock, given back at once: it can be had only while nobody works there.
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _moved_aside(name: str, beside: Mapping[str, bool], folder: str) -> bool:
+    match = re.fullmatch(r"(.+)\.\d+", name)
+    there = os.path.join(folder, name, "manifest.json")
+    return match is not None and beside.get(match[1], False) and os.path.exists(there)
+
+
+def _members(path: str, result: Mapping[str, Any]) -> list[Member]:
+    """Return the networks of a result: one by one (train), only counted (propagate), or the forecast one (theory)."""
+    members, outcomes, fate = (result.get(key) for key in ("members", "outcomes", "fate"))
+    if isinstance(members, list) and all(isinstance(record, dict) for record in members):
+        return [_member(record) for record in members]
+    if isinstance(outcomes, dict):
+        counts = {name: number(count) or 0 for name, count in outcomes.items()}
+        if min(counts.values(), default=0) >= 0 and sum(counts.values()) <= MOST_MEMBERS:
+            return [Member(name) for name, count in counts.items() for _ in range(int(count))]
+    if isinstance(fate, str):
+        return [Member(fate)]
+    raise Damaged(f"{os.path.basename(path)} holds no result")
+
+
+def _member(record: Mapping[str, Any]) -> Member:
+    return Member(
+        outcome=_text(record.get("outcome")) or "unknown",
+        metric_name=_text(record.get("metric_name")) or None,
+        **{name: number(record.get(name)) for name in NUMBERS},
+    )
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _last_line(path: str) -> str:
+    """Return the last line of a traceback, which names the error."""
+    try:
+        lines = read_text(path, TEXT_LIMIT).splitlines()
+    except Damaged:
+        return ""
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
