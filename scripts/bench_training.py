@@ -77,7 +77,7 @@ def statistics_seconds(experiment, state, device: str) -> float:
 
         def measure(step: int) -> None:
             state.step = step
-            observe([run], state, [tracker], [0] if step == STEPS else [])
+            observe([run], state, {0: tracker}, [0], [0] if step == STEPS else [])
 
         measure(1)  # warm
         return sum(seconds(measure, step, device) for step in steps)

@@ -6,10 +6,10 @@ failure is a `ConfigError` of one line that names the override, the cause, the n
 
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,18 +27,25 @@ from repu_lab.configs.config import ConfigError
 from repu_lab.configs.groups import Groups, conf_dir, loading
 from repu_lab.configs.schema import COMMANDS
 
+LAUNCHERS = "hydra_plugins.repu_lab_launcher."
+BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 # Where Hydra says that a single run, or a job of a sweep, has its folder.
+LONGEST_NAME, LONGEST_PATH = 240, 3000  # bytes; file systems take 255 and 4096, and a folder's files need some
 DIRECTORIES = {False: ("run.dir",), True: ("sweep.dir", "sweep.subdir")}
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run of a command line: its overrides, its checked config, its folder, and the folder of its sweep."""
+    """One run of a command line: its overrides, its checked config, its folder, and the folder of its sweep.
+
+    `launcher`: the settings of the lab's own launcher, if it is to run the sweep; None for Hydra's others.
+    """
 
     overrides: tuple[str, ...]
     config: Any
     folder: Path
     sweep: Path | None = None
+    launcher: Mapping[str, Any] | None = field(default=None, compare=False)
 
 
 def compose_jobs(command: str, overrides: Sequence[str], multirun: bool = False) -> list[Job]:
@@ -53,7 +60,9 @@ def compose_jobs(command: str, overrides: Sequence[str], multirun: bool = False)
             same = mistakes.printable(" ".join(job.overrides))
             raise ConfigError(f"jobs {first[job.folder]} and {number} of {len(jobs)} are the same run: {same}")
         first[job.folder] = number
-        _check_writable(DIRECTORIES[multirun][0], job.sweep or job.folder)
+        folders = (job.sweep, job.folder) if multirun else (job.folder,)
+        for key, folder in zip(DIRECTORIES[multirun], folders, strict=True):
+            _check_place(f"hydra.{key}={mistakes.printable(str(folder))}", Path(str(folder)))
     return jobs
 
 
@@ -82,7 +91,7 @@ class Composer:
         if text not in self._parsed:
             try:
                 (override,) = self.parser.parse_overrides([text])
-            except (HydraException, RecursionError) as error:
+            except (HydraException, RecursionError, ValueError) as error:  # a number of 5,000 digits
                 raise ConfigError(mistakes.unreadable(text, error, self.groups)) from error
             if complaint := mistakes.illegal(override, self.groups):
                 raise ConfigError(complaint)
@@ -105,7 +114,8 @@ class Composer:
                 where = f" (job {number} of {len(every)}: {' '.join(texts)})" if multirun and len(every) > 1 else ""
                 line = mistakes.one_line(f"{key}: {error}" if key else error) + mistakes.printable(where)
                 raise ConfigError(line) from error
-            yield Job(texts, checked, Path(*folders), Path(folders[0]) if multirun else None)
+            launcher = _own_launcher(self._base(overrides)[1]) if multirun else None
+            yield Job(texts, checked, Path(*folders), Path(folders[0]) if multirun else None, launcher)
 
     def compose(self, overrides: Sequence[Override]) -> DictConfig:
         """Compose a config without its hydra node, unchecked."""
@@ -188,6 +198,14 @@ class Composer:
             raise ConfigError(mistakes.wrong_type(schema, override, error)) from error
 
 
+def _own_launcher(hydra: DictConfig) -> Mapping[str, Any] | None:
+    launcher, sweeper = hydra.launcher, hydra.sweeper
+    own = str(launcher._target_).startswith(LAUNCHERS)
+    if own and sweeper._target_ == BASIC_SWEEPER and not sweeper.max_batch_size:
+        return {str(key): launcher[key] for key in launcher}
+    return None
+
+
 @contextmanager
 def _hydra_node(cfg: DictConfig) -> Iterator[None]:
     """Let ${hydra:...} in a folder's name resolve against this config."""
@@ -202,12 +220,16 @@ def _hydra_node(cfg: DictConfig) -> Iterator[None]:
         holder.cfg = before
 
 
-def _check_writable(key: str, folder: Path) -> None:
-    """Refuse a folder that cannot be made; nothing is created to find out."""
+def _check_place(named_by: str, folder: Path) -> None:
+    """Refuse a folder that cannot be made, or whose name no terminal can show; nothing is created to find out."""
     there = folder.absolute()
+    if not str(folder).isprintable():
+        raise ConfigError(f"{named_by}: holds characters that cannot be shown; name another place")
+    if len(os.fsencode(there)) > LONGEST_PATH or any(len(os.fsencode(part)) > LONGEST_NAME for part in there.parts):
+        raise ConfigError(f"{named_by}: is too long a name; name another place")
     while not there.exists() and there != there.parent:
         there = there.parent
     if not there.is_dir():
-        raise ConfigError(f"hydra.{key}={folder}: cannot be made, since {there} is a file; name another place")
+        raise ConfigError(f"{named_by}: cannot be made, since {there} is a file; name another place")
     if not os.access(there, os.W_OK | os.X_OK):
-        raise ConfigError(f"hydra.{key}={folder}: cannot be made, since {there} is not writable; name another place")
+        raise ConfigError(f"{named_by}: cannot be made, since {there} is not writable; name another place")

@@ -14,7 +14,8 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from repu_lab.configs.schema import COMMANDS
+from repu_lab.configs.mistakes import printable
+from repu_lab.configs.schema import COMMANDS, TARGETS, TASK_KEYS, TaskConfig
 
 
 class ConfigError(ValueError):
@@ -55,7 +56,7 @@ def _check_fields(config: Any, prefix: str) -> None:
             _check_fields(value, f"{prefix}{spec.name}.")
         complaint = spec.metadata["check"] and spec.metadata["check"](value)
         if complaint:
-            raise ConfigError(f"{prefix}{spec.name}={value}: {complaint} ({spec.metadata['doc']})")
+            raise ConfigError(f"{prefix}{spec.name}={printable(str(value))}: {complaint} ({spec.metadata['doc']})")
 
 
 def _check_groups(config: Any) -> None:
@@ -84,8 +85,22 @@ def _check_groups(config: Any) -> None:
                     f"valid: lr, weight_decay, clip, {'momentum' if optimizer.name == 'sgd' else 'beta1, beta2'}"
                 )
     task = getattr(config, "task", None)
-    if task is not None and task.name != "polynomial" and task.target is not None:
-        raise ConfigError(f"task.target={task.target}: belongs to task=polynomial, but the task is {task.name}")
+    if task is not None:
+        _check_task(task)
+
+
+def _check_task(task: TaskConfig) -> None:
+    targets = TARGETS.get(task.name, ())
+    if task.target is not None and targets and task.target not in targets:
+        raise ConfigError(f"task.target={task.target}: task={task.name} has no such target; valid: {', '.join(targets)}")
+    for key, owners in TASK_KEYS.items():
+        if getattr(task, key) is not None and not {task.name, task.target} & set(owners):
+            group = "task.target" if not {*TARGETS, "burgers", "mnist"} & set(owners) else "task"
+            chosen = task.target if group == "task.target" and task.target else task.name
+            raise ConfigError(
+                f"task.{key}={getattr(task, key)}: belongs to {group}={' or '.join(owners)}, but here it is {chosen}; "
+                "leave it out"
+            )
 
 
 def result_fields(config: Any) -> dict[str, Any]:

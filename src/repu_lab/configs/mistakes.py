@@ -11,8 +11,9 @@ from omegaconf import DictConfig, OmegaConf
 
 Groups = Mapping[str, Sequence[str]]
 
-# Groups whose null is an answer: no preset.
-OPTIONAL_GROUPS = ("experiment",)
+# What may be set of Hydra's own: where folders are and what launches the jobs. The lab relies on all the rest.
+HYDRA_KEYS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.searchpath")
+LAUNCHER = "hydra.launcher."
 
 
 def one_line(text: object) -> str:
@@ -21,9 +22,14 @@ def one_line(text: object) -> str:
     return printable(lines[0]) if lines else type(text).__name__
 
 
+def escaped(text: str) -> str:
+    """Return text as one line that no terminal takes for a command: what cannot be printed as Python writes it."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 def printable(text: str) -> str:
     """Return text as it can stand in one line of a terminal, shortened in the middle if very long."""
-    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    line = escaped(text if len(text) <= 400 else f"{text[:250]} ... {text[-100:]}")
     return line if len(line) <= 400 else f"{line[:250]} ... {line[-100:]}"
 
 
@@ -51,7 +57,7 @@ def unreadable(text: str, error: Exception, groups: Groups) -> str:
         homes = [group for group, options in groups.items() if text in options and not group.startswith("hydra")]
         cure = f"did you mean {homes[0]}={shown}?" if homes else "write key=value, for example depth=20"
         return f"{shown or repr(text)}: has no value; {cure}"
-    if not re.fullmatch(r"[+~]{0,2}[A-Za-z_][\w.\-/]*(@[\w.:]*)?", key) or key.endswith(".") or ".." in key:
+    if not re.fullmatch(r"[+~]{0,2}[A-Za-z_][\w.\-/]*(@[\w.:]*)?", key, re.ASCII) or key.endswith(".") or ".." in key:
         return f"{shown}: {printable(key)!r} is no name of a key; write key=value, for example depth=20"
     detail = [line for line in str(error).splitlines() if " while evaluating " in line]
     if detail:
@@ -72,6 +78,10 @@ def illegal(override: Override, groups: Groups) -> str | None:
         return f"{text}: a group has one place here; leave out @{override.package}"
     if key == "hydra.mode":
         return f"{text}: is set by the lab; write -m for a sweep"
+    launcher = key.startswith(LAUNCHER) and not key.endswith("._target_")
+    if override.is_hydra_override() and not launcher and key not in (*groups, *HYDRA_KEYS):
+        valid = ", ".join([*(group for group in groups if group.startswith("hydra")), *HYDRA_KEYS])
+        return f"{text}: is set by the lab{nearest(key, [*groups, *HYDRA_KEYS])}; of Hydra's own you may set {valid}"
     if key not in groups:
         related = [group for group in groups if group.partition("/")[0] == key.partition("/")[0]] or groups
         groups_there = f"{nearest(key, groups)}; valid groups: {', '.join(related)}"
@@ -81,8 +91,7 @@ def illegal(override: Override, groups: Groups) -> str | None:
     if override.is_sweep_override():
         return None
     options = groups[key]
-    optional = key in OPTIONAL_GROUPS or key.startswith("hydra/")
-    if not options or (value is None and optional) or (isinstance(value, str) and value in options):
+    if isinstance(value, str) and value in options:
         prefix = "+" if override.is_add() or override.is_force_add() else ""
         return f"{text}: {key} has an option already; leave out the +" if prefix else None
     return f"{text}: no such option{nearest(str(value), options)}; valid options: {', '.join(options)}"
@@ -129,9 +138,8 @@ def misplaced(cfg: DictConfig, override: Override, groups: Groups) -> str | None
         home = OmegaConf.select(cfg, parent) if parent and has_key(cfg, parent) else None
         inside = isinstance(home, DictConfig)
         valid = [str(k) for k in (home if inside else cfg) if k not in ("hydra", "_target_", "name")]
-        return f"{text}: no such key{nearest(key, candidates)}; valid{f' in {parent}' if inside else ''}: " + ", ".join(
-            valid
-        )
+        where = f" in {parent}" if inside else ""
+        return f"{text}: no such key{nearest(key, candidates)}; valid{where}: {', '.join(valid) or 'none'}"
     if override.is_add():
         return f"{text}: {key} exists already; leave out the +"
     if (parent in groups and name == "name") or (key == "activation._target_" and cfg.activation.name != "custom"):

@@ -8,6 +8,21 @@ from omegaconf import MISSING
 from repu_lab.configs.settings import device, learning_rate, number, one_of, setting, threads, whole
 
 DTYPES = ("float16", "bfloat16", "float32", "float64")
+TARGETS = {
+    "polynomial": ("all", "x", "x2", "xy", "xyz", "legendre", "chebyshev", "random"),
+    "function": ("sin", "runge", "franke", "abs3", "bump"),
+}
+# Which tasks, or which of their targets, a key of the task group belongs to.
+TASK_KEYS = {
+    "target": tuple(TARGETS),
+    "degree": ("legendre", "chebyshev", "random"),
+    "dimension": ("random",),
+    "k": ("sin",),
+    "collocation": ("burgers",),
+    "boundary": ("burgers",),
+    "lbfgs_steps": ("burgers", *TARGETS),
+    "cache": ("mnist", "cifar10"),
+}
 OUTCOMES = ("exploded", "vanished", "diverged", "trained", "learning", "stalled")
 
 
@@ -30,8 +45,29 @@ class TaskConfig:
 
     name: str = setting(MISSING, "the task")
     target: str | None = setting(
-        None, "what is regressed: all, x, x2, xy or xyz (polynomial only)",
-        one_of("all", "x", "x2", "xy", "xyz", optional=True),
+        None, "what is learnt (polynomial, function)",
+        one_of(*(target for targets in TARGETS.values() for target in targets), optional=True),
+    )  # fmt: skip
+    degree: int | None = setting(
+        None, "degree of the polynomial (targets legendre, chebyshev, random; left out: 4)", whole(1, 50, optional=True)
+    )
+    dimension: int | None = setting(
+        None, "number of inputs of the polynomial (target random; left out: 2)", whole(1, 50, optional=True)
+    )
+    k: float | None = setting(None, "k of sin(k x) (target sin; left out: 6)", number(0, optional=True))
+    collocation: int | None = setting(
+        None, "points at which the equation is to hold (burgers)", whole(1, 10_000_000, optional=True)
+    )
+    boundary: int | None = setting(
+        None, "points of the boundary with given values (burgers)", whole(2, 1_000_000, optional=True)
+    )
+    lbfgs_steps: int | None = setting(
+        None, "steps of L-BFGS on all examples, in float64, after those of the optimizer (burgers, polynomial, function)",
+        whole(0, 1_000_000, optional=True),
+    )  # fmt: skip
+    cache: str | None = setting(
+        None, "folder of the data (mnist, cifar10); none: that of REPU_LAB_DATA, else ~/.cache/repu-lab",
+        affects_result=False,
     )  # fmt: skip
 
 
@@ -71,6 +107,7 @@ class Sample:
     """The networks that are drawn, the data they see and the machine they run on."""
 
     task: TaskConfig = setting(TaskConfig, "what is learnt, a group")
+    residual: bool = setting(False, "skip connections: z' = z + b + W s(z) between hidden layers")
     members: int = setting(1, "M, networks side by side", whole(1, 1_000_000))
     seed: int = setting(0, "member i is initialized from seed + i", whole(0, 2**62))
     data_seed: int = setting(0, "seed of the data's split and of the order of the batches", whole(0, 2**62))
@@ -86,6 +123,10 @@ class Handling:
     rerun: bool = setting(False, "run again although the folder holds a finished run", affects_result=False)
     config: str | None = setting(None, "start from a run's config.yaml", affects_result=False)
     trust: bool = setting(False, "let config=FILE name classes outside repu_lab", affects_result=False)
+    on_failure: str = setting(
+        "continue", "when a job of a sweep fails: continue with the others, or stop", one_of("continue", "stop"),
+        affects_result=False,
+    )  # fmt: skip
     sweep: str | None = setting(None, "name of the sweep's folder; none: made from the overrides", affects_result=False)
 
 

@@ -19,11 +19,13 @@ def setting(default: Any, doc: str, check: Check | None = None, *, affects_resul
     return field(default=default, metadata=metadata)
 
 
-def whole(at_least: int, at_most: int | None = None) -> Check:
+def whole(at_least: int, at_most: int | None = None, *, optional: bool = False) -> Check:
     """Check for a whole number within bounds."""
     bounds = f"of at least {at_least}" if at_most is None else f"from {at_least} to {at_most}"
 
     def check(value: Any) -> str | None:
+        if value is None and optional:
+            return None
         valid = isinstance(value, int) and not isinstance(value, bool) and value >= at_least
         return None if valid and (at_most is None or value <= at_most) else f"must be a whole number {bounds}"
 

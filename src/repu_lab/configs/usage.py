@@ -48,7 +48,7 @@ def command_help(command: str, purpose: str) -> str:
         ]
     )
     lines += ["", "examples:", *(f"  {example}" for example in EXAMPLES[command])]
-    lines += ["", "exit codes: 0 done, 1 failed, 2 a mistake in the command line, 3 require= not met, 130, 143 interrupted"]
+    lines += ["", "exit codes: 0 done, 1 failed, 2 a mistake in the command line, 3 require= not met, 130 interrupted"]
     return "\n".join(lines) + "\n"
 
 

@@ -4,7 +4,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,10 @@ from torch import nn
 from repu_lab.activations import Activation, as_activation
 from repu_lab.configs.config import ConfigError
 from repu_lab.configs.schema import TrainConfig
-from repu_lab.networks.initialization import RULES, Initialization, initialize_, uniform_depth
+from repu_lab.networks.initialization import RULES, Initialization, in_branches, initialize_, uniform_depth
 from repu_lab.networks.optimizers import Optimizer
 from repu_lab.networks.population import Population
-from repu_lab.tasks import TASKS, Task, on_device
+from repu_lab.tasks import TASKS, DataUnavailable, Task, on_device
 from repu_lab.theory import critical_initialization
 from repu_lab.theory.rates import adam_rate, sgd_rate
 
@@ -66,7 +66,10 @@ def make_population(experiments: Sequence[Experiment], *, draw: bool = True) -> 
     """
     shared = experiments[0]
     rules = [experiment.rule for experiment in experiments for _ in experiment.seeds]
-    population = Population(shared.activation, shared.sizes, len(rules), dtype=shared.dtype, device=shared.device)
+    population = Population(
+        shared.activation, shared.sizes, len(rules), residual=shared.config.residual, dtype=shared.dtype,
+        device=shared.device,
+    )  # fmt: skip
     if draw:
         initialize_(population, rules, [seed for experiment in experiments for seed in experiment.seeds])
     return population
@@ -106,6 +109,21 @@ def build(config: Any) -> Experiment:
     )
 
 
+def build_group(configs: Sequence[Any]) -> list[Experiment]:
+    """Return the objects of runs that differ only in what a member may have of its own: the rest is made once."""
+    first = build(configs[0])
+    made: dict[str, tuple[Initialization, float]] = {}
+    experiments = []
+    for config in configs:
+        key = f"{config.initialization} {config.optimizer.lr}"
+        if key not in made:
+            rule = build_rule(config, first.sizes, first.activation)
+            made[key] = rule, learning_rate(config, rule, first.activation, first.task, first.sizes)
+        rule, lr = made[key]
+        experiments.append(replace(first, config=config, rule=rule, lr=lr))
+    return experiments
+
+
 def load_population(folder: Path | str, *, trust: bool = False) -> Population:
     """Return the trained networks of a finished run, on the CPU.
 
@@ -117,7 +135,8 @@ def load_population(folder: Path | str, *, trust: bool = False) -> Population:
     saved = torch.load(Path(folder) / "weights.pt", map_location="cpu", weights_only=True)
     theta_MP = saved["theta"]
     population = Population(
-        build_activation(config["activation"]), saved["sizes"], len(theta_MP), dtype=theta_MP.dtype
+        build_activation(config["activation"]), saved["sizes"], len(theta_MP),
+        residual=config.get("residual", False), dtype=theta_MP.dtype,
     )  # fmt: skip
     with torch.no_grad():
         population.theta.copy_(theta_MP)
@@ -165,8 +184,14 @@ def build_task(config: Any) -> Task:
     """Return the task with its data on the CPU."""
     if config.task.name not in TASKS:
         raise ConfigError(f"task={config.task.name}: must be one of {', '.join(TASKS)}")
-    arguments = {} if config.task.target is None else {"target": config.task.target}
-    task = TASKS[config.task.name](data_seed=config.data_seed, **arguments)
+    given = {key: value for key, value in vars(config.task).items() if value is not None}
+    arguments = {key: value for key, value in given.items() if key not in ("name", "lbfgs_steps")}
+    try:
+        task = TASKS[config.task.name](data_seed=config.data_seed, **arguments)
+    except DataUnavailable as error:
+        raise ConfigError(f"task={config.task.name}: {error}") from error
+    except ValueError as error:
+        raise ConfigError(f"task.{error}") from error
     for key, data in (("batch_size", task.train), ("probe", task.test)):
         value = getattr(config, key, 0)
         if value > len(data):
@@ -182,10 +207,13 @@ def build_rule(config: Any, sizes: tuple[int, ...], activation: Activation) -> I
         return uniform_depth("custom", sizes, C_W=C_W, C_b=C_b, k1=C_W + C_b if c.k1 is None else c.k1)
     if c.name == "critical":
         try:
-            found = critical_initialization(activation, config.depth)
+            # The branches of a residual network are as one layer, whatever their number.
+            residual = getattr(config, "residual", False)
+            found = critical_initialization(activation, 1 if residual else config.depth)
         except ValueError as error:
             raise ConfigError(f"initialization=critical: {error}; choose one of {', '.join(RULES)}") from error
-        return uniform_depth("critical", sizes, C_W=found.C_W, C_b=found.C_b, k1=found.k1, note=found.reason)
+        rule = uniform_depth("critical", sizes, C_W=found.C_W, C_b=found.C_b, k1=found.k1, note=found.reason)
+        return in_branches(rule) if residual else rule
     if c.name not in RULES:
         raise ConfigError(f"initialization={c.name}: must be one of critical, {', '.join(RULES)}, custom")
     return RULES[c.name](sizes)
@@ -203,22 +231,37 @@ def learning_rate(
     law = (activation, rule.C_W[1:], rule.C_b[1:], k1, sizes)
     try:
         if config.optimizer.name == "sgd":
-            return sgd_rate(*law, float(x.square().mean()))
-        return adam_rate(*law, float(x.abs().mean()))
+            return sgd_rate(*law, float(x.square().mean()), residual=config.residual)
+        return adam_rate(*law, float(x.abs().mean()), residual=config.residual)
     except ValueError as error:
         raise ConfigError(f"optimizer.lr=auto: {error}; give a number") from error
 
 
-def check_memory(config: Any, sizes: tuple[int, ...], device: torch.device) -> None:
-    """Raise ConfigError if the run would need more memory than is free: the estimate counts every tensor of a step."""
+def member_bytes(config: Any, sizes: tuple[int, ...]) -> tuple[int, int]:
+    """Return the bytes that one member's weights and its preactivations take: every tensor of a step is counted."""
     item = getattr(torch, config.dtype).itemsize
     parameters = sum((i + 1) * o for i, o in pairwise(sizes))
-    # theta, its gradient in pieces and joined, two moments, the step.
     inputs = getattr(config, "batch_size", config.probe)
-    weights = 6 * config.members * parameters * item
-    # z, s(z) and their gradients, of a batch.
-    activity = 3 * config.members * inputs * sum(sizes) * item
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+    # theta, its gradient in pieces and joined, two moments, the step; z, s(z) and their gradients, of a batch.
+    return 6 * parameters * item, 3 * inputs * sum(sizes) * item
+
+
+def free_bytes(device: torch.device) -> int:
+    """Return the memory that is free."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+
+
+def members_that_fit(config: Any) -> int:
+    """Return how many members of this kind fit the half of the memory that is free."""
+    task = build_task(config)
+    sizes = (task.train.x.shape[1], *[config.width] * config.depth, task.outputs)
+    return max(1, free_bytes(pick_device(config.device)) // 2 // sum(member_bytes(config, sizes)))
+
+
+def check_memory(config: Any, sizes: tuple[int, ...], device: torch.device) -> None:
+    """Raise ConfigError if the run would need more memory than is free."""
+    weights, activity = (config.members * size for size in member_bytes(config, sizes))
+    free = free_bytes(device)
     if weights + activity > free:
         key = "width" if weights > activity else "members"
         raise ConfigError(

@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, TypeVar, cast
 
 import torch
 
@@ -21,15 +21,18 @@ MAGIC = b"repu-lab checkpoint 1 sha256 "
 HEADER = len(MAGIC) + 64 + 1
 KEPT = 2
 PLACE = "checkpoints"
-# A checkpoint is not due before this many times the seconds that the last one took, so that writing stays below 2 %.
-SPACING = 50
+# What is written along the way takes at most this share of the time. Before the first one is written its cost is guessed
+# at the rate of a slow disk (bytes a second).
+SHARE = 0.02
+SLOW_DISK = 100e6
 BLOCK = 1 << 22
 
 Saved = dict[str, Any]
+Restored = TypeVar("Restored")
 
 
 class Damaged(ValueError):
-    """A file that is no whole checkpoint of this run: says why."""
+    """A checkpoint that this run cannot go on from: says why."""
 
 
 class Checkpoints:
@@ -41,14 +44,17 @@ class Checkpoints:
         self.place = folder.path / PLACE
         self.every_seconds = every_seconds
         self.say = say
-        self.seconds = 0.0  # that the last write took
-        self._written = time.monotonic()
+        self.seconds: float | None = None  # that the last write took
+        self.spent = 0.0  # by all of them
+        self._started = self._written = time.monotonic()
         self._failed = False
 
-    def due(self) -> bool:
-        """Whether it is time for one."""
-        wait = max(self.every_seconds, SPACING * self.seconds) if self.every_seconds else 0.0
-        return time.monotonic() - self._written >= wait
+    def due(self, size: int) -> bool:
+        """Whether it is time for one, of so many bytes: not while writing it would take more than its share of time."""
+        now = time.monotonic()
+        cost = size / SLOW_DISK if self.seconds is None else self.seconds
+        affordable = self.spent + cost <= SHARE * (now - self._started)
+        return self.every_seconds == 0 or (affordable and now - self._written >= self.every_seconds)
 
     def save(self, step: int, state: Saved) -> None:
         """Write the state before the update number `step`, synced and under its name in one go; keep the last two.
@@ -67,31 +73,30 @@ class Checkpoints:
             if not self._failed:
                 self.say(f"warning:  no checkpoint at step {step}: {error.strerror or error}; the run goes on without")
             self._failed = True
+        else:
+            self._failed = False
         self._written = time.monotonic()
         self.seconds = self._written - start
+        self.spent += self.seconds
 
-    def newest(self, device: torch.device, identity: Any, fits: Callable[[Saved], str | None]) -> Saved | None:
-        """Return the newest whole state of this run, on the device, None if there is none.
+    def newest(self, device: torch.device, restore: Callable[[Saved], Restored]) -> Restored | None:
+        """Return what `restore` makes of the newest whole checkpoint, on the device; None if there is none.
 
-        A file that is damaged, or of another run, is named, renamed to <name>.damaged and passed over. `fits` says why
-        a whole state cannot be used now (a complaint), None if it can.
+        One that is damaged, or that `restore` complains of (Damaged, or an error of content that is not as it should
+        be), is named, renamed to <name>.damaged and passed over.
         """
         for leftover in self.place.glob(".*"):  # of a write that was killed
             leftover.unlink()
         files = self._files()
         for path in reversed(files):
             try:
-                state = read(path, device)
-                if state.get("identity") != identity:
-                    raise Damaged("it belongs to another run")
+                return restore(read(path, device))
             except (Damaged, OSError) as error:
-                self.say(f"warning:  checkpoint {path.name} is passed over: {error}; kept as {path.name}.damaged")
-                path.replace(path.with_name(f"{path.name}.damaged"))
-                continue
-            complaint = fits(state)
-            if complaint is None:
-                return state
-            self.say(f"warning:  checkpoint {path.name} is passed over: {complaint}")
+                why = str(error)
+            except (AttributeError, LookupError, TypeError, ValueError) as error:
+                why = f"it holds no state that this version knows ({type(error).__name__}: {error})"
+            self.say(f"warning:  checkpoint {path.name} is passed over: {why}; kept as {path.name}.damaged")
+            path.replace(path.with_name(f"{path.name}.damaged"))
         if files:
             self.say("warning:  no checkpoint is left to go on from: the run starts afresh")
         return None
@@ -105,7 +110,11 @@ def write(folder: RunFolder, name: str, state: Saved) -> None:
     with folder.writing(name) as temporary, open(temporary, "wb") as file:
         file.write(MAGIC + b"0" * 64 + b"\n")
         hashing = _Hashing(file)
-        torch.save(state, cast(BinaryIO, hashing))
+        try:
+            torch.save(state, cast(BinaryIO, hashing))
+        except RuntimeError as error:
+            # torch closes its zip whatever happened, and complains of that instead.
+            raise hashing.failure or error from error
         file.seek(len(MAGIC))
         file.write(hashing.digest.hexdigest().encode())
     # The rename itself is on the disk before an older checkpoint goes.
@@ -130,6 +139,8 @@ def read(path: Path, device: torch.device | str = "cpu") -> Saved:
         try:
             return torch.load(cast(BinaryIO, _Payload(file)), map_location=device, weights_only=True)
         except Exception as error:  # torch has many: a whole file that is no state was made by somebody else
+            if isinstance(error, MemoryError) or "memory" in str(error):
+                raise
             raise Damaged(f"its checksum is right, but it holds no state ({type(error).__name__})") from error
 
 
@@ -139,13 +150,18 @@ class _Hashing(io.RawIOBase):
     def __init__(self, file: BinaryIO):
         self.file = file
         self.digest = hashlib.sha256()
+        self.failure: OSError | None = None
 
     def writable(self) -> bool:
         return True
 
     def write(self, data: Any) -> int:
         self.digest.update(data)
-        return self.file.write(data)
+        try:
+            return self.file.write(data)
+        except OSError as error:
+            self.failure = error
+            raise
 
 
 class _Payload(io.RawIOBase):

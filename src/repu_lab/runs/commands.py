@@ -4,9 +4,11 @@ torch is imported only when something has to be computed.
 """
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
 
 from repu_lab.configs.config import ConfigError
 from repu_lab.configs.schema import PropagateConfig, TheoryConfig, TrainConfig
@@ -14,12 +16,9 @@ from repu_lab.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from repu_lab.runs.building import Experiment
-    from repu_lab.theory.forecast import Forecast
 
 EXIT_FAILED, EXIT_NOT_MET = 1, 3
 RESULTS = {"train": "result.json", "propagate": "result.json", "theory": "theory.json"}
-
-Work = Callable[[], dict[str, Any]]
 
 
 def prepare(command: str, config: Any, path: Path) -> None:
@@ -44,32 +43,46 @@ def train(config: TrainConfig, path: Path) -> int:
 
     def work(experiment: "Experiment", folder: RunFolder) -> dict[str, Any]:
         from repu_lab.runs.checkpoint import Checkpoints
+        from repu_lab.runs.forecasting import announce
         from repu_lab.runs.state import Run
         from repu_lab.runs.training import train
 
-        run = Run(experiment=experiment, folder=folder, expected=_forecast(experiment, folder))
-        (result,) = train([run], Checkpoints(folder, config.checkpoint.every_seconds, folder.log))
-        folder.log(
-            f"{result['verdict']}\n"
-            f"time:     {result['seconds']:.1f} s for {result['steps']} steps ({result['steps_per_second']:.0f} a "
-            f"second); statistics took {result['statistics_share']:.1%} of it"
-        )
+        run = Run(experiment=experiment, folder=folder, expected=announce(experiment, folder))
+        checkpoints = Checkpoints(folder, config.checkpoint.every_seconds, folder.log)
+        with tqdm(total=config.steps, unit="step", disable=None, leave=False) as bar:
+            (result,) = train([run], checkpoints, bar)
+        tell(folder, result)
         return result
 
     code, result = _do("train", config, path, work)
-    if code or config.require is None or set(result["outcomes"]) <= {config.require}:
+    if code or meets(config, result):
         return code
     print(f"require={config.require}: not met, {result['outcomes']}")
     return EXIT_NOT_MET
+
+
+def meets(config: TrainConfig, result: Mapping[str, Any]) -> bool:
+    """Whether every member ended as `require` asks."""
+    return config.require is None or set(result["outcomes"]) <= {config.require}
+
+
+def tell(folder: RunFolder, result: Mapping[str, Any]) -> None:
+    """Say what came of a training run and how long it took."""
+    folder.log(
+        f"{result['verdict']}\n"
+        f"time:     {result['seconds']:.1f} s for {result['steps']} steps ({result['steps_per_second']:.0f} a "
+        f"second); statistics took {result['statistics_share']:.1%} of it"
+    )
 
 
 def propagate(config: PropagateConfig, path: Path) -> int:
     """Measure signal propagation at initialization beside theory; exit codes as for train."""
 
     def work(experiment: "Experiment", folder: RunFolder) -> dict[str, Any]:
+        from repu_lab.runs.forecasting import announce
         from repu_lab.runs.propagation import propagate
 
-        result = propagate(experiment, folder, _forecast(experiment, folder))
+        result = propagate(experiment, folder, announce(experiment, folder))
         folder.log(f"{result['table']}\n{result['verdict']}\npicture:  {path / 'propagation.png'}")
         return result
 
@@ -128,17 +141,3 @@ def _do(command: str, config: Any, path: Path, work: Callable[[Any, RunFolder], 
 
 def _may_differ(config: Any) -> tuple[str, ...]:
     return ("steps",) if getattr(config, "resume", None) else ()
-
-
-def _forecast(experiment: "Experiment", folder: RunFolder) -> "Forecast | None":
-    from repu_lab.runs.forecasting import forecast_run
-
-    if experiment.rule.note:
-        folder.log(f"start:    {experiment.rule.note}")
-    try:
-        expected = forecast_run(experiment)
-    except ValueError as error:
-        folder.log(f"forecast: none, since {error}")
-        return None
-    folder.log(f"advice:   {expected.advice}")
-    return expected

@@ -24,6 +24,7 @@ import traceback
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -41,9 +42,10 @@ PACKAGES = ("torch", "numpy", "scipy", "hydra-core", "tensorboard", "scikit-lear
 class RunFolder:
     """The folder of one run of one command."""
 
-    def __init__(self, path: Path | str):
-        """Name the folder; nothing is read or written yet."""
+    def __init__(self, path: Path | str, *, echo: bool = True):
+        """Name the folder; nothing is read or written yet. `echo`: print what is logged."""
         self.path = Path(path)
+        self.echo = echo
 
     def finished(
         self, command: str, config: Any, result: str, may_differ: Collection[str] = ()
@@ -89,7 +91,7 @@ class RunFolder:
         if afresh:
             self._move_aside()
         self.path.mkdir(parents=True, exist_ok=True)
-        with self._lock():
+        with self.lock():
             self._remove_leftovers()
             before = self.manifest()
             self.write_text("config.yaml", yaml.safe_dump(result_fields(config), sort_keys=False))
@@ -130,8 +132,9 @@ class RunFolder:
             temporary.unlink(missing_ok=True)
 
     def log(self, line: str) -> None:
-        """Print a line and keep it in run.log."""
-        print(line, flush=True)
+        """Keep a line in run.log, and print it."""
+        if self.echo:
+            print(line, flush=True)
         with suppress(OSError), open(self.path / "run.log", "a") as file:  # what was printed stands on the screen
             file.write(line + "\n")
 
@@ -183,14 +186,21 @@ class RunFolder:
     def _move_aside(self) -> None:
         if not self.path.is_dir() or not any(self.path.iterdir()):
             return
-        with self._lock():  # refuses if a live process runs in it
+        with self.lock():  # refuses if a live process runs in it
             number = 1
             while (aside := self.path.with_name(f"{self.path.name}.{number}")).exists():
                 number += 1
             self.path.rename(aside)
 
+    def died(self, told: str) -> None:
+        """Write down that the process of the run ended without a word."""
+        if self.path.is_dir():
+            self.write_text("traceback.txt", told + "\n")
+            self._end("failed")
+
     @contextmanager
-    def _lock(self) -> Iterator[None]:
+    def lock(self) -> Iterator[None]:
+        """Hold the folder; ConfigError, naming the process, if another one does."""
         # flock is given up by the system when its owner dies, however it dies.
         with open(self.path / "lock", "a+") as file:
             try:
@@ -204,12 +214,17 @@ class RunFolder:
             yield
 
 
+@cache
+def _versions() -> dict[str, str]:
+    own = {"repu-lab": __version__, "python": platform.python_version()}
+    return own | {package: version(package) for package in PACKAGES}
+
+
 def _circumstances() -> dict[str, Any]:
     """Return what the bits of a run may depend on."""
     return {
         "command_line": sys.argv,
-        "versions": {"repu-lab": __version__, "python": platform.python_version()}
-        | {package: version(package) for package in PACKAGES},
+        "versions": _versions(),
         "machine": f"{platform.system()} {platform.machine()} {_processor()}".strip(),
         "git_commit": _git_commit(),
         "process": os.getpid(),
@@ -238,6 +253,7 @@ def _brief(before: Any, now: Any) -> str:
     return f"{before}, is {now}"
 
 
+@cache
 def _git_commit() -> str | None:
     """Commit of the lab's own checkout, with + if it has changes; None for an installed wheel."""
     git = ["git", "-C", str(Path(__file__).parent)]

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from repu_lab.networks.initialization import Initialization
 from repu_lab.runs.building import Experiment
+from repu_lab.runs.folder import RunFolder
 from repu_lab.tasks import Task
 from repu_lab.theory.forecast import Forecast, forecast
 from repu_lab.theory.kernel import susceptibilities
@@ -15,13 +16,28 @@ Profile = dict[str, NDArray[np.float64]]
 
 
 def forecast_run(experiment: Experiment) -> Forecast:
-    """Forecast the first pass of a run's networks over one batch; ValueError if the activation has no averages."""
+    """Forecast the first pass of a run's networks over one batch; ValueError if theory has none, with the reason."""
     config, rule, task = experiment.config, experiment.rule, experiment.task
+    if config.residual:
+        raise ValueError("theory knows the infinitely wide residual network only, not the fates of real ones")
     k1, correlation = first_kernel(rule, task)
     return forecast(
         experiment.activation, C_W=rule.C_W[1:], C_b=rule.C_b[1:], k1=k1, depth=config.depth, width=config.width,
         dtype=config.dtype, inputs=getattr(config, "batch_size", config.probe), correlation=correlation,
     )  # fmt: skip
+
+
+def announce(experiment: Experiment, folder: RunFolder, known: Forecast | None = None) -> Forecast | None:
+    """Say in the run's log how it starts and what theory advises; return the forecast (that of a twin, if known)."""
+    if experiment.rule.note:
+        folder.log(f"start:    {experiment.rule.note}")
+    try:
+        expected = known or forecast_run(experiment)
+    except ValueError as error:
+        folder.log(f"forecast: none, since {error}")
+        return None
+    folder.log(f"advice:   {expected.advice}")
+    return expected
 
 
 def first_kernel(rule: Initialization, task: Task) -> tuple[float, float]:

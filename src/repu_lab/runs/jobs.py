@@ -21,6 +21,7 @@ from repu_lab.configs.config import ConfigError
 from repu_lab.configs.configfile import literal
 from repu_lab.configs.groups import conf_dir
 from repu_lab.runs.commands import prepare
+from repu_lab.runs.launching import launch
 
 FAILED, MISTAKE, NOT_MET = 1, 2, 3
 
@@ -36,6 +37,8 @@ def run_jobs(
 
     Return the command's exit code; ConfigError if a job cannot run, before any has started.
     """
+    if multirun and not show and jobs[0].launcher is not None:
+        return launch(command, jobs, jobs[0].launcher)
     module, _, name = target.partition(":")
     run: Callable[[Any, Path], int] = getattr(importlib.import_module(module), name)
     results: list[tuple[Path, int]] = []

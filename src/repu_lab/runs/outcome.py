@@ -68,9 +68,8 @@ class _Passes(NamedTuple):
 
 def _passes(population: Population, theta_MP: Tensor, task: Task, batch: Split) -> _Passes:
     theta_MP = theta_MP.clone().requires_grad_()
-    z_D = population.preactivations(batch.x, theta_MP)
-    losses_MB = task.objective.losses(z_D[-1], batch.y)
-    *gradient_D, gradient_MP = torch.autograd.grad(losses_MB.mean(-1).sum(), [*z_D, theta_MP])
+    z_D, loss_M = task.passed(population, batch, theta_MP)
+    *gradient_D, gradient_MP = torch.autograd.grad(loss_M.sum(), [*z_D, theta_MP])
     return _Passes([z.detach() for z in z_D], gradient_D, population.affine_maps(gradient_MP)[0].W_MIO)
 
 

@@ -65,7 +65,7 @@ def propagate(experiment: Experiment, folder: RunFolder, expected: Forecast | No
         writer.writeheader()
         writer.writerows(rows)
     fates = _fates(first.exploded, first.vanished)
-    forecast = "none: the activation has no averages" if expected is None else expected.summary()
+    forecast = "none" if expected is None else expected.summary()
     return {
         "verdict": f"forecast: {forecast} | measured: {_summary(first.exploded, first.vanished)}",
         "table": _printed(rows),

@@ -7,7 +7,7 @@ run has a folder, a table of statistics and an event file of its own, and its ro
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -32,6 +32,8 @@ class Run:
     experiment: Experiment
     folder: RunFolder
     expected: Forecast | None = None
+    picture: bool = True  # whether its depth profile is drawn at the end: half a second, a hundred times a small run's
+    stored: bool = False  # its result is there already: it trains along, so that the others keep their bits
 
 
 @dataclass(kw_only=True)
@@ -61,8 +63,11 @@ class State:
 
     @classmethod
     def restore(cls, experiments: Sequence[Experiment], saved: Saved) -> "State":
-        """Return the state that `saved()` gave, of the same experiments."""
+        """Return the state that `saved()` gave, of the same experiments; TypeError if it is of another form."""
         state = cls._blank(experiments, draw=False)
+        blank = state.saved()
+        for name in ("theta", "optimizer", "first", "progress"):
+            _check_form(name, saved[name], blank[name])
         with torch.no_grad():
             state.population.theta.copy_(saved["theta"])
         for name, tensor in state.optimizer.state.items():
@@ -107,10 +112,26 @@ class State:
             "observing": self.observing,
         }
 
+    @property
+    def nbytes(self) -> int:
+        """The size of what `saved()` gives, but for the small parts."""
+        return sum(tensor.nbytes for tensor in (self.population.theta, *self.optimizer.state.values()))
+
     def settled(self, rows: slice) -> bool:
         """Whether every member's outcome is settled: exploded or vanished on the first pass, or frozen since."""
         lost = torch.from_numpy((self.first.exploded[rows] > 0) | (self.first.vanished[rows] > 0))
         return bool((lost | ~self.progress.alive[rows].cpu()).all())
+
+
+def _check_form(name: str, value: Any, blank: Any) -> None:
+    """Refuse what is not of the same keys, shapes and dtypes: copying would broadcast it."""
+    if isinstance(blank, dict):
+        if not isinstance(value, dict) or value.keys() != blank.keys():
+            raise TypeError(f"{name} is of another form")
+        for key in blank:
+            _check_form(f"{name}.{key}", value[key], blank[key])
+    elif not isinstance(value, torch.Tensor) or (value.shape, value.dtype) != (blank.shape, blank.dtype):
+        raise TypeError(f"{name} is of another form")
 
 
 def members(values: Members, rows: slice) -> Members:

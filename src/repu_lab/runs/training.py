@@ -2,25 +2,25 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from repu_lab.configs.config import config_hash, result_fields
 from repu_lab.configs.schema import OUTCOMES, TrainConfig
 from repu_lab.networks.optimizers import Optimizer
 from repu_lab.networks.population import Population
 from repu_lab.networks.statistics import LayerStatistics, measure
-from repu_lab.runs.checkpoint import Checkpoints, Saved
+from repu_lab.runs.checkpoint import Checkpoints, Damaged, Saved
 from repu_lab.runs.forecasting import as_record, theory_profile, title
 from repu_lab.runs.interruption import Interrupted, deferred
 from repu_lab.runs.outcome import bad_layer, judge
+from repu_lab.runs.refining import add_measures, refine
 from repu_lab.runs.schedule import is_measured, is_profiled
 from repu_lab.runs.state import Run, State, members
 from repu_lab.tasks import Evaluation, Split, Task
@@ -35,72 +35,84 @@ END_CHECK = 16
 CHUNK = 16_000_000
 
 
-def train(runs: Sequence[Run], checkpoints: Checkpoints) -> list[dict[str, Any]]:
+class Bar(Protocol):
+    """What shows how far the steps have come, as tqdm does."""
+
+    def update(self, n: float | None = 1) -> Any:
+        """Add steps."""
+
+    def set_postfix_str(self, s: str = "", refresh: bool = True) -> None:
+        """Show a few words."""
+
+
+def train(runs: Sequence[Run], checkpoints: Checkpoints, bar: Bar) -> list[dict[str, Any]]:
     """Train the runs as one population, from the newest checkpoint if there is one, and return what each result holds.
 
     The runs differ in what a member may have of its own (seed, initialization, rate, weight decay) and agree in the
-    rest. Statistics, events and weights go to each run's folder. Interrupted, after a checkpoint, if a signal asks.
+    rest. Statistics, events and weights go to each run's folder, of runs whose result is not stored already.
+    Interrupted, after a checkpoint, if a signal asks.
     """
     experiments = [run.experiment for run in runs]
     task, config = experiments[0].task, experiments[0].config
-    saved = checkpoints.newest(experiments[0].device, identity(runs), lambda saved: _complaint(saved, runs))
-    state = State.start(experiments) if saved is None else State.restore(experiments, saved)
-    if saved is not None:
+    state = checkpoints.newest(experiments[0].device, lambda saved: _restore(saved, runs))
+    if state is None:
+        state = State.start(experiments)
+    else:
         checkpoints.say(f"resumed:  from the checkpoint at step {state.step}")
     population, progress = state.population, state.progress
     with ExitStack() as stack:
-        trackers = [stack.enter_context(_tracker(run, at)) for run, at in zip(runs, state.events, strict=True)]
-        bar = stack.enter_context(
-            tqdm(total=config.steps, initial=state.step, unit="step", disable=None, leave=False)
-        )  # fmt: skip
-        asked = stack.enter_context(deferred())
+        trackers = {
+            i: stack.enter_context(_tracker(run, state.events[i])) for i, run in enumerate(runs) if not run.stored
+        }
+        bar.update(state.step)
         start = time.perf_counter() - state.seconds
-        for step in range(state.step, config.steps + 1):
-            state.step = step
-            ending = _ending(state, config.steps)
-            last = len(ending) == state.ended.count(None)
-            if last or asked.number is not None or checkpoints.due():
-                state.events = [tracker.length() for tracker in trackers]
-                state.seconds = time.perf_counter() - start
-                checkpoints.save(step, state.saved() | {"identity": identity(runs)})
-            if asked.number is not None:
-                raise Interrupted(asked.number)
-            if is_measured(step, config.steps) or ending:
-                before = time.perf_counter()
-                observe(runs, state, trackers, ending)
-                state.observing += time.perf_counter() - before
-                bar.set_postfix_str(f"loss {progress.last_loss.median():.3g}, {int(progress.alive.sum())} alive")
-            for run in ending:
-                state.ended[run] = step
-            if last:
-                break
-            for run in ending:
-                progress.alive[state.rows[run]] = False  # the others train on without them
-            batch = task.batch(step, config.batch_size)
-            loss_M = train_step(population, state.optimizer, task, batch, progress.alive)
-            progress.record_loss(step, loss_M)
-            bar.update()
+        with deferred() as asked:
+            for step in range(state.step, config.steps + 1):
+                state.step = step
+                going = [i for i in trackers if state.ended[i] is None]
+                ending = _ending(state, going, config.steps)
+                last = len(ending) == len(going)
+                if last or asked.number is not None or checkpoints.due(state.nbytes):
+                    state.events = [trackers[i].length() if i in trackers else state.events[i] for i in range(len(runs))]
+                    state.seconds = time.perf_counter() - start
+                    checkpoints.save(step, state.saved() | {"identity": identity(runs)})
+                if asked.number is not None:
+                    raise Interrupted(asked.number)
+                if is_measured(step, config.steps) or ending:
+                    before = time.perf_counter()
+                    observe(runs, state, trackers, going if is_measured(step, config.steps) else ending, ending)
+                    state.observing += time.perf_counter() - before
+                    bar.set_postfix_str(f"loss {progress.last_loss.median():.3g}, {int(progress.alive.sum())} alive")
+                for run in ending:
+                    state.ended[run] = step
+                if last:
+                    break
+                for run in ending:
+                    progress.alive[state.rows[run]] = False  # the others train on without them
+                batch = task.batch(step, config.batch_size)
+                loss_M = train_step(population, state.optimizer, task, batch, progress.alive)
+                progress.record_loss(step, loss_M)
+                bar.update()
+        if asked.number is not None:  # while the last step was observed; from here on a signal ends at once
+            raise Interrupted(asked.number)
         state.seconds = time.perf_counter() - start
-        return [finish(runs[i], state, i, trackers[i]) for i in range(len(runs))]
+        return [finish(runs[i], state, i, trackers[i]) for i in trackers]
 
 
 def train_step(population: Population, optimizer: Optimizer, task: Task, batch: Split, alive_M: Tensor) -> Tensor:
     """Do one step of every member that is alive and return the losses (M,) before it; the others are left alone."""
-    loss_M = task.objective.losses(population(batch.x), batch.y).mean(-1)
+    loss_M = task.losses(population, batch)
     (gradient_MP,) = torch.autograd.grad(loss_M.sum(), population.theta)
     alive_M &= loss_M.isfinite()
     optimizer.step(population.theta, gradient_MP, alive_M)
     return loss_M.detach()
 
 
-def observe(runs: Sequence[Run], state: State, trackers: Sequence[Tracker], ending: Sequence[int]) -> None:
-    """Measure every layer on the probe and every member on the test split, and write both down.
-
-    Of all runs that go on where the schedule says so, else of those that end here.
-    """
+def observe(
+    runs: Sequence[Run], state: State, trackers: Mapping[int, Tracker], watched: Sequence[int], ending: Sequence[int]
+) -> None:
+    """Measure every layer on the probe and every member on the test split, of the watched runs, and write both down."""
     config, task, population = runs[0].experiment.config, runs[0].experiment.task, state.population
-    scheduled = is_measured(state.step, config.steps)
-    watched = [i for i in range(len(runs)) if (state.ended[i] is None if scheduled else i in ending)]
     theta_MP = population.theta.detach()
     if len(watched) < len(runs):
         theta_MP = torch.cat([theta_MP[state.rows[i]] for i in watched])
@@ -159,14 +171,21 @@ def finish(run: Run, state: State, index: int, tracker: Tracker) -> dict[str, An
         at = int(progress.updates[member])
         return bad_layer(population, task, task.batch(at, config.batch_size), rows.start + member)
 
-    records = judge(progress, first, evaluate(population, task, theta_MP), task, experiment.seeds, step, diverged_layer)
+    judged, theta_MP, said = refine(experiment, population, theta_MP, progress.alive)
+    if said is not None:
+        run.folder.log(f"refined:  {said}")
+    evaluation = evaluate(population, judged, theta_MP)
+    progress.record_evaluation(step, evaluation, task.criterion)
+    records = judge(progress, first, evaluation, judged, experiment.seeds, step, diverged_layer)
+    add_measures(records, task.measures(population, theta_MP))
     outcomes = dict(Counter(record["outcome"] for record in records))
     tracker.text("outcome", verdict(expected, records), step)
     tracker.scalars(step, {f"outcome/{name}": outcomes.get(name, 0) for name in OUTCOMES} | {"run/steps": step})
-    if config.statistics:
-        theory = None if expected is None else theory_profile(experiment, expected, table.profiles[0])
-        if theory is not None:
-            tracker.theory(theory)
+    theory = None
+    if config.statistics and expected is not None:
+        theory = theory_profile(experiment, expected, table.profiles[0])
+        tracker.theory(theory)
+    if config.statistics and run.picture:
         from repu_lab.figures import signal_propagation  # matplotlib: half a second that no first step waits for
 
         figure = signal_propagation(table.profiles, theory, dtype=config.dtype, heading=title(experiment))
@@ -224,7 +243,7 @@ def summary(records: list[dict[str, Any]]) -> str:
 
 def verdict(expected: Forecast | None, records: list[dict[str, Any]]) -> str:
     """Return what theory forecast and what happened, side by side."""
-    forecast = "none: the activation has no averages" if expected is None else expected.summary()
+    forecast = "none" if expected is None else expected.summary()
     return f"forecast: {forecast} | measured: {summary(records)}"
 
 
@@ -251,21 +270,22 @@ def identity(runs: Sequence[Run]) -> list[str]:
     return [config_hash("train", replace(run.experiment.config, steps=0)) for run in runs]
 
 
-def _ending(state: State, steps: int) -> list[int]:
+def _ending(state: State, going: list[int], steps: int) -> list[int]:
     """Return the runs that end before this step's update: all at the last one, else those whose members are settled."""
-    going = [i for i, end in enumerate(state.ended) if end is None]
     if state.step == steps:
         return going
     return [i for i in going if state.settled(state.rows[i])] if state.step % END_CHECK == 0 else []
 
 
-def _complaint(saved: Saved, runs: Sequence[Run]) -> str | None:
-    """Say why a run cannot go on from a whole checkpoint."""
+def _restore(saved: Saved, runs: Sequence[Run]) -> State:
+    """Return the state of a checkpoint; Damaged if these runs cannot go on from it."""
+    if saved["identity"] != identity(runs):
+        raise Damaged("it belongs to another run")
     for run, length in zip(runs, saved["events"], strict=True):
         file = run.folder.path / EVENTS_NAME
-        if length is not None and (not file.exists() or file.stat().st_size < length):
-            return f"{file} has lost what was written before it"
-    return None
+        if length is not None and not run.stored and (not file.exists() or file.stat().st_size < length):
+            raise Damaged(f"{file} has lost what was written before it")
+    return State.restore([run.experiment for run in runs], saved)
 
 
 def _tracker(run: Run, append_at: int | None) -> Tracker:

@@ -9,9 +9,9 @@ from repu_lab.configs.mistakes import printable
 from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.results.arguments import parse
 from repu_lab.runs.results.printing import as_csv, as_json, as_table, census, notes
-from repu_lab.runs.results.rows import BY, Row, rows, shown_columns
+from repu_lab.runs.results.rows import BY, rows
 from repu_lab.runs.results.scanning import Run, scan
-from repu_lab.runs.results.selection import arrange, parse_filter, select
+from repu_lab.runs.results.selection import ordered, parse_filter, select
 
 HELP = """\
 usage: repu-lab results DIR [--by member|run|config] [--filter CONDITIONS] [--sort COLUMNS]
@@ -78,13 +78,6 @@ def find_runs(folder: str, *, everything: bool = False) -> list[Run]:
     if not runs:
         raise ConfigError(f"{printable(folder)}: has no run in it (a folder with a manifest.json); name a run or sweep")
     return runs
-
-
-def ordered(table: Sequence[Row], columns: Sequence[str] = ()) -> list[Row]:
-    """Return rows sorted by columns, then by the keys of the config that differ, then by seed and folder."""
-    given = {column for row in table for column in row.cells}
-    rest = [name for name in [*shown_columns(table), "seed", "folder"] if name in given]
-    return arrange(table, [*columns, *rest])
 
 
 def _write(option: str, target: str, text: str) -> None:

@@ -24,29 +24,36 @@ class Damaged(ValueError):
     """A file that is missing or cannot be what it should be; the message names it and says why."""
 
 
-def read_text(path: str, limit: int) -> str:
-    """Return a text file of at most `limit` bytes; Damaged for anything else."""
+def read_bytes(path: str, limit: int) -> bytes:
+    """Return the content of a file of at most `limit` bytes; Damaged for anything else."""
     name = os.path.basename(path)
     try:
         # Without O_NONBLOCK a named pipe put there would wait for its writer for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError as error:
         raise Damaged(f"{name} is missing") from error
-    except OSError as error:
-        raise Damaged(f"{name} cannot be opened ({error.strerror})") from error
-    with os.fdopen(descriptor, "rb") as file:
+    except (OSError, ValueError) as error:
+        raise Damaged(f"{name} cannot be opened ({getattr(error, 'strerror', 'its name is none')})") from error
+    try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise Damaged(f"{name} is no file")
-        try:
+        with open(descriptor, "rb", closefd=False) as file:
             content = file.read(limit + 1)
-        except OSError as error:
-            raise Damaged(f"{name} cannot be read ({error.strerror})") from error
+    except OSError as error:
+        raise Damaged(f"{name} cannot be read ({error.strerror})") from error
+    finally:
+        os.close(descriptor)
     if len(content) > limit:
         raise Damaged(f"{name} is larger than {limit} bytes")
+    return content
+
+
+def read_text(path: str, limit: int) -> str:
+    """Return a text file of at most `limit` bytes; Damaged for anything else."""
     try:
-        return content.decode()
+        return read_bytes(path, limit).decode()
     except UnicodeDecodeError as error:
-        raise Damaged(f"{name} is no text") from error
+        raise Damaged(f"{os.path.basename(path)} is no text") from error
 
 
 def read_object(path: str, limit: int = RESULT_LIMIT) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from repu_lab.configs.config import ConfigError
 from repu_lab.configs.mistakes import nearest, printable
 from repu_lab.runs.results.reading import Scalar
-from repu_lab.runs.results.rows import Row
+from repu_lab.runs.results.rows import Row, shown_columns
 from repu_lab.runs.results.text import visible
 
 SIGNS = ("!=", "<=", ">=", "==", "=", "<", ">", "~")
@@ -72,6 +72,13 @@ def arrange(table: Sequence[Row], columns: Sequence[str]) -> list[Row]:
         known.sort(key=lambda row, name=name: _rank(row.cells[name]), reverse=column.startswith("-"))
         arranged = known + [row for row in arranged if row.cells.get(name) is None]
     return arranged
+
+
+def ordered(table: Sequence[Row], columns: Sequence[str] = ()) -> list[Row]:
+    """Return rows sorted by columns, then by the keys of the config that differ, then by seed and folder."""
+    given = {column for row in table for column in row.cells}
+    rest = [name for name in [*shown_columns(table), "seed", "folder"] if name in given]
+    return arrange(table, [*columns, *rest])
 
 
 def check_columns(option: str, names: Sequence[str], table: Sequence[Row]) -> None:

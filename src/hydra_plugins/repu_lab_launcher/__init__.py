@@ -1,0 +1,1 @@
+"""The lab's launchers, found by Hydra under this name."""

@@ -1,0 +1,143 @@
+"""Jobs that train together: which may, how many fit the memory, and the training of a group as one population.
+
+Jobs that differ only in what a member may have of its own (seed, number of members, initialization, learning rate,
+weight decay) are one group. Each keeps its own folder, result, statistics and events; the checkpoint is the group's.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from repu_lab.configs.composition import Job
+from repu_lab.configs.config import config_hash, result_fields
+from repu_lab.configs.schema import TrainConfig
+from repu_lab.runs.folder import RunFolder
+
+if TYPE_CHECKING:
+    from repu_lab.runs.building import Experiment
+    from repu_lab.runs.training import Bar
+    from repu_lab.theory.forecast import Forecast
+
+PLACE = ".groups"
+# More jobs than this hold too many event files open at once (1,024 is a usual limit), and more members lose the cache.
+MOST_JOBS = 256
+MOST_MEMBERS = 1024
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Group:
+    """Jobs that train as one population, or a single job; `place` holds a population's checkpoint."""
+
+    command: str
+    jobs: tuple[Job, ...]
+    place: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """What the group is called in its jobs' manifests."""
+        return "" if self.place is None else self.place.name
+
+
+def shape(config: TrainConfig) -> str:
+    """Return what the jobs of a group agree in: all that decides the result but what a member may have of its own."""
+    fields = result_fields(config)
+    del fields["seed"], fields["members"], fields["initialization"]
+    fields["optimizer"] = {
+        key: fields["optimizer"][key] for key in fields["optimizer"] if key not in ("lr", "weight_decay")
+    }
+    return json.dumps(fields, sort_keys=True)
+
+
+def make_groups(command: str, jobs: Iterable[Job], sweep: Path, max_members: int | None = None) -> list[Group]:
+    """Return the jobs in groups, in the order of their first jobs; only `train` knows populations of several jobs."""
+    alike: dict[str, list[Job]] = {}
+    for job in jobs:
+        together = shape(job.config) if command == "train" else str(job.folder)
+        alike.setdefault(together, []).append(job)
+    return [make_group(command, part, sweep) for group in alike.values() for part in _chunks(group, max_members)]
+
+
+def make_group(command: str, jobs: Sequence[Job], sweep: Path) -> Group:
+    """Return the group of these jobs; its place is named by a hash of their configs."""
+    if len(jobs) == 1:
+        return Group(command=command, jobs=tuple(jobs))
+    hashes = [config_hash(command, job.config) for job in jobs]
+    return Group(
+        command=command,
+        jobs=tuple(jobs),
+        place=sweep / PLACE / hashlib.sha256("".join(hashes).encode()).hexdigest()[:16],
+    )
+
+
+def _chunks(jobs: Sequence[Job], max_members: int | None) -> Iterator[list[Job]]:
+    """Cut a group where the next job's members would not fit any more."""
+    most = MOST_MEMBERS
+    if len(jobs) > 1:
+        from repu_lab.runs.building import members_that_fit
+
+        most = min(most, members_that_fit(jobs[0].config))
+    most = min(most, max_members or most)
+    chunk: list[Job] = []
+    for job in jobs:
+        if chunk and (len(chunk) == MOST_JOBS or sum(j.config.members for j in chunk) + job.config.members > most):
+            yield chunk
+            chunk = []
+        chunk.append(job)
+    yield chunk
+
+
+def train_group(group: Group, bar: "Bar") -> None:
+    """Train a group as one population and write every job's folder.
+
+    A job that finished before an interruption trains along without being written again. What raises leaves all jobs
+    `failed`, or `interrupted`, in their folders.
+    """
+    from repu_lab.runs.building import build_group
+    from repu_lab.runs.checkpoint import Checkpoints
+    from repu_lab.runs.commands import tell
+    from repu_lab.runs.forecasting import announce
+    from repu_lab.runs.state import Run
+    from repu_lab.runs.training import train
+
+    assert group.place is not None
+    place = RunFolder(group.place, echo=False)
+    place.path.mkdir(parents=True, exist_ok=True)
+    place.write_json("group.json", {"jobs": [config_hash(group.command, job.config) for job in group.jobs]})
+    experiments = build_group([job.config for job in group.jobs])
+    expected: dict[Any, Forecast | None] = {}
+    pictured: set[Any] = set()
+    runs: list[Run] = []
+    with ExitStack() as stack:
+        for job, experiment, about in zip(group.jobs, experiments, _about(group, experiments), strict=True):
+            folder = RunFolder(job.folder, echo=False)
+            stored = not job.config.rerun and folder.finished("train", job.config, "result.json") is not None
+            law = (experiment.rule.C_W, experiment.rule.C_b)
+            if not stored:
+                stack.enter_context(folder.run("train", job.config, about, afresh=job.config.rerun))
+                expected[law] = announce(experiment, folder, expected.get(law))
+            # Jobs that differ in their seed only have the same picture; the first one draws it.
+            twins = (law, experiment.lr, experiment.config.optimizer.weight_decay)
+            run = Run(
+                experiment=experiment, folder=folder, expected=expected.get(law), stored=stored,
+                picture=twins not in pictured,
+            )  # fmt: skip
+            pictured.add(twins)
+            runs.append(run)
+        results = train(runs, Checkpoints(place, group.jobs[0].config.checkpoint.every_seconds, place.log), bar)
+        written = [run for run in runs if not run.stored]
+        for run, result in zip(written, results, strict=True):
+            run.folder.write_json("result.json", result)
+            tell(run.folder, result)
+
+
+def _about(group: Group, experiments: Sequence["Experiment"]) -> Iterator[Mapping[str, Any]]:
+    members = 0
+    total = sum(job.config.members for job in group.jobs)
+    for experiment in experiments:
+        place = {"name": group.name, "jobs": len(group.jobs), "members": total, "first_member": members}
+        yield {"device": str(experiment.device), "threads": experiment.threads, "group": place}
+        members += experiment.config.members
