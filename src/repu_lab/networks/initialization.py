@@ -6,7 +6,7 @@ so that an input with |x|^2/n_0 = 1 gives K^1 = C_b^1 + C_W^1 = k1 whatever the 
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import torch
@@ -63,6 +63,17 @@ def uniform_depth(
         raise ValueError(f"C_W={C_W}, C_b={C_b}, k1={k1}: need C_W >= 0, C_b >= 0 and k1 >= C_b")
     maps = len(sizes) - 1
     return Initialization(name=name, C_W=(k1 - C_b, *[C_W] * (maps - 1)), C_b=(C_b,) * maps, note=note)
+
+
+def in_branches(rule: Initialization) -> Initialization:
+    """Return the rule for a residual network: C_W and C_b of the L - 1 branches divided by their number.
+
+    Kernels add, K^{l+1} = K^l + C_b + C_W g(K^l). So all branches together add what one plain layer gives.
+    """
+    branches = max(1, len(rule.C_W) - 2)
+    C_W, C_b = ((v[0], *(value / branches for value in v[1:-1]), *v[-1:]) for v in (rule.C_W, rule.C_b))
+    note = f"{rule.note}; residual: C_W and C_b of a branch are a share 1/{branches} of that"
+    return replace(rule, C_W=C_W, C_b=C_b, note=note)
 
 
 RULES = {"he": he, "lecun": lecun, "xavier": xavier, "pytorch": pytorch}

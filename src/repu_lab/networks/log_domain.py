@@ -20,9 +20,10 @@ LN10 = math.log(10)
 
 
 def has_log_domain(population: Population) -> bool:
-    """Whether the activation is homogeneous, without parameters of its own, and every bias is zero."""
-    biases = (affine.b_M1O for affine in population.affine_maps())
-    return population.activation.degree is not None and not any(bool(b.any()) for b in biases) and not population.own
+    """Whether layers are plain, the activation homogeneous, without parameters of its own, and every bias zero."""
+    if population.residual or population.own or population.activation.degree is None:
+        return False
+    return not any(bool(affine.b_M1O.any()) for affine in population.affine_maps())
 
 
 @torch.no_grad()

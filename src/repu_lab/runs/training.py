@@ -20,6 +20,7 @@ from repu_lab.runs.checkpoint import Checkpoints, Damaged, Saved
 from repu_lab.runs.forecasting import as_record, theory_profile, title
 from repu_lab.runs.interruption import Interrupted, deferred
 from repu_lab.runs.outcome import bad_layer, judge
+from repu_lab.runs.pictures import draw_solution
 from repu_lab.runs.refining import add_measures, refine
 from repu_lab.runs.schedule import is_measured, is_profiled
 from repu_lab.runs.state import Run, State, members
@@ -190,6 +191,8 @@ def finish(run: Run, state: State, index: int, tracker: Tracker) -> dict[str, An
 
         figure = signal_propagation(table.profiles, theory, dtype=config.dtype, heading=title(experiment))
         tracker.figure("figure/depth_profile", figure, step)
+    if task.name == "burgers" and run.picture:
+        draw_solution(run.folder, population, theta_MP, records)
     tracker.ended(True)
     with run.folder.writing("statistics.npz") as path:
         table.save(path)

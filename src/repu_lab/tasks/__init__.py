@@ -5,11 +5,21 @@ from dataclasses import replace
 
 import torch
 
-from repu_lab.tasks.base import Evaluation, Split, Task
-from repu_lab.tasks.functions import polynomial
-from repu_lab.tasks.images import digits
+from repu_lab.tasks.base import Evaluation, Passed, Split, Task
+from repu_lab.tasks.burgers import burgers
+from repu_lab.tasks.functions import function, polynomial
+from repu_lab.tasks.images import cifar10, digits, mnist
+from repu_lab.tasks.openml import DataUnavailable
 
-TASKS: dict[str, Callable[..., Task]] = {"digits": digits, "polynomial": polynomial}
+# Each takes data_seed and the keys of its group, conf/task/<name>.yaml.
+TASKS: dict[str, Callable[..., Task]] = {
+    "burgers": burgers,
+    "cifar10": cifar10,
+    "digits": digits,
+    "function": function,
+    "mnist": mnist,
+    "polynomial": polynomial,
+}
 
 
 def on_device(task: Task, device: torch.device | str, dtype: torch.dtype) -> Task:
@@ -20,7 +30,11 @@ def on_device(task: Task, device: torch.device | str, dtype: torch.dtype) -> Tas
         real = split.y.is_floating_point()
         return Split(x, split.y.to(device=device, dtype=dtype) if real else split.y.to(device=device))
 
-    return replace(task, train=move(task.train), test=move(task.test))
+    conditions = None if task.conditions is None else move(task.conditions)
+    return replace(task, train=move(task.train), test=move(task.test), conditions=conditions)
 
 
-__all__ = ["TASKS", "Evaluation", "Split", "Task", "digits", "on_device", "polynomial"]
+__all__ = [
+    "TASKS", "DataUnavailable", "Evaluation", "Passed", "Split", "Task", "burgers", "cifar10", "digits", "function",
+    "mnist", "on_device", "polynomial",
+]  # fmt: skip

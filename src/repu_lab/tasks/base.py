@@ -1,16 +1,19 @@
-"""What a task is: two splits of data, an objective, a criterion, and batches that depend on the step alone.
+"""What a task is: two splits of data, a loss, a criterion, and batches that depend on the step alone.
 
-Shapes: M members, B examples, I inputs, C outputs.
+Shapes: M members, P parameters, B examples, I inputs, C outputs, L hidden layers.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+
+from repu_lab.networks.population import Population
+from repu_lab.tasks.objectives import Objective
 
 
 class Split(NamedTuple):
@@ -24,83 +27,18 @@ class Split(NamedTuple):
         return self.x.shape[0]
 
 
-class Objective(Protocol):
-    """A loss to minimise and, from it, a score whose mean over examples is the metric."""
+class Passed(NamedTuple):
+    """What one pass over a batch gives: the preactivations z^1 .. z^{L+1}, each (M, B, N), and the losses (M,)."""
 
-    metric_name: str
-
-    def losses(self, z_MBC: Tensor, y: Tensor) -> Tensor:
-        """Return the loss of every member and example, shape (M, B)."""
-        ...
-
-    def scores(self, z_MBC: Tensor, y: Tensor) -> Tensor:
-        """Return the score of every member and example, shape (M, B); its mean is the metric."""
-        ...
-
-    def constant(self, y_train: Tensor) -> Tensor:
-        """Return the outputs (C,) of the best predictor that ignores its input, as seen from the training split."""
-        ...
+    z_D: list[Tensor]
+    loss_M: Tensor
 
 
-class Classification:
-    """Cross-entropy of softmax(z) and accuracy; an output that is not finite counts as wrong."""
-
-    metric_name = "accuracy"
-
-    def __init__(self, classes: int):
-        """Take the number of classes C."""
-        self.classes = classes
-
-    def losses(self, z_MBC: Tensor, y: Tensor) -> Tensor:
-        """Return -log softmax(z)_y, shape (M, B)."""
-        M, B, C = z_MBC.shape
-        labels = y.expand(M, B).reshape(-1)
-        return F.cross_entropy(_at_least_float32(z_MBC).reshape(-1, C), labels, reduction="none").view(M, B)
-
-    def scores(self, z_MBC: Tensor, y: Tensor) -> Tensor:
-        """Return 1 where the largest output is the right class, else 0."""
-        right = (z_MBC.argmax(-1) == y) & z_MBC.isfinite().all(-1)
-        return right.double()
-
-    def constant(self, y_train: Tensor) -> Tensor:
-        """Return the logarithm of the class frequencies."""
-        return torch.bincount(y_train, minlength=self.classes).double().log()
-
-
-class Regression:
-    """Mean squared error over the outputs and R^2 against the constant predictor.
-
-    R^2 = 1 - sum (y - z)^2 / sum (y - c)^2, averaged over the outputs, with c the mean of the training targets.
-    """
-
-    metric_name = "r2"
-
-    def __init__(self, y_train: Tensor, y_test: Tensor):
-        """Take the targets, from which the constant predictor and its test error follow."""
-        self._mean_C = y_train.double().mean(0)
-        self._error_C = (y_test.double() - self._mean_C).square().mean(0)
-
-    def losses(self, z_MBC: Tensor, y: Tensor) -> Tensor:
-        """Return the mean over the outputs of (z - y)^2, shape (M, B)."""
-        return (_at_least_float32(z_MBC) - y).square().mean(-1)
-
-    def scores(self, z_MBC: Tensor, y: Tensor) -> Tensor:
-        """Return 1 - (z - y)^2 / E(y - c)^2, averaged over the outputs; its mean over the test split is R^2."""
-        return (1 - (z_MBC.double() - y.double()).square() / self._error_C.to(z_MBC.device)).mean(-1)
-
-    def constant(self, y_train: Tensor) -> Tensor:
-        """Return the mean of the targets."""
-        return y_train.double().mean(0)
-
-
-@lru_cache(maxsize=2)
-def _permutation(size: int, seed: int, epoch: int) -> Tensor:
-    generator = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)
-    return torch.randperm(size, generator=generator)
-
-
-def _at_least_float32(z: Tensor) -> Tensor:
-    return z.float() if z.dtype in (torch.float16, torch.bfloat16) else z
+# The loss of a population (of the rows theta, or all) on a batch where it is no function of the outputs alone; the
+# second split, the conditions, are points at which values are prescribed.
+Equation = Callable[[Population, Split, Split, Tensor | None], Passed]
+# Numbers beside the metric, by name, for every row of theta; NaN where they are not finite.
+Measurement = Callable[[Population, Tensor], dict[str, Tensor]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +52,11 @@ class Evaluation:
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """Data, objective and success criterion; `input_mean_square` is the mean of |x|^2/n_0 (exactly 1 for images)."""
+    """Data, objective and success criterion; `input_mean_square` is the mean of |x|^2/n_0 (exactly 1 for images).
+
+    A task with an `equation` trains on it, at the training inputs and at `conditions`; the objective judges the test
+    split. `measurement` gives what is measured once, at the end.
+    """
 
     name: str
     train: Split
@@ -124,6 +66,9 @@ class Task:
     criterion: float
     input_mean_square: float
     data_seed: int
+    conditions: Split | None = None
+    equation: Equation | None = None
+    measurement: Measurement | None = None
 
     def batch(self, step: int, size: int) -> Split:
         """Return the batch of a step: the same for all members, and a function of step, size and data_seed alone.
@@ -134,6 +79,19 @@ class Task:
         index = _permutation(len(self.train), self.data_seed, epoch)[place * size : (place + 1) * size]
         index = index.to(self.train.x.device)
         return Split(self.train.x[index], self.train.y[index])
+
+    def losses(self, population: Population, batch: Split, theta_MP: Tensor | None = None) -> Tensor:
+        """Return the training loss of each member on a batch, shape (M,), of the given rows or of all."""
+        if self.equation is not None and self.conditions is not None:
+            return self.equation(population, batch, self.conditions, theta_MP).loss_M
+        return self.objective.losses(population(batch.x, theta_MP), batch.y).mean(-1)
+
+    def passed(self, population: Population, batch: Split, theta_MP: Tensor | None = None) -> Passed:
+        """Return the same losses with the preactivations on the way to them, which cost memory."""
+        if self.equation is not None and self.conditions is not None:
+            return self.equation(population, batch, self.conditions, theta_MP)
+        z_D = population.preactivations(batch.x, theta_MP)
+        return Passed(z_D, self.objective.losses(z_D[-1], batch.y).mean(-1))
 
     def baseline(self) -> tuple[float, float]:
         """Return the test loss and the test metric of the constant predictor."""
@@ -152,6 +110,16 @@ class Task:
             advantage=torch.where(error_M > 0, gain_MB.mean(-1) / error_M, 0.0),
         )
 
+    def measures(self, population: Population, theta_MP: Tensor) -> dict[str, Tensor]:
+        """Return what this task measures beside its metric, by name, for the given rows: each of shape (M,)."""
+        return {} if self.measurement is None else self.measurement(population, theta_MP)
+
     def _constant_outputs(self) -> Tensor:
         constant_C = self.objective.constant(self.train.y).to(self.test.x.device)
         return constant_C.expand(1, len(self.test), -1)
+
+
+@lru_cache(maxsize=2)
+def _permutation(size: int, seed: int, epoch: int) -> Tensor:
+    generator = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)
+    return torch.randperm(size, generator=generator)

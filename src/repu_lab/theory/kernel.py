@@ -3,7 +3,8 @@
 K^(l+1) = C_b + C_W g(K^l), chi_parallel^l = C_W g'(K^l), chi_perp^l = C_W E[s'^2] (Roberts, Yaida, Hanin, The
 Principles of Deep Learning Theory), l = 1..L+1 where L = depth counts hidden layers and K^(L+1) belongs to the output.
 C_W, C_b are numbers, or sequences with one value for each affine map l = 2..L+1. K is followed in log space where it
-leaves float64.
+leaves float64. In a residual network, z^(l+1) = z^l + b + W s(z^l) for l = 1..L-1, kernels and both susceptibilities
+add: K^(l+1) = K^l + C_b + C_W g(K^l), chi = 1 + C_W g'(K) and 1 + C_W E[s'^2], since W is independent of z^l.
 """
 
 from collections.abc import Sequence
@@ -63,8 +64,10 @@ class CorrelationLayers:
     gain: Array
 
 
-def layers(activation: Activation, C_W: Variances, C_b: Variances, k1: float, depth: int) -> KernelLayers:
-    """Iterate the kernel of one input from K^1 = k1 through `depth` hidden layers.
+def layers(
+    activation: Activation, C_W: Variances, C_b: Variances, k1: float, depth: int, *, residual: bool = False
+) -> KernelLayers:
+    """Iterate the kernel of one input from K^1 = k1 through `depth` hidden layers, residual ones or plain ones.
 
     RePU with C_b = 0 by its exact solution log(K^l / K_*) = p^(l-1) log(K^1 / K_*): right at any depth. ValueError for
     negative variances, k1 < C_b, depth < 1, or an activation that cannot be averaged.
@@ -73,13 +76,16 @@ def layers(activation: Activation, C_W: Variances, C_b: Variances, k1: float, de
     form = moments(activation)
     check_k1("k1", k1, B)
     table = Tabulated(form)
-    K, x = _follow(activation, form, W, B, float(k1), table)
+    skips = np.arange(1, depth + 1) < depth if residual else np.zeros(depth, dtype=bool)
+    K, x = _follow(activation, form, W, B, float(k1), table, skips)
     parallel, perp = _log_susceptibilities(form, K[:-1], x[:-1], table)
     with np.errstate(divide="ignore", over="ignore", under="ignore", invalid="ignore"):
         # Without weights nothing is passed on, however steep the activation is.
         log_parallel, log_perp = (
             np.append(np.where(W == 0, -np.inf, np.log(W) + log), np.nan) for log in (parallel, perp)
         )
+        for log in (log_parallel[:-1], log_perp[:-1]):
+            log[skips] = np.logaddexp(0.0, log[skips])
         return KernelLayers(
             layer=np.arange(1, depth + 2),
             K=K,
@@ -117,8 +123,9 @@ def correlations(
     if not abs(K12) <= np.sqrt(K11) * np.sqrt(K22) * (1 + 1e-9):
         raise ValueError("K12 must lie between -sqrt(K11 K22) and sqrt(K11 K22): it is a covariance")
     table = Tabulated(form)
-    K1, x1 = _follow(activation, form, W, B, float(K11), table)
-    K2, x2 = (K1, x1) if K22 == K11 else _follow(activation, form, W, B, float(K22), table)
+    plain = np.zeros(depth, dtype=bool)
+    K1, x1 = _follow(activation, form, W, B, float(K11), table, plain)
+    K2, x2 = (K1, x1) if K22 == K11 else _follow(activation, form, W, B, float(K22), table, plain)
     with np.errstate(all="ignore"):
         if isinstance(form, PowerMoments) and not B.any():
             K12_, correlation, gain = _homogeneous_pairs(form, depth, (K1, K2), (x1, x2), float(K12))
@@ -179,10 +186,10 @@ def check_k1(name: str, k1: float, C_b: Array) -> None:
 
 
 def _follow(
-    activation: Activation, form: QuadratureMoments, W: Array, B: Array, k1: float, table: Tabulated
+    activation: Activation, form: QuadratureMoments, W: Array, B: Array, k1: float, table: Tabulated, skips: Array
 ) -> tuple[Array, Array]:
-    """K^l and log K^l, l = 1..L+1."""
-    if isinstance(form, PowerMoments) and not B.any():
+    """K^l and log K^l, l = 1..L+1; z^l is added to the map behind it where it skips."""
+    if isinstance(form, PowerMoments) and not B.any() and not skips.any():
         x = _exact_powers(form, W, float(np.log(k1)))
         with np.errstate(over="ignore", under="ignore"):
             K = np.exp(x)
@@ -205,6 +212,8 @@ def _follow(
             else:
                 x[i + 1] = np.logaddexp(np.log(C_b), np.log(C_W) + log_mean_square(activation, x[i : i + 1])[0])
                 K[i + 1] = np.exp(x[i + 1])
+            if skips[i]:
+                K[i + 1], x[i + 1] = K[i] + K[i + 1], np.logaddexp(x[i], x[i + 1])
     return K, x
 
 

@@ -25,8 +25,9 @@ WEIGHTS = np.exp(-(NODES**2) / 2) / np.exp(-(NODES**2) / 2).sum()
 
 
 def adam_rate(
-    activation: Activation, C_W: Variances, C_b: Variances, k1: float, sizes: tuple[int, ...], mean_abs_input: float
-) -> float:
+    activation: Activation, C_W: Variances, C_b: Variances, k1: float, sizes: tuple[int, ...], mean_abs_input: float, *,
+    residual: bool = False,
+) -> float:  # fmt: skip
     """Return the rate at which Adam's first step changes the preactivations by about their own size.
 
     Adam moves every weight by about the rate, in the direction that its gradient agrees on, so that a preactivation of
@@ -36,7 +37,7 @@ def adam_rate(
     `mean_abs_input` is E|x|, in place of E|s| for l = 1. Layers whose K leaves float64 are left out: nothing trains.
     """
     depth = len(sizes) - 2
-    K = layers(activation, C_W, C_b, k1, depth).K
+    K = layers(activation, C_W, C_b, k1, depth, residual=residual).K
     mean_abs = np.append(mean_abs_input, _mean_abs(activation, K[:-1]))
     with np.errstate(all="ignore"):
         moves = np.array(sizes[:-1]) * mean_abs / np.sqrt(K)
@@ -46,8 +47,9 @@ def adam_rate(
 
 
 def sgd_rate(
-    activation: Activation, C_W: Variances, C_b: Variances, k1: float, sizes: tuple[int, ...], mean_square_input: float
-) -> float:
+    activation: Activation, C_W: Variances, C_b: Variances, k1: float, sizes: tuple[int, ...], mean_square_input: float,
+    *, residual: bool = False,
+) -> float:  # fmt: skip
     """Return the rate 1 / Theta, with Theta the tangent kernel of one input for plain gradient descent.
 
     Theta = sum_l (n_{l-1} m^{l-1} + 1) prod_{k=l}^{L} chi_perp^k, where m^0 = |x|^2/n_0 and m^l = E[s(z^l)^2]: the sum
@@ -55,10 +57,11 @@ def sgd_rate(
     asks for. At most LARGEST_SGD_RATE; layers beyond float64 are left out, as in `adam_rate`.
     """
     depth = len(sizes) - 2
-    kernel = layers(activation, C_W, C_b, k1, depth)
+    kernel = layers(activation, C_W, C_b, k1, depth, residual=residual)
     W, b = np.broadcast_to(C_W, depth), np.broadcast_to(C_b, depth)
+    skipped = np.where(np.arange(1, depth + 1) < depth, kernel.K[:-1], 0.0) if residual else 0.0
     with np.errstate(all="ignore"):
-        mean_square = np.append(mean_square_input, (kernel.K[1:] - b) / W)
+        mean_square = np.append(mean_square_input, (kernel.K[1:] - skipped - b) / W)
         log_gain = np.append(np.cumsum(kernel.log10_chi_perp[:depth][::-1])[::-1], 0.0)
         terms = (np.array(sizes[:-1]) * mean_square + 1) * 10.0**log_gain
     total = float(terms[np.isfinite(terms)].sum())

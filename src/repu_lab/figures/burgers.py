@@ -1,0 +1,52 @@
+"""A learnt solution of Burgers' equation beside the exact one, its error, and both at a few times."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from repu_lab.figures.style import INK, NORMAL, QUIET, SMALL, canvas, quiet, title
+
+Values = NDArray[np.float64]
+SHOWN_TIMES = (0.25, 0.5, 1.0)
+COLOUR = "#0072B2"
+MAP = "cividis"  # brighter with the value, in grey too
+# Errors below a ten-thousandth cannot be told from 0 in a picture of u, which is of order 1.
+SMALLEST_ERROR, LARGEST_ERROR = 1e-4, 1.0
+
+
+def burgers_solution(x: Values, t: Values, exact: Values, learnt: Values, *, heading: str = "") -> Figure:
+    """Draw u(x, t) exact and learnt, log10 |learnt - exact|, and both curves at three times.
+
+    x (X,), t (T,), exact and learnt (T, X); NaN leaves a gap.
+    """
+    figure = canvas(7.0, 4.2)
+    panels = figure.subplots(2, 3, gridspec_kw={"height_ratios": (1.15, 1)})
+    error = np.log10(np.maximum(np.abs(learnt - exact), SMALLEST_ERROR))
+    bounds = (np.log10(SMALLEST_ERROR), np.log10(LARGEST_ERROR))
+    _plane(panels[0, 0], x, t, exact, (-1, 1), "a  exact u")
+    mesh = _plane(panels[0, 1], x, t, learnt, (-1, 1), "b  learnt u")
+    figure.colorbar(mesh, ax=panels[0, :2], shrink=0.9, pad=0.02).ax.tick_params(labelsize=SMALL)
+    mesh = _plane(panels[0, 2], x, t, error, bounds, r"c  $\log_{10}$ |error|")
+    figure.colorbar(mesh, ax=panels[0, 2], shrink=0.9, pad=0.04).ax.tick_params(labelsize=SMALL)
+    for axes, letter, time in zip(panels[1], "def", SHOWN_TIMES, strict=True):
+        row = int(np.abs(t - time).argmin())
+        quiet(axes, "$x$", "$u$" if letter == "d" else "")
+        title(axes, f"{letter}  t = {t[row]:.2f}")
+        axes.plot(x, exact[row], color=INK, linewidth=1.0, label="exact")
+        axes.plot(x, learnt[row], color=COLOUR, linewidth=1.6, linestyle=(0, (3, 1.5)), label="learnt")
+        axes.set_xlim(-1, 1)
+        axes.set_ylim(-1.25, 1.25)
+    panels[1, 0].legend(frameon=False, fontsize=SMALL, loc="upper right", handlelength=1.8)
+    if heading:
+        figure.suptitle(heading, fontsize=NORMAL, color=QUIET, x=0.01, ha="left")
+    return figure
+
+
+def _plane(axes: Axes, x: Values, t: Values, values: Values, bounds: tuple[float, float], name: str) -> QuadMesh:
+    quiet(axes, "$t$", "$x$" if name.startswith("a") else "")
+    title(axes, name)
+    low, high = bounds
+    # One picture inside the figure: 26,000 cells as paths would take megabytes.
+    return axes.pcolormesh(t, x, values.T, cmap=MAP, vmin=low, vmax=high, shading="nearest", rasterized=True)

@@ -1,0 +1,44 @@
+"""What follows the last step: L-BFGS where the task asks for it, and what is measured once."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from repu_lab.networks.lbfgs import lbfgs
+from repu_lab.networks.population import Population
+from repu_lab.runs.building import Experiment, build_task
+from repu_lab.runs.outcome import finite
+from repu_lab.tasks import Task, on_device
+from repu_lab.tasks.measures import in_float64
+
+
+def refine(
+    experiment: Experiment, population: Population, theta_MP: Tensor, alive_M: Tensor
+) -> tuple[Task, Tensor, str | None]:
+    """Return the task and the weights to be judged, those given unless the task has `lbfgs_steps`, and what to say.
+
+    Then L-BFGS goes on from them on all training examples, in float64, for every member that is alive.
+    """
+    steps = experiment.config.task.lbfgs_steps
+    if not steps:
+        return experiment.task, theta_MP, None
+    refined_MP = in_float64(theta_MP).clone()
+    task = on_device(build_task(experiment.config), refined_MP.device, torch.float64)
+
+    def loss(theta_1P: Tensor) -> Tensor:
+        return task.losses(population, task.train, theta_1P)
+
+    alive_M = alive_M.to(refined_MP.device)
+    if not alive_M.any():
+        return task, refined_MP, None
+    refined_MP[alive_M], before, after = lbfgs(loss, refined_MP[alive_M], steps)
+    said = f"L-BFGS, {steps} steps: median training loss {before.median():.3g} -> {after.median():.3g}"
+    return task, refined_MP, said
+
+
+def add_measures(records: list[dict[str, Any]], measures: dict[str, Tensor]) -> None:
+    """Write what a task measures into every member's record, None where it is not finite."""
+    columns = {name: values.tolist() for name, values in measures.items()}
+    for i, record in enumerate(records):
+        record["measures"] = {name: finite(values[i]) for name, values in columns.items()}
