@@ -95,7 +95,7 @@ def read_run(folder: str, root: Path | str) -> Run:
     if run.state == "running" and not is_held(folder):
         run.state, run.note = "interrupted", "its process is gone"
     if run.state == "failed":
-        run.note = _last_line(os.path.join(folder, "traceback.txt"))
+        run.note = last_line(os.path.join(folder, "traceback.txt"))
     if manifest and run.command not in RESULT_FILES:
         return run
     run.config = read(read_config, "config.yaml")
@@ -121,6 +121,15 @@ def is_held(folder: str) -> bool:
     except OSError:
         return False
     return False
+
+
+def last_line(path: str) -> str:
+    """Return the last line of a traceback, which names the error; '' if it cannot be read."""
+    try:
+        lines = read_text(path, TEXT_LIMIT).splitlines()
+    except Damaged:
+        return ""
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
 def _moved_aside(name: str, beside: Mapping[str, bool], folder: str) -> bool:
@@ -153,12 +162,3 @@ def _member(record: Mapping[str, Any]) -> Member:
 
 def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
-
-
-def _last_line(path: str) -> str:
-    """Return the last line of a traceback, which names the error."""
-    try:
-        lines = read_text(path, TEXT_LIMIT).splitlines()
-    except Damaged:
-        return ""
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")

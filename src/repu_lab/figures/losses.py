@@ -1,0 +1,70 @@
+"""How the loss and the metric of a population change while it trains."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+
+from repu_lab.figures.style import INK, QUIET, SMALL, canvas, decades_axis, end_labels, extent, finite, quiet, title
+
+Values = NDArray[np.float64]
+TRAIN, TEST = "#0072B2", "#D55E00"
+
+
+def losses(
+    steps: Sequence[int],
+    train_loss: ArrayLike,
+    test_loss: ArrayLike,
+    metric: ArrayLike,
+    metric_name: str = "metric",
+) -> Figure:
+    """Draw losses and metric, each (steps, members), against the step: median and 5 to 95 % of the members.
+
+    A member without a number ranks as the worst; a median that falls on one leaves a gap. The axis of the steps is
+    linear up to 1 and logarithmic from there.
+    """
+    figure = canvas(7.0, 2.6)
+    left, right = figure.subplots(1, 2)
+    train, test, reached = (np.asarray(values, np.float64) for values in (train_loss, test_loss, metric))
+    logs = [_log10(train), _log10(test)]
+    whole = extent(logs)
+    labels = []
+    for axes, letter, name, label in (
+        (left, "a", "loss", r"$\log_{10}$ loss"),
+        (right, "b", metric_name, metric_name),
+    ):
+        quiet(axes, "step", label)
+        title(axes, f"{letter}  {name}")
+        axes.set_xscale("symlog", linthresh=1.0, linscale=0.5)
+        axes.set_xlim(0, max(1, *steps))
+    if whole is not None:
+        decades_axis(left, *whole, smallest=1.0)
+    for values, name, colour, style in zip(logs, ("train", "test"), (TRAIN, TEST), ("-", (0, (4, 1.5))), strict=True):
+        labels += _draw(left, steps, values, np.inf, colour, style, name)
+    end_labels(left, labels)
+    end_labels(right, _draw(right, steps, reached, -np.inf, INK, "-", ""))
+    if np.isfinite(reached).any() and np.nanmin(reached) >= 0 and np.nanmax(reached) <= 1:
+        right.set_ylim(0, 1.02)
+    if train.shape[1] > 1:
+        left.set_title(f"band: 5 to 95 % of {train.shape[1]}", loc="right", fontsize=SMALL, color=QUIET)
+    return figure
+
+
+def _log10(values: Values) -> Values:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(values > 0, np.log10(values), np.where(values == 0, -np.inf, np.inf))
+
+
+def _draw(
+    axes: Axes, steps: Sequence[int], values: Values, worst: float, colour: str, style: object, name: str
+) -> list[tuple[float, float, str, str]]:
+    """Draw median and band and return the label at its end."""
+    ranked = np.sort(np.where(np.isnan(values), worst, values), axis=1)
+    last = ranked.shape[1] - 1
+    low, median, high = (finite(ranked[:, round(q * last)]) for q in (0.05, 0.5, 0.95))
+    axes.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
+    axes.plot(steps, median, color=colour, linewidth=1.2, linestyle=style, marker="o", markersize=2.2)  # type: ignore[arg-type]
+    known = np.flatnonzero(np.isfinite(median))
+    return [(steps[known[-1]], float(median[known[-1]]), name, colour)] if known.size and name else []

@@ -1,0 +1,73 @@
+"""`repu-lab report DIR`: one HTML page of a run, a sweep or a reproduction."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from repu_lab.configs.config import ConfigError
+from repu_lab.configs.mistakes import printable
+from repu_lab.runs.folder import RunFolder
+from repu_lab.runs.results.arguments import parse
+
+HELP = """\
+usage: repu-lab report DIR [--output FILE]
+
+One HTML page of what lies in a folder: DIR/report.html, self-contained (it opens offline, on a phone too), below 5 MiB.
+
+  a run              forecast beside measurement, outcomes, depth profiles, losses, config
+  a sweep            any folder with runs below it: configs with the share that trained, a picture of it, every run
+  a reproduction     the verdicts, then a section a claim: figures, numbers, exact commands
+
+Folders that are damaged, or whose run goes on, are listed as such.
+
+options:
+  --output FILE      write the page there instead; its name must end in .html
+
+examples:
+  repu-lab report outputs/sweeps/first
+  repu-lab report outputs/reproduce-smoke --output paper.html
+"""
+OPTIONS = {"--output": None}
+
+
+def command(arguments: Sequence[str]) -> int:
+    """Write the page of a folder and say where it is; exit code 0. ConfigError for what the user can mend."""
+    folder, options = parse("DIR", arguments, OPTIONS)
+    output = options.get("--output", [None])[-1]
+    path = write_report(Path(folder), None if output is None else Path(output))
+    print(f"report:   {printable(str(path))} ({path.stat().st_size / 2**20:.2f} MiB)")
+    return 0
+
+
+def write_report(folder: Path, output: Path | None = None) -> Path:
+    """Write the page of a run, a sweep or a reproduction and return its path, DIR/report.html unless told otherwise.
+
+    ConfigError if the folder holds none of them, or the page cannot be written there.
+    """
+    target = folder / "report.html" if output is None else output
+    if target.suffix not in (".html", ".htm"):
+        raise ConfigError(f"--output {printable(str(target))}: is no name of a page; let it end in .html")
+    if target.is_dir() or (output is not None and not target.parent.is_dir()):
+        why = "is a folder" if target.is_dir() else f"there is no folder {target.parent}"
+        raise ConfigError(f"--output {printable(str(target))}: {printable(why)}; name a file")
+    content = page_of(folder)
+    try:
+        RunFolder(target.parent).write_text(target.name, content)
+    except OSError as error:
+        told = f"{printable(str(target))}: cannot be written ({error.strerror}); name another place with --output"
+        raise ConfigError(told) from error
+    return target
+
+
+def page_of(folder: Path) -> str:
+    """Return the page of a folder as HTML."""
+    from repu_lab.report.reproduction import find_claims, is_reproduction, reproduction_page
+    from repu_lab.report.run import run_page
+    from repu_lab.report.sweep import sweep_page
+    from repu_lab.runs.results.command import find_runs
+    from repu_lab.runs.results.scanning import scan
+
+    if is_reproduction(folder):
+        return reproduction_page(folder, find_claims(folder), scan(folder)).html()
+    runs = find_runs(str(folder))
+    alone = len(runs) == 1 and runs[0].folder == "."
+    return (run_page(runs[0]) if alone else sweep_page(folder, runs)).html()
