@@ -1,0 +1,76 @@
+"""Reading a config.yaml that somebody else may have written: it is data, nothing in it runs, refers or grows."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from repu_lab.configs.mistakes import escaped, printable
+
+OWN_PACKAGE = "repu_lab."
+LARGEST = 2**18  # bytes; a run's own has a thousand, and the parser reads this much in about a second
+
+
+class _Plain(yaml.SafeLoader):
+    """YAML without aliases: a few lines of them stand for more than any memory holds, and the lab writes none."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise ValueError("has an alias (*name)")
+        return super().compose_node(parent, index)
+
+
+def read_plain(file: Path | str) -> dict[str, Any]:
+    """Return the mapping in a YAML file: keys are strings, values null, booleans, numbers, strings, lists, mappings.
+
+    ValueError with the reason in a few words if the file cannot be read, is larger than 256 kB, is no YAML, or holds
+    anything else: aliases, tags of Python's objects, dates, interpolations such as ${oc.env:HOME}.
+    """
+    try:
+        with open(file, "rb") as stream:  # no more than needed, since a device or a pipe may never end
+            text = stream.read(LARGEST + 1)
+        if len(text) > LARGEST:
+            raise ValueError(f"is larger than {LARGEST // 1024} kB")
+        tree = yaml.load(text.decode(), _Plain)
+        for key, value in walk(tree):
+            _check_plain(key, value)
+    except OSError as error:
+        raise ValueError(error.strerror or type(error).__name__) from error
+    except RecursionError as error:
+        raise ValueError("is nested too deeply") from error
+    except yaml.constructor.ConstructorError as error:
+        raise ValueError(f"is no plain YAML: {printable(str(error.problem))}") from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ValueError("is no YAML") from error
+    if not isinstance(tree, dict):
+        raise ValueError("holds no keys")
+    return tree
+
+
+def foreign_target(tree: Any) -> str | None:
+    """Return the first `_target_`, at any depth, that is not of the lab's own packages; None if there is none."""
+    targets = (value for key, value in walk(tree) if key == "_target_")
+    foreign = (printable(str(value)) for value in targets if not str(value).startswith(OWN_PACKAGE))
+    return next(foreign, None)
+
+
+def walk(tree: Any, key: Any = "") -> Iterator[tuple[Any, Any]]:
+    """Yield every value of a tree with its key, '' for the entries of a list."""
+    yield key, tree
+    inside = (
+        tree.items() if isinstance(tree, dict) else (("", entry) for entry in tree) if isinstance(tree, list) else ()
+    )
+    for name, value in inside:
+        yield from walk(value, name)
+
+
+def _check_plain(key: Any, value: Any) -> None:
+    if not isinstance(key, str):
+        raise ValueError(f"has {printable(repr(key))} for a key")
+    if not (value is None or isinstance(value, (bool, int, float, str, list, dict))):
+        raise ValueError(f"holds a {type(value).__name__} under {printable(key)}")
+    if isinstance(value, str) and "${" in value:
+        raise ValueError(f"refers to something else under {printable(key)}: {escaped(value)[:60]}")
+    if isinstance(value, int) and value.bit_length() > 1024:
+        raise ValueError(f"holds a number of {value.bit_length()} bits under {printable(key)}")
