@@ -45,8 +45,9 @@ def losses(
         labels += _draw(left, steps, values, np.inf, colour, style, name)
     end_labels(left, labels)
     end_labels(right, _draw(right, steps, reached, -np.inf, INK, "-", ""))
-    if np.isfinite(reached).any() and np.nanmin(reached) >= 0 and np.nanmax(reached) <= 1:
-        right.set_ylim(0, 1.02)
+    found = extent([reached])
+    if found is not None and found[1] <= 1:  # accuracy, or R^2, whose bad values have no bound
+        right.set_ylim(min(0.0, max(found[0], -1.0)) - 0.02, 1.02)
     if train.shape[1] > 1:
         left.set_title(f"band: 5 to 95 % of {train.shape[1]}", loc="right", fontsize=SMALL, color=QUIET)
     return figure

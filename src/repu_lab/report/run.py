@@ -113,6 +113,7 @@ def _outcomes(page: Page, run: Run) -> Html:
     each = Html()
     if len(run.members) > 1 and run.command == "train":
         names = ["seed", "outcome", "layer", "step", "loss", "metric", "excursion_step", "excursion_size"]
+        names += sorted({name for member in run.members for name in member.measures})
         every = [[row.cells.get(name) for name in names] for row in rows([run], "member")]
         shown_names = [name.replace("metric", metric).replace("_", " ") for name in names]
         each = folded("Every network", table(page, shown_names, every, tall=True))
@@ -130,7 +131,7 @@ def _pictures(page: Page, run: Run, result: Mapping[str, Any], heading: str) -> 
         profiles = statistics.profiles()
         theory = theory_of_rows(result.get("layers")) or theory_of_events(run.path)
         parts = [_profile(page, run, profiles, theory, heading)]
-        parts += [_losses(page, run, statistics)] if run.command == "train" else []
+        parts += [_losses(page, run, statistics), _solution(page, run)] if run.command == "train" else []
     except Damaged as damage:
         if run.state in ("running", "interrupted", "failed"):
             return Html()
@@ -184,6 +185,13 @@ def _losses(page: Page, run: Run, statistics: Statistics) -> Html:
         f"{name.replace('_', ' ')} {shown(value) or 'none'}" for name, value in ends.items()
     )
     return tag("section", tag("h2", "Training"), figure(page, picture, alt, caption))
+
+
+def _solution(page: Page, run: Run) -> Html:
+    if not (run.path / "solution.png").exists():
+        return Html()
+    caption = "The solution that the median network has learnt, beside the reference."
+    return tag("section", tag("h2", "Solution"), stored_figure(page, run.path, "solution", caption, caption))
 
 
 def _failure(run: Run) -> Html:

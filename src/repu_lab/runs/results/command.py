@@ -29,7 +29,8 @@ options:
                      =, != equal to one of the values (with commas); ~ contains; <, <=, > and >= compare numbers.
                      Columns are keys of the config, and folder, command, state, note, seed, outcome, layer, step,
                      loss, metric; by run or config also n, trained, share, share_low, share_high, metric_q25,
-                     metric_q75. A row of several networks meets outcome=, layer=, seed= if one of them does.
+                     metric_q75; and what a task measures beside its metric (relative_l2).
+                     A row of several networks meets outcome=, layer=, seed= if one of them does.
   --sort TEXT        by columns, - in front for the largest first: --sort depth,-metric
   --csv FILE         write every column as CSV, - for standard output instead of the table. A text that a spreadsheet
                      could take for a formula starts with an apostrophe; control characters are spelt out

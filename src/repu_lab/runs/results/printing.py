@@ -65,6 +65,8 @@ def table_cells(table: Sequence[Row], by: str) -> tuple[list[str], list[list[str
             add("metric", name)
         else:
             columns[name] = _quartiles
+    for measure in dict.fromkeys(name for row in table for name in sorted(row.measures)):
+        add(measure)
     if by != "config":
         add("folder")
     return list(columns), [[cell(row) for cell in columns.values()] for row in table]

@@ -1,11 +1,12 @@
 """From runs to the rows of a table: one a network, a run, or a config."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from repu_lab.runs.results.reading import Scalar
 from repu_lab.runs.results.scanning import Member, Run
-from repu_lab.runs.results.summary import Summary, counted, summarise, where
+from repu_lab.runs.results.summary import Summary, counted, quantile, summarise, where
 
 BY = ("member", "run", "config")
 # Configs that agree in all but these are one config: the same law, other networks.
@@ -18,6 +19,7 @@ class Row:
 
     cells: dict[str, Scalar]
     config: frozenset[str]  # the columns that are keys of the config
+    measures: frozenset[str] = frozenset()  # the columns that the task measures beside its metric
     several: dict[str, frozenset[Scalar]] = field(default_factory=dict)
 
     def values(self, column: str) -> Iterable[Scalar]:
@@ -72,14 +74,19 @@ def metric_name(table: Sequence[Row]) -> str:
 
 def _member_row(run: Run, member: Member | None) -> Row:
     cells = _about(run)
-    nobody = dict.fromkeys(Member._fields) | {"seed": run.config.get("seed")}
-    return Row(cells | (nobody if member is None else member._asdict()), frozenset(run.config))
+    if member is None:
+        nothing = dict.fromkeys(Member._fields[:-1]) | {"seed": run.config.get("seed")}
+        return Row(cells | nothing, frozenset(run.config))
+    *values, measures = member
+    known = dict(zip(Member._fields, values, strict=False))
+    return Row({**measures, **cells, **known}, frozenset(run.config), frozenset(measures))
 
 
 def _run_row(run: Run) -> Row:
     found = summarise(run.members)
     cells = _about(run) | _summary_cells(found, run) | {"seconds": run.seconds}
-    return Row(cells, frozenset(run.config), _several([run], run.members))
+    medians = _medians(run.members)
+    return Row({**medians, **cells}, frozenset(run.config), frozenset(medians), _several([run], run.members))
 
 
 def _config_row(alike: Sequence[Run]) -> Row:
@@ -88,7 +95,9 @@ def _config_row(alike: Sequence[Run]) -> Row:
     config = {key: value for key, value in first.config.items() if key not in SEEDS}
     pending = [run for run in alike if not run.members]
     cells: dict[str, Scalar] = {"command": first.command, **config, "runs": len(alike), "without_result": len(pending)}
-    return Row(cells | _summary_cells(summarise(members), first), frozenset(config), _several(alike, members))
+    cells |= _summary_cells(summarise(members), first)
+    medians = _medians(members)
+    return Row({**medians, **cells}, frozenset(config), frozenset(medians), _several(alike, members))
 
 
 def _about(run: Run) -> dict[str, Scalar]:
@@ -111,6 +120,13 @@ def _summary_cells(found: Summary, run: Run) -> dict[str, Scalar]:
         if run.command == "theory"
         else cells
     )
+
+
+def _medians(members: Sequence[Member]) -> dict[str, Scalar]:
+    """Return the median of each measure; a network without one ranks as the worst."""
+    names = dict.fromkeys(name for member in members for name in member.measures)
+    values = {name: [member.measures.get(name) for member in members] for name in names}
+    return {name: quantile([math.inf if v is None else v for v in column], 0.5) for name, column in values.items()}
 
 
 def _several(runs: Sequence[Run], members: Sequence[Member]) -> dict[str, frozenset[Scalar]]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from repu_lab.runs.results.reading import Damaged, Scalar, check_archive, number, read_config, read_object, read_text
@@ -30,6 +31,7 @@ class Member(NamedTuple):
     metric_name: str | None = None
     excursion_step: int | float | None = None
     excursion_size: float | None = None
+    measures: Mapping[str, int | float | None] = MappingProxyType({})  # errors that the task adds: smaller is better
 
 
 @dataclass(slots=True)
@@ -100,7 +102,7 @@ def read_run(folder: str, root: Path | str) -> Run:
         return run
     run.config = read(read_config, "config.yaml")
     name = RESULT_FILES.get(run.command, "result.json")
-    if run.state == "finished" or (not manifest and os.path.exists(os.path.join(folder, name))):
+    if run.state == "finished" or (run.state == "damaged" and os.path.exists(os.path.join(folder, name))):
         read(check_archive, "statistics.npz")
         result = read(read_object, name)
         run.seconds = number(result.get("seconds"))
@@ -153,9 +155,11 @@ def _members(path: str, result: Mapping[str, Any]) -> list[Member]:
 
 
 def _member(record: Mapping[str, Any]) -> Member:
+    measures = record.get("measures")
     return Member(
         outcome=_text(record.get("outcome")) or "unknown",
         metric_name=_text(record.get("metric_name")) or None,
+        measures={name: number(value) for name, value in measures.items()} if isinstance(measures, dict) else {},
         **{name: number(record.get(name)) for name in NUMBERS},
     )
 
