@@ -40,6 +40,8 @@ def unfold(command: str, overrides: Sequence[str], multirun: bool = False) -> li
     if not isinstance(path, str):
         raise ConfigError(f"{source}=...: takes one path: {WHAT[source]}")
     named_by = f"{source}={printable(path)}"
+    if source == "resume" and Path(path).is_file():
+        raise ConfigError(f"{named_by}: is a file; name {WHAT[source]}")
     try:
         tree = read_plain(Path(path) / "config.yaml" if Path(path).is_dir() else path)
     except ValueError as error:
@@ -73,7 +75,8 @@ def literal(value: Any) -> str:
     if isinstance(value, dict):
         return "{" + ",".join(f"{key}:{literal(inner)}" for key, inner in value.items()) + "}"
     # Backslashes are doubled before a quote only, which is what the grammar undoes.
-    return "'" + re.sub(r"(?<!\\)(\\*)('|\Z)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), str(value)) + "'"
+    inside = re.sub(r"(?<!\\)(\\*)('|\Z)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), str(value))
+    return f"'{inside}'"
 
 
 def _overrides(tree: dict[str, Any], groups: set[str]) -> Iterator[str]:

@@ -21,8 +21,8 @@ MAGIC = b"repu-lab checkpoint 1 sha256 "
 HEADER = len(MAGIC) + 64 + 1
 KEPT = 2
 PLACE = "checkpoints"
-# What is written along the way takes at most this share of the time. Before the first one is written its cost is guessed
-# at the rate of a slow disk (bytes a second).
+# What is written along the way takes at most this share of the time. The cost of the first is guessed at the rate of a
+# slow disk (bytes a second).
 SHARE = 0.02
 SLOW_DISK = 100e6
 BLOCK = 1 << 22
@@ -68,7 +68,7 @@ class Checkpoints:
             for old in self._files()[:-KEPT]:
                 old.unlink()
         except OSError as error:
-            if not self.folder.path.is_dir():
+            if self.folder.lost:
                 raise
             if not self._failed:
                 self.say(f"warning:  no checkpoint at step {step}: {error.strerror or error}; the run goes on without")
@@ -99,10 +99,18 @@ class Checkpoints:
             path.replace(path.with_name(f"{path.name}.damaged"))
         if files:
             self.say("warning:  no checkpoint is left to go on from: the run starts afresh")
+        elif self.folder.resumed:
+            self.say("resumed:  from the start, since there is no checkpoint")
         return None
 
     def _files(self) -> list[Path]:
         return sorted(self.place.glob("step_*.ckpt"))
+
+
+def steps_done(folder: RunFolder) -> int:
+    """Return the step that the run in a folder has come to, by its newest checkpoint or its result."""
+    steps = [int(path.stem.removeprefix("step_")) for path in (folder.path / PLACE).glob("step_*.ckpt")]
+    return max([0, *steps, (folder.read_json("result.json") or {}).get("steps") or 0])
 
 
 def write(folder: RunFolder, name: str, state: Saved) -> None:

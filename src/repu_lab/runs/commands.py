@@ -23,8 +23,7 @@ RESULTS = {"train": "result.json", "propagate": "result.json", "theory": "theory
 
 def prepare(command: str, config: Any, path: Path) -> None:
     """Raise ConfigError if a job cannot run: everything is built once, without a folder, unless the job is finished."""
-    folder = RunFolder(path)
-    if folder.finished(command, config, RESULTS[command], _may_differ(config)) is None:
+    if _stored(command, config, RunFolder(path)) is None:
         if command == "theory":
             from repu_lab.runs.analysis import check_theory
 
@@ -105,9 +104,11 @@ def theory(config: TheoryConfig, path: Path) -> int:
 def _do(command: str, config: Any, path: Path, work: Callable[[Any, RunFolder], dict[str, Any]]) -> tuple[int, Any]:
     """Return the exit code and the result, which is {} unless the code is 0."""
     folder = RunFolder(path)
-    stored = folder.finished(command, config, RESULTS[command], _may_differ(config))
+    stored = _stored(command, config, folder)
     if stored is not None and not config.rerun:
         manifest = folder.manifest() or {}
+        if damaged := folder.damaged():
+            print(f"warning:  not as it was written: {', '.join(damaged)}; rerun=true makes it again")
         print(f"stored result of {manifest.get('end')} (commit {manifest.get('git_commit')}); rerun=true runs it again")
         print("\n".join(str(stored[key]) for key in ("table", "verdict", "text") if key in stored))
         print(f"folder:   {path}")
@@ -132,12 +133,22 @@ def _do(command: str, config: Any, path: Path, work: Callable[[Any, RunFolder], 
         raise
     except Exception as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
-        print(
-            f"failed: {type(error).__name__}: {error} ({last.name}, line {last.lineno}); see {path / 'traceback.txt'}"
-        )
+        see = "" if folder.lost else f"; see {path / 'traceback.txt'}"
+        print(f"failed: {type(error).__name__}: {error} ({last.name}, line {last.lineno}){see}")
         return EXIT_FAILED, {}
     return 0, result
 
 
-def _may_differ(config: Any) -> tuple[str, ...]:
-    return ("steps",) if getattr(config, "resume", None) else ()
+def _stored(command: str, config: Any, folder: RunFolder) -> dict[str, Any] | None:
+    """Return the stored result of a job, None if it has to run; ConfigError if it cannot run in its folder."""
+    resume = getattr(config, "resume", None)
+    stored = folder.finished(command, config, RESULTS[command], ("steps",) if resume else ())
+    if stored is None and resume:
+        from repu_lab.runs.checkpoint import steps_done
+
+        if (done := steps_done(folder)) > config.steps:
+            raise ConfigError(f"steps={config.steps}: the run in {folder.path} has done {done}; give that many or more")
+        if group := (folder.manifest() or {}).get("group"):
+            told = f"was trained together with the other jobs of its sweep ({group.get('jobs')})"
+            raise ConfigError(f"resume={folder.path}: {told}, whose bits depend on each other; type the sweep again")
+    return stored

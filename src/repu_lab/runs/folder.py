@@ -7,12 +7,14 @@
     weights.pt      final weights              checkpoints/    the state of a run, the last two
     lock            held by the process that runs in it
 
-Files are written to a temporary name, synced and renamed, so that none is ever half there. A run that did not end goes
-on in its folder; one that is run afresh (rerun=true) finds the old folder moved aside to <folder>.1, .2, ...; nothing
-of another run is overwritten.
+Files are written to a temporary name, synced and renamed, so that none is ever half there; those of a finished run
+stand in its manifest with size and SHA-256. A run that did not end goes on in its folder; one that is run afresh
+(rerun=true) finds the old folder moved aside to <folder>.1, .2, ...; nothing of another run is overwritten.
 """
 
+import errno
 import fcntl
+import hashlib
 import json
 import os
 import platform
@@ -27,7 +29,7 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import yaml
 
@@ -36,6 +38,7 @@ from repu_lab.configs.config import ConfigError, config_hash, result_fields
 
 OWN_NAMES = ("lock", "config.yaml", "run.log", "checkpoints")  # what a run may leave that dies before its manifest
 DECISIVE = ("device", "threads", "machine", "versions")  # what the bits of a run depend on, beside its config
+CHECKED = 1 << 26  # bytes: of larger files the size alone is compared, so that a stored result comes at once
 PACKAGES = ("torch", "numpy", "scipy", "hydra-core", "tensorboard", "scikit-learn")
 
 
@@ -46,25 +49,47 @@ class RunFolder:
         """Name the folder; nothing is read or written yet. `echo`: print what is logged."""
         self.path = Path(path)
         self.echo = echo
+        self.resumed = False  # whether a run that began earlier goes on here
+        self._held: TextIO | None = None  # the lock
+        self._written: set[str] = set()
 
     def finished(
         self, command: str, config: Any, result: str, may_differ: Collection[str] = ()
     ) -> dict[str, Any] | None:
-        """Return the stored result if this very run has finished here, else None; ConfigError for another run.
+        """Return the stored result if this very run has finished here and is whole, else None; ConfigError for another.
 
-        Another run is one of another command or config, but for the keys that may differ; and what is no run at all.
+        Another run is one of another command or config, but for the keys that may differ; and what is no run at all. A
+        run whose files are damaged is whole enough if its result is, and no checkpoint is there to make them again.
         """
         manifest = self.manifest()
-        if manifest is None:
+        if manifest is None and not (self.path / "manifest.json").exists():
             self._check_own()
             return None
-        if manifest.get("config_hash") != config_hash(command, config):
-            keys = self._differences(command, manifest.get("command"), config)
-            if not (keys and keys.keys() <= set(may_differ)):
-                told = ", ".join(keys.values()) or "its config.yaml cannot be read"
-                raise ConfigError(f"{self.path} holds another run: {told}; choose another folder")
+        if manifest is None or manifest.get("config_hash") != config_hash(command, config):
+            self._check_same(command, manifest or {}, config, may_differ)
             return None
-        return self.read_json(result) if manifest.get("status") == "finished" else None
+        if manifest.get("status") != "finished":
+            return None
+        damaged = self.damaged()
+        if result in damaged or (damaged and any((self.path / "checkpoints").glob("*.ckpt"))):
+            return None
+        return self.read_json(result)
+
+    def damaged(self) -> list[str]:
+        """Return the names of the files of a finished run that are not as they were written, or not there."""
+        files = (self.manifest() or {}).get("files")
+        files = files if isinstance(files, dict) else {}
+        return [name for name, about in files.items() if _about_file(self.path / name) != about]
+
+    @property
+    def lost(self) -> bool:
+        """Whether the folder is gone; also if another one has taken its place since it was locked."""
+        if self._held is None:
+            return not self.path.is_dir()
+        try:
+            return not os.path.samestat(os.stat(self.path / "lock"), os.fstat(self._held.fileno()))
+        except FileNotFoundError:
+            return True
 
     def manifest(self) -> dict[str, Any] | None:
         """Return manifest.json, None where there is none that can be read."""
@@ -94,10 +119,15 @@ class RunFolder:
         with self.lock():
             self._remove_leftovers()
             before = self.manifest()
+            damaged = self.damaged()
             self.write_text("config.yaml", yaml.safe_dump(result_fields(config), sort_keys=False))
             self._begin(before, command=command, config_hash=config_hash(command, config), **about)
+            if damaged:
+                self.log(f"warning:  not as it was written: {', '.join(damaged)}; made again")
             try:
                 yield self
+                (self.path / "traceback.txt").unlink(missing_ok=True)  # of an earlier attempt
+                self._end("finished", files={name: _about_file(self.path / name) for name in sorted(self._written)})
             except (KeyboardInterrupt, BrokenPipeError):
                 self._end("interrupted")
                 raise
@@ -106,8 +136,6 @@ class RunFolder:
                     self.write_text("traceback.txt", traceback.format_exc())
                 self._end("failed")
                 raise
-            (self.path / "traceback.txt").unlink(missing_ok=True)  # of an earlier attempt
-            self._end("finished")
 
     def write_json(self, name: str, value: Any) -> None:
         """Write strict JSON: a NaN or an infinity in it is a bug and raises ValueError."""
@@ -120,7 +148,13 @@ class RunFolder:
 
     @contextmanager
     def writing(self, name: str) -> Iterator[Path]:
-        """Give a temporary path to write; afterwards it is synced to the disk and takes the name in one step."""
+        """Give a temporary path to write; afterwards it is synced to the disk and takes the name in one step.
+
+        FileNotFoundError if the folder is gone, or is not the one any more that the run holds.
+        """
+        if self.lost:
+            told = "the folder was removed or replaced while the run was in it"
+            raise FileNotFoundError(errno.ENOENT, told, str(self.path))
         target = self.path / name
         temporary = target.with_name(f".{target.name}.{os.getpid()}")
         try:
@@ -128,6 +162,8 @@ class RunFolder:
             with open(temporary, "rb") as file:
                 os.fsync(file.fileno())
             os.replace(temporary, target)
+            if target.parent == self.path and name != "manifest.json":
+                self._written.add(name)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -135,14 +171,16 @@ class RunFolder:
         """Keep a line in run.log, and print it."""
         if self.echo:
             print(line, flush=True)
-        with suppress(OSError), open(self.path / "run.log", "a") as file:  # what was printed stands on the screen
-            file.write(line + "\n")
+        if not self.lost:
+            with suppress(OSError), open(self.path / "run.log", "a") as file:  # what was printed stands on the screen
+                file.write(line + "\n")
 
     def _begin(self, before: Mapping[str, Any] | None, **about: Any) -> None:
         """Write the manifest of a run that starts, or goes on: then it keeps its first start and lists the others."""
         now = _now()
         manifest = {"status": "running", **about, **_circumstances(), "start": now, "end": None}
-        if before is not None and before.get("start"):
+        self.resumed = before is not None and bool(before.get("start"))
+        if before is not None and self.resumed:
             manifest |= {"start": before["start"], "resumed": [*before.get("resumed", []), now]}
             changed = [key for key in DECISIVE if key in before and before[key] != manifest.get(key)]
             if changed and (self.path / "checkpoints").is_dir():
@@ -150,19 +188,34 @@ class RunFolder:
                 self.log(f"warning:  goes on elsewhere ({told}): the last bits may differ from an unbroken run's")
         self.write_json("manifest.json", manifest)
 
-    def _end(self, status: str) -> None:
+    def _end(self, status: str, **about: Any) -> None:
         with suppress(OSError) if status != "finished" else nullcontext():
             manifest = self.manifest() or {}
-            self.write_json("manifest.json", manifest | {"status": status, "end": _now()})
+            self.write_json("manifest.json", manifest | {"status": status, "end": _now()} | about)
 
-    def _differences(self, command: str, command_there: Any, config: Any) -> dict[str, str]:
-        """Return what differs from the run that lies here, key by key in words; {} if that cannot be told."""
-        if command_there != command:
-            return {"": f"it is of repu-lab {command_there}"}
+    def _check_same(
+        self, command: str, manifest: Mapping[str, Any], config: Any, may_differ: Collection[str]
+    ) -> None:  # fmt: skip
+        """Refuse a folder that holds a run of another command or config, naming what differs."""
+        differences = self._differences(config)
+        cure = "choose another folder"
+        if manifest.get("command", command) != command:
+            told = f"it is of repu-lab {manifest['command']}"
+        elif differences is None:
+            told = "its config.yaml cannot be read"
+        elif differences.keys() <= set(may_differ):
+            return
+        else:
+            told = ", ".join(differences.values())
+            cure = f"only {', '.join(may_differ)} may differ" if may_differ else cure
+        raise ConfigError(f"{self.path} holds another run: {told}; {cure}")
+
+    def _differences(self, config: Any) -> dict[str, str] | None:
+        """Return what differs from the run that lies here, key by key in words; None if that cannot be told."""
         try:
             there = _flat(yaml.safe_load((self.path / "config.yaml").read_text()))
         except (OSError, ValueError, AttributeError, yaml.YAMLError):
-            return {}
+            return None
         here = _flat(result_fields(config))
         return {
             key: f"{key} is {there.get(key)} there and {here.get(key)} here"
@@ -174,7 +227,7 @@ class RunFolder:
         """Refuse a folder without a manifest that holds what no run of the lab has made."""
         names = [path.name for path in self.path.iterdir()] if self.path.is_dir() else []
         foreign = [name for name in names if not (name in OWN_NAMES or name.startswith("."))]
-        if foreign and "manifest.json" not in names:
+        if foreign:
             raise ConfigError(f"{self.path} holds files that are not of a run ({foreign[0]}); choose another folder")
 
     def _remove_leftovers(self) -> None:
@@ -211,7 +264,13 @@ class RunFolder:
             file.truncate(0)
             file.write(f"process {os.getpid()} on {socket.gethostname()}")
             file.flush()
-            yield
+            self._held = file
+            try:
+                if self.lost:
+                    raise ConfigError(f"{self.path} was moved or removed by another run; type the command again")
+                yield
+            finally:
+                self._held = None
 
 
 @cache
@@ -230,6 +289,19 @@ def _circumstances() -> dict[str, Any]:
         "process": os.getpid(),
         "host": socket.gethostname(),
     }
+
+
+def _about_file(path: Path) -> dict[str, Any] | None:
+    """Return size and SHA-256 of a file (None if it is large), None if it cannot be read."""
+    if not path.is_file():  # a pipe would wait for ever
+        return None
+    try:
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            digest = hashlib.file_digest(file, "sha256").hexdigest() if size <= CHECKED else None
+    except OSError:
+        return None
+    return {"bytes": size, "sha256": digest}
 
 
 def _processor() -> str:

@@ -74,7 +74,7 @@ def train(runs: Sequence[Run], checkpoints: Checkpoints, bar: Bar) -> list[dict[
                 ending = _ending(state, going, config.steps)
                 last = len(ending) == len(going)
                 if last or asked.number is not None or checkpoints.due(state.nbytes):
-                    state.events = [trackers[i].length() if i in trackers else state.events[i] for i in range(len(runs))]
+                    state.events = [trackers[i].length() if i in trackers else at for i, at in enumerate(state.events)]
                     state.seconds = time.perf_counter() - start
                     checkpoints.save(step, state.saved() | {"identity": identity(runs)})
                 if asked.number is not None:
