@@ -1,0 +1,25 @@
+"""The picture of a boundary shows every network, the curve's half at the boundary, and theory's line."""
+
+import numpy as np
+import pytest
+from matplotlib.collections import LineCollection
+
+from repu_lab.figures import boundary
+
+
+@pytest.mark.parametrize("rising", [True, False])
+def test_every_network_is_a_stroke_and_the_curve_halves_at_the_boundary(rising):
+    values = np.geomspace(0.01, 100, 41)
+    successes = (values > 3) == rising
+    figure = boundary(
+        values, successes, value=3.0, low=2.5, high=3.6, spread=0.2, rising=rising, theory=4.0, axis="c_w", heading="x"
+    )
+    (axes,) = figure.axes
+    strokes = [line for line in axes.collections if isinstance(line, LineCollection)]
+    assert [len(line.get_segments()) for line in strokes] == [successes.sum(), (~successes).sum()]
+    curve, theory = axes.lines
+    x, share = np.asarray(curve.get_xdata()), np.asarray(curve.get_ydata())
+    assert np.interp(np.log(3.0), np.log(x), share) == pytest.approx(0.5, abs=1e-3)
+    assert (share[-1] > share[0]) == rising
+    assert np.asarray(theory.get_xdata())[0] == 4.0
+    assert "41 networks" in axes.get_title(loc="left") and "theory 4" in axes.texts[0].get_text()
