@@ -76,7 +76,7 @@ def test_outputs_that_are_not_finite_count_as_wrong():
     assert task.evaluate(torch.full((1, 360, 10), torch.nan, dtype=torch.float64)).metric.item() == 0
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", sorted(TASKS.keys() - {"mnist", "cifar10"}))  # which need a network
 def test_batches_depend_on_the_step_alone_and_an_epoch_holds_each_example_once(name):
     task = on_device(TASKS[name](), "cpu", torch.float32)
     size = 100

@@ -14,7 +14,7 @@ from repu_lab.networks.population import Population
 from repu_lab.tasks.targets import Target
 
 # Points of the grid on which the learnt derivative's jumps are looked for. A smooth one moves by f'' 2 / GRID from
-# point to point, a kink by its whole size.
+# point to point, a kink by its whole size. They are the middles of cells: 0, where kinks begin, is none of them.
 GRID = 4096
 # Bound on the float64 numbers that one evaluation holds at once (64 MiB).
 CHUNK = 8_000_000
@@ -26,7 +26,7 @@ class FunctionErrors:
 
     relative_l2 = |f_net - f| / |f|, relative_h1 = |grad f_net - grad f| / |grad f| (the H1 seminorm: derivatives
     alone), root mean squares over `x_BI`, averaged over the outputs. derivative_jump, for one input and one output:
-    the largest |f_net'(x + h) - f_net'(x)| on a grid of GRID steps h = 2 / GRID, in units of the largest |f'|.
+    the largest |f_net'(x + h) - f_net'(x)| on a grid of GRID points, h = 2 / GRID, in units of the largest |f'|.
     """
 
     x_BI: Tensor
@@ -50,8 +50,9 @@ class FunctionErrors:
         error_M2 = by_rows(errors, population, theta_MP, x_BI.numel() + len(x_BI))
         measures = {"relative_l2": error_M2[:, 0], "relative_h1": error_M2[:, 1]}
         if x_BI.shape[1] == len(self.targets) == 1:
-            grid_G1 = torch.linspace(-1, 1, GRID + 1, dtype=torch.float64)[:, None]
-            largest = self.targets[0].gradient(grid_G1).abs().max().item()
+            grid_G1 = ((2 * torch.arange(GRID, dtype=torch.float64) + 1) / GRID - 1)[:, None]
+            ends_G1 = torch.linspace(-1, 1, GRID + 1, dtype=torch.float64)[:, None]
+            largest = self.targets[0].gradient(ends_G1).abs().max().item()
             grid_G1 = grid_G1.to(device)
 
             def jump(rows_MP: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,9 +67,9 @@ def images(dataset: Dataset, folder: Path) -> tuple[NDArray[np.uint8], NDArray[n
 @lru_cache(maxsize=1)
 def _read(dataset: Dataset, file: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     try:
-        with np.load(file) as stored:
+        with open(file, "rb") as stream, np.load(stream) as stored:
             x, y = stored["x"], stored["y"]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise DataUnavailable(f"{file} is damaged ({_reason(error)}): delete it, and it is fetched again") from error
     complaint = _complaint(dataset, x, y)
     if complaint:
@@ -80,7 +81,7 @@ def _fetch(dataset: Dataset, file: Path) -> None:
     download = file.parent / f"{dataset.name}.download"
     try:
         download.mkdir(parents=True, exist_ok=True)
-        with _progress(dataset, download), _timeout(), warnings.catch_warnings():
+        with progress(dataset, download), _timeout(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # scikit-learn warns at every attempt
             from sklearn.datasets import fetch_openml
 
@@ -115,7 +116,7 @@ def _complaint(dataset: Dataset, x: NDArray, y: NDArray) -> str | None:
 
 
 @contextmanager
-def _progress(dataset: Dataset, folder: Path) -> Iterator[None]:
+def progress(dataset: Dataset, folder: Path) -> Iterator[None]:
     """Say so when something comes into a folder, and on a terminal how much, for as long as the context lasts."""
     done = threading.Event()
 

@@ -1,0 +1,148 @@
+"""The reference against two methods that share nothing with it, the loss against autograd, errors of known networks."""
+
+from collections.abc import Iterator
+
+import mpmath
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from repu_lab.activations import GELU, Identity, MRePU, Tanh
+from repu_lab.networks.initialization import initialize_, lecun
+from repu_lab.networks.population import Population
+from repu_lab.tasks import Split, Task, burgers, on_device
+from repu_lab.tasks.burgers import PLACES, TIMES, solution
+from repu_lab.tasks.burgers_reference import VISCOSITY, burgers_solution
+
+F64 = torch.float64
+SIZES = (2, 20, 20, 20, 1)
+
+
+def drawn(activation=None, members: int = 2) -> Population:
+    population = Population(activation or Tanh(), SIZES, members, dtype=F64)
+    initialize_(population, lecun(SIZES), range(members))
+    return population
+
+
+def fourier_solution(modes: int, steps: int) -> Iterator[tuple[float, NDArray[np.float64], NDArray[np.float64]]]:
+    """t, x and u up to t = 1 from the equation itself: Fourier collocation in x, a fourth-order method in t."""
+    x = -1 + 2 * np.arange(modes) / modes
+    k = np.pi * np.fft.rfftfreq(modes, 1 / modes)
+    dt = 1 / steps
+    linear = -VISCOSITY * k**2 * dt
+    # Exponential Runge-Kutta: averages over a circle around each eigenvalue, where the formulas would cancel.
+    z = linear[:, None] + np.exp(1j * np.pi * (np.arange(32) + 0.5) / 32)
+    half = dt * np.mean((np.exp(z / 2) - 1) / z, 1).real
+    first = dt * np.mean((-4 - z + np.exp(z) * (4 - 3 * z + z**2)) / z**3, 1).real
+    middle = dt * np.mean((2 + z + np.exp(z) * (z - 2)) / z**3, 1).real
+    last = dt * np.mean((-4 - 3 * z - z**2 + np.exp(z) * (4 - z)) / z**3, 1).real
+    whole_step, half_step = np.exp(linear), np.exp(linear / 2)
+    keep = k < np.pi * modes / 3
+
+    def advection(v: NDArray) -> NDArray:
+        return -0.5j * k * keep * np.fft.rfft(np.fft.irfft(v, modes) ** 2)
+
+    v = np.fft.rfft(-np.sin(np.pi * x))
+    for step in range(1, steps + 1):
+        at_v = advection(v)
+        a = half_step * v + half * at_v
+        at_a = advection(a)
+        b = half_step * v + half * at_a
+        at_b = advection(b)
+        c = half_step * a + half * (2 * at_b - at_v)
+        v = whole_step * v + first * at_v + 2 * middle * (at_a + at_b) + last * advection(c)
+        if step % (steps // 10) == 0:
+            yield step / steps, x, np.fft.irfft(v, modes)
+
+
+def test_the_reference_solves_the_equation():
+    for t, x, u in fourier_solution(2048, 3000):
+        assert np.abs(u - burgers_solution(x, t)).max() < 1e-8, t
+
+
+def test_the_reference_is_the_fourier_series_of_the_heat_equation():
+    """theta = I_0(a) + 2 sum (-1)^k I_k(a) exp(-nu k^2 pi^2 t) cos(k pi x), a = 1 / (2 pi nu) = 50, with 60 digits."""
+    with mpmath.workdps(60):
+        nu = mpmath.mpf("0.01") / mpmath.pi
+        bessel = [mpmath.besseli(k, 1 / (2 * mpmath.pi * nu)) for k in range(200)]
+        for x, t in ((0.5, 0.1), (0.01, 0.4), (-0.004, 0.9), (0.9, 1.0)):
+            decayed = [(-1) ** k * b * mpmath.exp(-nu * (k * mpmath.pi) ** 2 * t) for k, b in enumerate(bessel)]
+            angles = [mpmath.pi * k * mpmath.mpf(x) for k in range(200)]
+            theta = decayed[0] + 2 * sum(d * mpmath.cos(q) for d, q in zip(decayed[1:], angles[1:], strict=True))
+            slope = -2 * sum(
+                mpmath.pi * k * d * mpmath.sin(q) for k, d, q in zip(range(200), decayed, angles, strict=True)
+            )
+            assert float(burgers_solution(x, t)) == pytest.approx(float(-2 * nu * slope / theta), rel=1e-12, abs=1e-14)
+
+
+def test_the_reference_keeps_its_initial_and_boundary_values_and_its_symmetry():
+    x = np.linspace(-1, 1, 101)
+    assert np.allclose(burgers_solution(x, 0.0), -np.sin(np.pi * x), rtol=0, atol=1e-15)
+    assert np.abs(burgers_solution([[-1.0], [1.0]], np.linspace(0, 1, 11))).max() < 1e-13
+    assert np.allclose(burgers_solution(x, 0.7), -burgers_solution(-x, 0.7), rtol=0, atol=1e-14)
+
+
+def test_data_are_points_of_the_domain_and_its_boundary():
+    task = burgers(data_seed=3, collocation=500, boundary=40)
+    (x, t), conditions = task.train.x.T, task.conditions
+    assert conditions is not None and len(task.train) == 500 and len(conditions) == 40
+    assert x.min() >= -1 and x.max() <= 1 and t.min() >= 0 and t.max() <= 1 and not task.train.y.any()
+    assert abs(task.train.x.square().mean().item() - task.input_mean_square) < 4 * (4 / 45 / 1000) ** 0.5
+    start, edge = conditions.x[:20], conditions.x[20:]
+    assert not start[:, 1].any() and (edge[:, 0].abs() == 1).all() and 0 < (edge[:, 0] > 0).sum() < 20
+    torch.testing.assert_close(conditions.y[:20, 0], -torch.sin(torch.pi * start[:, 0]))
+    torch.testing.assert_close(conditions.y[20:], torch.zeros(20, 1, dtype=F64))
+    assert not torch.equal(task.train.x, burgers(collocation=500).train.x)
+
+
+@pytest.mark.parametrize("activation", [Tanh(), GELU(), MRePU(2)])
+def test_losses_are_those_of_autograd(activation):
+    task = burgers(collocation=64, boundary=10)
+    assert task.conditions is not None
+    population = drawn(activation)
+    passed = task.passed(population, task.train)
+    torch.testing.assert_close(task.losses(population, task.train), passed.loss_M)
+    torch.testing.assert_close(passed.z_D, population.preactivations(task.train.x))
+    for i in range(2):
+        network, residual = population.member(i), []
+        for point in task.train.x:
+            point = point.clone().requires_grad_()
+            u = network(point)[0]
+            (slope,) = torch.autograd.grad(u, point, create_graph=True)
+            (second,) = torch.autograd.grad(slope[0], point)
+            residual.append(slope[1] + u * slope[0] - VISCOSITY * second[0])
+        wanted = (
+            torch.stack(residual).square().mean() + (network(task.conditions.x) - task.conditions.y).square().mean()
+        )
+        torch.testing.assert_close(passed.loss_M[i], wanted, rtol=1e-8, atol=1e-10)
+
+
+def test_a_network_of_zeros_misses_all_and_a_straight_line_what_it_should():
+    task = burgers(collocation=10)
+    population = Population(Identity(), (2, 1), 2, dtype=F64)
+    with torch.no_grad():
+        population.theta[1] = torch.tensor([-1.0, 0.0, 0.0])  # u = -x
+    x, t, exact, learnt = solution(population)
+    assert (x.shape, t.shape, exact.shape, learnt.shape) == ((PLACES,), (TIMES,), (TIMES, PLACES), (2, TIMES, PLACES))
+    assert np.allclose(exact, burgers_solution(x, t[:, None])) and np.allclose(learnt[1], -x, rtol=0, atol=1e-15)
+    error = task.measures(population, population.theta)["relative_l2"]
+    assert error[0].item() == pytest.approx(1)
+    assert error[1].item() == pytest.approx(np.linalg.norm(-x - exact) / np.linalg.norm(exact))
+    evaluation = task.evaluate(population(task.test.x))
+    assert evaluation.metric[0].item() == pytest.approx(0) == task.baseline()[1]
+    # R^2 = 1 - (relative error)^2, on 2,048 random points instead of the grid.
+    assert evaluation.metric[1].item() == pytest.approx(1 - error[1].item() ** 2, abs=0.05)  # four standard errors
+
+
+def test_conditions_go_to_the_device_with_the_data():
+    task = on_device(burgers(collocation=50), "cpu", torch.float32)
+    assert task.conditions is not None and task.conditions.x.dtype == torch.float32 == task.conditions.y.dtype
+    population = Population(Tanh(), SIZES, 2)
+    initialize_(population, lecun(SIZES), range(2))
+    loss = task.losses(population, task.batch(0, 20))
+    torch.testing.assert_close(loss.double(), burgers(collocation=50).losses(drawn(), _batch(task)), rtol=1e-4, atol=0)
+
+
+def _batch(task: Task) -> Split:
+    return Split(*(values.double() for values in task.batch(0, 20)))

@@ -1,0 +1,224 @@
+"""MNIST and CIFAR-10 from a stand-in for openml.org on this machine that answers in its format; and without any."""
+
+import gzip
+import hashlib
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from sklearn.datasets import _openml
+
+from repu_lab.configs.composition import compose_jobs
+from repu_lab.configs.config import ConfigError
+from repu_lab.runs.building import build
+from repu_lab.tasks import DataUnavailable, cifar10, images, mnist
+from repu_lab.tasks import openml as openml_module
+from repu_lab.tasks.openml import CIFAR10, MNIST, cache_folder
+
+EXAMPLES, TEST = 40, 10
+SOURCES = {"mnist": (mnist, MNIST, 554, "pixel{}", 1), "cifar10": (cifar10, CIFAR10, 40927, "a{}", 0)}
+URLS = ("_SEARCH_NAME", "_DATA_INFO", "_DATA_FEATURES", "_DATA_QUALITIES")
+
+
+def data(name: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    generator = np.random.default_rng(len(name))
+    x = generator.integers(0, 256, (EXAMPLES, SOURCES[name][1].pixels))
+    x[0, :2] = (0, 255)
+    return x, np.arange(EXAMPLES) % 10
+
+
+def answers(name: str, address: str) -> dict[str, bytes]:
+    """What openml.org says of one data set: its entry, description, features, qualities and the ARFF file itself."""
+    _, dataset, number, pattern, first = SOURCES[name]
+    x, y = data(name)
+    columns = [pattern.format(first + i) for i in range(dataset.pixels)]
+    head = [f"@RELATION {dataset.openml_name}", *(f"@ATTRIBUTE {column} REAL" for column in columns)]
+    head += ["@ATTRIBUTE class {0,1,2,3,4,5,6,7,8,9}", "@DATA"]
+    rows = [",".join(map(str, [*pixels, label])) for pixels, label in zip(x.tolist(), y.tolist(), strict=True)]
+    arff = ("% images\n" + "\n".join(head + rows) + "\n").encode()
+    common = {"is_ignore": "false", "is_row_identifier": "false", "number_of_missing_values": "0"}
+    features = [
+        {"index": str(i), "name": column, "data_type": "numeric", "is_target": "false"} | common
+        for i, column in enumerate(columns)
+    ]
+    features.append(
+        {"index": str(len(columns)), "name": "class", "data_type": "nominal", "is_target": "true",
+         "nominal_values": json.dumps([str(i) for i in range(10)])} | common
+    )  # fmt: skip
+    quality = [{"name": "NumberOfInstances", "value": f"{EXAMPLES}.0"}, {"name": "NumberOfClasses", "value": "10.0"}]
+    entry = {"did": number, "name": dataset.openml_name, "version": 1, "status": "active", "format": "ARFF"}
+    description = {
+        "id": str(number), "name": dataset.openml_name, "version": "1", "description": "images", "format": "ARFF",
+        "status": "active", "file_id": "52667", "default_target_attribute": "class",
+        "url": f"{address}/data/v1/download/52667/{dataset.openml_name}.arff",
+        "md5_checksum": hashlib.md5(arff).hexdigest(),
+    }  # fmt: skip
+    api = "/api/v1/json/data"
+    said = {
+        f"{api}/list/data_name/{dataset.openml_name.lower()}/limit/2/data_version/1": {"data": {"dataset": [entry]}},
+        f"{api}/{number}": {"data_set_description": description},
+        f"{api}/features/{number}": {"data_features": {"feature": features}},
+        f"{api}/qualities/{number}": {"data_qualities": {"quality": quality}},
+    }
+    return {path: json.dumps(answer).encode() for path, answer in said.items()} | {
+        f"/data/v1/download/52667/{dataset.openml_name}.arff": arff
+    }
+
+
+@pytest.fixture
+def openml(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], list[str]]]:
+    """Serve a data set on this machine in openml.org's place; return the paths that were asked for."""
+    said: dict[str, bytes] = {}
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            if self.path not in said:
+                self.send_error(412)
+                return
+            body = gzip.compress(said[self.path])
+            self.send_response(200)
+            self.send_header("Content-Encoding", "gzip")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        address = f"http://127.0.0.1:{server.server_port}"
+
+        def serve(name: str) -> list[str]:
+            said.update(answers(name, address))
+            small(monkeypatch, name)
+            redirect(monkeypatch, address)
+            return asked
+
+        try:
+            yield serve
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing listens where openml.org should be: the discard port of this machine."""
+    redirect(monkeypatch, "http://127.0.0.1:9")
+
+
+def redirect(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    for name in URLS:
+        monkeypatch.setattr(_openml, name, getattr(_openml, name).replace("https://www.openml.org", address))
+    monkeypatch.setattr(_openml, "time", SimpleNamespace(sleep=lambda seconds: None))  # between attempts
+
+
+def small(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(images, name.upper(), replace(SOURCES[name][1], examples=EXAMPLES, test=TEST))
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_images_are_fetched_once_and_kept(openml, tmp_path, name):
+    make = SOURCES[name][0]
+    asked = openml(name)
+    task = make(cache=str(tmp_path / "data"))
+    assert asked[-1].endswith(".arff")
+    assert [path.name for path in (tmp_path / "data").iterdir()] == [f"{name}.npz"]
+    count = len(asked)
+    again = make(data_seed=1, cache=str(tmp_path / "data"))
+    assert len(asked) == count and torch.equal(again.train.x, task.train.x)
+
+    x, y = data(name)
+    assert (len(task.train), len(task.test)) == (EXAMPLES - TEST, TEST)
+    assert torch.equal(torch.cat([task.train.y, task.test.y]), torch.from_numpy(y))
+    centred = torch.from_numpy(x - x[: EXAMPLES - TEST].mean(0))
+    wanted = centred / centred.square().mean(1, keepdim=True).sqrt()
+    torch.testing.assert_close(torch.cat([task.train.x, task.test.x]).double(), wanted, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(task.train.x.square().mean(1), torch.ones(EXAMPLES - TEST))
+
+
+def test_progress_tells_how_much_has_come(monkeypatch, tmp_path, capfd):
+    shown: list[int] = []
+    seen = threading.Event()
+
+    class Bar:
+        n = 0
+
+        def __init__(self, **settings: object):
+            pass
+
+        def __enter__(self) -> "Bar":
+            return self
+
+        def __exit__(self, *error: object) -> None:
+            pass
+
+        def update(self, more: int) -> None:
+            self.n += more
+            shown.append(self.n)
+            seen.set()
+
+    monkeypatch.setattr(openml_module, "tqdm", Bar)
+    monkeypatch.setattr(openml_module, "POLL", 0.001)
+    with openml_module.progress(MNIST, tmp_path):
+        (tmp_path / "some").write_bytes(bytes(1000))
+        assert seen.wait(60)
+    assert shown[-1] == 1000
+    assert capfd.readouterr().err == f"fetching mnist from openml.org into {tmp_path.parent}: {MNIST.wait}, once\n"
+
+
+def test_the_folder_is_that_of_the_key_else_of_the_variable_else_in_the_home(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("REPU_LAB_DATA", raising=False)
+    assert cache_folder() == tmp_path / ".cache" / "repu-lab"
+    monkeypatch.setenv("REPU_LAB_DATA", str(tmp_path / "there"))
+    assert cache_folder() == tmp_path / "there" and cache_folder("~/here") == tmp_path / "here"
+
+
+@pytest.mark.usefixtures("offline")
+@pytest.mark.parametrize("name", SOURCES)
+def test_offline_and_without_a_cache_one_line_says_what_to_do(monkeypatch, tmp_path, capfd, name):
+    monkeypatch.setenv("REPU_LAB_DATA", str(tmp_path / "data"))
+    with pytest.raises(ConfigError) as caught:
+        build(compose_jobs("train", [f"task={name}"])[0].config)
+    message = str(caught.value)
+    assert message.startswith(f"task={name}: is not in {tmp_path / 'data'} and cannot be fetched from openml.org (")
+    assert f"copy {name}.npz here" in message and "REPU_LAB_DATA=DIR" in message and "\n" not in message
+    assert capfd.readouterr() == ("", "") and not list((tmp_path / "data").iterdir())
+
+
+@pytest.mark.usefixtures("offline")
+def test_a_copied_cache_serves_offline_and_a_damaged_one_is_named(monkeypatch, tmp_path):
+    small(monkeypatch, "mnist")
+    x, y = data("mnist")
+    file = tmp_path / "mnist.npz"
+    np.savez(file, x=x.astype(np.uint8), y=y.astype(np.uint8))
+    assert mnist(cache=str(tmp_path)).train.x.shape == (EXAMPLES - TEST, 784)
+    other = tmp_path / "other"
+    for content in (file.read_bytes()[:5000], b"no zip"):
+        other.mkdir(exist_ok=True)
+        (other / "mnist.npz").write_bytes(content)
+        with pytest.raises(DataUnavailable, match=r"mnist.npz is damaged .*: delete it"):
+            mnist(cache=str(other))
+    np.savez(other / "mnist.npz", x=x[:, :100].astype(np.uint8), y=y.astype(np.uint8))
+    with pytest.raises(DataUnavailable, match=r"holds \(40, 100\), \(40,\) instead of \(40, 784\), \(40,\)"):
+        mnist(cache=str(other))
+
+
+def test_what_is_not_the_data_set_is_refused(openml, monkeypatch, tmp_path):
+    openml("mnist")
+    monkeypatch.setattr(images, "MNIST", MNIST)  # 70,000 images, where the server has 40
+    with pytest.raises(DataUnavailable, match=r"what came holds \(40, 784\)"):
+        mnist(cache=str(tmp_path))
+    assert not list(tmp_path.iterdir())
