@@ -8,7 +8,7 @@ Shapes: M members, B inputs, I input coordinates, N units, K first and J second 
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -28,38 +28,70 @@ def jets(
     population: Population, x_BI: Tensor, *, first: Sequence[int], second: Sequence[int] = (),
     theta_MP: Tensor | None = None,
 ) -> list[Jet]:  # fmt: skip
-    """Return z^1 .. z^{L+1} with dz/dx_k for k in `first` and d2z/dx_k2 for k in `second`, which `first` must hold.
+    """Return z^1 .. z^{L+1} with dz/dx_k for k in `first` and d2z/dx_k2 for k in `second`, with which `first` begins.
 
     About 1 + K + J times the work of a forward pass. At a kink s' and s'' are limits from the left; delta functions of
-    s'' are left out. ValueError if `second` names a coordinate that `first` does not.
+    s'' are left out. ValueError unless `first` begins with `second`.
     """
-    if not set(second) <= set(first):
-        raise ValueError(f"second={tuple(second)}: needs the first derivatives too, but first={tuple(first)}")
-    squared = [list(first).index(k) for k in second]
+    K, J = len(first), len(second)
+    if tuple(first[:J]) != tuple(second):
+        raise ValueError(f"first={tuple(first)}: must begin with second={tuple(second)}, the derivatives those need")
     maps = population.affine_maps(theta_MP)
     W_MIO, b_M1O, _ = maps[0]
     M, B = len(W_MIO), len(x_BI)
     z = torch.baddbmm(b_M1O, x_BI.expand(M, -1, -1), W_MIO)
-    d = W_MIO[:, list(first)].unsqueeze(2).expand(-1, -1, B, -1)
-    dd = torch.zeros_like(z).unsqueeze(1).expand(-1, len(squared), -1, -1)
-    layers = [Jet(z, d, dd)]
+    slopes = W_MIO[:, list(first)].unsqueeze(2).expand(-1, -1, B, -1)
+    d = torch.cat([slopes, torch.zeros_like(slopes[:, :J])], dim=1)  # first, then second derivatives
+    layers = [Jet(z, d[:, :K], d[:, K:])]
     for l, (W_MIO, b_M1O, _) in enumerate(maps[1:], 1):
-        own_MA = maps[l - 1].activation_MA
-        slope = population.slope(z, own_MA).unsqueeze(1)
-        h = population.activate(z, own_MA)
-        dh = slope * d
-        ddh = slope * dd
-        if squared:
-            ddh = ddh + population.curvature(z, own_MA).unsqueeze(1) * d[:, squared].square()
-        branch = Jet(torch.baddbmm(b_M1O, h, W_MIO), _mapped(dh, W_MIO), _mapped(ddh, W_MIO))
-        if population.skips(l):
-            z, d, dd = z + branch.z_MBN, d + branch.first_MKBN, dd + branch.second_MJBN
-        else:
-            z, d, dd = branch
-        layers.append(Jet(z, d, dd))
+        h, dh = _activated(population, z, d, maps[l - 1].activation_MA, J)
+        branch = torch.baddbmm(b_M1O, h, W_MIO)
+        branch_d = torch.bmm(dh.flatten(1, 2), W_MIO).unflatten(1, (K + J, B))
+        z, d = (z + branch, d + branch_d) if population.skips(l) else (branch, branch_d)
+        layers.append(Jet(z, d[:, :K], d[:, K:]))
     return layers
 
 
-def _mapped(h_MKBN: Tensor, W_MIO: Tensor) -> Tensor:
-    """Return h W for every derivative, as one batched product."""
-    return torch.bmm(h_MKBN.flatten(1, 2), W_MIO).unflatten(1, h_MKBN.shape[1:3])
+def _activated(
+    population: Population, z_MBN: Tensor, d_MKBN: Tensor, own_MA: Tensor, J: int
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Return s(z) and its derivatives, given those of z; the last J of them are second ones, of the first J."""
+    if own_MA.shape[1] == 0:
+        h_MBN, dh_MKBN = _Chain.apply(z_MBN, d_MKBN, population, J)
+        return h_MBN, dh_MKBN
+    dh_MKBN = population.slope(z_MBN, own_MA).unsqueeze(1) * d_MKBN
+    if J:
+        curved_MJBN = population.curvature(z_MBN, own_MA).unsqueeze(1) * d_MKBN[:, :J].square()
+        dh_MKBN = torch.cat([dh_MKBN[:, :-J], dh_MKBN[:, -J:] + curved_MJBN], dim=1)
+    return population.activate(z_MBN, own_MA), dh_MKBN
+
+
+class _Chain(torch.autograd.Function):
+    """The chain rule through s, with s' and s'' computed once: half the time of the same by autograd."""
+
+    @staticmethod
+    def forward(ctx: Any, z_MBN: Tensor, d_MKBN: Tensor, population: Population, J: int) -> tuple[Tensor, Tensor]:
+        s = population.activation
+        slope_MBN, curvature_MBN = s.derivative(z_MBN), s.second_derivative(z_MBN)
+        ctx.save_for_backward(z_MBN, d_MKBN, slope_MBN, curvature_MBN)
+        ctx.population, ctx.J = population, J
+        dh_MKBN = slope_MBN.unsqueeze(1) * d_MKBN
+        for j in range(J):
+            dh_MKBN[:, j - J].addcmul_(curvature_MBN, d_MKBN[:, j].square())
+        return s(z_MBN), dh_MKBN
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        (z_MBN, d_MKBN, slope_MBN, curvature_MBN), J = ctx.saved_tensors, ctx.J
+        grad_h, grad_dh = grad_outputs
+        grad_d = grad_dh * slope_MBN.unsqueeze(1)
+        moved = torch.zeros_like(z_MBN)
+        for k in range(d_MKBN.shape[1]):
+            moved.addcmul_(grad_dh[:, k], d_MKBN[:, k])
+        grad_z = torch.addcmul(grad_h * slope_MBN, curvature_MBN, moved)
+        third_MBN = ctx.population.third_derivative(z_MBN) if J else z_MBN
+        for j in range(J):
+            bent = grad_dh[:, j - J] * d_MKBN[:, j]
+            grad_d[:, j].addcmul_(curvature_MBN, bent, value=2)
+            grad_z.addcmul_(third_MBN, bent.mul_(d_MKBN[:, j]))
+        return grad_z, grad_d, None, None

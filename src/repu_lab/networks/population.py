@@ -129,13 +129,13 @@ class Population(nn.Module):
     def curvature(self, z_MBN: Tensor, own_MA: Tensor) -> Tensor:
         """Return s''(z), as `activate` returns s(z); its gradient is the third derivative."""
         if own_MA.shape[1] == 0:
-            return WithDerivative.apply(z_MBN, self.activation.second_derivative, self._third_derivative)
+            return WithDerivative.apply(z_MBN, self.activation.second_derivative, self.third_derivative)
         return elementwise_derivative(lambda z: self.slope(z, own_MA), z_MBN)
 
-    def _third_derivative(self, z: Tensor) -> Tensor:
-        """By autograd of s'', 0 where that is no number: left of the kink of a power below 1 it is 0 times infinity."""
+    def third_derivative(self, z: Tensor) -> Tensor:
+        """Return that of s, by autograd of s'', 0 where it is no number: left of the kink of a power it can be 0 * inf."""
         third = elementwise_derivative(self.activation.second_derivative, z)
-        return third.masked_fill(third.isnan(), 0.0)
+        return third.nan_to_num(nan=0.0, posinf=torch.inf, neginf=-torch.inf)
 
     def _with_parameters(self, own_A: Tensor, z: Tensor) -> Tensor:
         names = [name for name, _ in self.activation.named_parameters()]
