@@ -133,7 +133,7 @@ class Population(nn.Module):
         return elementwise_derivative(lambda z: self.slope(z, own_MA), z_MBN)
 
     def third_derivative(self, z: Tensor) -> Tensor:
-        """Return that of s, by autograd of s'', 0 where it is no number: left of the kink of a power it can be 0 * inf."""
+        """Return that of s, by autograd of s'', and 0 where that is no number, as left of the kink of some powers."""
         third = elementwise_derivative(self.activation.second_derivative, z)
         return third.nan_to_num(nan=0.0, posinf=torch.inf, neginf=-torch.inf)
 

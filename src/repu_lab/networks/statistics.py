@@ -30,10 +30,11 @@ class LayerStatistics:
 
     log10_K (D, M, P): K^l(x) = mean_i z_i^2. correlation (D, M, P//2): sum_i z_i(x) z_i(x') / norms, inputs (0, 1),
     (2, 3), ... log10_chi_parallel, log10_chi_perp (L, M, P): C_W mean(z s s') / K and C_W mean(s'^2) over the units,
-    C_W = fan-in times the mean square weight of the next map, and 1 more where that map is residual.
-    log10_gradient (D, M, P): mean square over the units of dL_x/dz^l, L_x the loss of one input. mean, log10_max_abs,
-    excess_kurtosis (D, M): of z over units, the kurtosis as median over inputs. dead (L, M): share of units with s' = 0 on the whole probe. nan, plus_inf, minus_inf (D, M):
-    counts of entries. histogram (D, M, bins): counts of log10|z| over inputs and units; zeros (D, M): exact zeros.
+    C_W = fan-in times the mean square weight of the next map, and 1 more where that map is residual. log10_gradient
+    (D, M, P): mean square over the units of dL_x/dz^l, L_x the loss of one input. mean, log10_max_abs, excess_kurtosis
+    (D, M): of z over units, the kurtosis as median over inputs. dead (L, M): share of units with s' = 0 on the whole
+    probe. nan, plus_inf, minus_inf (D, M): counts of entries. histogram (D, M, bins): counts of log10|z| over inputs
+    and units; zeros (D, M): exact zeros.
     """
 
     log10_K: Array
