@@ -48,8 +48,8 @@ class LabLauncher(Launcher):
         """Run one batch and return each job's status; its value, which a sweeper may optimize, is the median metric."""
         from repu_lab.configs.composition import compose_jobs
         from repu_lab.configs.config import folder_name
+        from repu_lab.runs.job_table import median_metric, stored_result
         from repu_lab.runs.launching import launch
-        from repu_lab.runs.sweep import median_metric, stored_result
 
         command, sweep = str(self.config.hydra.job.name), Path(str(self.config.hydra.sweep.dir))
         alone = [compose_jobs(command, overrides)[0] for overrides in job_overrides]

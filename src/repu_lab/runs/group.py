@@ -6,7 +6,7 @@ weight decay) are one group. Each keeps its own folder, result, statistics and e
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from repu_lab.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from repu_lab.runs.building import Experiment
-    from repu_lab.runs.training import Bar
+    from repu_lab.runs.state import Run
     from repu_lab.theory.forecast import Forecast
 
 PLACE = ".groups"
@@ -27,19 +27,22 @@ PLACE = ".groups"
 MOST_JOBS = 256
 MOST_MEMBERS = 1024
 
+Report = Callable[[float], None]
+Bound = Callable[[Any], int]  # the most members of a population of this config
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Group:
-    """Jobs that train as one population, or a single job; `place` holds a population's checkpoint."""
+    """Jobs that train as one population, or a single job of any command; `place` holds a population's checkpoint."""
 
     command: str
     jobs: tuple[Job, ...]
     place: Path | None = None
 
     @property
-    def name(self) -> str:
-        """What the group is called in its jobs' manifests."""
-        return "" if self.place is None else self.place.name
+    def members(self) -> int:
+        """The number of networks."""
+        return sum(job.config.members for job in self.jobs)
 
 
 def shape(config: TrainConfig) -> str:
@@ -52,13 +55,13 @@ def shape(config: TrainConfig) -> str:
     return json.dumps(fields, sort_keys=True)
 
 
-def make_groups(command: str, jobs: Iterable[Job], sweep: Path, max_members: int | None = None) -> list[Group]:
+def make_groups(command: str, jobs: Iterable[Job], sweep: Path, bound: Bound) -> list[Group]:
     """Return the jobs in groups, in the order of their first jobs; only `train` knows populations of several jobs."""
     alike: dict[str, list[Job]] = {}
     for job in jobs:
         together = shape(job.config) if command == "train" else str(job.folder)
         alike.setdefault(together, []).append(job)
-    return [make_group(command, part, sweep) for group in alike.values() for part in _chunks(group, max_members)]
+    return [make_group(command, part, sweep) for group in alike.values() for part in _chunks(group, bound)]
 
 
 def make_group(command: str, jobs: Sequence[Job], sweep: Path) -> Group:
@@ -73,14 +76,9 @@ def make_group(command: str, jobs: Sequence[Job], sweep: Path) -> Group:
     )
 
 
-def _chunks(jobs: Sequence[Job], max_members: int | None) -> Iterator[list[Job]]:
+def _chunks(jobs: Sequence[Job], bound: Bound) -> Iterator[list[Job]]:
     """Cut a group where the next job's members would not fit any more."""
-    most = MOST_MEMBERS
-    if len(jobs) > 1:
-        from repu_lab.runs.building import members_that_fit
-
-        most = min(most, members_that_fit(jobs[0].config))
-    most = min(most, max_members or most)
+    most = min(MOST_MEMBERS, bound(jobs[0].config)) if len(jobs) > 1 else MOST_MEMBERS
     chunk: list[Job] = []
     for job in jobs:
         if chunk and (len(chunk) == MOST_JOBS or sum(j.config.members for j in chunk) + job.config.members > most):
@@ -90,7 +88,38 @@ def _chunks(jobs: Sequence[Job], max_members: int | None) -> Iterator[list[Job]]
     yield chunk
 
 
-def train_group(group: Group, bar: "Bar") -> None:
+def members_that_fit(config: TrainConfig, report: Report) -> int:
+    """Return how many members of this kind fit the memory; a worker's task."""
+    from repu_lab.runs import building
+
+    return building.members_that_fit(config)
+
+
+def check_group(group: Group, report: Report) -> None:
+    """Raise ConfigError if a job of the group cannot run; a worker's task."""
+    if group.place is None:
+        from repu_lab.runs.commands import prepare
+
+        (job,) = group.jobs
+        prepare(group.command, job.config, job.folder)
+    else:
+        from repu_lab.runs.building import build_group
+
+        build_group([job.config for job in group.jobs])
+
+
+def run_group(group: Group, report: Report) -> None:
+    """Run a group's jobs in their folders; a worker's task."""
+    if group.command == "train":
+        train_group(group, report)
+    else:
+        from repu_lab.runs import commands
+
+        (job,) = group.jobs
+        getattr(commands, group.command)(job.config, job.folder)
+
+
+def train_group(group: Group, report: Report) -> None:
     """Train a group as one population and write every job's folder.
 
     A job that finished before an interruption trains along without being written again. What raises leaves all jobs
@@ -103,10 +132,7 @@ def train_group(group: Group, bar: "Bar") -> None:
     from repu_lab.runs.state import Run
     from repu_lab.runs.training import train
 
-    assert group.place is not None
-    place = RunFolder(group.place, echo=False)
-    place.path.mkdir(parents=True, exist_ok=True)
-    place.write_json("group.json", {"jobs": [config_hash(group.command, job.config) for job in group.jobs]})
+    config = group.jobs[0].config
     experiments = build_group([job.config for job in group.jobs])
     expected: dict[Any, Forecast | None] = {}
     pictured: set[Any] = set()
@@ -127,17 +153,52 @@ def train_group(group: Group, bar: "Bar") -> None:
             )  # fmt: skip
             pictured.add(twins)
             runs.append(run)
-        results = train(runs, Checkpoints(place, group.jobs[0].config.checkpoint.every_seconds, place.log), bar)
         written = [run for run in runs if not run.stored]
+
+        def say(line: str) -> None:
+            for run in written:
+                run.folder.log(line)
+
+        checkpoints = Checkpoints(_checkpointed(group, runs), config.checkpoint.every_seconds, say)
+        results = train(runs, checkpoints, _Steps(config.steps, report))
         for run, result in zip(written, results, strict=True):
             run.folder.write_json("result.json", result)
             tell(run.folder, result)
 
 
-def _about(group: Group, experiments: Sequence["Experiment"]) -> Iterator[Mapping[str, Any]]:
-    members = 0
-    total = sum(job.config.members for job in group.jobs)
+def _checkpointed(group: Group, runs: "Sequence[Run]") -> RunFolder:
+    """Return the folder of the checkpoints: a population's own, or the job's."""
+    if group.place is None:
+        return runs[0].folder
+    place = RunFolder(group.place)
+    place.path.mkdir(parents=True, exist_ok=True)
+    place.write_json("group.json", {"jobs": [config_hash(group.command, job.config) for job in group.jobs]})
+    return place
+
+
+def _about(group: Group, experiments: "Sequence[Experiment]") -> Iterator[Mapping[str, Any]]:
+    """Return what each job's manifest says of the device and of the population that it is part of."""
+    first = 0
     for experiment in experiments:
-        place = {"name": group.name, "jobs": len(group.jobs), "members": total, "first_member": members}
-        yield {"device": str(experiment.device), "threads": experiment.threads, "group": place}
-        members += experiment.config.members
+        about: dict[str, Any] = {"device": str(experiment.device), "threads": experiment.threads}
+        if group.place is not None:
+            about["group"] = {
+                "name": group.place.name, "jobs": len(group.jobs), "members": group.members, "first_member": first,
+            }  # fmt: skip
+        yield about
+        first += experiment.config.members
+
+
+class _Steps:
+    """Reports how far the steps have come, where a single run shows a bar."""
+
+    def __init__(self, steps: int, report: Report):
+        self.steps, self.report = max(1, steps), report
+        self.done = 0.0
+
+    def update(self, n: float | None = 1) -> None:
+        self.done += n or 0
+        self.report(self.done / self.steps)
+
+    def set_postfix_str(self, s: str = "", refresh: bool = True) -> None:
+        pass

@@ -1,8 +1,11 @@
-"""Processes that run groups of jobs: one at a time each, and whatever happens in one, the others go on.
+"""Processes that do tasks for a sweep, one at a time each; whatever happens in one, the others go on.
 
-A worker imports torch once and takes one group after another. What it is sent and sends back is plain values; when it
-dies (a segmentation fault, the memory's end, a kill), the group it was at is reported as dead and a new one takes its
-place. When the parent dies, a worker is interrupted as by SIGTERM: it saves its state and ends.
+A task is a function of one argument and of `report`, which tells the parent how far it has come (a share). A worker
+takes one after another; when it dies (a segmentation fault, the memory's end, a kill), its task is reported as dead and
+the next one gets a new worker. When the parent dies, a worker is interrupted as by SIGTERM: it saves and ends.
+
+Workers are forked from a server that has imported torch once, so a new one is there at once. Ctrl-C, which reaches all
+processes of a terminal, is blocked in them: they hear of it from the parent, after the step.
 """
 
 import faulthandler
@@ -10,73 +13,90 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from typing import Any
 
 from repu_lab.configs.config import ConfigError
-from repu_lab.runs.group import Group
 from repu_lab.runs.interruption import Interrupted, terminable
 
+Report = Callable[[float], None]
+Task = Callable[[Any, Report], Any]
+
 PROGRESS_SECONDS = 0.2  # between two reports of a worker's progress
+# macOS's own libraries do not survive a fork; there a worker takes the seconds of importing torch.
+METHOD = "spawn" if sys.platform == "darwin" else "forkserver"
+PRELOADED = ["repu_lab.runs.training", "repu_lab.runs.propagation", "repu_lab.runs.analysis"]
 
 
 @dataclass(frozen=True)
 class Slot:
-    """Where a worker runs: its number, and the environment it is started with."""
+    """Where a worker runs: on how many CPU threads and which CUDA device; None leaves both to torch."""
 
-    number: int
-    environment: dict[str, str] = field(default_factory=dict)
+    threads: int | None = None
+    device: str | None = None
 
 
 @dataclass(frozen=True)
 class Event:
-    """News of a group: `kind` is progress (a share of its steps), done, raised, interrupted or died."""
+    """News of a task: `kind` is progress or done (with its `value`), raised, mistake, interrupted or died (why)."""
 
     kind: str
-    group: Group
-    share: float = 0.0
-    message: str = ""
+    argument: Any
+    value: Any = None
 
 
 class Pool:
-    """Workers on slots, and the groups that wait for them."""
+    """Workers on slots, and the tasks that wait for them."""
 
-    def __init__(self, slots: Sequence[Slot], log: Path):
-        """Take the slots, one worker each, and the folder for what workers write to their error output."""
-        self.log = log
-        self.waiting: deque[tuple[Group, bool]] = deque()
-        self._workers = [_Worker(slot, log) for slot in slots]
+    def __init__(self, slots: Sequence[Slot]):
+        """Take the slots, one worker each."""
+        self.waiting: deque[tuple[Task, Any, bool]] = deque()
+        self._logs = tempfile.TemporaryDirectory(prefix="repu-lab-")  # what workers write to their error output
+        self._workers = [_Worker(slot, Path(self._logs.name) / f"{i}.log") for i, slot in enumerate(slots)]
 
-    def submit(self, group: Group, *, alone: bool = False) -> None:
-        """Let a group run when a slot is free; `alone`: in a process of its own."""
-        self.waiting.append((group, alone))
+    def submit(self, task: Task, argument: Any, *, alone: bool = False) -> None:
+        """Let a task run when a slot is free; `alone`: in a process of its own."""
+        self.waiting.append((task, argument, alone))
 
     def events(self, seconds: float) -> Iterator[Event]:
         """Start what can start and yield the news of the next so many seconds."""
         for worker in self._workers:
-            if worker.group is None and self.waiting:
+            if not worker.busy and self.waiting:
                 worker.take(*self.waiting.popleft())
-        busy = [worker for worker in self._workers if worker.group is not None]
-        for ready in wait([worker.connection for worker in busy], timeout=seconds):
-            worker = next(worker for worker in busy if worker.connection is ready)
-            yield worker.news()
+        busy = {worker.connection: worker for worker in self._workers if worker.busy}
+        for ready in wait(list(busy), timeout=seconds):
+            yield busy[ready].news()  # pyright: ignore[reportArgumentType]
+
+    def ask(self, task: Task, argument: Any) -> Any:
+        """Return what a task gives; None if it raises or its process dies. ConfigError goes on to the caller."""
+        worker = self._workers[0]
+        worker.take(task, argument, alone=False)
+        while (event := worker.news()).kind == "progress":
+            pass
+        if event.kind == "mistake":
+            raise ConfigError(event.value)
+        return event.value if event.kind == "done" else None
 
     @property
     def busy(self) -> bool:
-        """Whether a group runs or waits."""
-        return bool(self.waiting) or any(worker.group is not None for worker in self._workers)
+        """Whether a task runs or waits."""
+        return bool(self.waiting) or any(worker.busy for worker in self._workers)
 
     def interrupt(self) -> None:
-        """Forget what waits and ask every worker to save and end."""
+        """Forget what waits and ask every busy worker, once, to save and end."""
         self.waiting.clear()
         for worker in self._workers:
-            worker.signal(signal.SIGTERM)
+            worker.interrupt()
 
     def __enter__(self) -> "Pool":
         return self
@@ -84,126 +104,114 @@ class Pool:
     def __exit__(self, *_: object) -> None:
         for worker in self._workers:
             worker.end()
+        self._logs.cleanup()
 
 
 class _Worker:
+    """A process on a slot, started when there is something to do, and again when it has died."""
+
     def __init__(self, slot: Slot, log: Path):
-        self.slot = slot
-        self.log = log / f"worker-{slot.number}.log"
-        self.group: Group | None = None
-        self._start()
+        self.slot, self.log = slot, log
+        self.busy = False
+        self._argument: Any = None
+        self._interrupted = False
+        self._process: Any = None
+
+    def take(self, task: Task, argument: Any, alone: bool) -> None:
+        if alone or self._process is None or not self._process.is_alive():
+            self.end()
+            self._start()
+        self.busy, self._argument, self._interrupted = True, argument, False
+        with suppress(OSError):  # it has died this moment: news() tells
+            self.connection.send((task, argument))
 
     def _start(self) -> None:
-        self._used = False
-        context = multiprocessing.get_context("spawn")
+        context: Any = multiprocessing.get_context(METHOD)
+        forkserver.set_forkserver_preload(PRELOADED)
         self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=serve, args=(theirs, str(self.log)), daemon=True)
-        before = dict(os.environ)
-        os.environ.update(self.slot.environment)
+        own = {} if self.slot.device is None else {"CUDA_VISIBLE_DEVICES": self.slot.device}
+        arguments = (theirs, str(self.log), dict(os.environ) | own, self.slot.threads)
+        self._process = context.Process(target=serve, args=arguments, daemon=True)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # inherited, by the server too
         try:
-            self.process.start()
+            self._process.start()
         finally:
-            os.environ.clear()
-            os.environ.update(before)
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()  # so that its end is seen as the end of what can be read
 
-    def take(self, group: Group, alone: bool) -> None:
-        if alone and self._used:
-            self._restart()
-        self.group = group
-        self._used = True
-        self.connection.send(group)
-
     def news(self) -> Event:
-        assert self.group is not None
-        group = self.group
         try:
             kind, value = self.connection.recv()
         except (EOFError, OSError):
-            self.process.join()
-            self.group = None
-            message = _death(self.process.exitcode) + _tail(self.log)
-            self._restart()
-            return Event("died", group, message=message)
-        if kind == "progress":
-            return Event(kind, group, share=value)
-        self.group = None
-        return Event(kind, group, message=value)
+            self._process.join()
+            kind, value = "died", _death(self._process.exitcode) + _tail(self.log)
+        self.busy = kind == "progress"
+        return Event(kind, self._argument, value)
 
-    def _restart(self) -> None:
-        self.end()
-        self._start()
-
-    def signal(self, number: int) -> None:
-        if self.group is not None and self.process.pid is not None and self.process.is_alive():
-            os.kill(self.process.pid, number)
+    def interrupt(self) -> None:
+        if self.busy and not self._interrupted and self._process.is_alive():
+            os.kill(self._process.pid, signal.SIGTERM)
+            self._interrupted = True
 
     def end(self) -> None:
+        if self._process is None:
+            return
         self.connection.close()  # an idle worker ends when it can read no more
-        self.process.join(0 if self.group is not None else 2)
-        if self.process.is_alive():
-            self.process.kill()
-            self.process.join()
-        self.process.close()
+        self._process.join(0 if self.busy else 2)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+        self._process.close()
+        self._process = None
 
 
-def serve(connection: Connection, log: str) -> None:
-    """Run groups as they come, until the other end closes. The main function of a worker."""
-    with open(log, "w") as errors:
-        os.dup2(errors.fileno(), sys.stderr.fileno())
+def serve(connection: Connection, log: str, environment: dict[str, str], threads: int | None) -> None:
+    """Do tasks as they come, until the other end closes. The main function of a worker."""
+    os.environ.clear()
+    os.environ.update(environment)
+    os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), sys.stderr.fileno())
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # a job's words are in its run.log
     faulthandler.enable()
+    asked: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: asked.append(number))  # between two tasks
     threading.Thread(target=_follow_parent, daemon=True).start()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; an idle one waits
-    import torch  # noqa: F401  (a second, while the parent still checks the jobs)
+    import torch
 
-    while True:
-        try:
-            group: Group = connection.recv()
-        except (EOFError, OSError):
-            return
-        connection.send(run(group, connection))
+    threads = threads or torch.get_num_threads()
+    with suppress(EOFError, OSError):  # the parent has no more tasks, or is gone
+        while True:
+            task, argument = connection.recv()
+            torch.set_num_threads(threads)  # a job before may have chosen its own number
+            connection.send(_answer(task, argument, _reporter(connection), asked))
 
 
-def run(group: Group, connection: Connection) -> tuple[str, str]:
-    """Run a group and return how it ended: done, raised (with the error) or interrupted."""
-    from repu_lab.runs import commands
-    from repu_lab.runs.group import train_group
-
+def _answer(task: Task, argument: Any, report: Report, asked: Sequence[int]) -> tuple[str, Any]:
     try:
         with terminable():
-            if group.place is not None:
-                train_group(group, _Reporter(connection, group.jobs[0].config.steps))
-            else:
-                (job,) = group.jobs
-                getattr(commands, group.command)(job.config, job.folder)
+            if asked:
+                raise Interrupted(asked[0])
+            return "done", task(argument, report)
     except Interrupted as interrupted:
         return "interrupted", str(interrupted)
     except ConfigError as error:
-        return "raised", str(error)
+        return "mistake", str(error)
     except BaseException as error:
         traceback.print_exc()
         return "raised", f"{type(error).__name__}: {error}"
-    return "done", ""
 
 
-class _Reporter:
-    """Tells the parent how far the steps have come."""
+def _reporter(connection: Connection) -> Report:
+    last = 0.0
 
-    def __init__(self, connection: Connection, steps: int):
-        self.connection, self.steps = connection, max(1, steps)
-        self.done = 0.0
-        self._last = 0.0
-
-    def update(self, n: float | None = 1) -> None:
-        self.done += n or 0
+    def report(share: float) -> None:
+        nonlocal last
         now = time.monotonic()
-        if now - self._last > PROGRESS_SECONDS:
-            self._last = now
-            self.connection.send(("progress", self.done / self.steps))
+        if now - last > PROGRESS_SECONDS:
+            last = now
+            with suppress(OSError):  # the parent is gone: SIGTERM follows
+                connection.send(("progress", share))
 
-    def set_postfix_str(self, s: str = "", refresh: bool = True) -> None:
-        pass
+    return report
 
 
 def _follow_parent() -> None:
@@ -222,8 +230,5 @@ def _death(code: int | None) -> str:
 
 
 def _tail(log: Path, lines: int = 20) -> str:
-    try:
-        text = log.read_text(errors="replace").strip()
-    except OSError:
-        return ""
+    text = log.read_text(errors="replace").strip() if log.exists() else ""
     return "\n" + "\n".join(text.splitlines()[-lines:]) if text else ""

@@ -1,0 +1,92 @@
+"""The table at the end of a sweep, and what it is made of: the folders of the jobs."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import Any
+
+from repu_lab.configs.composition import Job
+from repu_lab.configs.mistakes import printable
+from repu_lab.runs.commands import RESULTS, meets
+from repu_lab.runs.folder import RunFolder
+
+FAILED, NOT_MET = 1, 3
+
+
+def print_table(command: str, jobs: Sequence[Job]) -> int:
+    """Print one line a job: what became of its members, what sets it apart, where it lies; return the exit code."""
+    own = own_overrides(jobs)
+    rows, counts, code = [], Counter[str](), 0
+    failures: dict[str, list[Job]] = {}
+    for job, typed in zip(jobs, own, strict=True):
+        folder = RunFolder(job.folder)
+        manifest, result = folder.manifest() or {}, folder.read_json(RESULTS[command])
+        if manifest.get("status") != "finished" or result is None:
+            status = "damaged" if manifest.get("status") == "finished" else manifest.get("status", "not started")
+            became, numbers = [status], ("", "")
+            code = FAILED
+            if status == "failed":
+                failures.setdefault(error_of(folder) or "", []).append(job)
+        else:
+            became, numbers = _became(result)
+            if command == "train" and not meets(job.config, result):
+                code = code or NOT_MET
+        counts.update(became if len(became) == 1 else ["mixed"])
+        rows.append((", ".join(became), *numbers, typed, job.folder.name))
+    print(f"{len(jobs)} job{'s' * (len(jobs) != 1)} in {jobs[0].sweep}:")
+    print_columns(rows)
+    print("total: " + ", ".join(f"{count} {name}" for name, count in counts.most_common()))
+    for error, failed in failures.items():
+        print(f"failed: {printable(error)} (in {len(failed)}); see {failed[0].folder / 'traceback.txt'}")
+    return code
+
+
+def print_columns(rows: Sequence[Sequence[str]]) -> None:
+    """Print rows of text, every column but the last as wide as its widest entry."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (f"{cell:{width}}" for cell, width in zip(row, widths, strict=True) if width)
+        print(("  " + "  ".join(cells)).rstrip())
+
+
+def own_overrides(jobs: Sequence[Job]) -> list[str]:
+    """Return what sets each job apart from the others: the overrides that not all share."""
+    shared = set.intersection(*(set(job.overrides) for job in jobs)) if len(jobs) > 1 else set()
+    return [" ".join(override for override in job.overrides if override not in shared) for job in jobs]
+
+
+def stored_result(command: str, job: Job) -> dict[str, Any] | None:
+    """Return what a finished job left, None if there is none; ConfigError if its folder holds another run."""
+    return RunFolder(job.folder).finished(command, job.config, RESULTS[command])
+
+
+def error_of(folder: RunFolder) -> str | None:
+    """Return the error of a job that failed, in one line, None if it finished."""
+    if (folder.manifest() or {}).get("status") == "finished":
+        return None
+    try:
+        lines = (folder.path / "traceback.txt").read_text(errors="replace").strip().splitlines()
+    except OSError:
+        lines = []
+    # A traceback of Python's says at its end what a dead process's says first.
+    return (lines[-1] if lines[0].startswith("Traceback") else lines[0]) if lines else "ended without a result"
+
+
+def median_metric(result: Mapping[str, Any]) -> float | None:
+    """Return the median of the members' metric, None where there is none."""
+    metrics = [member["metric"] for member in result.get("members", []) if member.get("metric") is not None]
+    return median(metrics) if metrics else None
+
+
+def _became(result: Mapping[str, Any]) -> tuple[list[str], tuple[str, str]]:
+    """Return the outcomes, and the median metric and the seconds in words."""
+    outcomes = result.get("outcomes")
+    if not isinstance(outcomes, dict):
+        return ["done"], ("", "")
+    several = sum(outcomes.values()) > 1
+    metric = median_metric(result)
+    seconds = f"{result['seconds']:.1f} s" if "seconds" in result else ""
+    return [f"{outcome} {count}" if several else outcome for outcome, count in outcomes.items()], (
+        "" if metric is None else f"{result['members'][0]['metric_name']} {metric:.3f}",
+        seconds,
+    )
