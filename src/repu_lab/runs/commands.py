@@ -13,6 +13,7 @@ from tqdm import tqdm
 from repu_lab.configs.config import ConfigError
 from repu_lab.configs.schema import PropagateConfig, TheoryConfig, TrainConfig
 from repu_lab.runs.folder import RunFolder
+from repu_lab.runs.interruption import asked
 
 if TYPE_CHECKING:
     from repu_lab.runs.building import Experiment
@@ -127,11 +128,13 @@ def _do(command: str, config: Any, path: Path, work: Callable[[Any, RunFolder], 
             if command != "theory":
                 folder.log(f"look:     tensorboard --logdir {path.parent}")
     except KeyboardInterrupt:
-        print(f"interrupted; the same command goes on from the last checkpoint in {path}")
+        print(f"interrupted; the same command goes on with the run in {path}")
         raise
     except (BrokenPipeError, ConfigError):
         raise
     except Exception as error:
+        if asked() is not None:
+            raise
         last = traceback.extract_tb(error.__traceback__)[-1]
         see = "" if folder.lost else f"; see {path / 'traceback.txt'}"
         print(f"failed: {type(error).__name__}: {error} ({last.name}, line {last.lineno}){see}")

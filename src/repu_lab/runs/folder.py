@@ -35,6 +35,7 @@ import yaml
 
 from repu_lab import __version__
 from repu_lab.configs.config import ConfigError, config_hash, result_fields
+from repu_lab.runs.interruption import asked
 
 OWN_NAMES = ("lock", "config.yaml", "run.log", "checkpoints")  # what a run may leave that dies before its manifest
 DECISIVE = ("device", "threads", "machine", "versions")  # what the bits of a run depend on, beside its config
@@ -128,10 +129,10 @@ class RunFolder:
                 yield self
                 (self.path / "traceback.txt").unlink(missing_ok=True)  # of an earlier attempt
                 self._end("finished", files={name: _about_file(self.path / name) for name in sorted(self._written)})
-            except (KeyboardInterrupt, BrokenPipeError):
-                self._end("interrupted")
-                raise
-            except BaseException:
+            except BaseException as error:
+                if isinstance(error, (KeyboardInterrupt, BrokenPipeError)) or asked() is not None:
+                    self._end("interrupted")
+                    raise
                 with suppress(OSError):  # a full disk, a folder that is gone: the exception itself says so
                     self.write_text("traceback.txt", traceback.format_exc())
                 self._end("failed")

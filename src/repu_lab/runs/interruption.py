@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -21,46 +21,57 @@ class Interrupted(KeyboardInterrupt):
 
 @dataclass
 class Request:
-    """Whether a signal has asked for an end, and which."""
+    """A handler of signals: which has asked for an end first. It raises at once, or on a second SIGINT only."""
 
     number: int | None = None
+    at_once: bool = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        """Take a signal."""
+        again = self.number is not None and number == signal.SIGINT
+        self.number = self.number or number
+        if self.at_once or again:
+            raise Interrupted(number)
 
 
 @contextmanager
 def terminable() -> Iterator[None]:
     """Raise Interrupted on SIGINT and SIGTERM, from wherever the program is."""
-
-    def end(number: int, frame: FrameType | None) -> None:
-        raise Interrupted(number)
-
-    with _handling(end):
-        yield
+    with _handling(Request(at_once=True)):
+        try:
+            yield
+        except Exception as error:
+            if (number := asked()) is not None:
+                raise Interrupted(number) from error
+            raise
 
 
 @contextmanager
 def deferred() -> Iterator[Request]:
     """Keep the first SIGINT or SIGTERM as a request that is to be looked at; a second SIGINT raises at once."""
-    request = Request()
-
-    def note(number: int, frame: FrameType | None) -> None:
-        if request.number is not None and number == signal.SIGINT:
-            raise Interrupted(number)
-        request.number = request.number or number
-
-    with _handling(note):
+    with _handling(Request(asked())) as request:
         yield request
 
 
+def asked() -> int | None:
+    """Return the signal that has asked for an end, None if there was none.
+
+    The exception it raised may be lost, or have become another one: C code that imports a module swallows what comes.
+    """
+    handlers = (signal.getsignal(number) for number in SIGNALS)
+    return next((handler.number for handler in handlers if isinstance(handler, Request)), None)
+
+
 @contextmanager
-def _handling(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+def _handling(request: Request) -> Iterator[Request]:
     if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread is told of signals
+        yield request  # only the main thread is told of signals
         return
     # One that was ignored from the start stays so: shells start what runs in the background deaf to Ctrl-C.
     heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, handler) for number in heard}
+    before = {number: signal.signal(number, request) for number in heard}
     try:
-        yield
+        yield request
     finally:
         for number, old in before.items():
             signal.signal(number, old)
