@@ -58,6 +58,7 @@ SHOW = {"-c": True, "--cfg": True, "-p": True, "--package": True, "--resolve": F
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    before, sys.argv = sys.argv, [sys.argv[0], *arguments]  # what was typed, for the manifests
     try:
         with terminable():
             return _dispatch(arguments)
@@ -67,6 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output has gone (repu-lab --help | head); Python would complain once more at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    finally:
+        sys.argv = before
 
 
 def _dispatch(arguments: list[str]) -> int:

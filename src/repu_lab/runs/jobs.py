@@ -60,7 +60,7 @@ def run_jobs(
         results.append((folder, code))
 
     application = hydra.main(config_path=str(conf_dir()), config_name=command, version_base="1.3")(task)
-    typed = [sys.argv[0], command, *(["-m"] if multirun else []), *show, *overrides]
+    typed = sys.argv
     try:
         with _argv([sys.argv[0], *arguments]), _errors_raised():
             application()
