@@ -117,20 +117,26 @@ def write(folder: RunFolder, name: str, state: Saved) -> None:
     """Write a state to a file of the folder, atomically."""
     with folder.writing(name) as temporary, open(temporary, "wb") as file:
         file.write(MAGIC + b"0" * 64 + b"\n")
-        hashing = _Hashing(file)
-        try:
-            torch.save(state, cast(BinaryIO, hashing))
-        except RuntimeError as error:
-            # torch closes its zip whatever happened, and complains of that instead.
-            raise hashing.failure or error from error
+        digest = dump(state, file)
         file.seek(len(MAGIC))
-        file.write(hashing.digest.hexdigest().encode())
+        file.write(digest.encode())
     # The rename itself is on the disk before an older checkpoint goes.
     directory = os.open(folder.path / PLACE, os.O_RDONLY)
     try:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def dump(state: Saved, file: BinaryIO) -> str:
+    """Write torch's zip of a state to a file and return its SHA-256; OSError if the file does not take it."""
+    hashing = _Hashing(file)
+    try:
+        torch.save(state, cast(BinaryIO, hashing))
+    except RuntimeError as error:
+        # torch closes its zip whatever happened, and complains of that instead.
+        raise hashing.failure or error from error
+    return hashing.digest.hexdigest()
 
 
 def read(path: Path, device: torch.device | str = "cpu") -> Saved:

@@ -136,7 +136,7 @@ def _do(command: str, config: Any, path: Path, work: Callable[[Any, RunFolder], 
         if asked() is not None:
             raise
         last = traceback.extract_tb(error.__traceback__)[-1]
-        see = "" if folder.lost else f"; see {path / 'traceback.txt'}"
+        see = f"; see {path / 'traceback.txt'}" if (path / "traceback.txt").exists() else ""
         print(f"failed: {type(error).__name__}: {error} ({last.name}, line {last.lineno}){see}")
         return EXIT_FAILED, {}
     return 0, result

@@ -254,12 +254,16 @@ class RunFolder:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the folder; ConfigError, naming the process, if another one does."""
+        """Hold the folder; ConfigError if nothing can be written there, or, naming the process, if another one does."""
+        try:
+            file = open(self.path / "lock", "a+")  # noqa: SIM115 (closed below)
+        except OSError as error:
+            raise ConfigError(f"{self.path}: cannot be written to ({error.strerror}); name another place") from error
         # flock is given up by the system when its owner dies, however it dies.
-        with open(self.path / "lock", "a+") as file:
+        with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
+            except BlockingIOError as error:
                 file.seek(0)
                 raise ConfigError(f"{self.path} is in use by another run ({file.read().strip()})") from error
             file.truncate(0)

@@ -16,7 +16,7 @@ from repu_lab.configs.schema import OUTCOMES, TrainConfig
 from repu_lab.networks.optimizers import Optimizer
 from repu_lab.networks.population import Population
 from repu_lab.networks.statistics import LayerStatistics, measure
-from repu_lab.runs.checkpoint import Checkpoints, Damaged, Saved
+from repu_lab.runs.checkpoint import Checkpoints, Damaged, Saved, dump
 from repu_lab.runs.forecasting import as_record, theory_profile, title
 from repu_lab.runs.interruption import Interrupted, deferred
 from repu_lab.runs.outcome import bad_layer, judge
@@ -196,8 +196,8 @@ def finish(run: Run, state: State, index: int, tracker: Tracker) -> dict[str, An
     tracker.ended(True)
     with run.folder.writing("statistics.npz") as path:
         table.save(path)
-    with run.folder.writing("weights.pt") as path:
-        torch.save({"sizes": population.sizes, "theta": theta_MP.clone()}, path)  # a view would save the whole
+    with run.folder.writing("weights.pt") as path, open(path, "wb") as file:
+        dump({"sizes": population.sizes, "theta": theta_MP.clone()}, file)  # a view would save the whole
     seconds = state.seconds * len(records) / population.members
     return {
         "outcomes": outcomes,
