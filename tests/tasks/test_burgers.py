@@ -1,5 +1,6 @@
 """The reference against two methods that share nothing with it, the loss against autograd, errors of known networks."""
 
+import io
 from collections.abc import Iterator
 
 import mpmath
@@ -9,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from repu_lab.activations import GELU, Identity, MRePU, Tanh
+from repu_lab.figures.burgers import burgers_solution as burgers_figure
 from repu_lab.networks.initialization import initialize_, lecun
 from repu_lab.networks.population import Population
 from repu_lab.tasks import Split, Task, burgers, on_device
@@ -146,3 +148,17 @@ def test_conditions_go_to_the_device_with_the_data():
 
 def _batch(task: Task) -> Split:
     return Split(*(values.double() for values in task.batch(0, 20)))
+
+
+def test_the_picture_holds_the_solution_and_its_error():
+    population = drawn(members=1)
+    x, t, exact, (learnt,) = solution(population)
+    figure = burgers_figure(x, t, exact, learnt, heading="drawn")
+    meshes = [axes.collections[0].get_array() for axes in figure.axes[:3]]
+    for mesh, values in zip(meshes, (exact, learnt, np.log10(np.abs(learnt - exact).clip(1e-4))), strict=True):
+        assert mesh is not None and np.allclose(mesh, values.T)
+    for axes, row in zip(figure.axes[3:6], (25, 50, 100), strict=True):
+        assert t[row] == pytest.approx(float(axes.get_title(loc="left").split("=")[1]))
+        for line, values in zip(axes.lines, (exact[row], learnt[row]), strict=True):
+            assert np.array_equal(line.get_ydata(), values)
+    figure.savefig(io.BytesIO(), format="svg")
