@@ -92,7 +92,7 @@ def _check_groups(config: Any) -> None:
 def _check_task(task: TaskConfig) -> None:
     targets = TARGETS.get(task.name, ())
     if task.target is not None and targets and task.target not in targets:
-        raise ConfigError(f"task.target={task.target}: task={task.name} has no such target; valid: {', '.join(targets)}")
+        raise ConfigError(f"task.target={task.target}: no target of task={task.name}; valid: {', '.join(targets)}")
     for key, owners in TASK_KEYS.items():
         if getattr(task, key) is not None and not {task.name, task.target} & set(owners):
             group = "task.target" if not {*TARGETS, "burgers", "mnist"} & set(owners) else "task"

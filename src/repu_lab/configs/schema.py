@@ -62,7 +62,7 @@ class TaskConfig:
         None, "points of the boundary with given values (burgers)", whole(2, 1_000_000, optional=True)
     )
     lbfgs_steps: int | None = setting(
-        None, "steps of L-BFGS on all examples, in float64, after those of the optimizer (burgers, polynomial, function)",
+        None, "steps of float64 L-BFGS on all examples, after those of the optimizer (burgers, polynomial, function)",
         whole(0, 1_000_000, optional=True),
     )  # fmt: skip
     cache: str | None = setting(
