@@ -8,7 +8,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from repu_lab.report.markup import Content, Html, join, tag
+from repu_lab.report.markup import Content, Html, join, tag, text
 from repu_lab.report.page import Page
 from repu_lab.report.svg import Unusable, draw, inline
 from repu_lab.runs.results.reading import Damaged, read_bytes
@@ -19,6 +19,7 @@ MARKS = {
     "running": "…", "interrupted": "‖",
 }  # fmt: skip
 ROWS = 300  # of a table; more is for a file
+LONGEST_PRE = 100_000  # characters of commands, a log, a traceback
 WORDS = 40  # characters above which a cell may break into lines
 PICTURE_LIMIT = 8 << 20
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -35,6 +36,11 @@ def tally(words: Sequence[str], counts: Mapping[str, int]) -> Html:
     return tag(
         "p", [tag("span", badge(word), f" {counts[word]}", class_="tally") for word in words if counts.get(word)]
     )
+
+
+def plural(count: int, noun: str) -> str:
+    """Return `1 run`, `2 runs`."""
+    return f"{count} {noun}{'s' * (count != 1)}"
 
 
 def when(moment: object) -> str:
@@ -91,7 +97,7 @@ def folded(summary: str, *content: Content, is_open: bool = False) -> Html:
 
 def preformatted(content: str, *, wrap: bool = False) -> Html:
     """Return text as it stands: commands, logs, tracebacks."""
-    return tag("pre", content, class_="wrap" if wrap else None, tabindex="0")
+    return tag("pre", text(content, LONGEST_PRE), class_="wrap" if wrap else None, tabindex="0")
 
 
 def figure(page: Page, picture: Figure, alt: str, caption: str = "") -> Html:

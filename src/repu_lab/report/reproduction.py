@@ -15,6 +15,7 @@ from repu_lab.report.parts import (
     definitions,
     facts,
     folded,
+    plural,
     preformatted,
     scrolling,
     stored_figure,
@@ -30,7 +31,7 @@ from repu_lab.runs.results.summary import counted
 
 CLAIM_LIMIT = 8 << 20  # bytes of a claim.json
 VERDICTS = ("supported", "refuted", "inconclusive")
-FIRST_LINES = 3  # commands shown without a click
+OPEN = 3  # commands shown without a click
 PLAIN_NAME = re.compile(r"[\w][\w.\-]*")
 
 
@@ -141,13 +142,8 @@ def _claim(page: Page, finding: Finding) -> Html:
         why = tag("p", badge(finding.verdict), f" {finding.damage}")
         return tag("section", tag("h2", finding.heading), why, id=_anchor(finding))
     said = finding.said
-    numbers = said.get("numbers")
-    commands = [line for line in _list(said.get("commands")) if isinstance(line, str)]
-    ran = [name for name in _list(said.get("runs")) if isinstance(name, str)]
-    seconds = number(said.get("seconds"))
     reference = tag("span", f" ({finding.text('reference')})", class_="quiet") if said.get("reference") else None
     figures = [_figure(page, finding, about) for about in _list(said.get("figures"))]
-    count = f"{len(commands)} command{'s' * (len(commands) != 1)}"
     return tag(
         "section",
         tag("p", finding.text("family"), class_="eyebrow") if said.get("family") else None,
@@ -156,15 +152,31 @@ def _claim(page: Page, finding: Finding) -> Html:
         tag("p", badge(finding.verdict), " ", finding.text("reason")),
         tag("div", figures, class_="figures") if figures else None,
         [_table(page, about) for about in _list(said.get("tables"))],
-        facts(page, {str(name): shown_any(value) or "-" for name, value in numbers.items()}, "Decisive numbers")
-        if isinstance(numbers, dict) else None,
+        _numbers(page, said.get("numbers")),
         definitions([("Rule, fixed before the run", finding.text("rule")), ("What was run", finding.text("setup"))]),
-        folded(count, preformatted("\n".join(commands)), is_open=len(commands) <= FIRST_LINES) if commands else None,
-        folded(f"{len(ran)} run folder{'s' * (len(ran) != 1)}", preformatted("\n".join(ran))) if ran else None,
-        tag("p", f"{seconds:.0f} s, repu-lab {finding.text('version')}", class_="quiet small")
-        if seconds is not None else None,
+        _commands(finding),
         id=_anchor(finding),
-    )  # fmt: skip
+    )
+
+
+def _numbers(page: Page, numbers: object) -> Html:
+    if not isinstance(numbers, Mapping):
+        return Html()
+    return facts(page, {str(name): shown_any(value) or "-" for name, value in numbers.items()}, "Decisive numbers")
+
+
+def _commands(finding: Finding) -> Html:
+    """Return the exact commands, the run folders behind them, what it took."""
+    commands, runs = (
+        [line for line in _list(finding.said.get(key)) if isinstance(line, str)] for key in ("commands", "runs")
+    )
+    shown = folded(plural(len(commands), "command"), preformatted("\n".join(commands)), is_open=len(commands) <= OPEN)
+    folders = folded(plural(len(runs), "run folder"), preformatted("\n".join(runs)))
+    seconds = number(finding.said.get("seconds"))
+    took = f"{seconds:.0f} s, repu-lab {finding.text('version')}" if seconds is not None else ""
+    return join(
+        shown if commands else None, folders if runs else None, tag("p", took, class_="quiet small") if took else None
+    )
 
 
 def _figure(page: Page, finding: Finding, about: object) -> Html:
@@ -188,7 +200,9 @@ def _behind(page: Page, runs: Sequence[Run]) -> Html:
     """Return how many runs are behind the claims, and those that have no result."""
     states = Counter(run.state for run in runs)
     outcomes = Counter(member.outcome for run in runs for member in run.members)
-    told = f"{len(runs)} runs, {sum(outcomes.values())} networks: {counted(dict(outcomes.most_common()))}."
+    told = (
+        f"{plural(len(runs), 'run')}, {plural(outcomes.total(), 'network')}: {counted(dict(outcomes.most_common()))}."
+    )
     section = tag("section", tag("h2", "The runs behind the claims"), tag("p", told), tally(STATES, states))
     return join(section, unfinished(page, runs)) if runs else Html()
 

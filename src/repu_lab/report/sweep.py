@@ -7,7 +7,7 @@ from pathlib import Path
 from repu_lab.report.charts import chart, independent_keys
 from repu_lab.report.markup import Html, tag
 from repu_lab.report.page import Page
-from repu_lab.report.parts import badge, command_line, facts, figure, folded, preformatted, table, tally
+from repu_lab.report.parts import badge, command_line, facts, figure, folded, plural, preformatted, table, tally
 from repu_lab.report.run import about_versions
 from repu_lab.runs.results.printing import table_cells
 from repu_lab.runs.results.reading import Damaged, read_object
@@ -32,7 +32,7 @@ def sweep_page(folder: Path, runs: Sequence[Run]) -> Page:
     told = counted(dict(outcomes.most_common())) or "no results yet"
     page.add(
         tag("header", tag("h1", heading), tag("p", name, class_="quiet small"),
-            tag("p", f"{len(runs)} runs, {sum(outcomes.values())} networks: {told}."),
+            tag("p", f"{plural(len(runs), 'run')}, {plural(outcomes.total(), 'network')}: {told}."),
             tally(STATES, states))
     )  # fmt: skip
     commands = dict.fromkeys(run.command for run in runs)
