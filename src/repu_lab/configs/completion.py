@@ -14,6 +14,7 @@ from repu_lab.configs.schema import COMMANDS
 
 # bash takes = and : for the ends of words, so only what follows the last of them is handed back; the words come from
 # the program, which reads the line itself. A word that is complete (no = . or / at its end) is followed by a space.
+# Where the program has nothing to say (results, report), bash completes names of files.
 SCRIPT = """\
 _repu_lab_completion() {
     local line="${COMP_LINE:0:COMP_POINT}" IFS=$'\\n'
@@ -26,7 +27,7 @@ _repu_lab_completion() {
         COMPREPLY=("${COMPREPLY[0]} ")
     fi
 }
-complete -o nospace -F _repu_lab_completion repu-lab
+complete -o nospace -o default -F _repu_lab_completion repu-lab
 """
 
 
