@@ -15,6 +15,21 @@ from repu_lab.runs import training
 
 REPU_LAB = str(Path(sys.executable).with_name("repu-lab"))
 TINY = ["depth=2", "width=8", "steps=2", "batch_size=16", "probe=4", "initialization=he", "statistics=false"]
+# A user's activation that goes wrong on its first forward pass in a worker, in the way its argument names.
+FAULTY = """
+import multiprocessing, os, signal, torch
+class Faulty(torch.nn.Tanh):
+    def __init__(self, fault):
+        super().__init__()
+        self.fault = fault
+    def forward(self, z):
+        if z.dim() == 3 and self.fault == "raise":
+            raise RuntimeError("boom")
+        if z.dim() == 3 and self.fault == "interrupt":
+            os.kill(multiprocessing.parent_process().pid, signal.SIGINT)
+            self.fault = "none"
+        return super().forward(z)
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -245,29 +260,24 @@ def test_a_bug_in_a_run_is_one_line_and_a_traceback_in_its_folder(empty_folder, 
     assert manifest(empty_folder)["status"] == "failed"
 
 
-def test_a_failed_job_leaves_the_rest_of_the_sweep_running(empty_folder, monkeypatch, capsys):
-    original = training.train
-
-    def broken(experiment, folder, expected):
-        if experiment.config.seed == 1:
-            raise RuntimeError("boom")
-        return original(experiment, folder, expected)
-
-    monkeypatch.setattr(training, "train", broken)
-    assert main(["train", "-m", "seed=0,1,2", *TINY]) == 1
+def test_a_failed_job_leaves_the_rest_of_the_sweep_running(empty_folder, capsys):
+    (empty_folder / "mine.py").write_text(FAULTY)
+    arguments = ["activation=custom", "activation._target_=mine.Faulty", "+activation.fault=none,raise", "seed=0,1"]
+    assert main(["train", "-m", *arguments, *TINY]) == 1
     assert len(list(empty_folder.rglob("result.json"))) == 2
-    table = capsys.readouterr().out.partition("3 jobs in")[2].splitlines()
-    assert ["failed" in line for line in table[1:]] == [False, True, False]
+    table = capsys.readouterr().out.partition("4 jobs in")[2].splitlines()
+    assert ["failed" in line for line in table[1:5]] == [False, False, True, True]
+    assert table[6].startswith("failed: RuntimeError: boom (in 2); see outputs/sweeps/")
 
 
-def test_ctrl_c_ends_the_sweep_with_130(empty_folder, monkeypatch, capsys):
-    def interrupted(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(training, "train", interrupted)
-    assert main(["train", "-m", "seed=0,1", *TINY]) == 130
-    assert manifest(empty_folder)["status"] == "interrupted"  # of the one job that had started
-    assert "Traceback" not in capsys.readouterr().err
+def test_ctrl_c_ends_the_sweep_with_130(empty_folder, capsys):
+    (empty_folder / "mine.py").write_text(FAULTY)
+    arguments = ["activation=custom", "activation._target_=mine.Faulty", "+activation.fault=interrupt", "seed=0,1"]
+    assert main(["train", "-m", *arguments, *TINY]) == 130
+    manifests = [json.loads(path.read_text()) for path in empty_folder.rglob("manifest.json")]
+    assert [manifest["status"] for manifest in manifests] == ["interrupted", "interrupted"]
+    out, err = capsys.readouterr()
+    assert "the same command goes on" in out and "Traceback" not in err
 
 
 def test_argv_and_environment_are_left_alone(empty_folder, monkeypatch):

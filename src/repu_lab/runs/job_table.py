@@ -6,7 +6,7 @@ from statistics import median
 from typing import Any
 
 from repu_lab.configs.composition import Job
-from repu_lab.configs.mistakes import printable
+from repu_lab.configs.mistakes import escaped, printable
 from repu_lab.runs.commands import RESULTS, meets
 from repu_lab.runs.folder import RunFolder
 
@@ -46,7 +46,7 @@ def print_columns(rows: Sequence[Sequence[str]]) -> None:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = (f"{cell:{width}}" for cell, width in zip(row, widths, strict=True) if width)
-        print(("  " + "  ".join(cells)).rstrip())
+        print(escaped(("  " + "  ".join(cells)).rstrip()))
 
 
 def own_overrides(jobs: Sequence[Job]) -> list[str]:

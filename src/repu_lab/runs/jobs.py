@@ -20,8 +20,7 @@ from repu_lab.configs.composition import Job
 from repu_lab.configs.config import ConfigError
 from repu_lab.configs.configfile import literal
 from repu_lab.configs.groups import conf_dir
-from repu_lab.runs.commands import prepare
-from repu_lab.runs.launching import launch
+from repu_lab.runs.launching import launch, plan
 
 FAILED, MISTAKE, NOT_MET = 1, 2, 3
 
@@ -37,15 +36,18 @@ def run_jobs(
 
     Return the command's exit code; ConfigError if a job cannot run, before any has started.
     """
+    if not show and getattr(jobs[0].config, "plan", False):
+        return plan(command, jobs, jobs[0].launcher)
     if multirun and not show and jobs[0].launcher is not None:
         return launch(command, jobs, jobs[0].launcher)
     module, _, name = target.partition(":")
-    run: Callable[[Any, Path], int] = getattr(importlib.import_module(module), name)
+    commands = importlib.import_module(module)
+    run: Callable[[Any, Path], int] = getattr(commands, name)
     results: list[tuple[Path, int]] = []
     arguments = [*show, *overrides]
     if not show:
         for job in jobs:
-            prepare(command, job.config, job.folder)
+            commands.prepare(command, job.config, job.folder)
     if multirun:
         # Hydra evaluates the sweep's folder once for each job, from the job's own overrides: it would be another one.
         arguments = ["--multirun", *arguments, f"hydra.sweep.dir={literal(str(jobs[0].sweep))}"]
@@ -79,7 +81,7 @@ def _run(command: str, run: Callable[[Any, Path], int], cfg: DictConfig, folder:
     try:
         return run(config.check(command, cfg), folder)
     except ConfigError as error:
-        print(f"repu-lab {command}: {error}", file=sys.stderr)
+        print(mistakes.escaped(f"repu-lab {command}: {error}"), file=sys.stderr)
         return MISTAKE
 
 
@@ -128,4 +130,4 @@ def _print_table(jobs: Sequence[Job], results: Sequence[tuple[Path, int]]) -> No
     widths = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
     print(f"{len(results)} job{'s' * (len(results) != 1)} in {jobs[0].sweep}:")
     for became, overrides, name in rows:
-        print(f"  {became:{widths[0]}}  {overrides:{widths[1]}}  {name}")
+        print(mistakes.escaped(f"  {became:{widths[0]}}  {overrides:{widths[1]}}  {name}"))

@@ -17,6 +17,15 @@ def launch(command: str, jobs: Sequence[Job], settings: Mapping[str, Any]) -> in
     return run_sweep(command, jobs, slots(settings), settings["max_members"])
 
 
+def plan(command: str, jobs: Sequence[Job], settings: Mapping[str, Any] | None) -> int:
+    """Print what a run or a sweep would do, under the launcher's settings if it is the lab's; return the exit code."""
+    from repu_lab.runs.plan import print_plan
+
+    if settings is None:
+        return print_plan(command, jobs, [Slot()], 1)
+    return print_plan(command, jobs, slots(settings), settings["max_members"])
+
+
 def slots(settings: Mapping[str, Any]) -> list[Slot]:
     """Return one slot a worker: threads that share the cores out, devices in turn.
 

@@ -47,7 +47,11 @@ def run_sweep(command: str, jobs: Sequence[Job], slots: Sequence[Slot], max_memb
     if left := unfinished(command, jobs):
         sweep = sweep_of(jobs)
         with Pool(slots) as pool:
-            groups = plan_groups(command, jobs, left, memory_bound(pool, left, len(slots), max_members))
+
+            def fits(config: Any) -> int:
+                return pool.ask(members_that_fit, config) or 1
+
+            groups = plan_groups(command, jobs, left, memory_bound(fits, left, len(slots), max_members))
             for group in groups:
                 pool.ask(check_group, group)
             place = RunFolder(sweep / PLACE)
@@ -76,13 +80,13 @@ def unfinished(command: str, jobs: Sequence[Job]) -> list[Job]:
     return [job for job in jobs if stored_result(command, job) is None or job.config.rerun]
 
 
-def memory_bound(pool: Pool, jobs: Sequence[Job], workers: int, max_members: int | None) -> Bound:
-    """Return how many members a population may have: they fit a worker's share of the memory, all workers get some."""
+def memory_bound(fits: Bound, jobs: Sequence[Job], workers: int, max_members: int | None) -> Bound:
+    """Return how many members a population may have: they fit a worker's part of the memory, every worker gets some."""
     share = -(-sum(getattr(job.config, "members", 1) for job in jobs) // workers)
 
     def bound(config: Any) -> int:
-        fits = (pool.ask(members_that_fit, config) or 1) // workers
-        return max(1, min(fits, max_members or fits, share))
+        most = fits(config) // workers
+        return max(1, min(most, max_members or most, share))
 
     return bound
 

@@ -19,7 +19,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from repu_lab.configs.config import ConfigError
-from repu_lab.runs.interruption import Interrupted, terminable
+from repu_lab.runs.interruption import Interrupted, Request, terminable
 
 Report = Callable[[float], None]
 Task = Callable[[Any, Report], Any]
@@ -132,11 +132,8 @@ class _Worker:
         own = {} if self.slot.device is None else {"CUDA_VISIBLE_DEVICES": self.slot.device}
         arguments = (theirs, str(self.log), dict(os.environ) | own, self.slot.threads)
         self._process = context.Process(target=serve, args=arguments, daemon=True)
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # inherited, by the server too
-        try:
+        with _inherited():
             self._process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()  # so that its end is seen as the end of what can be read
 
     def news(self) -> Event:
@@ -165,6 +162,23 @@ class _Worker:
         self._process = None
 
 
+@contextmanager
+def _inherited() -> Iterator[None]:
+    """Start processes, the server among them, that are deaf to Ctrl-C and do not import from the working directory.
+
+    The server is a `python -c`, which would take a torch.py that lies there for torch.
+    """
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    path = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if path is None:
+            del os.environ["PYTHONSAFEPATH"]
+
+
 def serve(connection: Connection, log: str, environment: dict[str, str], threads: int | None) -> None:
     """Do tasks as they come, until the other end closes. The main function of a worker."""
     os.environ.clear()
@@ -172,8 +186,8 @@ def serve(connection: Connection, log: str, environment: dict[str, str], threads
     os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), sys.stderr.fileno())
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # a job's words are in its run.log
     faulthandler.enable()
-    asked: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, _: asked.append(number))  # between two tasks
+    asked = Request()
+    signal.signal(signal.SIGTERM, asked)  # between two tasks
     threading.Thread(target=_follow_parent, daemon=True).start()
     import torch
 
@@ -185,11 +199,11 @@ def serve(connection: Connection, log: str, environment: dict[str, str], threads
             connection.send(_answer(task, argument, _reporter(connection), asked))
 
 
-def _answer(task: Task, argument: Any, report: Report, asked: Sequence[int]) -> tuple[str, Any]:
+def _answer(task: Task, argument: Any, report: Report, asked: Request) -> tuple[str, Any]:
     try:
         with terminable():
-            if asked:
-                raise Interrupted(asked[0])
+            if asked.number is not None:
+                raise Interrupted(asked.number)
             return "done", task(argument, report)
     except Interrupted as interrupted:
         return "interrupted", str(interrupted)

@@ -1,0 +1,62 @@
+"""`points=FILE.csv`: paired values, one job a row. The first row names the keys; an empty cell leaves its key out."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from repu_lab.configs.config import ConfigError
+from repu_lab.configs.mistakes import one_line, printable
+from repu_lab.configs.untrusted import LARGEST
+
+KEY = "points"
+
+
+@dataclass(frozen=True)
+class Point:
+    """A row of the file: where it stands, and its overrides as they would be typed."""
+
+    where: str
+    overrides: tuple[str, ...]
+
+
+def has_points(overrides: Sequence[str]) -> bool:
+    """Say whether a command line names a file of points, which makes it a sweep."""
+    return any(text.startswith(f"{KEY}=") and text != f"{KEY}=null" for text in overrides)
+
+
+def read_points(path: str) -> list[Point]:
+    """Return the rows of a CSV file with commas, of at most 16 MiB; ConfigError names the file and the row."""
+    named_by = f"{KEY}={printable(path)}"
+    try:
+        with open(path, "rb") as file:
+            text = file.read(64 * LARGEST + 1)
+        if len(text) > 64 * LARGEST:
+            raise ValueError("it is larger than 16 MiB")
+        reader = csv.reader(text.decode("utf-8-sig").splitlines(), strict=True)
+        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
+    except OSError as error:
+        raise ConfigError(f"{named_by}: cannot be read ({error.strerror or error}); name a CSV file") from error
+    except (ValueError, csv.Error) as error:
+        reason = "it is no text" if isinstance(error, UnicodeDecodeError) else one_line(error)
+        raise ConfigError(f"{named_by}: cannot be read ({reason}); name a CSV file") from error
+    rows = [(number, row) for number, row in rows if any(row)]
+    if len(rows) < 2:
+        what = "is empty" if not rows else "has a header and no row"
+        raise ConfigError(f"{named_by}: {what}; the first row names keys, every other one is a job")
+    (first, header), *rest = rows
+    _check_header(f"{named_by}, row {first}", header)
+    return [_point(f"{named_by}, row {number}", header, row) for number, row in rest]
+
+
+def _check_header(where: str, header: Sequence[str]) -> None:
+    for number, key in enumerate(header, 1):
+        if not key:
+            raise ConfigError(f"{where}: column {number} has no name; the first row names a key for every column")
+        if key in header[: number - 1]:
+            raise ConfigError(f"{where}: {printable(key)} names two columns; one is enough")
+
+
+def _point(where: str, header: Sequence[str], row: Sequence[str]) -> Point:
+    if len(row) != len(header):
+        raise ConfigError(f"{where}: has {len(row)} values for {len(header)} keys ({printable(', '.join(header))})")
+    return Point(where, tuple(f"{key}={cell}" for key, cell in zip(header, row, strict=True) if cell))
