@@ -20,6 +20,7 @@ COMMANDS = {
     "train": ("train networks, say what became of them and why", "repu_lab.runs.commands:train"),
     "propagate": ("measure signal propagation at initialization beside theory", "repu_lab.runs.commands:propagate"),
     "theory": ("say what theory knows of an activation, without a network", "repu_lab.runs.commands:theory"),
+    "reproduce": ("judge the claims of the paper, one after another", "repu_lab.claims.command:reproduce"),
 }
 # Name: what it does, and the module whose HELP is its help and whose command(arguments) gives its exit code.
 PATH_COMMANDS = {
@@ -118,12 +119,14 @@ def _path_command(name: str, arguments: list[str]) -> int:
 def _command(name: str, arguments: list[str], multirun: bool) -> int:
     """Check every job of a command line, then let Hydra run them."""
     from repu_lab.configs.composition import compose_jobs
-    from repu_lab.configs.config import ConfigError
+    from repu_lab.configs.config import ConfigError, with_lists
     from repu_lab.configs.configfile import unfold
 
     try:
         show, overrides = _split(arguments)
-        overrides = unfold(name, overrides, multirun)
+        if multirun and name == "reproduce":
+            raise ConfigError("-m: a reproduction is no sweep; leave it out (claim=6,7 names several claims)")
+        overrides = unfold(name, with_lists(name, overrides), multirun)
         jobs = compose_jobs(name, overrides, multirun)
         if show and multirun:
             raise ConfigError(f"{show[0]}: shows the config of one run; leave out -m")

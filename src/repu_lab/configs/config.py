@@ -7,6 +7,7 @@ finds the same folder on every machine. Nothing here imports torch.
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from repu_lab.configs.mistakes import printable
-from repu_lab.configs.schema import COMMANDS, TARGETS, TASK_KEYS, TaskConfig
+from repu_lab.configs.schema import COMMANDS, LISTS, TARGETS, TASK_KEYS, TaskConfig
 
 
 class ConfigError(ValueError):
@@ -61,7 +62,9 @@ def _check_fields(config: Any, prefix: str) -> None:
 
 def _check_groups(config: Any) -> None:
     """Refuse settings that the chosen option of a group would ignore."""
-    rule = config.initialization
+    rule = getattr(config, "initialization", None)
+    if rule is None:
+        return
     if rule.name != "custom":
         for key in ("c_w", "c_b", "k1"):
             if getattr(rule, key) is not None:
@@ -103,6 +106,16 @@ def _check_task(task: TaskConfig) -> None:
             )
 
 
+def with_lists(command: str, overrides: Sequence[str]) -> list[str]:
+    """Write key=A,B as key=[A,B] for the keys that take a list."""
+    keys = LISTS.get(command, ())
+    return [
+        f"{key}=[{value}]" if key in keys and "," in value and not value.startswith("[") else text
+        for text in overrides
+        for key, _, value in [text.partition("=")]
+    ]
+
+
 def result_fields(config: Any) -> dict[str, Any]:
     """Return the fields that decide the result, nested, as typed or defaulted."""
     chosen: dict[str, Any] = {}
@@ -120,7 +133,12 @@ def config_hash(command: str, config: Any) -> str:
 
 
 def folder_name(command: str, config: Any) -> str:
-    """Return `<slug>-<hash>`: readable, safe for any shell and file system, the same wherever it is computed."""
+    """Return `<slug>-<hash>`: readable, safe for any shell and file system, the same wherever it is computed.
+
+    A reproduction is `reproduce-<scale>`: its folder refuses another device or number of threads by itself.
+    """
+    if command == "reproduce":
+        return f"reproduce-{config.scale}"
     activation = dict(config.activation)
     name = str(activation.pop("name", "activation"))
     activation.pop("_target_", None)

@@ -162,4 +162,21 @@ class TheoryConfig(Handling, Network):
     inputs: int = setting(128, "inputs of a batch that must all survive, as in train", whole(1, 1_000_000))
 
 
-COMMANDS: dict[str, type] = {"train": TrainConfig, "propagate": PropagateConfig, "theory": TheoryConfig}
+@dataclass(kw_only=True)
+class ReproduceConfig:
+    """Judge the claims of the paper."""
+
+    claim: Any = setting(
+        None, "the claims to judge: numbers or families, several with commas; none: all", affects_result=False
+    )
+    scale: str = setting("full", "smoke: minutes, 3 seeds; full: up to 2 hours, 10 seeds", one_of("smoke", "full"))
+    device: str = setting("auto", "auto (cuda, else mps, else cpu), cpu, cuda, cuda:1, mps", device)
+    threads: int | None = setting(None, "CPU threads; none: torch's own choice", threads)
+    rerun: bool = setting(False, "judge the claims afresh; all of them: in a fresh folder", affects_result=False)
+
+
+COMMANDS: dict[str, type] = {
+    "train": TrainConfig, "propagate": PropagateConfig, "theory": TheoryConfig, "reproduce": ReproduceConfig,
+}  # fmt: skip
+# Keys that take a list; to Hydra `claim=6,7` alone would be a sweep.
+LISTS = {"reproduce": ("claim",)}

@@ -28,6 +28,11 @@ EXAMPLES = {
         "repu-lab theory activation=gelu",
         "repu-lab theory -m activation='glob(*,exclude=custom)' depth=50",
     ),
+    "reproduce": (
+        "repu-lab reproduce scale=smoke",
+        "repu-lab reproduce claim=signal",
+        "repu-lab reproduce claim=6,7",
+    ),
 }
 
 

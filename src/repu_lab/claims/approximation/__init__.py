@@ -1,0 +1,5 @@
+"""Claims about what networks can represent and learn."""
+
+from repu_lab.claims.approximation import exact
+
+CLAIMS = (exact.CLAIM,)

@@ -1,0 +1,115 @@
+"""Claim 9: RePU and MRePU networks represent x, x^2, xy and xyz exactly."""
+
+from collections.abc import Sequence
+from itertools import product
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from repu_lab.claims.approximation.constructions import TARGETS, Construction, constructions
+from repu_lab.claims.base import Claim, Evidence, Picture, Table
+from repu_lab.claims.lab import Lab
+from repu_lab.claims.verdicts import Verdict, together
+
+Array = NDArray[np.float64]
+
+DTYPES = {"float64": torch.float64, "float32": torch.float32}
+# An identity leaves the rounding of about a dozen additions; an approximation leaves the same error in every format.
+EXACT, INEXACT = 16.0, 1000.0
+
+
+def examine(lab: Lab) -> Evidence:
+    """Evaluate every construction on random points and corners of the box, and of one twice as large."""
+    count = lab.choose(smoke=100_000, full=1_000_000)
+    found = constructions()
+    rows, errors, outside = [], [], []
+    for i, one in enumerate(found):
+        inside = [error_in_eps(one, dtype, box(count, 1.0)) for dtype in DTYPES]
+        beyond = error_in_eps(one, "float64", box(count, 2.0))
+        errors += inside
+        outside.append((one.everywhere, beyond))
+        rows.append([name(one), one.target, one.neurons, len(one.layers), *inside, beyond])
+        lab.progress((i + 1) / len(found))
+    worst = max(errors)
+    return Evidence(
+        setup=f"Weights in closed form, no training; {count:,} random points of [-1, 1]^3 and its corners, against the "
+        "polynomial in extended precision.",
+        verdict=judge(errors),
+        reason=f"{len(found)} networks of up to {max(one.neurons for one in found)} neurons: the largest error is "
+        f"{worst:.2g} eps in float64 and float32. On [-2, 2]^3 RePU stays exact (at most "
+        f"{max(error for everywhere, error in outside if everywhere):.2g} eps of the largest value), MRePU does not: "
+        "its identities hold for arguments of at most 1 in size",
+        seeds=1,
+        numbers={"largest error in eps": worst},
+        tables=[
+            Table(
+                caption="Largest absolute error on [-1, 1]^3 in units of eps, and on [-2, 2]^3 in units of eps times "
+                "the polynomial's largest value there.",
+                columns=("activation", "polynomial", "neurons", "hidden layers", *DTYPES, "float64, [-2, 2]^3"),
+                rows=rows,
+            )
+        ],
+        pictures=[_picture(rows, found)],
+    )
+
+
+def judge(errors: Sequence[float]) -> Verdict:
+    """Apply the rule to errors in units of eps: each at most EXACT; refuted by one beyond INEXACT."""
+    return together(
+        Verdict.SUPPORTED if error <= EXACT else Verdict.REFUTED if error > INEXACT else Verdict.INCONCLUSIVE
+        for error in errors
+    )
+
+
+def name(one: Construction) -> str:
+    """Return `MRePU 2`."""
+    return f"{type(one.activation).__name__} {one.activation.p:g}"
+
+
+def box(count: int, half: float, seed: int = 0) -> Array:
+    """Return random points of [-half, half]^3, its corners, the middles of its sides and its centre."""
+    random = np.random.default_rng(seed).uniform(-half, half, (count, 3))
+    return np.concatenate([random, np.array(list(product((-half, 0.0, half), repeat=3)))])
+
+
+@torch.no_grad()
+def error_in_eps(one: Construction, dtype: str, points: Array) -> float:
+    """Return the largest error at the points, rounded to the format, over eps times max(1, the largest value)."""
+    x = torch.from_numpy(points).to(DTYPES[dtype])
+    computed = one.network(DTYPES[dtype])(x)[:, 0]
+    # Extended where numpy has it: in float64 the polynomial's own value would be off by about one eps.
+    exact = TARGETS[one.target](x.numpy().astype(np.longdouble))
+    scale = max(1.0, float(np.abs(exact).max()))
+    return float(np.abs(computed.numpy() - exact).max()) / (torch.finfo(DTYPES[dtype]).eps * scale)
+
+
+def _picture(rows: list[list], found: list[Construction]) -> Picture:
+    from repu_lab.figures.claims_approximation import exact_networks
+
+    t = np.linspace(-1.6, 1.6, 321)
+    points = np.stack([t, 0 * t, 0 * t], axis=1)
+    squares = {}
+    for one in found:
+        if one.target == "x^2":
+            with torch.no_grad():
+                squares[name(one)] = one.network(torch.float64)(torch.from_numpy(points))[:, 0].numpy() - t**2
+    return Picture(
+        name="exact",
+        caption="a: largest error of each network on [-1, 1]^3, in units of eps. b: error of the networks for x^2 "
+        "beyond the box: RePU's is exact everywhere, MRePU's where |x| <= 1.",
+        alt="All errors are below 16 eps in float64 and float32; outside [-1, 1] the error of MRePU's square grows.",
+        figure=exact_networks([(f"{row[0]}: {row[1]}", row[4], row[5]) for row in rows], t, squares, EXACT),
+    )
+
+
+CLAIM = Claim(
+    number=9, slug="exact", family="approximation",
+    title="RePU and MRePU networks represent polynomials exactly",
+    statement="x, x^2, xy and xyz are networks of RePU and of MRePU with a few neurons, without any error.",
+    reference="Kim & Kang, arXiv:2408.02697: polynomial approximation; past the paper: the weights for MRePU",
+    rule=f"Supported if each network's largest error is at most {EXACT:g} eps, in float64 and in float32. Refuted if "
+    f"one exceeds {INEXACT:g} eps. Else inconclusive.",
+    cost={"smoke": 2, "full": 12},
+    examine=examine,
+)  # fmt: skip

@@ -1,0 +1,134 @@
+"""`repu-lab reproduce`: judge the claims one after another; what has been judged is kept."""
+
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from tqdm import tqdm
+
+from repu_lab import __version__
+from repu_lab.claims import select
+from repu_lab.claims.base import Claim, Picture, unjudged
+from repu_lab.claims.lab import Lab
+from repu_lab.configs.config import ConfigError
+from repu_lab.configs.schema import ReproduceConfig
+from repu_lab.runs.building import pick_device
+from repu_lab.runs.folder import RunFolder
+
+EXIT_FAILED = 1
+# The packages whose version can change a number; a page that mixes two of them would say so nowhere.
+DECISIVE = ("torch", "numpy", "scipy", "scikit-learn")
+
+
+def prepare(command: str, config: ReproduceConfig, path: Path) -> None:
+    """Raise ConfigError for an unknown claim, a missing device, or a folder that holds another reproduction."""
+    select(config.claim)
+    pick_device(config.device)
+    folder = RunFolder(path)
+    folder.finished(command, config, "manifest.json")
+    if not config.rerun:
+        _same_versions(folder)
+
+
+def reproduce(config: ReproduceConfig, path: Path) -> int:
+    """Judge the chosen claims in the folder; exit code 0, or 1 if a claim failed."""
+    claims, folder = select(config.claim), RunFolder(path)
+    afresh = config.rerun and (claims == select(None) or not _versions_agree(folder))
+    about = {"device": str(pick_device(config.device)), "scale": config.scale}
+    try:
+        with folder.run("reproduce", config, about, afresh=afresh):
+            failed = _judge_all(claims, config, folder)
+            folder.log(f"folder:   {path}")
+    except KeyboardInterrupt:
+        print(f"interrupted; what was judged so far is in {path}, and the same command goes on from there")
+        raise
+    return EXIT_FAILED if failed else 0
+
+
+def _judge_all(claims: Sequence[Claim], config: ReproduceConfig, folder: RunFolder) -> list[Claim]:
+    """Judge every claim that has not been judged yet and return those that failed."""
+    failed = []
+    with _bar(claims, config.scale) as bar:
+        for claim in claims:
+            end = bar.n + claim.cost[config.scale]
+            stored = None if config.rerun else RunFolder(folder.path / claim.folder).read_json("claim.json")
+            bar.set_description(f"claim {claim.number}")
+            line = f"{stored['verdict']:12} {stored['reason']} (stored)" if stored is not None else None
+            if line is None:
+                line = _judge(claim, config, folder, bar)
+                failed += [claim] if line.startswith("failed") else []
+            bar.clear()
+            folder.log(f"{claim.number:2} {line}")
+            bar.update(end - bar.n)
+    return failed
+
+
+def _judge(claim: Claim, config: ReproduceConfig, folder: RunFolder, bar: "tqdm[Any]") -> str:
+    """Examine a claim, write its folder, and return the line that says what was found."""
+    before = bar.n
+
+    def progress(share: float) -> None:
+        bar.update(before + share * claim.cost[config.scale] - bar.n)
+
+    manifest = folder.manifest() or {}
+    lab = Lab(
+        folder.path, scale=config.scale, versions=manifest["versions"], device=config.device, threads=config.threads,
+        rerun=config.rerun, progress=progress,
+    )  # fmt: skip
+    home = RunFolder(folder.path / claim.folder)
+    home.path.mkdir(parents=True, exist_ok=True)
+    start = time.perf_counter()
+    try:
+        evidence = claim.examine(lab)
+    except ConfigError as error:
+        evidence = unjudged(str(error))
+    except Exception as error:
+        home.write_text("traceback.txt", traceback.format_exc())
+        return f"failed       {type(error).__name__}: {error}; see {home.path / 'traceback.txt'}"
+    for picture in evidence.pictures:
+        save(picture, home)
+    finding = claim.finding(lab, evidence, time.perf_counter() - start)
+    home.write_json("claim.json", finding.as_json())
+    (home.path / "traceback.txt").unlink(missing_ok=True)  # of an earlier attempt
+    return f"{finding.verdict:12} {finding.reason} ({finding.seconds:.0f} s)"
+
+
+def save(picture: Picture, home: RunFolder) -> None:
+    """Write a figure as SVG, PDF and PNG, the same bytes each time."""
+    # The salt names the ids inside an SVG: two figures on one page must not share them.
+    with matplotlib.rc_context({"svg.hashsalt": picture.name, "pdf.fonttype": 42}):
+        for form, metadata in (("svg", {"Date": None}), ("pdf", {"CreationDate": None}), ("png", {})):
+            with home.writing(f"{picture.name}.{form}") as path:
+                picture.figure.savefig(path, format=form, metadata=metadata, dpi=200)
+
+
+@contextmanager
+def _bar(claims: Sequence[Claim], scale: str) -> Iterator["tqdm[Any]"]:
+    """Show a bar in units of each claim's expected seconds, so that the time left is that of the work left."""
+    layout = "{desc} |{bar:30}| {percentage:3.0f} %, {elapsed} gone, {remaining} left"
+    total = sum(claim.cost[scale] for claim in claims)
+    with tqdm(total=total, bar_format=layout, disable=None, leave=False) as bar:
+        yield bar
+
+
+def _versions_agree(folder: RunFolder) -> bool:
+    try:
+        _same_versions(folder)
+    except ConfigError:
+        return False
+    return True
+
+
+def _same_versions(folder: RunFolder) -> None:
+    """Refuse a folder whose claims were judged under other versions."""
+    there = (folder.manifest() or {}).get("versions", {})
+    here = {"repu-lab": __version__} | {name: version(name) for name in DECISIVE}
+    differing = [name for name in here if there and there.get(name) != here[name]]
+    if differing:
+        listed = ", ".join(f"{name} is {there.get(name)} there and {here[name]} here" for name in differing)
+        raise ConfigError(f"{folder.path} holds a reproduction of other versions: {listed}; rerun=true starts afresh")

@@ -1,0 +1,147 @@
+"""What a claim may use: networks built or trained from command lines, and the scale of the reproduction."""
+
+import contextlib
+import io
+import os
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from hydra.core.global_hydra import GlobalHydra
+
+from repu_lab.configs.composition import Job, composer
+from repu_lab.configs.config import folder_name
+from repu_lab.runs.building import Experiment, build, pick_device
+from repu_lab.runs.folder import RunFolder
+from repu_lab.runs.launching import launch
+from repu_lab.runs.sweep import error_of
+
+Choice = TypeVar("Choice")
+
+
+class RunFailed(RuntimeError):
+    """A training run of a claim ended with an error of the lab; its folder holds the traceback."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished `train` run: its command line, its folder, what result.json holds."""
+
+    overrides: tuple[str, ...]
+    folder: Path
+    result: dict[str, Any]
+
+    @property
+    def members(self) -> list[dict[str, Any]]:
+        """One record a network: seed, outcome, layer, step, loss, metric."""
+        return self.result["members"]
+
+    @cached_property
+    def statistics(self) -> dict[str, np.ndarray]:
+        """The per-layer numbers of the run, by name, with the axes that statistics.npz names."""
+        with np.load(self.folder / "statistics.npz") as table:
+            return dict(table)
+
+    def share(self, outcome: str) -> float:
+        """Return the share of the networks that ended so."""
+        return self.result["outcomes"].get(outcome, 0) / len(self.members)
+
+
+class Lab:
+    """The networks of one claim. `commands`, `runs`: the command lines and the run folders used so far."""
+
+    def __init__(
+        self, folder: Path, *, scale: str, versions: dict[str, str], device: str = "auto", threads: int | None = None,
+        rerun: bool = False, progress: Callable[[float], None] = lambda share: None,
+    ):  # fmt: skip
+        """Take the reproduction's folder and what its config says; `progress` hears the share of the claim done."""
+        self.folder, self.scale, self.versions, self.rerun = folder, scale, versions, rerun
+        self.progress = progress
+        self.machine = [f"device={device}"] if device != "auto" else []
+        self.machine += [f"threads={threads}"] if threads is not None else []
+        self.device = pick_device(device)
+        if threads is not None:
+            torch.set_num_threads(threads)
+        self.commands: list[str] = []
+        self.runs: list[str] = []
+        self._done: set[Path] = set()
+
+    def choose(self, *, smoke: Choice, full: Choice) -> Choice:
+        """Return what belongs to this reproduction's scale."""
+        return full if self.scale == "full" else smoke
+
+    @property
+    def seeds(self) -> int:
+        """Networks behind a number that is compared: 10, or 3 for smoke."""
+        return self.choose(smoke=3, full=10)
+
+    def note(self, command: str, overrides: Sequence[str]) -> None:
+        """Keep the command line that makes networks which a claim examines."""
+        line = shlex.join(["repu-lab", command, *overrides])
+        if line not in self.commands:
+            self.commands.append(line)
+
+    def build(self, *overrides: str) -> Experiment:
+        """Return the networks that `repu-lab propagate` with these overrides would measure, without a folder."""
+        (job,) = self._compose("propagate", [overrides])
+        self.note("propagate", job.overrides)
+        return build(job.config)
+
+    def train(self, jobs: Sequence[Sequence[str]]) -> list[Trained]:
+        """Train each job's networks, or take the stored result; results in the order of the jobs.
+
+        Jobs that differ only in what a member may have of its own train as one population: hand over all at once.
+        ConfigError if one of them cannot run, RunFailed if one ended with an error.
+        """
+        composed = [self._at_home(job) for job in self._compose("train", jobs)]
+        todo = list({job.folder: job for job in composed}.values())
+        for job in todo:
+            job.config.rerun = self.rerun and job.folder not in self._done
+        with contextlib.redirect_stdout(io.StringIO()):  # a table of all runs; its bar is left to be seen
+            launch("train", todo, {"workers": self._workers(), "threads": None, "devices": [], "max_members": None})
+        self._done |= {job.folder for job in todo}
+        return [_trained(job) for job in composed]
+
+    def _compose(self, command: str, jobs: Sequence[Sequence[str]]) -> list[Job]:
+        with _outside_hydra(), composer(command) as composing:
+            parsed = [[composing.parse(text) for text in [*overrides, *self.machine]] for overrides in jobs]
+            return [job for overrides in parsed for job in composing.jobs(overrides, multirun=False)]
+
+    def _at_home(self, job: Job) -> Job:
+        """Return the job in the reproduction's own folder of runs, and note it."""
+        home = self.folder / "runs"
+        found = replace(job, folder=home / folder_name("train", job.config), sweep=home)
+        self.note("train", job.overrides)
+        run = f"runs/{found.folder.name}"
+        if run not in self.runs:
+            self.runs.append(run)
+        return found
+
+    def _workers(self) -> int:
+        """Return how many processes run side by side: one a core, where small populations leave others idle, or one."""
+        return (os.cpu_count() or 1) if self.device.type == "cpu" else 1
+
+
+@contextlib.contextmanager
+def _outside_hydra() -> Iterator[None]:
+    """Let configs be composed while a Hydra application runs, which allows no second one."""
+    holder = GlobalHydra.instance()
+    before = holder.hydra
+    holder.clear()
+    try:
+        yield
+    finally:
+        holder.hydra = before
+
+
+def _trained(job: Job) -> Trained:
+    folder = RunFolder(job.folder)
+    result, error = folder.read_json("result.json"), error_of(folder)
+    if result is None or error is not None:
+        raise RunFailed(f"{job.folder.name}: {error}")
+    return Trained(job.overrides, job.folder, result)

@@ -1,0 +1,50 @@
+"""Statistical rules: from numbers to a verdict. Pure, so that a claim's rule stands before its run."""
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+from repu_lab.claims.statistics import Interval
+
+
+class Verdict(StrEnum):
+    """What the numbers say of a statement."""
+
+    SUPPORTED = "supported"
+    REFUTED = "refuted"
+    INCONCLUSIVE = "inconclusive"
+
+
+def within(interval: Interval, low: float, high: float) -> Verdict:
+    """Supported if the interval lies inside [low, high], refuted if it lies outside, else inconclusive."""
+    if low <= interval.low and interval.high <= high:
+        return Verdict.SUPPORTED
+    if interval.high < low or high < interval.low:
+        return Verdict.REFUTED
+    return Verdict.INCONCLUSIVE
+
+
+def above(interval: Interval, bound: float) -> Verdict:
+    """Supported if the interval lies above the bound, refuted if below, else inconclusive."""
+    if interval.low > bound:
+        return Verdict.SUPPORTED
+    return Verdict.REFUTED if interval.high < bound else Verdict.INCONCLUSIVE
+
+
+def below(interval: Interval, bound: float) -> Verdict:
+    """Supported if the interval lies below the bound, refuted if above, else inconclusive."""
+    if interval.high < bound:
+        return Verdict.SUPPORTED
+    return Verdict.REFUTED if interval.low > bound else Verdict.INCONCLUSIVE
+
+
+def together(verdicts: Iterable[Verdict]) -> Verdict:
+    """Join the verdicts of a statement's parts: refuted if one is, supported if all are, else inconclusive."""
+    found = list(verdicts)
+    if Verdict.REFUTED in found:
+        return Verdict.REFUTED
+    return Verdict.SUPPORTED if found and set(found) == {Verdict.SUPPORTED} else Verdict.INCONCLUSIVE
+
+
+def provided(instrument: bool, verdict: Verdict) -> Verdict:
+    """Return the verdict if the instrument could have seen the opposite, else inconclusive."""
+    return verdict if instrument else Verdict.INCONCLUSIVE

@@ -1,0 +1,41 @@
+"""A claim's networks: trained together, stored, noted; the scale decides how many."""
+
+import pytest
+
+from repu_lab.claims.lab import Lab
+from repu_lab.configs.config import ConfigError
+
+TINY = ["depth=2", "width=8", "steps=2", "batch_size=16", "probe=4", "initialization=he", "statistics=false"]
+
+
+@pytest.fixture
+def lab(tmp_path, monkeypatch) -> Lab:
+    monkeypatch.setattr(Lab, "_workers", lambda _: 1)
+    return Lab(tmp_path, scale="smoke", versions={"repu-lab": "1"}, threads=1)
+
+
+def test_the_scale_decides(lab, tmp_path):
+    full = Lab(tmp_path, scale="full", versions={})
+    assert (lab.seeds, full.seeds) == (3, 10)
+    assert (lab.choose(smoke=1, full=2), full.choose(smoke=1, full=2)) == (1, 2)
+
+
+def test_jobs_are_trained_once_and_come_back_in_order(lab, capsys):
+    jobs = [["activation=relu", *TINY, f"optimizer.lr={rate}", "members=2"] for rate in (0.01, 0.1)]
+    trained = lab.train([*jobs, jobs[0]])
+    assert [run.overrides[-3] for run in trained] == ["optimizer.lr=0.01", "optimizer.lr=0.1", "optimizer.lr=0.01"]
+    assert [len(run.members) for run in trained] == [2, 2, 2]
+    assert trained[0].share("learning") + trained[0].share("stalled") + trained[0].share("diverged") == 1
+    assert lab.runs == [f"runs/{run.folder.name}" for run in trained[:2]]
+    assert lab.commands[0].startswith("repu-lab train activation=relu depth=2")
+    assert capsys.readouterr().out == ""
+    stamps = [(run.folder / "result.json").stat().st_mtime_ns for run in trained]
+    again = lab.train(jobs)
+    assert [(run.folder / "result.json").stat().st_mtime_ns for run in again] == stamps[:2]
+    assert "test_loss" in again[0].statistics
+
+
+def test_a_job_that_cannot_run_is_refused_before_any_runs(lab):
+    with pytest.raises(ConfigError, match=r"activation\.p=0\.3"):
+        lab.train([["activation=relu", *TINY], ["activation=repu", "activation.p=0.3", *TINY]])
+    assert not (lab.folder / "runs").exists()

@@ -1,0 +1,57 @@
+"""Every claim's rule is a pure function of numbers: made-up ones reach each verdict."""
+
+import math
+
+import pytest
+
+from repu_lab.claims.approximation import exact
+from repu_lab.claims.signal import fates, growth, keeping, susceptibilities
+from repu_lab.claims.statistics import Interval
+from repu_lab.claims.verdicts import Verdict
+
+YES, NO, UNKNOWN = Verdict.SUPPORTED, Verdict.REFUTED, Verdict.INCONCLUSIVE
+
+
+def around(value: float, half: float) -> Interval:
+    return Interval(value, value - half, value + half)
+
+
+HIGH, LOW, WIDE = around(0.9, 0.05), around(0.05, 0.05), around(0.5, 0.3)
+SEEN = {"ReLU": HIGH, "tanh": HIGH}
+LINES = [around(math.log(p), 0.01) for p in (2, 2, 3, 3)]
+
+CASES = {
+    "1: lines of slope ln p": (YES, lambda: growth.judge(LINES)),
+    "1: an ordinary exponential": (NO, lambda: growth.judge([*LINES[:3], around(0.05, 0.02)])),
+    "1: too wide": (UNKNOWN, lambda: growth.judge([*LINES[:3], around(math.log(3), 0.2)])),
+    "2: nothing kept": (YES, lambda: fates.judge({"p": True}, {"p": LOW}, SEEN)),
+    "2: something kept": (NO, lambda: fates.judge({"p": True}, {"p": HIGH}, SEEN)),
+    "2: a critical point in theory": (NO, lambda: fates.judge({"p": False}, {"p": LOW}, SEEN)),
+    "2: not clear": (UNKNOWN, lambda: fates.judge({"p": True}, {"p": WIDE}, SEEN)),
+    "2: nothing is ever seen": (UNKNOWN, lambda: fates.judge({"p": True}, {"p": LOW}, SEEN | {"tanh": LOW})),
+    "3: the ratio": (YES, lambda: susceptibilities.judge_ratio([around(1.5, 0.05)], [1.5])),
+    "3: another ratio": (NO, lambda: susceptibilities.judge_ratio([around(1.2, 0.05)], [1.5])),
+    "3: too wide": (UNKNOWN, lambda: susceptibilities.judge_ratio([around(1.5, 0.3)], [1.5])),
+    "4: they meet, and part": (YES, lambda: susceptibilities.judge_meeting([around(1, 1e-3)], [around(1.2, 0.1)])),
+    "4: they do not meet": (NO, lambda: susceptibilities.judge_meeting([around(1.1, 1e-3)], [around(1.2, 0.1)])),
+    "4: they do not part": (NO, lambda: susceptibilities.judge_meeting([around(1, 1e-3)], [around(0.8, 0.1)])),
+    "4: too wide": (UNKNOWN, lambda: susceptibilities.judge_meeting([around(1, 0.1)], [around(1.2, 0.1)])),
+    "5: most are kept": (YES, lambda: keeping.judge({1: HIGH, 2: LOW}, [LOW], HIGH)),
+    "5: few are kept": (NO, lambda: keeping.judge({1: LOW, 2: LOW}, [LOW], HIGH)),
+    "5: not clear": (UNKNOWN, lambda: keeping.judge({1: WIDE, 2: LOW}, [LOW], HIGH)),
+    "5: ReLU is not kept either": (UNKNOWN, lambda: keeping.judge({1: LOW, 2: LOW}, [LOW], LOW)),
+    "9: rounding": (YES, lambda: exact.judge([0.0, 5.5])),
+    "9: an approximation": (NO, lambda: exact.judge([0.5, 1e6])),
+    "9: more than rounding": (UNKNOWN, lambda: exact.judge([0.5, 100.0])),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_rule(case):
+    verdict, judge = CASES[case]
+    assert judge() is verdict
+
+
+def test_every_claim_has_a_case_for_each_verdict():
+    for number in {case.partition(":")[0] for case in CASES}:
+        assert {verdict for case, (verdict, _) in CASES.items() if case.startswith(f"{number}:")} == {YES, NO, UNKNOWN}

@@ -1,0 +1,98 @@
+"""Intervals and tests against closed forms, coverage and made-up numbers."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from repu_lab.claims.statistics import (
+    Interval,
+    bootstrap,
+    median_interval,
+    paired_test,
+    rank_test,
+    ratio_of_sums,
+    wilson,
+)
+from repu_lab.claims.verdicts import Verdict, above, below, provided, together, within
+
+
+def test_the_bootstrap_interval_of_a_median_covers_it():
+    """400 samples of 15: within three standard errors of 95 %, and a bit below it as percentile intervals are."""
+    generator = np.random.default_rng(1)
+    samples = generator.normal(size=(400, 15))
+    found = [median_interval(sample) for sample in samples]
+    share = np.mean([interval.low <= 0 <= interval.high for interval in found])
+    assert 0.95 - 3 * math.sqrt(0.95 * 0.05 / 400) - 0.02 <= share <= 0.99
+
+
+def test_the_bootstrap_of_a_mean_has_the_width_of_the_standard_error():
+    values = np.random.default_rng(2).normal(size=400)
+    found = bootstrap(values, np.mean)
+    error = values.std() / 20
+    assert found.estimate == pytest.approx(values.mean())
+    assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.1)
+
+
+def test_the_bootstrap_resamples_rows():
+    """Pairs whose members stand in a fixed ratio have that ratio of sums in every sample."""
+    b = np.arange(1.0, 8.0)
+    found = bootstrap(np.stack([3 * b, b], axis=1), ratio_of_sums)
+    assert found == pytest.approx((3, 3, 3))
+    with pytest.raises(ValueError, match="at least one"):
+        bootstrap([])
+
+
+@pytest.mark.parametrize(("successes", "trials"), [(0, 10), (3, 10), (10, 10), (1, 3)])
+def test_wilson_is_the_root_of_its_equation(successes, trials):
+    """Both ends solve |share - p| = z sqrt(p (1 - p) / n)."""
+    z, share = stats.norm.ppf(0.975), successes / trials
+    found = wilson(successes, trials)
+    ends = np.roots([1 + z**2 / trials, -(2 * share + z**2 / trials), share**2])
+    assert (found.estimate, found.low, found.high) == pytest.approx((share, *sorted(ends)), abs=1e-9)
+
+
+def test_wilson_refuses_what_is_no_share():
+    for pair in ((4, 3), (-1, 3), (0, 0)):
+        with pytest.raises(ValueError, match="successes"):
+            wilson(*pair)
+
+
+def test_a_paired_test_sees_a_small_common_shift_that_a_rank_test_does_not():
+    base = np.random.default_rng(3).normal(size=12)
+    paired, ranked = paired_test(base + 0.1, base), rank_test(base + 0.1, base)
+    assert paired.p_value == pytest.approx(2 / 2**12) and paired.effect == 1
+    assert paired.difference == pytest.approx((0.1, 0.1, 0.1))
+    assert ranked.p_value > 0.5 and 0.5 < ranked.effect < 0.6
+    same = paired_test(base, base)
+    assert (same.p_value, same.effect) == (1, 0.5)
+
+
+def test_a_rank_test_counts_pairs():
+    found = rank_test([1, 2, 3, 10], [0, 2, 2.5])
+    wins = sum((a > b) + (a == b) / 2 for a in (1, 2, 3, 10) for b in (0, 2, 2.5))
+    assert found.effect == pytest.approx(wins / 12)
+    assert found.difference.low <= found.difference.estimate <= found.difference.high
+
+
+RULES = [
+    (lambda low, high: within(Interval(0, low, high), 1, 2), (1.2, 1.8), (2.1, 3), (1.5, 2.5)),
+    (lambda low, high: above(Interval(0, low, high), 1), (1.2, 1.8), (0.1, 0.9), (0.5, 1.5)),
+    (lambda low, high: below(Interval(0, low, high), 1), (0.1, 0.9), (1.2, 1.8), (0.5, 1.5)),
+]
+
+
+@pytest.mark.parametrize(("rule", "supported", "refuted", "inconclusive"), RULES)
+def test_every_rule_gives_each_verdict(rule, supported, refuted, inconclusive):
+    assert rule(*supported) is Verdict.SUPPORTED
+    assert rule(*refuted) is Verdict.REFUTED
+    assert rule(*inconclusive) is Verdict.INCONCLUSIVE
+
+
+def test_parts_are_joined_and_a_blind_instrument_says_nothing():
+    yes, no, unknown = Verdict.SUPPORTED, Verdict.REFUTED, Verdict.INCONCLUSIVE
+    assert together([yes, yes]) is yes
+    assert together([yes, unknown, no]) is no
+    assert together([yes, unknown]) is unknown and together([]) is unknown
+    assert provided(True, no) is no and provided(False, no) is unknown
