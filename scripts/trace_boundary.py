@@ -2,19 +2,20 @@
 
     scripts/trace_boundary.py c_w 0.01 100 --survives
         activation=repu depth=8 initialization=custom initialization.c_w=1 initialization.k1=1
-    scripts/trace_boundary.py c_w 1 100 --precision 0.03 activation=mrepu activation.p=1 depth=20 width=64
+    scripts/trace_boundary.py c_w 1 100 --learns --precision 0.03 activation=mrepu activation.p=1 depth=20 width=64
         initialization=custom initialization.c_w=1 initialization.k1=5e-4 optimizer.lr=1e-4 batch_size=32
 
 The first asks at which C_W half of the RePU networks overflow on the first pass, the second at which C_W half of the
-MRePU networks cease to train. Overrides are those of `repu-lab train`; the axis is one of c_w, c_b, k1, lr, width.
+MRePU networks cease to learn. Overrides are those of `repu-lab train`; the axis is one of c_w, c_b, k1, lr, width.
 """
 
 import argparse
+import sys
 import time
 from pathlib import Path
 
 from repu_lab.configs.composition import compose_jobs
-from repu_lab.runs.boundary import AXES, SURVIVED, TRAINED, theory_boundary, trace_boundary
+from repu_lab.runs.boundary import AXES, LEARNT, SURVIVED, TRAINED, theory_boundary, trace_boundary
 
 
 def main() -> None:
@@ -24,19 +25,39 @@ def main() -> None:
     parser.add_argument("high", type=float)
     parser.add_argument("overrides", nargs="*")
     parser.add_argument("--survives", action="store_true", help="ask for a finite first pass, not for training")
+    parser.add_argument("--learns", action="store_true", help="ask for learning, not for the task's criterion")
     parser.add_argument("--precision", type=float, default=0.02, help="half width of the 95 %% interval, as a share")
     parser.add_argument("--members", type=int, default=32, help="networks trained side by side, a round")
     parser.add_argument("--picture", type=Path, help="write a picture to this file")
     arguments = parser.parse_intermixed_args()
+    try:
+        follow(arguments)
+    except ValueError as error:  # a mistake in an override, or no boundary in the range: one line that says so
+        print(error, file=sys.stderr)
+        raise SystemExit(2) from error
+
+
+def follow(arguments: argparse.Namespace) -> None:
+    """Trace the boundary and print it."""
     (job,) = compose_jobs("train", arguments.overrides)
-    succeeds = SURVIVED if arguments.survives else TRAINED
+    what, succeeds = "train", TRAINED
+    if arguments.survives:
+        what, succeeds = "survive the first pass", SURVIVED
+    elif arguments.learns:
+        what, succeeds = "learn", LEARNT
     where = (job.config, arguments.axis, arguments.low, arguments.high)
     start = time.perf_counter()
-    found = trace_boundary(*where, succeeds=succeeds, precision=arguments.precision, members=arguments.members)
+
+    def watch(networks: int, low: float, high: float) -> None:
+        seconds = time.perf_counter() - start
+        print(f"{seconds:5.0f} s, {networks} networks: {low:.4g} to {high:.4g}", file=sys.stderr, flush=True)
+
+    found = trace_boundary(
+        *where, succeeds=succeeds, precision=arguments.precision, members=arguments.members, watch=watch
+    )  # fmt: skip
     seconds = time.perf_counter() - start
     theory = theory_boundary(*where, succeeds=succeeds)
     side = "above" if found.rising else "below"
-    what = "survive the first pass" if arguments.survives else "train"
     print(f"half of the networks {what} at {arguments.axis} = {found}; they do {side} it")
     print("theory, first pass: " + ("none in the range" if theory is None else f"{theory:.4g}"))
     print(
@@ -52,7 +73,7 @@ def main() -> None:
             found.values, found.successes, value=found.value, low=found.low, high=found.high, spread=found.spread,
             rising=found.rising, theory=theory, axis=arguments.axis, heading=heading,
         )  # fmt: skip
-        figure.savefig(arguments.picture)
+        figure.savefig(arguments.picture, dpi=200)
 
 
 if __name__ == "__main__":

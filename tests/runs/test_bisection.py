@@ -139,12 +139,16 @@ def test_what_is_not_reached_or_turns_twice_is_said():
 
 
 def test_whole_values_come_a_few_at_a_time():
-    seen = []
+    seen, watched = [], []
 
     def trial(values):
         seen.append(values)
         return values > 20.5
 
-    found = trace(trial, 2, 512, precision=0.1, members=10, distinct=4, whole=True)
+    found = trace(
+        trial, 2, 512, precision=0.1, members=10, distinct=4, whole=True, watch=lambda *round: watched.append(round)
+    )
+    assert [networks for networks, _, _ in watched] == [10 * i for i in range(1, len(seen) + 1)]
+    assert watched[-1] == (found.networks, found.low, found.high)
     assert all(len(set(values)) <= 4 and (values == np.rint(values)).all() for values in seen)
     assert {len(values) for values in seen} == {10} and found.low <= 20.5 <= found.high

@@ -18,6 +18,7 @@ from scipy.special import expit
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 Trial = Callable[[Floats], Flags]
+Watch = Callable[[int, float, float], None]  # networks so far, ends of the interval
 
 # Share of trials that may contradict the curve anywhere: without it a single stray network far away, which says nothing
 # of the boundary, would widen the curve without bound (3.9 units of log likelihood instead).
@@ -105,14 +106,14 @@ class Boundary:
 
 def trace(
     trial: Trial, low: float, high: float, *, precision: float = 0.02, members: int = 32, distinct: int | None = None,
-    most: int = 4096, whole: bool = False,
+    most: int = 4096, whole: bool = False, watch: Watch | None = None,
 ) -> Boundary:  # fmt: skip
     """Return the boundary between `low` and `high`, its 95 % interval within a factor 1 +- `precision` if `most` allow.
 
     `trial(values (members,))` returns whether each trial succeeds; all must be independent. The first round spreads its
     values over the whole range; each further one over the interval reached so far and one spread beyond, where a trial
-    tells most. `distinct` values a round (left out: all), rounded if `whole`. ValueError for a range that is not
-    0 < low < high; NoBoundaryError where the outcome does not turn inside the range.
+    tells most. `distinct` values a round (left out: all), rounded if `whole`. `watch` is told of every round.
+    ValueError for a range that is not 0 < low < high; NoBoundaryError where the outcome does not turn inside it.
     """
     if not (0 < low < high < math.inf and precision > 0):
         raise ValueError(f"low={low}, high={high}, precision={precision}: need 0 < low < high and precision > 0")
@@ -131,6 +132,8 @@ def trace(
             ended = "succeed" if successes.all() else "fail"
             raise NoBoundaryError(f"all of {members} networks from {low:g} to {high:g} {ended}: no boundary lies there")
         found = fit(np.log(values), successes, ends, NARROWEST * asked)
+        if watch is not None:
+            watch(len(values), math.exp(found.low), math.exp(found.high))
         reached, spent = found.half_width <= asked, len(values) + members > most
         settled = reached or spent or len(values) >= SETTLED * members
         if settled and (found.low <= ends[0] or found.high >= ends[1]):

@@ -15,7 +15,7 @@ import numpy as np
 from repu_lab.configs.config import ConfigError
 from repu_lab.configs.schema import OUTCOMES, InitializationConfig, TrainConfig
 from repu_lab.networks.initialization import uniform_depth
-from repu_lab.runs.bisection import Boundary, Flags, Floats, trace
+from repu_lab.runs.bisection import Boundary, Flags, Floats, Watch, trace
 from repu_lab.runs.building import build, build_group
 from repu_lab.runs.forecasting import forecast_run
 from repu_lab.runs.outcome import judge
@@ -24,6 +24,7 @@ from repu_lab.runs.training import END_CHECK, evaluate, train_step
 
 AXES = ("c_w", "c_b", "k1", "lr", "width")
 TRAINED = frozenset({"trained"})
+LEARNT = frozenset({"trained", "learning"})
 # The first pass is finite; it is all that has to be computed.
 SURVIVED = frozenset(OUTCOMES) - {"exploded"}
 # A width is a population of its own, so a round has few of them, with several networks each.
@@ -32,14 +33,14 @@ WIDTHS = 4
 
 def trace_boundary(
     config: TrainConfig, axis: str, low: float, high: float, *, succeeds: Collection[str] = TRAINED,
-    precision: float = 0.02, members: int = 32, most: int = 4096,
+    precision: float = 0.02, members: int = 32, most: int = 4096, watch: Watch | None = None,
 ) -> Boundary:  # fmt: skip
     """Return the value of `axis` at which half of the networks end with an outcome of `succeeds`.
 
     `config` is that of `repu-lab train` and gives all but the axis, one of AXES; c_w, c_b and k1 vary alone, the other
     two staying as its initialization has them (k1 = c_w + c_b where a custom one leaves k1 out). Each network has a
-    seed of its own, from config.seed on, and `members` of them train side by side. `precision`, `most` and errors: see
-    `bisection.trace`; ConfigError for an axis that cannot vary.
+    seed of its own, from config.seed on, and `members` of them train side by side. `precision`, `most`, `watch` and
+    errors: see `bisection.trace`; ConfigError for an axis that cannot vary.
     """
     config = _with_axis(config, axis)
     steps = 0 if frozenset(succeeds) == SURVIVED else config.steps
@@ -54,7 +55,7 @@ def trace_boundary(
     whole = axis == "width"
     return trace(
         trial, low, high, precision=precision, members=members, most=most, whole=whole,
-        distinct=WIDTHS if whole else None,
+        distinct=WIDTHS if whole else None, watch=watch,
     )  # fmt: skip
 
 
