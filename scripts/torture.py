@@ -165,7 +165,7 @@ class Torture:
     def __init__(self, place: Path, kind: str, by: str):
         """Run it once without a kill."""
         self.place, self.kind, self.by = place, kind, by
-        self.reference = place / kind.replace(" ", "_").replace(",", "")
+        self.reference = place / file_name(kind)
         start = time.monotonic()
         life = self.life(self.reference)
         if life.wait():
@@ -197,6 +197,11 @@ class Torture:
         found += [] if len(kept) <= 2 and all(name.endswith(".ckpt") for name in kept) else [f"checkpoints {kept}"]
         told = (folder / "run.log").read_text()
         return found + (["a warning in run.log"] if "warning" in told else [])
+
+
+def file_name(kind: str) -> str:
+    """Return the name of the folder of a kind's reference run."""
+    return kind.replace(" ", "_").replace(",", "")
 
 
 def output_of(folder: Path) -> str:

@@ -1,11 +1,14 @@
 """Runs as the tests start them: composed as from the command line, in a folder of their own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.figure import Figure
+from surviving import KINDS, torture, train
 
+from repu_lab import figures
 from repu_lab.configs.composition import compose_jobs
 from repu_lab.runs import commands
 from repu_lab.runs.building import Experiment, build
@@ -37,3 +40,25 @@ def run(tmp_path: Path) -> Callable[..., tuple[dict[str, Any], RunFolder]]:
         return result, folder
 
     return train
+
+
+@pytest.fixture
+def no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the picture at a run's end empty, which takes half of a tiny run's time."""
+    monkeypatch.setattr(figures, "signal_propagation", lambda *_, **__: Figure())
+
+
+@pytest.fixture(scope="session")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Path]]:
+    """Return the folder of a run of a kind that nothing happened to; made once for all tests, without a picture."""
+    place = tmp_path_factory.mktemp("unbroken")
+    (place / "torture_activation.py").write_text(torture.SWISH)
+
+    def folder(kind: str) -> Path:
+        path = place / torture.file_name(kind)
+        assert path.exists() or train(path, *KINDS[kind]) == 0
+        return path
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(place)
+        yield folder

@@ -1,0 +1,252 @@
+"""A run goes on where it stopped, and ends with the bits of one that never stopped; the same command is idempotent."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from surviving import ADAM, KINDS, STEPS, manifest, same, signals_at, steps_kept, torture, train, typed
+
+from repu_lab.configs.config import ConfigError
+from repu_lab.runs import training
+from repu_lab.runs.checkpoint import PLACE, read, write
+from repu_lab.runs.folder import RunFolder
+from repu_lab.runs.interruption import Interrupted
+
+pytestmark = pytest.mark.usefixtures("no_picture")
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder's name, in an empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    return Path("run")
+
+
+def interrupt(monkeypatch: pytest.MonkeyPatch, folder: Path, step: int, *overrides: str) -> None:
+    with monkeypatch.context() as patch:
+        signals_at(patch, step)
+        with pytest.raises(Interrupted) as interrupted:
+            train(folder, *overrides)
+    assert interrupted.value.code == 128 + signal.SIGTERM
+    assert manifest(folder)["status"] == "interrupted"
+
+
+# --- the bits of an unbroken run
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_interrupted_twice_ends_with_the_bits_of_an_unbroken_one(kind, run, unbroken, monkeypatch, capsys):
+    interrupt(monkeypatch, run, 2, *KINDS[kind])
+    assert steps_kept(run)[-1] == 3
+    interrupt(monkeypatch, run, 5, *KINDS[kind])
+    assert steps_kept(run)[-1] == 9  # the checkpoint after the step during which the signal came
+    assert train(run, *KINDS[kind]) == 0
+    assert same(unbroken(kind), run)
+    assert "resumed:  from the checkpoint at step 9" in capsys.readouterr().out
+    assert len(manifest(run)["resumed"]) == 2
+
+
+def test_the_kinds_are_what_they_are_called(unbroken):
+    outcomes = {kind: json.loads((unbroken(kind) / "result.json").read_text()) for kind in KINDS}
+    diverged = outcomes["three of four diverge"]
+    assert diverged["outcomes"]["diverged"] == 3 and diverged["steps"] == STEPS
+    assert len({member["step"] for member in diverged["members"]}) > 1  # not all at once
+    assert outcomes["ends early"]["steps"] == 16
+    weights = torch.load(unbroken("sgd with momentum, float64") / "weights.pt", weights_only=True)
+    assert weights["theta"].dtype == torch.float64
+
+
+def test_a_failed_run_goes_on_when_it_is_typed_again(run, unbroken, monkeypatch, capsys):
+    original = training.train_step
+
+    def broken(*arguments):
+        if steps_kept(run)[-1:] == [7]:
+            raise RuntimeError("the power of a neighbour's kettle")
+        return original(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "train_step", broken)
+        assert train(run, *ADAM) == 1
+    assert manifest(run)["status"] == "failed" and "kettle" in (run / "traceback.txt").read_text()
+    assert "failed: RuntimeError: the power of a neighbour's kettle" in capsys.readouterr().out
+    assert train(run, *ADAM) == 0
+    assert same(unbroken("adam"), run) and not (run / "traceback.txt").exists()
+
+
+def test_a_folder_copied_elsewhere_goes_on_there(run, unbroken, monkeypatch):
+    interrupt(monkeypatch, run, 10, *ADAM)
+    shutil.copytree(run, "elsewhere/it's a copy")
+    shutil.rmtree(run)
+    assert typed('resume="elsewhere/it\'s a copy"', "checkpoint.every_seconds=0") == 0
+    assert same(unbroken("adam"), Path("elsewhere/it's a copy")) and not run.exists()
+
+
+def test_the_same_command_gives_the_same_bits_and_the_manifest_what_they_depend_on(run, unbroken):
+    assert train(run, *ADAM) == 0
+    assert same(unbroken("adam"), run)
+    told = manifest(run)
+    assert (told["device"], told["threads"]) == ("cpu", torch.get_num_threads())
+    assert told["versions"].keys() >= {"repu-lab", "python", "torch", "numpy", "scipy"} and told["machine"]
+    assert "git_commit" in told and told["config_hash"] == json.loads((run / "result.json").read_text())["config_hash"]
+
+
+def test_another_machine_is_told(run, monkeypatch, capsys):
+    interrupt(monkeypatch, run, 10, *ADAM)
+    there = manifest(run)
+    (run / "manifest.json").write_text(json.dumps(there | {"threads": 64}))
+    assert train(run, *ADAM) == 0
+    assert "goes on elsewhere (threads was 64, is 1)" in capsys.readouterr().out
+
+
+# --- further than it was meant to go
+
+
+@pytest.mark.parametrize("kind", ["adam", "ends early"])
+def test_an_extended_run_has_the_bits_of_one_trained_that_far_at_once(kind, run, unbroken, monkeypatch, capsys):
+    assert train(run, *KINDS[kind], "steps=13") == 0
+    assert json.loads((run / "result.json").read_text())["steps"] == 13
+    with monkeypatch.context() as patch:
+        signals_at(patch, 1)
+        assert typed(f"resume={run}", f"steps={STEPS}") == 143
+    assert manifest(run)["status"] == "interrupted"
+    assert typed(f"resume={run}", f"steps={STEPS}") == 0
+    assert same(unbroken(kind), run)
+    assert "resumed:  from the checkpoint at step 15" in capsys.readouterr().out
+
+
+def test_fewer_steps_than_are_done_are_refused_and_the_folder_stays_as_it_was(run, monkeypatch, capsys):
+    interrupt(monkeypatch, run, 10, *ADAM)
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    assert typed(f"resume={run}", "steps=10") == 2
+    err = capsys.readouterr().err
+    assert "steps=10" in err and "has done 11" in err and err.count("\n") == 1
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+    assert typed(f"resume={run}", "steps=11") == 0
+    shutil.rmtree(run / PLACE)
+    assert typed(f"resume={run}", "steps=10") == 2  # its result is there
+    assert manifest(run)["status"] == "finished"
+
+
+def test_an_extension_that_is_killed_between_config_and_manifest_goes_on(run, unbroken):
+    assert train(run, *ADAM, "steps=13") == 0
+    config = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(config.replace("steps: 13", f"steps: {STEPS}"))
+    assert typed(f"resume={run}") == 0
+    assert same(unbroken("adam"), run)
+
+
+WRONG = {
+    "no folder": (["resume=nowhere"], ["resume=nowhere", "No such file"]),
+    "a file": (["resume=run/config.yaml"], ["is a file", "name the folder of a run"]),
+    "an empty folder": (["resume=."], ["resume=.", "No such file"]),
+    "a sweep": (["-m", "resume=run", "steps=30,40"], ["leave out -m"]),
+    "a config beside": (["resume=run", "config=run"], ["leave out config="]),
+    "another config": (["resume=run", "depth=7", "steps=30"], ["depth is 2 there and 7 here", "only steps may differ"]),
+    "a forecast": (["resume=theory"], ["inputs: no such key"]),
+    "signal propagation": (["resume=propagate"], ["it is of repu-lab propagate"]),
+}
+
+
+def test_what_cannot_be_resumed_is_one_line(run, capsys):
+    assert train(run, "activation=relu", "depth=2") == 0
+    for command in ("theory", "propagate"):
+        (Path(command)).mkdir()
+        fields = {"depth": 2, "width": 8} | ({"inputs": 3} if command == "theory" else {"members": 1})
+        (Path(command) / "config.yaml").write_text(json.dumps(fields))
+        (Path(command) / "manifest.json").write_text(json.dumps({"command": command, "status": "finished"}))
+    before = sorted(Path().rglob("*"))
+    capsys.readouterr()
+    for name, (arguments, needles) in WRONG.items():
+        assert typed(*arguments) == 2, name
+        err = capsys.readouterr().err
+        assert err.count("\n") == 1 and all(needle in err for needle in needles), err
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_a_job_that_trained_in_a_group_is_not_resumed_alone(run, monkeypatch, capsys):
+    interrupt(monkeypatch, run, 3, *ADAM)
+    (run / "manifest.json").write_text(json.dumps(manifest(run) | {"group": {"name": "x", "jobs": 3}}))
+    assert typed(f"resume={run}") == 2
+    assert "together with the other jobs of its sweep" in capsys.readouterr().err
+
+
+# --- the same command in the same folder
+
+
+def test_a_finished_run_gives_its_stored_result_without_torch(run):
+    assert train(run, *ADAM) == 0
+    arguments = ["train", *torture.TINY, *ADAM, f"hydra.run.dir={run}"]
+    code = f"import sys; from repu_lab.cli import main; sys.exit(main({arguments}) or 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"stored result of {manifest(run)['end']} (commit ") and "measured: " in done.stdout
+
+
+def test_rerun_starts_afresh_and_keeps_the_old_folder_aside(run, unbroken):
+    assert train(run, *ADAM) == 0
+    assert train(run, *ADAM, "rerun=true") == 0
+    assert same(run, run.with_name("run.1")) and same(unbroken("adam"), run)
+    assert "resumed" not in manifest(run)
+
+
+def test_another_config_and_a_run_in_progress_are_refused(run, capsys):
+    assert train(run, *ADAM) == 0
+    with pytest.raises(ConfigError, match=r"depth is 3 there and 4 here, seed is 0 there and 1 here; choose another"):
+        train(run, *ADAM, "depth=4", "seed=1")
+    with RunFolder(run).lock(), pytest.raises(ConfigError, match=r"in use by another run \(process \d+ on .+\)"):
+        train(run, *ADAM, "rerun=true")
+    assert not run.with_name("run.1").exists() and manifest(run)["status"] == "finished"
+
+
+def test_the_manifest_tells_what_was_typed(run, monkeypatch):
+    interrupt(monkeypatch, run, 3, *ADAM)
+    assert typed(f"resume={run}", "steps=30") == 0
+    assert manifest(run)["command_line"][1:] == ["train", f"resume={run}", "steps=30"]
+    assert typed("config=run", "steps=2", "hydra.run.dir=other") == 0
+    assert manifest(Path("other"))["command_line"][1:] == ["train", "config=run", "steps=2", "hydra.run.dir=other"]
+
+
+def test_a_damaged_manifest_does_not_open_a_folder_to_another_run(run, unbroken, monkeypatch):
+    interrupt(monkeypatch, run, 10, *ADAM)
+    (run / "manifest.json").write_text('{"status": "inter')
+    with pytest.raises(ConfigError, match="depth is 3 there and 4 here"):
+        train(run, *ADAM, "depth=4")
+    assert train(run, *ADAM) == 0
+    assert same(unbroken("adam"), run)
+
+
+# --- checkpoints that are not this run's
+
+
+def forge(folder: Path, **changes) -> None:
+    """Put a checkpoint into the folder with the right identity and checksum, but other content."""
+    newest = sorted((folder / PLACE).glob("*.ckpt"))[-1]
+    write(RunFolder(folder), f"{PLACE}/step_{int(newest.stem[-10:]) + 1:010d}.ckpt", read(newest) | changes)
+
+
+FORGED = {
+    "a smaller theta, that would be broadcast": {"theta": torch.zeros(1, 1)},
+    "another dtype": {"theta": torch.zeros(4, 314, dtype=torch.float64)},
+    "no optimizer": {"optimizer": {}},
+    "no numbers": {"progress": None},
+    "events of other runs": {"events": [0, 0]},
+    "events that are not there": {"events": [10**9]},
+    "another run": {"identity": ["0123456789abcdef"]},
+    "tables of another form": {"tables": [{"steps": 3}]},
+}
+
+
+@pytest.mark.parametrize("changes", FORGED.values(), ids=FORGED)
+def test_a_checkpoint_of_other_content_is_passed_over(changes, run, unbroken, monkeypatch, capsys):
+    interrupt(monkeypatch, run, 10, *ADAM)
+    forge(run, **changes)
+    assert train(run, *ADAM) == 0
+    assert same(unbroken("adam"), run)
+    out = capsys.readouterr().out
+    assert "checkpoint step_0000000012.ckpt is passed over" in out and "from the checkpoint at step 11" in out
+    assert (run / PLACE / "step_0000000012.ckpt.damaged").exists()
