@@ -56,8 +56,11 @@ def main(runs: int = 10_000, members: int = 4) -> None:
             write_run(Path(folder) / f"sweep{number // 1000}" / f"train-{number:05d}", number, members)
         print(f"{runs} runs of {members} networks; files in the system's cache after the first command")
         for arguments in COMMANDS:
-            seconds, mebibytes = measured([REPU_LAB, "results", folder, *arguments])
-            print(f"{seconds:6.2f} s  {mebibytes:5.0f} MiB  repu-lab results DIR {' '.join(arguments)}", flush=True)
+            seconds, cpu, mebibytes = measured([REPU_LAB, "results", folder, *arguments])
+            print(
+                f"{seconds:6.2f} s  {cpu:6.2f} s CPU  {mebibytes:5.0f} MiB  repu-lab results DIR {' '.join(arguments)}",
+                flush=True,
+            )
 
 
 def write_run(folder: Path, number: int, members: int) -> None:
@@ -83,15 +86,16 @@ def write_run(folder: Path, number: int, members: int) -> None:
         archive.writestr("step.npy", b"0" * 200)
 
 
-def measured(command: list[str]) -> tuple[float, float]:
-    """Return the wall time of a command, its output thrown away, and the most memory it held."""
+def measured(command: list[str]) -> tuple[float, float, float]:
+    """Return the wall and CPU time of a command, its output thrown away, and the most memory it held (MiB)."""
     start = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}")
-    return time.perf_counter() - start, usage.ru_maxrss / 1024  # kilobytes on Linux
+    # ru_maxrss counts kilobytes on Linux
+    return time.perf_counter() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
 if __name__ == "__main__":

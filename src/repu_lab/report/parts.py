@@ -80,7 +80,7 @@ def facts(page: Page, values: Mapping[str, Content], caption: str = "") -> Html:
     known = [(name, value) for name, value in values.items() if value not in (None, "")]
     if not known:
         return Html()
-    entries = [tag("div", tag("dt", name), tag("dd", _cell(value))) for name, value in known]
+    entries = [tag("div", tag("dt", name), _dd(_cell(value))) for name, value in known]
     heading = tag("p", caption, class_="caption") if caption else None
     return page.table(join(heading, tag("dl", entries, class_="facts")), caption or "A list")
 
@@ -139,6 +139,10 @@ def _td(cell: Content, right: bool) -> Html:
     content = _cell(cell)
     long = len(content) > WORDS and " " in content
     return tag("td", content, class_="number" if right else "words" if long else None)
+
+
+def _dd(value: str) -> Html:
+    return tag("dd", value, class_="number" if is_number(value) else None)
 
 
 def _cell(cell: Content) -> str:

@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 
 from repu_lab.runs.results.reading import Scalar
 from repu_lab.runs.results.rows import Row, metric_name, shown_columns
@@ -41,7 +42,8 @@ def table_cells(table: Sequence[Row], by: str) -> tuple[list[str], list[list[str
     def add(column: str, title: str = "") -> None:
         columns[title or column] = lambda row: shown(row.cells.get(column))
 
-    keys = [key for key in shown_columns(table) if key not in ("seed", "members")]
+    # n says how many members there are; a network's seed has a column of its own
+    keys = [key for key in shown_columns(table) if key != "members" and not (key == "seed" and by == "member")]
     for key in keys:
         add(key)
     if _differs(table, "command"):
@@ -130,6 +132,7 @@ def _quartiles(row: Row) -> str:
     return shown(middle) if low == high else f"{shown(middle)} [{shown(low)}, {shown(high)}]"
 
 
+@lru_cache(maxsize=100_000)  # most cells of a column say the same
 def _harmless(text: str) -> str:
     return FORMULA.sub(r"\1'", visible(text))
 
