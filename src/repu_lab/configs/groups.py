@@ -23,14 +23,14 @@ def conf_dir() -> Path:
 
 
 class Groups(Mapping[str, Sequence[str]]):
-    """The groups of a command's own config, then the launcher, and their options, which are looked up when asked for."""
+    """The groups of a command's own config, and Hydra's plugins; their options are looked up when asked for."""
 
     def __init__(self, command: str, loader: ConfigLoader, searchpath: Sequence[str]):
         """Take the command, the loader of a Hydra that knows conf/, and any overrides of hydra.searchpath."""
         primary = yaml.safe_load((conf_dir() / f"{command}.yaml").read_text())
         entries = [key for entry in primary["defaults"] if isinstance(entry, dict) for key in entry]
         own = [key for key in entries if not key.startswith("override ")]
-        self._names = [*own, "hydra/launcher"]  # of Hydra's own, the lab relies on the rest
+        self._names = [*own, "hydra/launcher", "hydra/sweeper"]  # of Hydra's own; the lab relies on the rest
         self._loader, self._searchpath = loader, list(searchpath)
         self._options: dict[str, Sequence[str]] = {}
 

@@ -11,9 +11,9 @@ from omegaconf import DictConfig, OmegaConf
 
 Groups = Mapping[str, Sequence[str]]
 
-# What may be set of Hydra's own: where folders are and what launches the jobs. The lab relies on all the rest.
+# What may be set of Hydra's own: where folders are, what makes and what launches the jobs. The lab relies on the rest.
 HYDRA_KEYS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.searchpath")
-LAUNCHER = "hydra.launcher."
+PLUGINS = ("hydra.launcher.", "hydra.sweeper.")
 
 
 def one_line(text: object) -> str:
@@ -78,9 +78,9 @@ def illegal(override: Override, groups: Groups) -> str | None:
         return f"{text}: a group has one place here; leave out @{override.package}"
     if key == "hydra.mode":
         return f"{text}: is set by the lab; write -m for a sweep"
-    launcher = key.startswith(LAUNCHER) and not key.endswith("._target_")
-    if override.is_hydra_override() and not launcher and key not in (*groups, *HYDRA_KEYS):
-        valid = ", ".join([*(group for group in groups if group.startswith("hydra")), *HYDRA_KEYS])
+    plugin = key.startswith(PLUGINS) and not key.endswith("._target_")
+    if key.startswith("hydra.") and not plugin and key not in HYDRA_KEYS:
+        valid = ", ".join([*HYDRA_KEYS, *(f"{prefix}*" for prefix in PLUGINS)])
         return f"{text}: is set by the lab{nearest(key, [*groups, *HYDRA_KEYS])}; of Hydra's own you may set {valid}"
     if key not in groups:
         related = [group for group in groups if group.partition("/")[0] == key.partition("/")[0]] or groups
@@ -110,6 +110,12 @@ def empty_sweep(override: Override, groups: Groups) -> str:
     options = groups.get(override.key_or_group)
     valid = f"; valid options: {', '.join(options)}" if options else ""
     return f"{printable(str(override.input_line))}: has no value at all, so there is nothing to run{valid}"
+
+
+def too_many(overrides: Iterable[Override], limit: int) -> str:
+    """Explain a sweep that no machine would ever finish, or only list."""
+    typed = " ".join(str(override.input_line) for override in overrides if override.is_sweep_override())
+    return f"{printable(typed)}: more than {limit} jobs; sweep fewer values"
 
 
 def missing(key: str) -> str:

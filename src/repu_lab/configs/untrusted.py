@@ -9,7 +9,8 @@ import yaml
 from repu_lab.configs.mistakes import escaped, printable
 
 OWN_PACKAGE = "repu_lab."
-LARGEST = 2**18  # bytes; a run's own has a thousand, and the parser reads this much in about a second
+LARGEST = 2**16  # bytes; a run's own has a thousand, and the parser may take seconds for this much
+DEEPEST = 50  # brackets in brackets; looking for their ends takes the parser seconds beyond
 
 
 class _Plain(yaml.SafeLoader):
@@ -20,11 +21,16 @@ class _Plain(yaml.SafeLoader):
             raise ValueError("has an alias (*name)")
         return super().compose_node(parent, index)
 
+    def fetch_flow_collection_start(self, TokenClass: Any) -> None:
+        if self.flow_level > DEEPEST:
+            raise RecursionError
+        super().fetch_flow_collection_start(TokenClass)
+
 
 def read_plain(file: Path | str) -> dict[str, Any]:
     """Return the mapping in a YAML file: keys are strings, values null, booleans, numbers, strings, lists, mappings.
 
-    ValueError with the reason in a few words if the file cannot be read, is larger than 256 kB, is no YAML, or holds
+    ValueError with the reason in a few words if the file cannot be read, is larger than 64 kB, is no YAML, or holds
     anything else: aliases, tags of Python's objects, dates, interpolations such as ${oc.env:HOME}.
     """
     try:

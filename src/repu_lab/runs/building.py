@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import pickle
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,20 +12,19 @@ from typing import Any
 
 import psutil
 import torch
-import yaml
 from torch import nn
 
 from repu_lab.activations import Activation, as_activation
 from repu_lab.configs.config import ConfigError
+from repu_lab.configs.mistakes import one_line
 from repu_lab.configs.schema import TrainConfig
+from repu_lab.configs.untrusted import OWN_PACKAGE, foreign_target, read_plain
 from repu_lab.networks.initialization import RULES, Initialization, in_branches, initialize_, uniform_depth
 from repu_lab.networks.optimizers import Optimizer
 from repu_lab.networks.population import Population
 from repu_lab.tasks import TASKS, DataUnavailable, Task, on_device
 from repu_lab.theory import critical_initialization
 from repu_lab.theory.rates import adam_rate, sgd_rate
-
-OWN_PACKAGE = "repu_lab."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,19 +127,29 @@ def build_group(configs: Sequence[Any]) -> list[Experiment]:
 def load_population(folder: Path | str, *, trust: bool = False) -> Population:
     """Return the trained networks of a finished run, on the CPU.
 
-    No code is loaded with them: ValueError if the activation is a class outside repu_lab, unless `trust` is true.
+    No code is loaded with them: ValueError if the activation is a class outside repu_lab, unless `trust` is true, and
+    if config.yaml or weights.pt are not what a run writes.
     """
-    config = yaml.safe_load((Path(folder) / "config.yaml").read_text())
-    if not trust and not config["activation"]["_target_"].startswith(OWN_PACKAGE):
-        raise ValueError(f"{folder} names {config['activation']['_target_']}: trust=True to run its code")
-    saved = torch.load(Path(folder) / "weights.pt", map_location="cpu", weights_only=True)
-    theta_MP = saved["theta"]
-    population = Population(
-        build_activation(config["activation"]), saved["sizes"], len(theta_MP),
-        residual=config.get("residual", False), dtype=theta_MP.dtype,
-    )  # fmt: skip
-    with torch.no_grad():
-        population.theta.copy_(theta_MP)
+    try:
+        config = read_plain(Path(folder) / "config.yaml")
+    except ValueError as error:
+        raise ValueError(f"{folder}/config.yaml: {error}") from error
+    foreign = foreign_target(config)
+    if foreign is not None and not trust:
+        raise ValueError(f"{folder} names {foreign}: trust=True to run its code")
+    try:
+        saved = torch.load(Path(folder) / "weights.pt", map_location="cpu", weights_only=True)
+        theta_MP = saved["theta"]
+        population = Population(
+            build_activation(config["activation"]), saved["sizes"], len(theta_MP),
+            residual=config.get("residual", False), dtype=theta_MP.dtype,
+        )  # fmt: skip
+        with torch.no_grad():
+            population.theta.copy_(theta_MP)
+    except OSError as error:
+        raise ValueError(f"{folder}/weights.pt: {error.strerror or error}") from error
+    except (pickle.UnpicklingError, RuntimeError, LookupError, TypeError, EOFError, AttributeError) as error:
+        raise ValueError(f"{folder}/weights.pt: holds no weights of a run with its config.yaml") from error
     return population
 
 
@@ -162,22 +172,26 @@ def build_activation(settings: dict[str, Any]) -> Activation:
     place, _, name = target.rpartition(".")
     if not place:
         raise ConfigError(f"activation._target_={target}: must be module.Class, e.g. my_module.MyActivation")
-    if os.getcwd() not in sys.path:
+    # Only for somebody's own class: a folder that was sent may hold a torch.py or a json.py.
+    if not target.startswith(OWN_PACKAGE) and os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
-        found = getattr(importlib.import_module(place), name)
+        module = importlib.import_module(place)
     except ImportError as error:
         raise ConfigError(f"activation._target_={target}: {error}; looked in {os.getcwd()} and sys.path") from error
-    except AttributeError as error:
-        raise ConfigError(f"activation._target_={target}: module {place} has no {name}") from error
+    except (Exception, SystemExit) as error:  # whatever the module's own code raises
+        told = f"{type(error).__name__}: {one_line(error)}"
+        raise ConfigError(f"activation._target_={target}: {place} cannot be imported ({told})") from error
+    found = getattr(module, name, None)
+    if found is None:
+        raise ConfigError(f"activation._target_={target}: module {place} has no {name}")
     if not (isinstance(found, type) and issubclass(found, nn.Module)):
         raise ConfigError(f"activation._target_={target}: must be a class derived from torch.nn.Module")
     try:
         return as_activation(found(**arguments))
-    except (TypeError, ValueError) as error:
-        raise ConfigError(
-            f"activation.{error}" if str(error).split("=")[0] in arguments else f"activation: {error}"
-        ) from error
+    except Exception as error:  # whatever its own code raises
+        told = one_line(error)
+        raise ConfigError(f"activation.{told}" if told.split("=")[0] in arguments else f"activation: {told}") from error
 
 
 def build_task(config: Any) -> Task:

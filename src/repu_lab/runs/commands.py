@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from repu_lab.configs.config import ConfigError
+from repu_lab.configs.mistakes import escaped, one_line
 from repu_lab.configs.schema import PropagateConfig, TheoryConfig, TrainConfig
 from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.interruption import asked
@@ -110,8 +111,14 @@ def _do(command: str, config: Any, path: Path, work: Callable[[Any, RunFolder], 
         manifest = folder.manifest() or {}
         if damaged := folder.damaged():
             print(f"warning:  not as it was written: {', '.join(damaged)}; rerun=true makes it again")
-        print(f"stored result of {manifest.get('end')} (commit {manifest.get('git_commit')}); rerun=true runs it again")
-        print("\n".join(str(stored[key]) for key in ("table", "verdict", "text") if key in stored))
+        made = f"stored result of {manifest.get('end')} (commit {manifest.get('git_commit')})"
+        told = [
+            f"{made}; rerun=true runs it again",
+            *(stored[key] for key in ("table", "verdict", "text") if key in stored),
+        ]
+        print(
+            *(escaped(line) for text in told for line in str(text).splitlines()), sep="\n"
+        )  # the folder may be foreign
         print(f"folder:   {path}")
         return 0, stored
     experiment = None
@@ -137,7 +144,7 @@ def _do(command: str, config: Any, path: Path, work: Callable[[Any, RunFolder], 
             raise
         last = traceback.extract_tb(error.__traceback__)[-1]
         see = f"; see {path / 'traceback.txt'}" if (path / "traceback.txt").exists() else ""
-        print(f"failed: {type(error).__name__}: {error} ({last.name}, line {last.lineno}){see}")
+        print(f"failed: {type(error).__name__}: {one_line(error)} ({last.name}, line {last.lineno}){see}")
         return EXIT_FAILED, {}
     return 0, result
 
