@@ -127,6 +127,7 @@ def test_spline_is_bounded_odd_and_exact_where_the_signal_is_small(p):
     [
         (lambda: RePU(0.5), "p=0.5 must be greater than 1/2"),
         (lambda: RePU(cast(Any, "two")), "p='two' must be a finite number"),
+        (lambda: RePU(21), "p=21 must be at most 20"), (lambda: MRePU(10), "p=10 must be at most 9"),
         (lambda: MRePU(0.9), "p=0.9 must be at least 1"), (lambda: SplineRePU(1), "p=1 must be an integer from 2"),
         (lambda: ACTIVATIONS["monomial"](p=1.5), "p=1.5 must be an integer"),
     ],

@@ -157,6 +157,9 @@ def test_fixed_points_at_a_critical_pair_include_both():
 def test_fixed_points_of_scale_invariant_activations():
     assert fixed_points(ReLU(), 2.0, 0.0)[0].K is None
     assert fixed_points(ReLU(), 2.0, 0.1) == [] and fixed_points(ReLU(), 3.0, 0.1) == []
+    assert fixed_points(ELU(4e-14), 2.0, 0.0)[0].K is None and fixed_points(ELU(4e-14), 2.0, 0.1) == []
+    for alpha in (1e-13, 3e-13, 1e-12):  # within a few roundings of it
+        assert all(point.K is None or point.K >= 0 for point in fixed_points(ELU(alpha), 2.0, 0.0))
     assert [point.K for point in fixed_points(ReLU(), 1.0, 0.1)] == [pytest.approx(0.2)]
     assert [point.K for point in fixed_points(ReLU(), 1.0, 0.0)] == [0.0]
 

@@ -1,6 +1,5 @@
 """What every activation knows: s, s', s'', its kinks and its degree of homogeneity."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +10,8 @@ from torch import Tensor, nn
 # z exp(-z^2/2) and z exp(-|z|) are exactly 0 there, and clamping the argument keeps inf * 0 out of them.
 GAUSSIAN_TAIL = 40.0
 EXPONENTIAL_TAIL = 800.0
+
+LARGEST = 1e30  # of an argument: products of several stay far from the end of float64
 
 Elementwise = Callable[[Tensor], Tensor]
 
@@ -53,7 +54,7 @@ class WithDerivative(torch.autograd.Function):
 
 
 def finite_number(name: str, value: Any) -> float:
-    """Return value as a float; ValueError unless it is a finite number."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ValueError(f"{name}={value!r} must be a finite number")
+    """Return value as a float; ValueError unless it is a finite number whose powers float64 still holds."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= LARGEST:
+        raise ValueError(f"{name}={value!r} must be a finite number of at most {LARGEST:g} in size")
     return float(value)

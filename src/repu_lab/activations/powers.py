@@ -11,6 +11,10 @@ from torch.nn import functional as F
 
 from repu_lab.activations.base import Activation, WithDerivative, finite_number
 
+# Beyond these powers theory leaves float64, and float32 networks overflow in the first layers.
+LARGEST_POWER = 20
+LARGEST_MREPU_POWER = 9
+
 
 class RePU(Activation):
     """Rectified power unit, s(z) = max(0, z)^p with real p > 1/2 (p = 1 is ReLU).
@@ -24,6 +28,8 @@ class RePU(Activation):
         self.p = finite_number("p", p)
         if self.p <= 0.5:
             raise ValueError(f"p={p} must be greater than 1/2: for p <= 1/2 the variance of RePU's slope is infinite")
+        if self.p > LARGEST_POWER:
+            raise ValueError(f"p={p} must be at most {LARGEST_POWER}: theory's averages leave float64")
         self.kinks = (0.0,)
         self.degree = self.p
 
@@ -59,6 +65,8 @@ class MRePU(Activation):
         self.p = finite_number("p", p)
         if self.p < 1:
             raise ValueError(f"p={p} must be at least 1: below it the slope of MRePU at z = -1 is infinite")
+        if self.p > LARGEST_MREPU_POWER:
+            raise ValueError(f"p={p} must be at most {LARGEST_MREPU_POWER}: theory follows s(z) to z = 1e30 in float64")
         self.kinks = (-1.0,)
 
     def forward(self, z: Tensor) -> Tensor:
@@ -151,8 +159,8 @@ class Monomial(Activation):
     def __init__(self, p: int = 2):
         """Take the power p; ValueError unless it is an integer >= 1."""
         super().__init__()
-        if finite_number("p", p) != int(p) or p < 1:
-            raise ValueError(f"p={p} must be an integer of at least 1")
+        if finite_number("p", p) != int(p) or not 1 <= p <= LARGEST_POWER:
+            raise ValueError(f"p={p} must be an integer of at least 1 and at most {LARGEST_POWER}")
         self.p = int(p)
         self.degree = float(self.p)
 

@@ -57,6 +57,8 @@ def fixed_points(activation: Activation, C_W: float, C_b: float) -> list[FixedPo
     grid = np.logspace(np.log10(max(low, 1e-100)), np.log10(max(K_MAX, 10 * C_b)), POINTS)
     slope = C_W * form.stein(grid)
     grid, slope = grid[np.isfinite(slope)], slope[np.isfinite(slope)]
+    if np.all(np.abs(slope - 1) <= TANGENT):  # an ELU of alpha = 1e-14 is a ReLU
+        return [FixedPoint(None, 1.0, 1.0, False)] if C_b == 0 else []
     grid, slope = _refined(form, C_W, grid, slope)
     turning = sign_changes(lambda K: C_W * float(form.stein(np.array([K]))[0]) - 1, grid, slope - 1)
     return found + _roots(form, C_W, C_b, [float(grid[0]), *turning, float(grid[-1])])
@@ -122,7 +124,11 @@ def sign_changes(function, grid: Array, values: Array) -> list[float]:
 
 
 def _root(function, low: float, high: float) -> float:
-    x = brentq(lambda x: function(np.exp(x)), np.log(low), np.log(high), xtol=1e-15, rtol=RTOL)
+    ends = np.log(low), np.log(high)
+    first, last = (float(function(np.exp(x))) for x in ends)
+    if first * last >= 0:  # the sign changes in the last bits only, which come out otherwise for a whole grid
+        return low if abs(first) <= abs(last) else high
+    x = brentq(lambda x: function(np.exp(x)), *ends, xtol=1e-15, rtol=RTOL)
     return float(np.exp(x))  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
