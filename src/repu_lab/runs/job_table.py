@@ -16,7 +16,7 @@ FAILED, NOT_MET = 1, 3
 def print_table(command: str, jobs: Sequence[Job]) -> int:
     """Print one line a job: what became of its members, what sets it apart, where it lies; return the exit code."""
     own = own_overrides(jobs)
-    rows, counts, code = [], Counter[str](), 0
+    rows, networks, others, code = [], Counter[str](), Counter[str](), 0
     failures: dict[str, list[Job]] = {}
     for job, typed in zip(jobs, own, strict=True):
         folder = RunFolder(job.folder)
@@ -25,17 +25,20 @@ def print_table(command: str, jobs: Sequence[Job]) -> int:
             status = "damaged" if manifest.get("status") == "finished" else manifest.get("status", "not started")
             became, numbers = [status], ("", "")
             code = FAILED
+            others[status] += 1
             if status == "failed":
                 failures.setdefault(error_of(folder) or "", []).append(job)
         else:
             became, numbers = _became(result)
+            networks.update(result.get("outcomes", {"done": 1}))
             if command == "train" and not meets(job.config, result):
                 code = code or NOT_MET
-        counts.update(became if len(became) == 1 else ["mixed"])
         rows.append((", ".join(became), *numbers, typed, job.folder.name))
     print(f"{len(jobs)} job{'s' * (len(jobs) != 1)} in {jobs[0].sweep}:")
     print_columns(rows)
-    print("total: " + ", ".join(f"{count} {name}" for name, count in counts.most_common()))
+    total = [f"{count} {name}" for name, count in networks.most_common()]
+    total += [f"{count} job{'s' * (count != 1)} {name}" for name, count in others.most_common()]
+    print(f"total: {', '.join(total)}")
     for error, failed in failures.items():
         print(f"failed: {printable(error)} (in {len(failed)}); see {failed[0].folder / 'traceback.txt'}")
     return code

@@ -98,6 +98,8 @@ class Pool:
         for worker in self._workers:
             worker.interrupt()
 
+    leave = interrupt  # workers end with the driver
+
     def __enter__(self) -> "Pool":
         return self
 
