@@ -35,13 +35,13 @@ def share_curves(
         known = np.isfinite(middle)
         axes.errorbar(
             x[known], middle[known], yerr=np.maximum([middle - low, high - middle], 0)[:, known], color=colour,
-            linestyle=DASHES[i // len(SERIES) % len(DASHES)] if len(curves) > len(SERIES) else DASHES[i % len(DASHES)],
+            linestyle=DASHES[i % len(DASHES)],
             marker=MARKERS[i % len(MARKERS)], markersize=5, linewidth=1.2, elinewidth=0.8, capsize=0, label=name,
         )  # fmt: skip
     axes.set_xticks(place, [str(value) for value in values])
     axes.set_xlim(-0.5, len(values) - 0.5)
     _share_axis(axes)
-    if len(curves) > 1 or any(curves):
+    if len(curves) > 1:
         figure.legend(
             loc="outside upper left", ncols=min(4, len(curves)), frameon=False, fontsize=SMALL, handletextpad=0.5,
             borderaxespad=0.0,
