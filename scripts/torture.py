@@ -48,6 +48,9 @@ KINDS = {
     ),
     "three of four diverge": ("activation=repu", "depth=2", "initialization=he", "optimizer=sgd", "optimizer.lr=1"),
     "ends early": ("activation=relu", "depth=2", "optimizer=sgd", "optimizer.lr=1e30", "seed=3"),
+    "residual, L-BFGS at the end": (
+        "activation=tanh", "depth=2", "residual=true", "task=polynomial", "task.lbfgs_steps=3",
+    ),
     "parameters of its own": ("activation=custom", "activation._target_=torture_activation.Swish", "depth=2"),
 }  # fmt: skip
 SWISH = """
@@ -223,6 +226,7 @@ def torture(place: Path, kills: int, draw: random.Random, by: str) -> int:
     """Kill so many times; print what came of it and return the exit code."""
     (place / "torture_activation.py").write_text(SWISH)
     sys.path.insert(0, str(place))
+    torch.optim.LBFGS([torch.zeros(1, requires_grad=True)])  # imports a second's worth that no run shall wait for
     kinds = [Torture(place, kind, by) for kind in KINDS]
     where: Counter[str] = Counter()
     runs = equal = 0
