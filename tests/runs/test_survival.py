@@ -19,6 +19,7 @@ from repu_lab.runs import forecasting, interruption, training
 from repu_lab.runs.checkpoint import PLACE
 from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.interruption import Interrupted, asked, deferred, terminable
+from repu_lab.runs.results.scanning import read_run
 from repu_lab.tracking.events import EVENTS_NAME
 
 pytestmark = pytest.mark.usefixtures("no_picture")
@@ -228,6 +229,17 @@ def test_a_damaged_file_of_a_finished_run_is_made_again_from_the_last_checkpoint
         assert f"not as it was written: {name}; made again" in out and "from the checkpoint at step 24" in out
         assert train(run, *ADAM) == 0
         assert capsys.readouterr().out.startswith("stored result of ")
+
+
+def test_a_truncated_event_file_of_a_finished_run_is_told_and_left(run, capsys):
+    assert train(run, *ADAM) == 0
+    os.truncate(run / EVENTS_NAME, 1000)
+    capsys.readouterr()
+    assert train(run, *ADAM) == 0
+    out = capsys.readouterr().out
+    assert "stored result of " in out and f"not as it was written: {EVENTS_NAME}; rerun=true" in out
+    found = read_run(str(run), Path())
+    assert found.state == "damaged" and EVENTS_NAME in found.note and len(found.members) == 4
 
 
 def test_without_a_checkpoint_a_whole_result_is_given_and_the_damage_told(run, capsys):

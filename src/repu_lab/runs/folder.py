@@ -26,6 +26,7 @@ import traceback
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
+from fnmatch import fnmatch
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -39,6 +40,7 @@ from repu_lab.runs.interruption import asked
 
 OWN_NAMES = ("lock", "config.yaml", "run.log", "checkpoints")  # what a run may leave that dies before its manifest
 DECISIVE = ("device", "threads", "machine", "versions")  # what the bits of a run depend on, beside its config
+EVENTS = "events.out.tfevents.*"
 CHECKED = 1 << 26  # bytes: of larger files the size alone is compared, so that a stored result comes at once
 PACKAGES = ("torch", "numpy", "scipy", "hydra-core", "tensorboard", "scikit-learn")
 
@@ -71,7 +73,8 @@ class RunFolder:
             return None
         if manifest.get("status") != "finished":
             return None
-        damaged = self.damaged()
+        # Events alone are no reason: making them again means training again.
+        damaged = [name for name in self.damaged() if not fnmatch(name, EVENTS)]
         if result in damaged or (damaged and any((self.path / "checkpoints").glob("*.ckpt"))):
             return None
         return self.read_json(result)
@@ -128,7 +131,8 @@ class RunFolder:
             try:
                 yield self
                 (self.path / "traceback.txt").unlink(missing_ok=True)  # of an earlier attempt
-                self._end("finished", files={name: _about_file(self.path / name) for name in sorted(self._written)})
+                written = sorted(self._written | {path.name for path in self.path.glob(EVENTS)})
+                self._end("finished", files={name: _about_file(self.path / name) for name in written})
             except BaseException as error:
                 if isinstance(error, (KeyboardInterrupt, BrokenPipeError)) or asked() is not None:
                     self._end("interrupted")

@@ -4,6 +4,7 @@ import json
 import os
 import stat
 import sys
+from contextlib import suppress
 from typing import Any
 
 import yaml
@@ -98,6 +99,14 @@ def flatten(tree: dict[Any, Any]) -> dict[str, Scalar]:
             elif setting != "_target_" or own:
                 flat[f"{key}.{setting}"] = _scalar(inner)
     return flat
+
+
+def check_size(path: str, size: Any) -> None:
+    """Raise Damaged if a file has another size than it was written with; a missing one is none."""
+    with suppress(OSError):
+        there = os.stat(path).st_size
+        if isinstance(size, int) and there != size:
+            raise Damaged(f"{os.path.basename(path)} holds {there} of {size} bytes")
 
 
 def check_archive(path: str) -> None:

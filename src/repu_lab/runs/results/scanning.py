@@ -5,11 +5,22 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from repu_lab.runs.results.reading import Damaged, Scalar, check_archive, number, read_config, read_object, read_text
+from repu_lab.runs.folder import EVENTS
+from repu_lab.runs.results.reading import (
+    Damaged,
+    Scalar,
+    check_archive,
+    check_size,
+    number,
+    read_config,
+    read_object,
+    read_text,
+)
 
 # running: a live process holds the lock; damaged: a file of it cannot be what it should be.
 STATES = ("finished", "running", "interrupted", "failed", "damaged")
@@ -104,12 +115,22 @@ def read_run(folder: str, root: Path | str) -> Run:
     name = RESULT_FILES.get(run.command, "result.json")
     if run.state == "finished" or (run.state == "damaged" and os.path.exists(os.path.join(folder, name))):
         read(check_archive, "statistics.npz")
+        for file, size in _sizes(manifest):
+            read(check_size, file, size)
         result = read(read_object, name)
         run.seconds = number(result.get("seconds"))
         run.members = (read(_members, name, result) or []) if result else []
     if damage:
         run.state, run.note = "damaged", "; ".join(filter(None, [run.note, *damage]))
     return run
+
+
+def _sizes(manifest: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the files, and their sizes, whose damage nothing else finds."""
+    files = manifest.get("files")
+    for name, about in files.items() if isinstance(files, dict) else ():
+        if fnmatch(name, EVENTS) and isinstance(about, dict):
+            yield os.path.basename(name), about.get("bytes")
 
 
 def is_held(folder: str) -> bool:
