@@ -14,6 +14,13 @@ COUNTS = ("workers", "threads", "max_members")
 
 def launch(command: str, jobs: Sequence[Job], settings: Mapping[str, Any]) -> int:
     """Run a sweep's jobs as the launcher's settings say and return the exit code."""
+    if settings["where"] == "slurm":
+        from repu_lab.runs.slurm import SlurmPool, check_slurm
+
+        check_slurm()  # before the jobs are checked, which takes longer
+        return run_sweep(
+            command, jobs, [Slot()], settings["max_members"], lambda place: SlurmPool(place, settings)
+        )  # fmt: skip
     return run_sweep(command, jobs, slots(settings), settings["max_members"])
 
 
@@ -23,6 +30,8 @@ def plan(command: str, jobs: Sequence[Job], settings: Mapping[str, Any] | None) 
 
     if settings is None:
         return print_plan(command, jobs, [Slot()], 1)
+    if settings["where"] == "slurm":
+        return print_plan(command, jobs, [Slot(threads=settings["cpus"])], settings["max_members"])
     return print_plan(command, jobs, slots(settings), settings["max_members"])
 
 

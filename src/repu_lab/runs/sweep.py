@@ -7,10 +7,10 @@ other groups would change the last bits; jobs that were left over are grouped an
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tqdm import tqdm
 
@@ -31,15 +31,42 @@ from repu_lab.runs.group import (
 )
 from repu_lab.runs.interruption import Interrupted, Request, deferred
 from repu_lab.runs.job_table import error_of, print_table, stored_result
-from repu_lab.runs.workers import Event, Pool, Slot
+from repu_lab.runs.workers import Event, Pool, Slot, Task
 
 # So many jobs that fail alike before any other has ended stop a sweep: all the others would too.
 ALIKE = 3
 WAIT_SECONDS = 0.2
 
 
-def run_sweep(command: str, jobs: Sequence[Job], slots: Sequence[Slot], max_members: int | None = None) -> int:
+class Runner(Protocol):
+    """What runs groups and tells what becomes of them: workers.Pool here, slurm.SlurmPool on a cluster."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether a group runs or waits."""
+        ...
+
+    def submit(self, task: Task, argument: Any, *, alone: bool = False) -> None:
+        """Take up a group."""
+
+    def events(self, seconds: float) -> Iterator[Event]:
+        """Yield the news of the next so many seconds."""
+        ...
+
+    def interrupt(self) -> None:
+        """Ask what runs to save and end."""
+
+    def leave(self) -> None:
+        """Do what a driver that is interrupted does."""
+
+
+def run_sweep(
+    command: str, jobs: Sequence[Job], slots: Sequence[Slot], max_members: int | None = None,
+    cluster: Callable[[Path], Runner] | None = None,
+) -> int:  # fmt: skip
     """Run what is not finished of a sweep's jobs and print the table of all; return the exit code.
+
+    Groups run on the slots, or on what `cluster` makes of the sweep's folder of groups.
 
     0, 1 if a job failed, 3 if one is not as `require` asks. ConfigError, before anything is written, if a job cannot
     run or another process sweeps here; Interrupted, after every worker has saved its state, if a signal asks.
@@ -59,7 +86,8 @@ def run_sweep(command: str, jobs: Sequence[Job], slots: Sequence[Slot], max_memb
             with place.lock(), deferred() as asked:
                 if left[0].config.rerun:
                     _forget_groups(sweep)
-                stopped = _Driver(command, pool, len(left)).drive(groups, asked)
+                runner = pool if cluster is None else cluster(place.path)
+                stopped = _Driver(command, runner, len(left)).drive(groups, asked)
         if asked.number is not None:
             again = "the same command without rerun=true" if left[0].config.rerun else "the same command"
             print(f"interrupted; {again} goes on with what is left in {sweep}")
@@ -100,8 +128,9 @@ def plan_groups(command: str, jobs: Sequence[Job], left: Sequence[Job], bound: B
     if not left[0].config.rerun:
         for file in sorted((sweep / PLACE).glob("*/group.json")):
             hashes = (RunFolder(file.parent).read_json(file.name) or {}).get("jobs", [])
-            resumable = all(name in known for name in hashes) and any(file.parent.glob("checkpoints/*.ckpt"))
-            if resumable and any(name in rest for name in hashes):
+            resumable = all(name in known for name in hashes) and any(name in rest for name in hashes)
+            begun = any(file.parent.glob("checkpoints/*.ckpt")) or any(name not in rest for name in hashes)
+            if resumable and begun:
                 groups.append(make_group(command, [known[name] for name in hashes], sweep))
                 rest = {name: job for name, job in rest.items() if name not in hashes}
         alone = {name: job for name, job in rest.items() if any(job.folder.glob("checkpoints/*.ckpt"))}
@@ -113,7 +142,7 @@ def plan_groups(command: str, jobs: Sequence[Job], left: Sequence[Job], bound: B
 class _Driver:
     """Follows the groups of a sweep: retries, counts, shows how far they are."""
 
-    def __init__(self, command: str, pool: Pool, jobs: int):
+    def __init__(self, command: str, pool: Runner, jobs: int):
         self.command, self.pool, self.jobs = command, pool, jobs
         self.share: dict[Group, float] = {}  # done of the groups that run
         self.ended = 0
@@ -132,8 +161,10 @@ class _Driver:
                 bar.n = round(self.ended + sum(len(group.jobs) * share for group, share in self.share.items()), 1)
                 bar.set_postfix_str(", ".join(f"{name} {count}" for name, count in self.outcomes.items()))
                 stopped = stopped or self._reason_to_stop(groups[0].jobs[0].config)
-                if stopped or asked.number is not None:
+                if stopped:
                     self.pool.interrupt()
+                elif asked.number is not None:
+                    self.pool.leave()
         return stopped
 
     def _take(self, event: Event) -> None:

@@ -1,0 +1,161 @@
+"""A sweep on a real Slurm of one node: a job that raises, one that is cancelled, one that is requeued.
+
+The node runs on loopback, started by scripts/slurm_up; where Slurm is not installed the test is skipped and says so.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from repu_lab.cli import main
+
+ROOT = Path(__file__).parents[2]
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sinfo")
+PATIENCE = 240  # seconds that a step of the sweep may take on a busy machine
+CASES = """
+import time
+
+import torch
+from torch import nn
+
+
+class Case(nn.Module):
+    def __init__(self, number):
+        super().__init__()
+        self.number = number
+
+    def forward(self, z):
+        if z.requires_grad and z.dim() == 3 and z.shape[1] == 16:  # a training step
+            if self.number == 1:
+                raise RuntimeError("case 1 raises")
+            if self.number in (2, 3):
+                time.sleep(0.01)
+        return torch.tanh(z)
+"""
+RECORD = Path("outputs/sweeps/cluster/.groups/slurm.json")
+RAISES, REQUEUED, CANCELLED = 1, 2, 3
+SWEEP = [
+    "train", "-m", "activation=custom", "activation._target_=cases.Case", "+activation.number=range(8)",
+    "initialization=lecun", "optimizer.lr=1e-3", "depth=2", "width=8", "batch_size=16", "steps=300", "probe=4",
+    "statistics=false", "checkpoint.every_seconds=0.2",
+]  # fmt: skip
+ON_SLURM = ["hydra/launcher=slurm", "hydra.launcher.poll_seconds=0.5", "sweep=cluster"]
+
+
+@pytest.fixture(scope="module")
+def slurm() -> Iterator[None]:
+    missing = [program for program in PROGRAMS if shutil.which(program) is None]
+    if missing:
+        pytest.skip(f"Slurm is not installed here ({', '.join(missing)}); scripts/slurm_up --install does it")
+    with tempfile.TemporaryDirectory(prefix="slurm") as state:  # short: a socket's path has at most 107 characters
+        environment = os.environ | {"SLURM_STATE": state}
+        up = subprocess.run([ROOT / "scripts/slurm_up"], env=environment, stdout=subprocess.PIPE, text=True, check=True)
+        before = os.environ.get("SLURM_CONF")
+        os.environ["SLURM_CONF"] = up.stdout.strip().partition("=")[2]
+        try:
+            yield
+        finally:
+            subprocess.run([ROOT / "scripts/slurm_down"], env=environment, check=True)
+            os.environ.pop("SLURM_CONF")
+            if before is not None:
+                os.environ["SLURM_CONF"] = before
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "cases.py").write_text(CASES)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def wait_until(condition: Callable[[], object], what: str) -> None:
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, f"in {PATIENCE} s: {what}"
+        time.sleep(0.1)
+
+
+def job_folder(case: int, sweep: str = "cluster") -> Path:
+    for file in Path("outputs/sweeps", sweep).glob("*/config.yaml"):
+        if f"number: {case}\n" in file.read_text():
+            return file.parent
+    return Path("not there yet")
+
+
+def started(case: int) -> bool:
+    return any((job_folder(case) / "checkpoints").glob("*.ckpt"))
+
+
+def job_id(case: int) -> str:
+    record = json.loads(RECORD.read_text())
+    return record[json.loads((job_folder(case) / "manifest.json").read_text())["config_hash"]]
+
+
+def status(case: int) -> str:
+    return json.loads((job_folder(case) / "manifest.json").read_text())["status"]
+
+
+@pytest.mark.usefixtures("slurm")
+def test_eight_jobs_survive_what_a_cluster_does_to_them(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    command = [Path(sys.executable).with_name("repu-lab"), *SWEEP, *ON_SLURM]
+    first = subprocess.Popen(command)
+    wait_until(lambda: started(REQUEUED), "the job to be requeued has a checkpoint")
+    first.kill()  # the driver; its jobs go on
+    first.wait()
+    subprocess.run(["scontrol", "requeue", job_id(REQUEUED)], check=True)
+    before = RECORD.stat().st_mtime_ns
+    second = subprocess.Popen(command)
+    wait_until(lambda: RECORD.stat().st_mtime_ns > before, "the second driver watches the jobs")
+    wait_until(lambda: started(CANCELLED), "the job to be cancelled has a checkpoint")
+    subprocess.run(["scancel", job_id(CANCELLED)], check=True)
+    assert second.wait(PATIENCE) == 1
+
+    assert status(RAISES) == "failed" and "case 1 raises" in (job_folder(RAISES) / "traceback.txt").read_text()
+    assert status(CANCELLED) == "interrupted"
+    resumed = json.loads((job_folder(REQUEUED) / "manifest.json").read_text())["resumed"]
+    assert len(resumed) == 1
+    assert [case for case in range(8) if status(case) != "finished"] == [RAISES, CANCELLED]
+
+    finished = {case: (job_folder(case) / "result.json").stat().st_mtime_ns for case in (0, 2, 4, 5, 6, 7)}
+    assert subprocess.run(command, check=False, timeout=PATIENCE).returncode == 1  # the rest: one still raises
+    assert status(CANCELLED) == "finished" and status(RAISES) == "failed"
+    assert finished == {case: (job_folder(case) / "result.json").stat().st_mtime_ns for case in finished}
+
+    assert main([*SWEEP, "sweep=here", "hydra.launcher.threads=1"]) == 1
+    for case in (0, 2, 3, 4, 5, 6, 7):
+        here, cluster = (torch.load(job_folder(case, sweep) / "weights.pt") for sweep in ("here", "cluster"))
+        assert torch.equal(here["theta"], cluster["theta"]), f"case {case}"
+    capfd.readouterr()
+
+
+def test_without_a_slurm_to_be_reached_it_is_one_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    programs = folder / "programs"
+    programs.mkdir()
+    monkeypatch.setenv("PATH", str(programs))
+    for name, body in (("sbatch", ""), ("scontrol", "echo 'Slurmctld(primary) at node is DOWN'")):
+        assert main([*SWEEP, *ON_SLURM]) == 2
+        (programs / name).write_text(f"#!/bin/sh\n{body}\n")
+        (programs / name).chmod(0o755)
+    assert main([*SWEEP, *ON_SLURM]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 3 and not Path("outputs").exists()
+    assert "has no sbatch" in lines[0] and "scontrol cannot be run" in lines[1] and "DOWN" in lines[2]
+
+
+def test_without_submitit_the_line_says_what_to_install(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    assert main([*SWEEP, *ON_SLURM]) == 2
+    assert "pip install 'repu-lab[slurm]'" in capsys.readouterr().err
