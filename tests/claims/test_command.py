@@ -149,7 +149,7 @@ def test_another_device_needs_another_folder(asked, capsys):
 
 
 MISTAKES = [
-    (["claim=99"], ["claim=99", "1, 2, 3, 4, 5, 9", "signal"]),
+    (["claim=99"], ["claim=99", "1, 2, 3, 4, 5, 6", "signal"]),
     (["claim=sgnal,3"], ["claim=sgnal", "did you mean signal?"]),
     (["claim=[]"], ["names no claim"]),
     (["scale=big"], ["scale=big", "smoke, full"]),
@@ -176,4 +176,5 @@ def test_claims_are_numbered_once_and_say_what_they_need():
         assert claim.cost.keys() == {"smoke", "full"}
         assert all((claim.title, claim.statement, claim.reference, claim.rule, claim.slug, claim.family))
     assert [claim.number for claim in claims.select("signal")] == [1, 2, 3, 4, 5]
+    assert [claim.number for claim in claims.select("training")] == [6, 7, 8]
     assert [claim.number for claim in claims.select(["5", 9, "signal"])] == [1, 2, 3, 4, 5, 9]

@@ -7,6 +7,7 @@ import pytest
 from repu_lab.claims.approximation import exact
 from repu_lab.claims.signal import fates, growth, keeping, susceptibilities
 from repu_lab.claims.statistics import Interval
+from repu_lab.claims.training import depth, failure
 from repu_lab.claims.verdicts import Verdict
 
 YES, NO, UNKNOWN = Verdict.SUPPORTED, Verdict.REFUTED, Verdict.INCONCLUSIVE
@@ -19,6 +20,13 @@ def around(value: float, half: float) -> Interval:
 HIGH, LOW, WIDE = around(0.9, 0.05), around(0.05, 0.05), around(0.5, 0.3)
 SEEN = {"ReLU": HIGH, "tanh": HIGH}
 LINES = [around(math.log(p), 0.01) for p in (2, 2, 3, 3)]
+
+
+def by_depth(repu: Interval, mrepu: Interval) -> dict[tuple[str, int], Interval]:
+    """Shares trained: all at depth 2, these at depth 10."""
+    names = {**dict.fromkeys(depth.REPU, repu), **dict.fromkeys(depth.MREPU, mrepu)}
+    return {(name, at): HIGH if at == 2 else share for name, share in names.items() for at in (2, 10)}
+
 
 CASES = {
     "1: lines of slope ln p": (YES, lambda: growth.judge(LINES)),
@@ -40,6 +48,17 @@ CASES = {
     "5: few are kept": (NO, lambda: keeping.judge({1: LOW, 2: LOW}, [LOW], HIGH)),
     "5: not clear": (UNKNOWN, lambda: keeping.judge({1: WIDE, 2: LOW}, [LOW], HIGH)),
     "5: ReLU is not kept either": (UNKNOWN, lambda: keeping.judge({1: LOW, 2: LOW}, [LOW], LOW)),
+    "6: none is deep": (YES, lambda: depth.judge_repu([HIGH, HIGH], [LOW, LOW])),
+    "6: deep ones train": (NO, lambda: depth.judge_repu([HIGH, HIGH], [HIGH, LOW])),
+    "6: not even shallow ones do": (NO, lambda: depth.judge_repu([LOW, HIGH], [LOW, LOW])),
+    "6: not clear": (UNKNOWN, lambda: depth.judge_repu([HIGH, WIDE], [LOW, LOW])),
+    "7: MRePU trains there": (YES, lambda: depth.judge_mrepu(by_depth(repu=LOW, mrepu=HIGH), [2, 10])),
+    "7: MRePU fails there too": (NO, lambda: depth.judge_mrepu(by_depth(repu=LOW, mrepu=LOW), [2, 10])),
+    "7: not clear": (UNKNOWN, lambda: depth.judge_mrepu(by_depth(repu=LOW, mrepu=WIDE), [2, 10])),
+    "7: RePU does not fail": (UNKNOWN, lambda: depth.judge_mrepu(by_depth(repu=HIGH, mrepu=HIGH), [2, 10])),
+    "8: forward": (YES, lambda: failure.judge(HIGH)),
+    "8: not forward": (NO, lambda: failure.judge(LOW)),
+    "8: not clear": (UNKNOWN, lambda: failure.judge(WIDE)),
     "9: rounding": (YES, lambda: exact.judge([0.0, 5.5])),
     "9: an approximation": (NO, lambda: exact.judge([0.5, 1e6])),
     "9: more than rounding": (UNKNOWN, lambda: exact.judge([0.5, 100.0])),

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-from repu_lab.claims import approximation, signal
+from repu_lab.claims import approximation, signal, training
 from repu_lab.claims.base import Claim
 from repu_lab.configs.config import ConfigError
 from repu_lab.configs.mistakes import nearest, printable
 
-CLAIMS: tuple[Claim, ...] = tuple(sorted((*signal.CLAIMS, *approximation.CLAIMS), key=lambda claim: claim.number))
+CLAIMS: tuple[Claim, ...] = tuple(
+    sorted((*signal.CLAIMS, *training.CLAIMS, *approximation.CLAIMS), key=lambda claim: claim.number)
+)
 
 __all__ = ["CLAIMS", "Claim", "select"]
 

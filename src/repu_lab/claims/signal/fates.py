@@ -94,10 +94,10 @@ def examine(lab: Lab) -> Evidence:
         {name: shares[name] for name, _, instrument in ACTIVATIONS if instrument},
     )
     return Evidence(
-        setup=prose(f"""Depth {DEPTH}, width {width}, float32, {INPUTS} inputs. One network in each of {side} x {side}
-            cells of C_W from {LOWEST_W:g} to {TOP_W:g} and C_b to {TOP_B:g}; k1 is that of the lab's own initialization
-            of the activation. Where signal and gradient move least on the map, and at the lab's own initialization,
-            {members} fresh networks are drawn; the better of the two counts."""),
+        setup=prose(f"""Depth {DEPTH}, width {width}, float32, {INPUTS} inputs. One network in each of {side} x
+            {side} cells of C_W from {LOWEST_W:g} to {TOP_W:g} and C_b to {TOP_B:g}; k1 is that of the lab's own
+            initialization of the activation. Where signal and gradient move least on the map, and at the lab's own
+            initialization, {members} fresh networks are drawn; the better of the two counts."""),
         verdict=verdict,
         reason=f"networks that keep signal and gradient within {KEPT:g} decades at the best initialization found: "
         + ", ".join(f"{name} {share.estimate:.0%}" for name, share in shares.items())
@@ -178,8 +178,9 @@ CLAIM = Claim(
     "signal and the gradient in a deep network.",
     reference="Kim & Kang, arXiv:2408.02697: criticality of RePU",
     rule=prose(f"""Supported if theory certifies for p = 2 and 3 that no critical point exists, and if at the best
-        initialization found fewer than half of fresh networks (95 % Wilson interval) keep both within {KEPT:g} decades.
-        Refuted if more than half do. Inconclusive unless more than half of ReLU's and of tanh's do at theirs."""),
+        initialization found fewer than half of fresh networks (95 % Wilson interval) keep both within {KEPT:g}
+        decades. Refuted if more than half do. Inconclusive unless more than half of ReLU's and of tanh's do at
+        theirs."""),
     cost={"smoke": 15, "full": 150},
     examine=examine,
 )  # fmt: skip

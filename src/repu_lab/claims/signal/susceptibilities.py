@@ -55,9 +55,9 @@ def examine_ratio(lab: Lab) -> Evidence:
     )  # fmt: skip
     return Evidence(
         setup=prose(f"""{members} RePU networks of width {width} for each power and initialization, layers 1 to
-            {LAYERS}, {INPUTS} inputs each, float64; C_W at 1/2 and 1 times the value that keeps K = 1, with and without
-            biases. The ratio is that of sums over layers and networks, at unit K; a mean of single networks' ratios is
-            biased by the heavy tails of z^(2p)."""),
+            {LAYERS}, {INPUTS} inputs each, float64; C_W at 1/2 and 1 times the value that keeps K = 1, with and
+            without biases. The ratio is that of sums over layers and networks, at unit K; a mean of single networks'
+            ratios is biased by the heavy tails of z^(2p)."""),
         verdict=judge_ratio(intervals, targets),
         reason=f"measured chi_parallel / chi_perp, {shown}; theory agrees with (2p-1)/p to {max(theory):.1g}",
         seeds=members,

@@ -1,0 +1,202 @@
+"""Claim 8: what fails first, the forward signal, the gradient, or the size of the step."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from repu_lab.claims.base import Claim, Evidence, Picture, Table, prose
+from repu_lab.claims.lab import Lab, Trained
+from repu_lab.claims.statistics import Interval, wilson
+from repu_lab.claims.training.tuning import ACTIVATIONS, scale_of
+from repu_lab.claims.verdicts import Verdict, above
+from repu_lab.runs.outcome import EXCURSION
+
+Array = NDArray[np.floating[Any]]
+
+CAUSES = ("none", "forward", "gradient", "step", "slow")
+SHOWN = ("RePU 2", "RePU 3", "MRePU 1", "MRePU 2", "ReLU")
+LARGE, SMALL = "1e-3", "2e-4"
+LONGER = 2  # times as many steps at the small rate
+MOVED = 3.0  # decades: a signal or a gradient that moves more over the hidden layers counts as lost
+
+
+Place = tuple[str, int, str]  # activation, depth, rate
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a network did not train, and the first measured step at which that showed; 'none' if it did."""
+
+    cause: str
+    step: int | None = None
+
+
+Found = Mapping[Place, Sequence[Failure]]
+
+
+def examine(lab: Lab) -> Evidence:
+    """Train with statistics at a large and a small rate, and find the first thing that fails in each network."""
+    depths = lab.choose(smoke=(3, 8, 20), full=(2, 3, 5, 8, 12, 20, 50))
+    members = lab.choose(smoke=5, full=10)
+    places = [(name, depth, rate) for depth in reversed(depths) for name in SHOWN for rate in (LARGE, SMALL)]
+    runs = dict(zip(places, lab.train([_job(lab, *place, members) for place in places]), strict=True))
+    found = {place: failures(run) for place, run in runs.items()}
+    failed = {kind: _failed(found, kind) for kind in ("RePU", "MRePU")}
+    counts = {kind: Counter(failure.cause for _, _, failure in all_of) for kind, all_of in failed.items()}
+    forward = wilson(counts["RePU"]["forward"], max(1, len(failed["RePU"])))
+    broken = [(place, i) for place, i, failure in failed["MRePU"] if failure.cause == "step"]
+    saved = sum(found[name, depth, SMALL][i].cause == "none" for (name, depth, _), i in broken)
+    return Evidence(
+        setup=prose(f"""Digits, depths {", ".join(map(str, depths))}, `critical` initialization, Adam at {LARGE}, and
+            at {SMALL} for {LONGER} times as many steps; {members} networks each, statistics of 32 probe inputs.
+            Forward: K moves by more than {MOVED:g} decades over the hidden layers of the fresh network, for some
+            input, or is not finite. Gradient: the same of its mean square. Step: neither, but the test loss passes
+            {EXCURSION:g} times its first value, or is not finite, at a later measured step. Slow: none of these, and
+            not trained."""),
+        verdict=judge(forward),
+        reason=prose(f"""of {len(failed["RePU"])} RePU networks that do not train at rate {LARGE}, {forward} fail
+            first in the forward signal, before any step ({_said(counts["RePU"])}); of {len(failed["MRePU"])} MRePU
+            networks {_said(counts["MRePU"])}; {saved} of the {len(broken)} that a step broke train at {SMALL}"""),
+        seeds=members,
+        numbers={
+            **{f"{kind}, {cause}": counts[kind][cause] for kind in counts for cause in CAUSES[1:]},
+            "MRePU networks that a step broke": len(broken),
+            f"of these trained at {SMALL}": saved,
+        },
+        tables=[
+            Table(
+                caption="Share of networks by what failed first, the median step of that, and by how many decades the "
+                "first update moves K of the last hidden layer (median over networks and inputs).",
+                columns=("activation", "depth", "rate", *CAUSES, "at step", "first update"),
+                rows=[
+                    [*place, *_shares(found[place]), _median_step(found[place]), first_update(runs[place])]
+                    for place in sorted(places, key=lambda place: (SHOWN.index(place[0]), place[1], -float(place[2])))
+                ],
+            )
+        ],
+        pictures=[_picture(found, runs, depths)],
+    )
+
+
+def judge(forward: Interval) -> Verdict:
+    """Apply the rule: most RePU networks that fail do so in the forward signal."""
+    return above(forward, 0.5)
+
+
+def failures(run: Trained) -> list[Failure]:
+    """Return what failed first in each network of a run."""
+    numbers = run.statistics
+    return [
+        first_failure(
+            member["outcome"], numbers["log10_K"][0, :-1, i], numbers["log10_gradient"][0, :-1, i],
+            numbers["test_loss"][:, i], numbers["step"],
+        )
+        for i, member in enumerate(run.members)
+    ]  # fmt: skip
+
+
+def first_failure(
+    outcome: str, log10_K_LP: Array, log10_gradient_LP: Array, loss_S: Array, steps_S: Array
+) -> Failure:  # fmt: skip
+    """Judge one network by K and the gradient of its hidden layers, (layers, inputs), before any step, and its loss.
+
+    The rule is that of the claim's set-up: what is lost on the first pass comes before what a step breaks.
+    """
+    if outcome == "trained":
+        return Failure("none")
+    if _lost(log10_K_LP):
+        return Failure("forward", 0)
+    if _lost(log10_gradient_LP):
+        return Failure("gradient", 0)
+    with np.errstate(invalid="ignore"):
+        broken = ~(loss_S <= EXCURSION * loss_S[0])
+    return Failure("step", int(steps_S[broken.argmax()])) if broken.any() else Failure("slow")
+
+
+def first_update(run: Trained) -> float | None:
+    """Return by how many decades the first update moves K of the last hidden layer; None if there was no update."""
+    log10_K = run.statistics["log10_K"]
+    if len(log10_K) < 2:
+        return None
+    with np.errstate(invalid="ignore"):
+        moved = np.abs(log10_K[1, -2] - log10_K[0, -2])
+    known = moved[np.isfinite(moved)]
+    return float(np.median(known)) if known.size else None
+
+
+def _job(lab: Lab, name: str, depth: int, rate: str, members: int) -> tuple[str, ...]:
+    common = dict(text.split("=") for text in scale_of(lab))
+    if rate == SMALL:
+        common["steps"] = str(LONGER * int(common["steps"]))
+    return (
+        *ACTIVATIONS[name], f"depth={depth}", *(f"{key}={value}" for key, value in common.items()),
+        "initialization=critical", f"optimizer.lr={rate}", f"members={members}",
+    )  # fmt: skip
+
+
+def _failed(found: Found, kind: str) -> list[tuple[Place, int, Failure]]:
+    """Return the networks of an activation, of either power, that did not train at the large rate."""
+    return [
+        (place, i, failure)
+        for place, all_of in found.items()
+        for i, failure in enumerate(all_of)
+        if place[0].startswith(kind) and place[2] == LARGE and failure.cause != "none"
+    ]
+
+
+def _lost(log10_LP: Array) -> bool:
+    with np.errstate(invalid="ignore"):
+        return not bool((np.ptp(log10_LP, axis=0) <= MOVED).all())  # NaN and infinities are not
+
+
+def _shares(found: Sequence[Failure]) -> list[float]:
+    return [sum(failure.cause == cause for failure in found) / len(found) for cause in CAUSES]
+
+
+def _median_step(found: Sequence[Failure]) -> float | None:
+    steps = [failure.step for failure in found if failure.step is not None]
+    return float(np.median(steps)) if steps else None
+
+
+def _said(causes: Counter[str]) -> str:
+    return ", ".join(f"{count} by {cause}" for cause, count in causes.most_common()) or "none"
+
+
+def _picture(found: Found, runs: Mapping[Place, Trained], depths: Sequence[int]) -> Picture:
+    from repu_lab.figures.claims_training import first_failures
+
+    deep = 20 if 20 in depths else max(depths)
+    profiles = {}
+    for name in ("RePU 2", "MRePU 1"):
+        numbers = runs[name, deep, LARGE].statistics
+        for row, step in enumerate(numbers["step"][:3].tolist()):
+            profiles[name, step] = np.median(numbers["log10_K"][row], axis=(1, 2))
+    return Picture(
+        name="failure",
+        caption=prose(f"""a: what fails first, by activation and depth, at rate {LARGE}. b: K by layer at depth
+            {deep} after the first steps, median over networks and inputs: RePU's leaves float32 at once, MRePU's is
+            kept until steps move it."""),
+        alt="Bars: RePU fails in the forward signal, MRePU by the size of the step. Profiles of K by layer below.",
+        figure=first_failures(
+            {name: [_shares(found[name, depth, LARGE]) for depth in depths] for name in SHOWN}, depths, CAUSES,
+            profiles, deep,
+        ),
+    )  # fmt: skip
+
+
+CLAIM = Claim(
+    number=8, slug="failure", family="training",
+    title="RePU fails in the forward signal, before any step",
+    statement=prose("""Deep RePU networks do not train because their signal explodes or vanishes on the way forward
+        at initialization, not because of their gradients or of the size of a step."""),
+    reference="Kim & Kang, arXiv:2408.02697: why RePU fails; past the paper: why MRePU does",
+    rule=prose(f"""Of the RePU networks, p = 2 and 3, that do not train at rate {LARGE} from `critical`: supported if
+        more than half fail first in the forward signal (95 % Wilson interval), refuted if fewer than half do, else
+        inconclusive."""),
+    cost={"smoke": 25, "full": 300},
+    examine=examine,
+)  # fmt: skip

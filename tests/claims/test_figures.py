@@ -1,0 +1,108 @@
+"""The claims' figures, from made-up tables: what is drawn is what was given, and it can be told apart in grey."""
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from repu_lab.configs.schema import OUTCOMES
+from repu_lab.figures import claims_approximation, claims_signal, claims_training
+
+GENERATOR = np.random.default_rng(0)
+LAYERS, NETWORKS = 8, 3
+
+
+def rising(p: float) -> np.ndarray:
+    return p ** np.arange(LAYERS)[:, None] * GENERATOR.uniform(1, 2, (1, NETWORKS))
+
+
+def double_exponential() -> Figure:
+    plain = rising(2)
+    plain[5:] = np.inf
+    curves = {name: {"p": p, "plain": plain, "logs": rising(p)} for name, p in (("a", 2), ("b", 2), ("c", 3))}
+    return claims_signal.double_exponential(curves, rising(1.1)[1:], start=1.4)
+
+
+def fate_maps() -> Figure:
+    one = {"name": "ReLU", "measured": np.eye(4, dtype=int), "theory": np.zeros((4, 4), int), "critical": [(0.0, 2.0)]}
+    grid = np.linspace(0, 1, 4), np.geomspace(0.1, 10, 4)
+    return claims_signal.fate_maps(*grid, [one, one], ("vanishes", "ordered", "chaotic", "explodes"))
+
+
+def meeting() -> Figure:
+    K = np.geomspace(1e-6, 10, 20)
+    measured = [((1 + k, 1 + k / 2, 1 + 2 * k), (1 - k, 1 - 2 * k, 1 + k)) for k in (1e-4, 1.0)]
+    return claims_signal.meeting(K, {"MRePU": {"theory": [1 + 2 * K, 1 + K], "measured": measured}}, (1e-4, 1.0))
+
+
+def keeping() -> Figure:
+    profiles = {k1: {"measured": np.ones(50), "theory": np.ones(50)} for k1 in (1e-3, 1.0)}
+    cells = [
+        {"width": width, "k1": k1, "share": (0.5, 0.3, 0.7), "exact": 0.5} for width in (64, 128) for k1 in profiles
+    ]
+    return claims_signal.keeping(profiles, cells)
+
+
+def first_failures() -> Figure:
+    causes = ("none", "forward", "gradient", "step", "slow")
+    shares = {"RePU 2": [[0.2] * 5] * 3, "ReLU": [[1.0, 0, 0, 0, 0]] * 3}
+    profiles = {(name, step): np.arange(21.0) for name in ("RePU 2", "ReLU") for step in (0, 1, 2)}
+    return claims_training.first_failures(shares, (3, 8, 20), causes, profiles, 20)
+
+
+def trained_by_depth() -> Figure:
+    curve = {"share": [(0.5, 0.3, 0.7)] * 2, "metric": [0.9, 0.1]}
+    return claims_training.trained_by_depth(dict.fromkeys(claims_training.LOOKS, curve), (2, 50))
+
+
+def exact_networks() -> Figure:
+    t = np.linspace(-2, 2, 9)
+    return claims_approximation.exact_networks([("RePU 2: x", 0.25, 0.5)] * 4, t, {"RePU 2": 0 * t, "MRePU 1": t}, 16)
+
+
+DRAWN = {
+    "double_exponential": double_exponential,
+    "fate_maps": fate_maps,
+    "ratio": lambda: claims_signal.ratio_by_power([(1.5, 1.3, 1.2, 1.4), (1.5, 1.35, 1.3, 1.4), (2, 1.5, 1.4, 1.6)]),
+    "meeting": meeting,
+    "keeping": keeping,
+    "exact_networks": exact_networks,
+    "outcome_bars": lambda: claims_training.outcome_bars({"RePU 2": [[1 / 6] * 6] * 4}, (2, 5, 10, 50), OUTCOMES),
+    "trained_by_depth": trained_by_depth,
+    "first_failures": first_failures,
+}
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_it_is_drawn_for_a_papers_column_and_says_what_its_axes_are(name, tmp_path):
+    figure = DRAWN[name]()
+    width, height = figure.get_size_inches()
+    assert width in (claims_signal.COLUMN, claims_signal.PAGE) and height < 5
+    for form in ("svg", "pdf", "png"):
+        figure.savefig(tmp_path / f"x.{form}", format=form)
+    every = [axes for axes in figure.findobj(Axes) if isinstance(axes, Axes)]
+    assert every and any(axes.get_xlabel() + axes.get_ylabel() for axes in every)
+
+
+def test_bars_stand_for_the_shares():
+    """Outcomes in the order of the schema, `trained` drawn first: a bar for each share, stacked to 1."""
+    shares = np.array([[0.1, 0.2, 0.05, 0.5, 0.15, 0.0], [1, 0, 0, 0, 0, 0]])
+    figure = claims_training.outcome_bars({"RePU 2": shares.tolist()}, (2, 50), OUTCOMES)
+    (axes,) = figure.axes
+    bars = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
+    heights = np.array([bar.get_height() for bar in bars]).reshape(6, 2)
+    np.testing.assert_allclose(heights[0], shares[:, OUTCOMES.index("trained")])
+    np.testing.assert_allclose(heights.sum(0), 1)
+
+
+@pytest.mark.parametrize(
+    "names", [OUTCOMES, ("none", "forward", "gradient", "step", "slow")], ids=["outcomes", "causes"]
+)
+def test_neighbouring_fills_differ_in_grey_or_by_a_hatch(names):
+    grey = {name: np.dot(to_rgb(claims_training.FILLS[name][0]), (0.299, 0.587, 0.114)) for name in names}
+    for i, a in enumerate(names):
+        for b in names[i + 1 :]:
+            hatched = claims_training.FILLS[a][1] != claims_training.FILLS[b][1]
+            assert hatched or abs(grey[a] - grey[b]) > 0.1, (a, b)

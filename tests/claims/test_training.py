@@ -1,0 +1,96 @@
+"""The training claims on made-up runs: tuning chooses, failures are told apart, rules reach each verdict."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from repu_lab.claims.lab import Lab, Trained
+from repu_lab.claims.training import failure
+from repu_lab.claims.training.depth import deepest_trained
+from repu_lab.claims.training.failure import first_failure
+from repu_lab.claims.training.tuning import TUNING_SEED, Grid, tune
+
+GRID = Grid(("critical", "small"), ("1e-4", "1e-3"), 2, 4)
+
+
+class MadeUp(Lab):
+    """A lab whose networks train as `outcome(overrides)` says, to the metric it says."""
+
+    def __init__(self, outcome):
+        super().__init__(Path("nowhere"), scale="smoke", versions={})
+        self.outcome = outcome
+        self.asked: list[dict[str, str]] = []
+
+    def train(self, jobs) -> list[Trained]:
+        runs = []
+        for job in jobs:
+            keys: dict[str, str] = dict(text.split("=", 1) for text in job)
+            self.asked.append(keys)
+            outcome, metric = self.outcome(keys)
+            members = [{"outcome": outcome, "metric": metric}] * int(keys["members"])
+            runs.append(Trained(tuple(job), Path("run"), {"outcomes": {outcome: len(members)}, "members": members}))
+        return runs
+
+
+def test_the_setting_with_most_trained_is_judged_on_fresh_networks():
+    def outcome(keys: dict[str, Any]) -> tuple[str, float]:
+        if keys["initialization"] == "custom" and keys["optimizer.lr"] == "1e-3" and int(keys["depth"]) < 10:
+            return "trained", 0.9
+        return "learning", 0.5 + (keys["optimizer.lr"] == "1e-4") * 0.1
+
+    lab = MadeUp(outcome)
+    tuned = tune(lab, ["ReLU", "tanh"], [2, 10], GRID)
+    assert tuned["ReLU", 2].best == ("small", "1e-3") and tuned["ReLU", 2].trained.estimate == 1
+    assert tuned["ReLU", 10].best[1] == "1e-4"  # none trains: the better metric
+    assert tuned["tanh", 2].best_share("small") == 1 and tuned["tanh", 2].best_share("critical") == 0
+    assert deepest_trained(tuned, "tanh", [2, 10]) == 2
+    tuning = [keys for keys in lab.asked if keys.get("seed") == str(TUNING_SEED)]
+    fresh = [keys for keys in lab.asked if "seed" not in keys]
+    assert (len(tuning), len(fresh)) == (16, 4)
+    assert {keys["members"] for keys in tuning} == {"2"} and {keys["members"] for keys in fresh} == {"4"}
+    budgets = {name: sum(keys["activation"] == name for keys in tuning) for name in ("relu", "tanh")}
+    assert budgets["relu"] == budgets["tanh"]  # the same for each
+
+
+LEVEL = np.zeros((5, 3))  # hidden layers x inputs, in decades
+STEPS = np.array([0, 1, 2, 4])
+CALM = np.array([2.3, 2.2, 2.1, 2.0])
+
+
+def with_one(value: float) -> np.ndarray:
+    """One input of one layer is off."""
+    array = LEVEL.copy()
+    array[3, 1] = value
+    return array
+
+
+CASES: dict[str, Any] = {
+    "trained, whatever else": (("trained", with_one(9), with_one(9), CALM), ("none", None)),
+    "the signal of one input": (("exploded", with_one(3.1), LEVEL, CALM), ("forward", 0)),
+    "the signal overflows": (("exploded", with_one(np.inf), with_one(np.nan), CALM), ("forward", 0)),
+    "the signal is 0": (("vanished", with_one(-np.inf), LEVEL, CALM), ("forward", 0)),
+    "the gradient": (("vanished", with_one(2.9), with_one(-3.1), CALM), ("gradient", 0)),
+    "a step": (("diverged", LEVEL, LEVEL, np.array([2.3, 2.2, 24.0, np.nan])), ("step", 2)),
+    "a step beyond all numbers": (("diverged", LEVEL, LEVEL, np.array([2.3, 2.2, 2.1, np.nan])), ("step", 4)),
+    "nothing": (("learning", LEVEL, LEVEL, CALM), ("slow", None)),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_fails_first(case):
+    (outcome, log10_K, log10_gradient, loss), (cause, step) = CASES[case]
+    found = first_failure(outcome, log10_K, log10_gradient, loss, STEPS)
+    assert (found.cause, found.step) == (cause, step)
+
+
+def test_the_first_update_is_measured_at_the_last_hidden_layer():
+    log10_K = np.zeros((3, 4, 2, 2))  # steps, layers, members, inputs
+    log10_K[1, 2] = 0.5
+    log10_K[1, 3] = 7.0
+    run = Trained((), Path("x"), {"outcomes": {}, "members": []})
+    run.__dict__["statistics"] = {"log10_K": log10_K}
+    assert failure.first_update(run) == 0.5
+    run.__dict__["statistics"] = {"log10_K": log10_K[:1]}
+    assert failure.first_update(run) is None
