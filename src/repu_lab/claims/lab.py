@@ -103,7 +103,11 @@ class Lab:
         for job in todo:
             job.config.rerun = self.rerun and job.folder not in self._done
         with contextlib.redirect_stdout(io.StringIO()):  # a table of all runs; its bar is left to be seen
-            launch("train", todo, {"workers": self._workers(), "threads": None, "devices": [], "max_members": None})
+            launch(
+                "train",
+                todo,
+                {"where": "here", "workers": self._workers(), "threads": None, "devices": [], "max_members": None},
+            )
         self._done |= {job.folder for job in todo}
         return [_trained(job) for job in composed]
 

@@ -87,12 +87,12 @@ def first_failures(
     panels = rows[1].subplots(1, 2)
     for axes, name in zip(panels, dict.fromkeys(name for name, _ in profiles), strict=True):
         quiet(axes, "layer $l$", r"$\log_{10} K^l$")
-        title(axes, f"b  {name}, depth {deep}")
+        title(axes, f"{'bc'[list(panels).index(axes)]}  {name}, depth {deep}")
         layer_axis(axes, deep + 1)
         for i, (step, profile) in enumerate((s, p) for (who, s), p in profiles.items() if who == name):
             line = finite(profile)
-            axes.plot(np.arange(1, line.size + 1), line, color=str(0.25 * i), marker="os^"[i], markersize=3,
-                      linewidth=1, linestyle=DASHES[i], label=f"step {step}")  # fmt: skip
+            axes.plot(np.arange(1, line.size + 1), line, color=str(0.17 * i), marker="os^Dv"[i % 5], markersize=3,
+                      linewidth=1, linestyle=DASHES[i % 4], label=f"step {step}")  # fmt: skip
         axes.legend(frameon=False, fontsize=SMALL)
     return figure
 

@@ -21,6 +21,7 @@ CAUSES = ("none", "forward", "gradient", "step", "slow")
 SHOWN = ("RePU 2", "RePU 3", "MRePU 1", "MRePU 2", "ReLU")
 LARGE, SMALL = "1e-3", "2e-4"
 LONGER = 2  # times as many steps at the small rate
+PROFILES = 5  # measured steps whose K by layer is drawn
 MOVED = 3.0  # decades: a signal or a gradient that moves more over the hidden layers counts as lost
 
 
@@ -173,11 +174,11 @@ def _picture(found: Found, runs: Mapping[Place, Trained], depths: Sequence[int])
     profiles = {}
     for name in ("RePU 2", "MRePU 1"):
         numbers = runs[name, deep, LARGE].statistics
-        for row, step in enumerate(numbers["step"][:3].tolist()):
+        for row, step in enumerate(numbers["step"][:PROFILES].tolist()):
             profiles[name, step] = np.median(numbers["log10_K"][row], axis=(1, 2))
     return Picture(
         name="failure",
-        caption=prose(f"""a: what fails first, by activation and depth, at rate {LARGE}. b: K by layer at depth
+        caption=prose(f"""a: what fails first, by activation and depth, at rate {LARGE}. b, c: K by layer at depth
             {deep} after the first steps, median over networks and inputs: RePU's leaves float32 at once, MRePU's is
             kept until steps move it."""),
         alt="Bars: RePU fails in the forward signal, MRePU by the size of the step. Profiles of K by layer below.",
