@@ -80,7 +80,8 @@ def measure(
 ) -> LayerStatistics:  # fmt: skip
     """Run the probe inputs forward and backward and return the statistics of every layer.
 
-    Of the given rows, if a theta of fewer members is given. `loss` maps the outputs (M, P, C) to the mean loss of each member over the probe, shape (M,).
+    Of the given rows, if a theta of fewer members is given. `loss` maps the outputs (M, P, C) to the mean loss of each
+    member over the probe, shape (M,).
     """
     per_member = sum(population.sizes[1:]) * x_PI.shape[0]
     chunk = max(1, CHUNK // per_member)
