@@ -13,9 +13,9 @@ from repu_lab.figures.style import INK, NORMAL, QUIET, SMALL, canvas, finite, la
 
 # Light to dark, and a hatch where neighbours are near: told apart in grey.
 FILLS = {
-    "exploded": ("#6B2F14", ""), "vanished": ("#FFFFFF", "....."), "diverged": ("#D98245", ""),
+    "exploded": ("#6B2F14", ""), "vanished": ("#FFFFFF", "\\\\\\\\"), "diverged": ("#D98245", ""),
     "trained": ("#2E7D4F", ""), "learning": ("#A8D5B5", ""), "stalled": ("#D9D9D9", "////"),
-    "none": ("#2E7D4F", ""), "forward": ("#6B2F14", ""), "gradient": ("#FFFFFF", "....."),
+    "none": ("#2E7D4F", ""), "forward": ("#6B2F14", ""), "gradient": ("#FFFFFF", "\\\\\\\\"),
     "step": ("#D98245", ""), "slow": ("#D9D9D9", "////"),
 }  # fmt: skip
 NAMES = {"none": "trained", "forward": "forward signal", "step": "size of the step"}
@@ -37,7 +37,7 @@ def outcome_bars(
     for axes, (name, table) in zip(grid, shares.items(), strict=True):
         _stack(axes, np.asarray(table)[:, [outcomes.index(outcome) for outcome in order]], depths, order)
         title(axes, name)
-    quiet(grid[0], "", "share of networks")
+    grid[0].set_ylabel("share of networks", fontsize=NORMAL, color=INK)
     figure.supxlabel("depth", fontsize=NORMAL, color=INK)
     _legend(figure, grid[0], 3)
     return figure
@@ -81,7 +81,7 @@ def first_failures(
     for axes, (name, table) in zip(grid, shares.items(), strict=True):
         _stack(axes, np.asarray(table), depths, causes)
         axes.set_title(name, fontsize=SMALL, color=INK)
-    quiet(grid[0], "", "a  share of networks")
+    grid[0].set_ylabel("a  share of networks", fontsize=NORMAL, color=INK)
     rows[0].supxlabel("depth", fontsize=NORMAL, color=INK)
     _legend(rows[0], grid[0], len(causes))
     panels = rows[1].subplots(1, 2)
