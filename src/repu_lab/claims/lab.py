@@ -64,7 +64,9 @@ class Lab:
         self.progress = progress
         self.machine = [f"device={device}"] if device != "auto" else []
         self.machine += [f"threads={threads}"] if threads is not None else []
-        self.device = pick_device(device)
+        picked = pick_device(device)
+        # Apple's mps knows no float64, in which networks at initialization are measured.
+        self.device = torch.device("cpu") if picked.type == "mps" else picked
         if threads is not None:
             torch.set_num_threads(threads)
         self.commands: list[str] = []
@@ -90,6 +92,7 @@ class Lab:
         """Return the networks that `repu-lab propagate` with these overrides would measure, without a folder."""
         (job,) = self._compose("propagate", [overrides])
         self.note("propagate", job.overrides)
+        job.config.device = str(self.device)
         return build(job.config)
 
     def train(self, jobs: Sequence[Sequence[str]]) -> list[Trained]:

@@ -139,7 +139,9 @@ def relu_share(lab: Lab, members: int) -> Interval:
     rule = uniform_depth("critical", experiment.sizes, C_W=2.0, C_b=0.0, k1=1.0)
     parts = [
         log10_kernel(population, sphere(1, experiment.sizes[0]))
-        for population in populations(experiment.activation, experiment.sizes, [rule] * members, experiment.seeds)
+        for population in populations(
+            experiment.activation, experiment.sizes, [rule] * members, experiment.seeds, device=experiment.device
+        )
     ]
     return wilson(int(kept_by_layer(np.concatenate(parts, axis=1)[:-1], FACTOR)[-1].sum()), members)
 

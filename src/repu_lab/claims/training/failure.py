@@ -198,6 +198,6 @@ CLAIM = Claim(
     rule=prose(f"""Of the RePU networks, p = 2 and 3, that do not train at rate {LARGE} from `critical`: supported if
         more than half fail first in the forward signal (95 % Wilson interval), refuted if fewer than half do, else
         inconclusive."""),
-    cost={"smoke": 25, "full": 300},
+    cost={"smoke": 25, "full": 350},
     examine=examine,
 )  # fmt: skip
