@@ -231,5 +231,6 @@ def _check_place(named_by: str, folder: Path) -> None:
         there = there.parent
     if not there.is_dir():
         raise ConfigError(f"{named_by}: cannot be made, since {there} is a file; name another place")
-    if not os.access(there, os.W_OK | os.X_OK):
+    # What has finished can be read where nothing can be written.
+    if not os.access(there, os.W_OK | os.X_OK) and not (folder / "manifest.json").exists():
         raise ConfigError(f"{named_by}: cannot be made, since {there} is not writable; name another place")
