@@ -34,7 +34,7 @@ def examine(lab: Lab) -> Evidence:
     a_1 = {p: 6 * p * p - 3 * p for p in POWERS}
     rows, agreed, best, profiles, ordinary = [], [], {}, {}, []
     for i, width in enumerate(widths):
-        networks = min(members, 20) if width > 512 else members
+        networks = min(members, 10) if width > 512 else members
         for p in POWERS:
             s, kernels = MRePU(p), [*(x / (a_1[p] * DEPTH) for x in SHARES), ORDINARY]
             log10_K = measured(lab, p, width, networks, kernels)
@@ -64,7 +64,7 @@ def examine(lab: Lab) -> Evidence:
     }
     return Evidence(
         setup=f"MRePU_p, p = 1, 2, C_W = 1, C_b = 0 (the paper's critical point), {DEPTH} layers, k1 = x / (a_1 L) for "
-        f"x = {', '.join(f'{x:g}' for x in SHARES)}, and k1 = 1; {members} networks a width (20 above 512), the same "
+        f"x = {', '.join(f'{x:g}' for x in SHARES)}, and k1 = 1; {members} networks a width (at most 10 above 512), the same "
         f"for every k1 and p. Kept: within a factor {FACTOR:g} of K^1 at every layer. Chain: {chains} samples.",
         verdict=judge({p: found for p, (_, found) in here.items()}, ordinary, relu),
         reason=f"at width {REFERENCE_WIDTH} and the best k1, kept by "
@@ -109,15 +109,15 @@ def measured(lab: Lab, p: float, width: int, networks: int, kernels: list[float]
 
     Without biases K^1 = k1 |x|^2/n_0, so an input scaled by sqrt(k1) sees the network of that k1.
     """
-    overrides = ("activation=mrepu", f"activation.p={p:g}", f"depth={DEPTH}", f"width={width}", f"members={networks}",
-                 "initialization=custom", "initialization.c_w=1")  # fmt: skip
-    experiment = lab.build(*overrides, "initialization.k1=1")
+    overrides = ("activation=mrepu", f"activation.p={p:g}", f"depth={DEPTH}", f"width={width}", "initialization=custom",
+                 "initialization.c_w=1")  # fmt: skip
+    experiment = lab.build(*overrides, "initialization.k1=1")  # of one network: all at once need not fit the memory
     for k1 in kernels:
-        lab.note("propagate", [*overrides, f"initialization.k1={k1:.6g}"])
+        lab.note("propagate", [*overrides, f"members={networks}", f"initialization.k1={k1:.6g}"])
     x = sphere(INPUTS, experiment.sizes[0])
     scaled = (x * torch.tensor(kernels, dtype=x.dtype).sqrt()[:, None, None]).flatten(0, 1)
     rules = [experiment.rule] * networks
-    drawn = populations(experiment.activation, experiment.sizes, rules, experiment.seeds, device=experiment.device)
+    drawn = populations(experiment.activation, experiment.sizes, rules, range(networks), device=experiment.device)
     parts = [log10_kernel(population, scaled) for population in drawn]
     layers = np.concatenate(parts, axis=1)[:-1]
     return layers.reshape(*layers.shape[:2], len(kernels), INPUTS)
