@@ -26,8 +26,9 @@ def whole(at_least: int, at_most: int | None = None, *, optional: bool = False) 
     def check(value: Any) -> str | None:
         if value is None and optional:
             return None
-        valid = isinstance(value, int) and not isinstance(value, bool) and value >= at_least
-        return None if valid and (at_most is None or value <= at_most) else f"must be a whole number {bounds}"
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        valid = whole and value >= at_least and (at_most is None or value <= at_most)
+        return None if valid else f"must be a whole number {bounds}"
 
     return check
 

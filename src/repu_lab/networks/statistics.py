@@ -7,6 +7,7 @@ right up to the last layer whose z is finite, where a mean square in float32 wou
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import torch
@@ -54,8 +55,8 @@ class LayerStatistics:
 
     def members(self, rows: slice) -> "LayerStatistics":
         """Return what was measured on some of the members."""
-        values = {spec.name: getattr(self, spec.name) for spec in fields(self)}
-        return LayerStatistics(**{k: None if value is None else value[:, rows] for k, value in values.items()})
+        values: dict[str, Any] = {spec.name: getattr(self, spec.name) for spec in fields(self)}
+        return LayerStatistics(**{k: value[:, rows] for k, value in values.items() if value is not None})
 
     def first_bad_layer(self) -> NDArray[np.int64]:
         """Return the first layer (from 1) with a non-finite entry, 0 where there is none; shape (M,)."""
