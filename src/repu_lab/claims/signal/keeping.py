@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from repu_lab.activations import MRePU
-from repu_lab.claims.base import Claim, Evidence, Picture, Table
+from repu_lab.claims.base import Claim, Evidence, Picture, Table, prose
 from repu_lab.claims.lab import Lab
 from repu_lab.claims.signal.measuring import Array, log10_kernel, populations, sphere
 from repu_lab.claims.statistics import Interval, wilson
@@ -63,9 +63,10 @@ def examine(lab: Lab) -> Evidence:
         for width in widths
     }
     return Evidence(
-        setup=f"MRePU_p, p = 1, 2, C_W = 1, C_b = 0 (the paper's critical point), {DEPTH} layers, k1 = x / (a_1 L) for "
-        f"x = {', '.join(f'{x:g}' for x in SHARES)}, and k1 = 1; {members} networks a width (at most 10 above 512), the same "
-        f"for every k1 and p. Kept: within a factor {FACTOR:g} of K^1 at every layer. Chain: {chains} samples.",
+        setup=prose(f"""MRePU_p, p = 1, 2, C_W = 1, C_b = 0 (the paper's critical point), {DEPTH} layers, k1 = x /
+            (a_1 L) for x = {", ".join(f"{x:g}" for x in SHARES)}, and k1 = 1; {members} networks a width (at most 10
+            above 512), the same for every k1 and p. Kept: within a factor {FACTOR:g} of K^1 at every layer. Chain:
+            {chains} samples."""),
         verdict=judge({p: found for p, (_, found) in here.items()}, ordinary, relu),
         reason=f"at width {REFERENCE_WIDTH} and the best k1, kept by "
         + "; ".join(f"{found} (p={p:g}, k1={k1:.2g})" for p, (k1, found) in here.items())
@@ -111,7 +112,9 @@ def measured(lab: Lab, p: float, width: int, networks: int, kernels: list[float]
     """
     overrides = ("activation=mrepu", f"activation.p={p:g}", f"depth={DEPTH}", f"width={width}", "initialization=custom",
                  "initialization.c_w=1")  # fmt: skip
-    experiment = lab.build(*overrides, "initialization.k1=1")  # of one network: all at once need not fit the memory
+    experiment = lab.build(
+        *overrides, "members=1", "initialization.k1=1"
+    )  # of one network: all at once need not fit the memory
     for k1 in kernels:
         lab.note("propagate", [*overrides, f"members={networks}", f"initialization.k1={k1:.6g}"])
     x = sphere(INPUTS, experiment.sizes[0])
