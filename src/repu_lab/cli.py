@@ -53,7 +53,7 @@ MULTIRUN = ("-m", "--multirun")
 HELP = ("-h", "--help")
 COMPLETION = ("-sc", "--shell-completion")
 # Hydra's own options that show a config instead of running it, and whether a value follows.
-SHOW = {"-c": True, "--cfg": True, "-p": True, "--package": True, "--resolve": False}
+SHOW = {"-c": True, "--cfg": True, "--resolve": False}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -121,11 +121,13 @@ def _command(name: str, arguments: list[str], multirun: bool) -> int:
     from repu_lab.configs.composition import compose_jobs
     from repu_lab.configs.config import ConfigError, with_lists
     from repu_lab.configs.configfile import unfold
+    from repu_lab.configs.points import has_points
 
     try:
         show, overrides = _split(arguments)
         if multirun and name == "reproduce":
             raise ConfigError("-m: a reproduction is no sweep; leave it out (claim=6,7 names several claims)")
+        multirun = multirun or has_points(overrides)
         overrides = unfold(name, with_lists(name, overrides), multirun)
         jobs = compose_jobs(name, overrides, multirun)
         if show and multirun:

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
+from functools import cache
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -23,6 +24,7 @@ class ConfigError(ValueError):
     """A value the user can mend: one line that names the key, the cause and the valid values."""
 
 
+@cache
 def register() -> None:
     """Make the dataclasses known to Hydra as `<command>_schema`, and the resolvers that name folders."""
     store = ConfigStore.instance()
@@ -43,6 +45,7 @@ def check(command: str, cfg: DictConfig) -> Any:
         key = f"{error.full_key}: " if error.full_key else ""
         raise ConfigError(key + str(error).splitlines()[0]) from error
     _check_fields(config, "")
+    _check_arguments(getattr(config, "activation", {}))
     _check_groups(config)
     optimizer = getattr(config, "optimizer", None)
     if optimizer is not None and optimizer.lr != "auto":
@@ -58,6 +61,16 @@ def _check_fields(config: Any, prefix: str) -> None:
         complaint = spec.metadata["check"] and spec.metadata["check"](value)
         if complaint:
             raise ConfigError(f"{prefix}{spec.name}={printable(str(value))}: {complaint} ({spec.metadata['doc']})")
+
+
+def _check_arguments(activation: dict[str, Any]) -> None:
+    """Refuse an argument of the activation that no name and no hash can be made of."""
+    for key, value in activation.items():
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            told = printable(str(value))
+            raise ConfigError(f"activation.{key}={told}: must be text, a finite number or a list of them") from error
 
 
 def _check_groups(config: Any) -> None:
@@ -170,7 +183,10 @@ def _sweep_resolver(*, _root_: DictConfig) -> str:
     named = _root_.get("sweep")
     if named:
         return safe(str(named))
-    overrides = sorted(str(override) for override in _root_.hydra.overrides.task)
     command = str(_root_.hydra.job.name)
+    # What is not about the results names no other sweep: rerun=true, plan=true, require=...
+    aside = {spec.name for spec in fields(COMMANDS[command]) if not spec.metadata["affects_result"]} - {"points"}
+    overrides = sorted(map(str, _root_.hydra.overrides.task))
+    overrides = [text for text in overrides if re.split("[.=]", text.lstrip("+"), maxsplit=1)[0] not in aside]
     digest = hashlib.sha256(json.dumps([command, overrides]).encode()).hexdigest()[:8]
     return f"{safe('_'.join(overrides))[:60] or command}-{digest}"

@@ -3,6 +3,7 @@
 `resume=DIR` is the same with the folder as the place to run in.
 """
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
@@ -43,7 +44,7 @@ def unfold(command: str, overrides: Sequence[str], multirun: bool = False) -> li
     if source == "resume" and Path(path).is_file():
         raise ConfigError(f"{named_by}: is a file; name {WHAT[source]}")
     try:
-        tree = read_plain(Path(path) / "config.yaml" if Path(path).is_dir() else path)
+        tree = read_plain(Path(path) / "config.yaml" if os.path.isdir(path) else path)
     except ValueError as error:
         raise ConfigError(f"{named_by}: cannot be read ({error}); name {WHAT[source]}") from error
     tree = {key: value for key, value in tree.items() if not (key in groups and key in typed)}

@@ -23,6 +23,7 @@ TASK_KEYS = {
     "lbfgs_steps": ("burgers", *TARGETS),
     "cache": ("mnist", "cifar10"),
 }
+variance = number(0, 1e30, optional=True)  # theory's curves stay finite, and float32 ends sooner
 OUTCOMES = ("exploded", "vanished", "diverged", "trained", "learning", "stalled")
 
 
@@ -31,11 +32,11 @@ class InitializationConfig:
     """The distribution of the weights and biases: W_ij ~ (0, C_W / fan_in), b_i ~ (0, C_b)."""
 
     name: str = setting(MISSING, "the rule")
-    c_w: float | None = setting(None, "C_W, weight variance times fan-in (custom only)", number(0, optional=True))
-    c_b: float | None = setting(None, "C_b, bias variance (custom only)", number(0, optional=True))
+    c_w: float | None = setting(None, "C_W, weight variance times fan-in (custom only)", variance)
+    c_b: float | None = setting(None, "C_b, bias variance (custom only)", variance)
     k1: float | None = setting(
         None, "K^1 of an input with |x|^2/n_0 = 1, realised by the first layer; left out: c_b + c_w (custom only)",
-        number(0, optional=True),
+        variance,
     )  # fmt: skip
 
 
@@ -128,6 +129,10 @@ class Handling:
         affects_result=False,
     )  # fmt: skip
     sweep: str | None = setting(None, "name of the sweep's folder; none: made from the overrides", affects_result=False)
+    points: str | None = setting(
+        None, "a CSV file of paired values: a sweep of one job a row, its columns are keys", affects_result=False
+    )
+    plan: bool = setting(False, "say what would run, its cost and theory's forecast; run nothing", affects_result=False)
 
 
 @dataclass(kw_only=True)
