@@ -13,7 +13,9 @@ from repu_lab.activations import ACTIVATIONS, Activation, MRePU, RePU, SplineReP
 F64 = torch.float64
 CASES = {name: kind() for name, kind in ACTIVATIONS.items()} | {
     "repu p=0.75": RePU(0.75), "repu p=1": RePU(1), "repu p=1.5": RePU(1.5), "repu p=3": RePU(3),
-    "mrepu p=2": MRePU(2), "mrepu p=2.5": MRePU(2.5), "monomial p=3": ACTIVATIONS["monomial"](p=3),
+    "mrepu p=2": MRePU(2), "mrepu p=2.5": MRePU(2.5), "mrepu p=1 scale=3": MRePU(1, 3),
+    "mrepu p=2 scale=0.2": MRePU(2, 0.2), "mrepu p=1.5 scale=7": MRePU(1.5, 7),
+    "monomial p=3": ACTIVATIONS["monomial"](p=3),
     "spline_repu p=3": SplineRePU(3), "spline_repu p=4": SplineRePU(4),
     "leaky_relu slope=0.2": ACTIVATIONS["leaky_relu"](slope=0.2),
 }  # fmt: skip
@@ -37,7 +39,7 @@ def exact(name: str, activation: Activation):
     softplus = lambda z: m.log(1 + m.exp(z))  # noqa: E731
     table = {
         "repu": lambda z: z**p if z > 0 else m.mpf(0),
-        "mrepu": lambda z: z * (1 + z) ** p if z > -1 else m.mpf(0),
+        "mrepu": lambda z: z * (1 + z / m.mpf(activation.scale)) ** p if z > -activation.scale else m.mpf(0),
         "spline_repu": spline(p) if p else None,
         "monomial": lambda z: z**p,
         "identity": lambda z: z,
@@ -128,7 +130,9 @@ def test_spline_is_bounded_odd_and_exact_where_the_signal_is_small(p):
         (lambda: RePU(0.5), "p=0.5 must be greater than 1/2"),
         (lambda: RePU(cast(Any, "two")), "p='two' must be a finite number"),
         (lambda: RePU(21), "p=21 must be at most 20"), (lambda: MRePU(10), "p=10 must be at most 9"),
-        (lambda: MRePU(0.9), "p=0.9 must be at least 1"), (lambda: SplineRePU(1), "p=1 must be an integer from 2"),
+        (lambda: MRePU(0.9), "p=0.9 must be at least 1"),
+        (lambda: MRePU(1, 0), "scale=0 must lie between 0.001 and 1000"),
+        (lambda: SplineRePU(1), "p=1 must be an integer from 2"),
         (lambda: ACTIVATIONS["monomial"](p=1.5), "p=1.5 must be an integer"),
     ],
 )  # fmt: skip

@@ -14,6 +14,7 @@ from repu_lab.activations.base import Activation, WithDerivative, finite_number
 # Beyond these powers theory leaves float64, and float32 networks overflow in the first layers.
 LARGEST_POWER = 20
 LARGEST_MREPU_POWER = 9
+LARGEST_MREPU_SCALE = 1e3
 
 
 class RePU(Activation):
@@ -57,38 +58,51 @@ class RePU(Activation):
 
 
 class MRePU(Activation):
-    """Modified rectified power unit, s(z) = z (1 + z)^p for z >= -1 and 0 below, real p >= 1."""
+    """Modified rectified power unit, s(z) = z (1 + z/scale)^p for z >= -scale and 0 below, real p >= 1.
 
-    def __init__(self, p: float = 1.0):
-        """Take the power p; ValueError unless p >= 1."""
+    Kim and Kang's has scale = 1. s_scale(z) = scale s_1(z / scale): with a larger scale it bends later, its slope at 0
+    stays 1, and a_1 falls by scale^2.
+    """
+
+    def __init__(self, p: float = 1.0, scale: float = 1.0):
+        """Take the power p and the argument's scale; ValueError unless p >= 1 and 1e-3 <= scale <= 1e3."""
         super().__init__()
-        self.p = finite_number("p", p)
+        self.p, self.scale = finite_number("p", p), finite_number("scale", scale)
         if self.p < 1:
             raise ValueError(f"p={p} must be at least 1: below it the slope of MRePU at z = -1 is infinite")
         if self.p > LARGEST_MREPU_POWER:
             raise ValueError(f"p={p} must be at most {LARGEST_MREPU_POWER}: theory follows s(z) to z = 1e30 in float64")
-        self.kinks = (-1.0,)
+        if not 1 / LARGEST_MREPU_SCALE <= self.scale <= LARGEST_MREPU_SCALE:
+            raise ValueError(
+                f"scale={scale} must lie between {1 / LARGEST_MREPU_SCALE:g} and {LARGEST_MREPU_SCALE:g}: theory's "
+                "grids reach no further"
+            )
+        self.kinks = (-self.scale,)
 
     def forward(self, z: Tensor) -> Tensor:
         return WithDerivative.apply(z, self._value, self.derivative)
 
     def _value(self, z: Tensor) -> Tensor:
         # The factor z is kept (not (1 + z) - 1), since signals of size 1e-8 live here; its clamp keeps -inf * 0 out.
-        return z.clamp(min=-1) * _power((z + 1).relu(), self.p)
+        return z.clamp(min=-self.scale) * _power((self._unit(z) + 1).relu(), self.p)
 
     def derivative(self, z: Tensor) -> Tensor:
-        slope = _power((z + 1).relu(), self.p - 1) * (1 + (self.p + 1) * z.clamp(min=-1))
-        return slope.masked_fill(z <= -1, 0.0)
+        u = self._unit(z)
+        slope = _power((u + 1).relu(), self.p - 1) * (1 + (self.p + 1) * u.clamp(min=-1))
+        return slope.masked_fill(u <= -1, 0.0)
 
     def second_derivative(self, z: Tensor) -> Tensor:
-        p = self.p
+        p, u = self.p, self._unit(z)
         if p == 1:
-            return 2 * (z > -1).to(z.dtype)
-        curvature = p * _power((z + 1).relu(), p - 2) * (2 + (p + 1) * z.clamp(min=-1))
-        return curvature.masked_fill(z <= -1, 0.0)
+            return 2 * (u > -1).to(z.dtype) / self.scale
+        curvature = p * _power((u + 1).relu(), p - 2) * (2 + (p + 1) * u.clamp(min=-1)) / self.scale
+        return curvature.masked_fill(u <= -1, 0.0)
+
+    def _unit(self, z: Tensor) -> Tensor:
+        return z if self.scale == 1 else z / self.scale
 
     def extra_repr(self) -> str:
-        return f"p={self.p:g}"
+        return f"p={self.p:g}" if self.scale == 1 else f"p={self.p:g}, scale={self.scale:g}"
 
 
 class SplineRePU(Activation):

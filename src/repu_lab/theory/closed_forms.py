@@ -13,6 +13,7 @@ from repu_lab.activations import GELU, Activation, Adapted, Erf, MRePU, Sin
 from repu_lab.theory.angles import Array, angle, determinant
 from repu_lab.theory.mrepu import MRePUMoments
 from repu_lab.theory.quadrature import QuadratureMoments, detect_kinks
+from repu_lab.theory.scaled import ScaledMoments
 
 
 def moments(activation: Activation) -> QuadratureMoments:
@@ -286,6 +287,8 @@ def _(activation: GELU) -> QuadratureMoments:
 
 @_by_type.register
 def _(activation: MRePU) -> QuadratureMoments:
+    if activation.scale != 1:
+        return ScaledMoments(activation, _by_type(MRePU(activation.p)), activation.scale)
     return MRePUMoments(activation) if activation.p == int(activation.p) else QuadratureMoments(activation, graded=True)
 
 

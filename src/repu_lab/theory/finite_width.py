@@ -187,8 +187,10 @@ def blow_up_probability_log_diffusion(
     within .02 at n >= 64, where jumps of ln K are small.
     """
     check_positive(width=width)
-    # The scale density is e^{X} below K ~ 1/n and falls steeply above, where drift wins: nothing beyond [1e-16, 1e4].
-    X = np.linspace(math.log(min(k1, 1 / width) * 1e-14), math.log(1e4), points | 1)
+    # The scale density is e^{X} below K ~ 1/n and falls steeply above, where drift wins: nothing beyond [1e-16, 1e4],
+    # in units of the activation's own scale where its kinks show a larger one.
+    largest = 1e4 * max([1.0, *(kink**2 for kink in activation.kinks)])
+    X = np.linspace(math.log(min(k1, 1 / width) * 1e-14), math.log(largest), points | 1)
     K = np.exp(X)
     g = np.asarray(gaussian.mean_square(activation, K))
     v = np.asarray(gaussian.mean_fourth(activation, K)) / g**2 - 1

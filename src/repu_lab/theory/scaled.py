@@ -1,0 +1,65 @@
+"""The averages of s_a(z) = a s(z / a) from those of s: z / a is N(0, K / a^2).
+
+So g_a(K) = a^2 g(K / a^2), while g', E[s'^2] and E[s s''] are those of s at K / a^2; a_1 becomes a_1 / a^2.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from repu_lab.activations import Activation
+from repu_lab.theory.angles import Array
+from repu_lab.theory.quadrature import QuadratureMoments
+
+
+class ScaledMoments(QuadratureMoments):
+    """The averages of an activation that is another one at a scale, as exact as those of the other one."""
+
+    def __init__(self, activation: Activation, unit: QuadratureMoments, scale: float):
+        """Take s_a, the averages of s, and a."""
+        super().__init__(activation)
+        self.unit, self.square = unit, scale**2
+        self.largest_K = unit.largest_K * self.square
+
+    def mean_square(self, K: Array) -> Array:
+        """Return a^2 g(K / a^2)."""
+        return self.square * self.unit.mean_square(self._in_units(K))
+
+    def mean_square_slope(self, K: Array) -> Array:
+        """E[s'^2] at K / a^2."""
+        return self.unit.mean_square_slope(self._in_units(K))
+
+    def stein(self, K: Array) -> Array:
+        """Return g' at K / a^2."""
+        return self.unit.stein(self._in_units(K))
+
+    def curvature_overlap(self, K: Array) -> Array:
+        """E[s s''] at K / a^2: s has a factor a, s'' has 1/a."""
+        return self.unit.curvature_overlap(self._in_units(K))
+
+    def mean_fourth(self, K: Array) -> Array:
+        """Return a^4 E[s^4] at K / a^2."""
+        return self.square**2 * self.unit.mean_fourth(self._in_units(K))
+
+    def second_variation(self, K: Array) -> Array:
+        """Return g'' / a^2 at K / a^2."""
+        return self.unit.second_variation(self._in_units(K)) / self.square
+
+    def one_input(self, K: Array) -> Array:
+        """Return the rows of E[s^2], g' and E[s'^2]."""
+        square, *slopes = self.unit.one_input(self._in_units(K))
+        return np.array([self.square * square, *slopes])
+
+    @property
+    def excess(self) -> Callable[[Array], Array] | None:
+        """Return a^2 times the excess at K / a^2 as a function, None where s has no closed form of it."""
+        own = getattr(self.unit, "excess", None)
+        return None if own is None else lambda K: self.square * own(self._in_units(K))
+
+    def pair_mean(self, K11: Array, K22: Array, K12: Array) -> tuple[Array, Array]:
+        """Return a^2 E[s(u) s(v)] and E[s'(u) s'(v)] at all three variances / a^2."""
+        value, gain = self.unit.pair_mean(*(self._in_units(K) for K in (K11, K22, K12)))
+        return self.square * value, gain
+
+    def _in_units(self, K: Array) -> Array:
+        return np.asarray(K, dtype=np.float64) / self.square
