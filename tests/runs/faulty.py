@@ -12,8 +12,9 @@ FAULTY = ("activation=custom", "activation._target_=mine.Faulty")
 # A fault strikes a network whose preactivations are large (a job with a large c_w), or at a given forward pass; and
 # only in a worker, while the file `fault` is there and names it.
 SOURCE = """
-import ctypes, multiprocessing, os, signal, sys
+import ctypes, multiprocessing, os, signal, sys, time
 import torch
+from repu_lab.runs.interruption import asked
 
 def fault(name):
     driver = multiprocessing.parent_process().pid
@@ -23,9 +24,11 @@ def fault(name):
     if name == "segfault": ctypes.string_at(0)
     if name == "kill": os.kill(os.getpid(), signal.SIGKILL)
     if name == "memory": raise MemoryError("no memory")
-    if name == "interrupt": os.kill(driver, signal.SIGINT)
-    if name == "terminate": os.kill(driver, signal.SIGTERM)
-    if name == "kill_driver": os.kill(driver, signal.SIGKILL)
+    number = {"interrupt": signal.SIGINT, "terminate": signal.SIGTERM, "kill_driver": signal.SIGKILL}.get(name)
+    if number:
+        os.kill(driver, number)
+        while asked() is None:  # the worker hears of it
+            time.sleep(0.01)
 
 class Faulty(torch.nn.Tanh):
     def __init__(self, size=1e3, after=None, what=None):

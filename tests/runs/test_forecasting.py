@@ -13,7 +13,7 @@ from repu_lab.configs.composition import compose_jobs
 from repu_lab.networks.statistics import measure
 from repu_lab.runs import commands
 from repu_lab.runs.forecasting import as_record, first_kernel, forecast_run, theory_profile
-from repu_lab.tracking.tracker import depth_profile
+from repu_lab.tracking.digest import depth_profile
 
 ACTIVATIONS = ("repu", "mrepu", "relu", "tanh", "gelu", "softplus")
 

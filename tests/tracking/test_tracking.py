@@ -17,9 +17,10 @@ from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 from tensorboard.plugins.hparams import metadata
 
 from repu_lab.networks.statistics import HISTOGRAM_EDGES, LayerStatistics
+from repu_lab.tracking.digest import depth_profile, digest, digests, quantiles
 from repu_lab.tracking.events import EVENTS_NAME, EventFile, crc32c, masked_crc32c
 from repu_lab.tracking.tags import TAGS, UndeclaredTag, declared, tags_as_markdown
-from repu_lab.tracking.tracker import FLOAT32_K, Tracker, depth_profile, quantiles
+from repu_lab.tracking.tracker import FLOAT32_K, Tracker
 
 DEPTH, MEMBERS, PROBE = 12, 5, 6
 RNG = np.random.default_rng(0)
@@ -93,8 +94,8 @@ def write_everything(folder: Path, members: int = MEMBERS) -> None:
         for step in (0, 100):
             tracker.scalars(step, {"members/active": members, "outcome/stalled": 10.0})
             tracker.by_member(step, {"train/loss": np.ones(members), "test/metric": np.ones(members)})
-            tracker.statistics(step, stats)
-            tracker.profiles(step, stats)
+            tracker.statistics(step, digest(stats))
+            tracker.profiles(step, depth_profile(stats))
             tracker.histograms(step, stats)
         tracker.scalars(100, {"outcome/trained": members})
         tracker.text("outcome", "**trained**", 100)
@@ -124,8 +125,9 @@ def test_cut_and_continued_file_is_the_uninterrupted_one(tmp_path: Path) -> None
 
     def log(tracker: Tracker, step: int) -> None:
         tracker.by_member(step, {"train/loss": np.full(MEMBERS, step)})
-        tracker.statistics(step, make_stats(seed=step))
-        tracker.profiles(step, make_stats(seed=step))
+        tracker.statistics(step, digest(make_stats(seed=step)))
+        tracker.profiles(step, depth_profile(make_stats(seed=step)))
+        tracker.flush()  # as after every observation
 
     with Tracker(straight, depth=DEPTH, members=MEMBERS) as tracker:
         for step in range(6):
@@ -149,10 +151,30 @@ def test_cut_and_continued_file_is_the_uninterrupted_one(tmp_path: Path) -> None
     assert (resumed / EVENTS_NAME).stat().st_size == (straight / EVENTS_NAME).stat().st_size
 
 
-def test_every_call_is_on_the_disk_when_it_returns(tmp_path: Path) -> None:
+def test_what_was_written_is_in_the_file_after_a_flush_one_event_a_step(tmp_path: Path) -> None:
     with Tracker(tmp_path, depth=DEPTH, members=MEMBERS) as tracker:
         tracker.scalars(3, {"members/active": 2.0})
-        assert scalars(tmp_path) == {"members/active": [(3, 2.0)]}
+        tracker.scalars(4, {"members/active": 1.0})
+        tracker.scalars(3, {"run/steps": 3.0})
+        assert scalars(tmp_path) == {}
+        tracker.flush()
+        assert scalars(tmp_path) == {"members/active": [(3, 2.0), (4, 1.0)], "run/steps": [(3, 3.0)]}
+        assert len(list(RawEventFileLoader(str(tmp_path / EVENTS_NAME)).Load())) == 3  # the version, and a step each
+
+
+def test_runs_are_digested_together_as_one_by_one() -> None:
+    stats = make_stats(members=7)
+    for sizes in ([7], [1] * 7, [2, 2, 1, 2], [3, 3, 1]):
+        ends = np.cumsum([0, *sizes])
+        for together, start, stop in zip(digests(stats, sizes, profiled=True), ends, ends[1:], strict=False):
+            alone = digest(stats.members(slice(start, stop)))
+            assert together.bad_members == alone.bad_members and together.profile is not None
+            assert alone.profile is not None
+            for ours, theirs in [
+                (together.medians, alone.medians), (together.counts, alone.counts), (together.profile, alone.profile),
+            ]:  # fmt: skip
+                assert ours.keys() == theirs.keys()
+                assert all(np.array_equal(ours[name], theirs[name], equal_nan=True) for name in ours)
 
 
 @pytest.mark.parametrize("length", [0, -1, 10**6])
@@ -213,7 +235,7 @@ def test_tags_are_declared_once_and_explained() -> None:
 def test_layer_curves_are_medians_of_at_most_eight_layers(tmp_path: Path) -> None:
     stats = make_stats(depth=50)
     with Tracker(tmp_path, depth=50, members=MEMBERS) as tracker:
-        tracker.statistics(7, stats)
+        tracker.statistics(7, digest(stats))
     found = scalars(tmp_path)
     layers = (1, 8, 15, 22, 30, 37, 44, 51)
     for name in ("log10_K", "correlation", "log10_gradient", "mean", "log10_max_abs", "excess_kurtosis"):
@@ -235,8 +257,8 @@ def test_layer_curves_are_medians_of_at_most_eight_layers(tmp_path: Path) -> Non
 def test_depth_one_and_a_single_member(tmp_path: Path) -> None:
     stats = make_stats(depth=1, members=1)
     with Tracker(tmp_path, depth=1, members=1) as tracker:
-        tracker.statistics(0, stats)
-        tracker.profiles(0, stats)
+        tracker.statistics(0, digest(stats))
+        tracker.profiles(0, depth_profile(stats))
     found = scalars(tmp_path)
     assert found["layer_mean/layer_02"] == [(0, np.float32(stats.mean[1, 0]))]
     assert found["profile_log10_chi_perp/step_000000"] == [(1, np.float32(np.median(stats.log10_chi_perp[0])))]
@@ -251,7 +273,7 @@ def test_profiles_run_over_layers_and_stand_beside_theory(tmp_path: Path) -> Non
         "log10_K_quantiles": np.arange(5)[:, None] + layers,
     }
     with Tracker(tmp_path, depth=DEPTH, members=MEMBERS) as tracker:
-        tracker.profiles(100, stats)
+        tracker.profiles(100, depth_profile(stats))
         tracker.theory(theory)
     found = scalars(tmp_path)
     for name in ("log10_K", "log10_chi_parallel", "log10_chi_perp", "log10_gradient", "correlation"):
@@ -297,8 +319,8 @@ def test_nothing_that_is_not_finite_is_drawn_and_all_is_counted(tmp_path: Path) 
     with Tracker(tmp_path, depth=DEPTH, members=MEMBERS) as tracker:
         tracker.scalars(0, {"members/active": 5.0, "outcome/trained": np.inf, "outcome/stalled": np.nan})
         tracker.by_member(0, {"train/loss": np.full(MEMBERS, np.nan), "test/loss": np.zeros(MEMBERS)})
-        tracker.statistics(0, stats)
-        tracker.profiles(0, stats)
+        tracker.statistics(0, digest(stats))
+        tracker.profiles(0, depth_profile(stats))
         tracker.histograms(0, stats)
     found = scalars(tmp_path)
     assert all(np.isfinite(value) for rows in found.values() for _, value in rows)

@@ -26,8 +26,8 @@ def whole(at_least: int, at_most: int | None = None, *, optional: bool = False) 
     def check(value: Any) -> str | None:
         if value is None and optional:
             return None
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        valid = whole and value >= at_least and (at_most is None or value <= at_most)
+        largest = math.inf if at_most is None else at_most
+        valid = isinstance(value, int) and not isinstance(value, bool) and at_least <= value <= largest
         return None if valid else f"must be a whole number {bounds}"
 
     return check

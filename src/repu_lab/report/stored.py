@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repu_lab.runs.results.reading import Damaged, read_bytes
+from repu_lab.tracking.digest import BY_LAYER, depth_profile
 from repu_lab.tracking.events import EVENTS_NAME, record
-from repu_lab.tracking.tracker import BY_LAYER, depth_profile
 
 Profile = dict[str, NDArray[np.float64]]
 GIBIBYTE = 1 << 30

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from repu_lab.configs.composition import Job
 from repu_lab.configs.config import config_hash, result_fields
 from repu_lab.configs.schema import TrainConfig
-from repu_lab.runs.folder import RunFolder
+from repu_lab.runs.folder import RunFolder, synced_together
 
 if TYPE_CHECKING:
     from repu_lab.runs.building import Experiment
@@ -132,38 +132,41 @@ def train_group(group: Group, report: Report) -> None:
     from repu_lab.runs.state import Run
     from repu_lab.runs.training import train
 
-    config = group.jobs[0].config
     experiments = build_group([job.config for job in group.jobs])
+    folders = [RunFolder(job.folder, echo=False) for job in group.jobs]
     expected: dict[Any, Forecast | None] = {}
     pictured: set[Any] = set()
     runs: list[Run] = []
     with ExitStack() as stack:
-        for job, experiment, about in zip(group.jobs, experiments, _about(group, experiments), strict=True):
-            folder = RunFolder(job.folder, echo=False)
-            stored = not job.config.rerun and folder.finished("train", job.config, "result.json") is not None
-            law = (experiment.rule.C_W, experiment.rule.C_b)
-            if not stored:
-                stack.enter_context(folder.run("train", job.config, about, afresh=job.config.rerun))
-                expected[law] = announce(experiment, folder, expected.get(law))
-            # Jobs that differ in their seed only have the same picture; the first one draws it.
-            twins = (law, experiment.lr, experiment.config.optimizer.weight_decay)
-            run = Run(
-                experiment=experiment, folder=folder, expected=expected.get(law), stored=stored,
-                picture=twins not in pictured,
-            )  # fmt: skip
-            pictured.add(twins)
-            runs.append(run)
+        with synced_together(folders):
+            for folder, experiment, about in zip(folders, experiments, _about(group, experiments), strict=True):
+                config = experiment.config
+                stored = not config.rerun and folder.finished("train", config, "result.json") is not None
+                law = (experiment.rule.C_W, experiment.rule.C_b)
+                if not stored:
+                    stack.enter_context(folder.run("train", config, about, afresh=config.rerun))
+                    expected[law] = announce(experiment, folder, expected.get(law))
+                # Jobs that differ in their seed only have the same picture; the first one draws it.
+                twins = (law, experiment.lr, config.optimizer.weight_decay)
+                run = Run(
+                    experiment=experiment, folder=folder, expected=expected.get(law), stored=stored,
+                    picture=twins not in pictured,
+                )  # fmt: skip
+                pictured.add(twins)
+                runs.append(run)
         written = [run for run in runs if not run.stored]
 
         def say(line: str) -> None:
             for run in written:
                 run.folder.log(line)
 
+        config = group.jobs[0].config
         checkpoints = Checkpoints(_checkpointed(group, runs), config.checkpoint.every_seconds, say)
-        results = train(runs, checkpoints, _Steps(config.steps, report))
-        for run, result in zip(written, results, strict=True):
-            run.folder.write_json("result.json", result)
-            tell(run.folder, result)
+        with synced_together(folders):
+            results = train(runs, checkpoints, _Steps(config.steps, report))
+            for run, result in zip(written, results, strict=True):
+                run.folder.write_json("result.json", result)
+                tell(run.folder, result)
 
 
 def _checkpointed(group: Group, runs: "Sequence[Run]") -> RunFolder:

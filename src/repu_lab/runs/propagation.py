@@ -18,8 +18,9 @@ from repu_lab.runs.forecasting import Profile, as_record, theory_profile, title
 from repu_lab.runs.outcome import first_pass
 from repu_lab.tasks import Split
 from repu_lab.theory.forecast import Forecast
+from repu_lab.tracking.digest import digest
 from repu_lab.tracking.table import StatisticsTable
-from repu_lab.tracking.tracker import Tracker, depth_profile
+from repu_lab.tracking.tracker import Tracker
 
 COLUMNS = ("log10_K", "log10_chi_parallel", "log10_chi_perp", "log10_gradient", "correlation")
 ROWS = 12  # layers printed; table.csv has them all
@@ -42,15 +43,16 @@ def propagate(experiment: Experiment, folder: RunFolder, expected: Forecast | No
         stats = measure_in_logs(population, probe.x, sign_C)
     else:
         stats = measure(population, probe.x, lambda z_MBC: (z_MBC @ sign_C).mean(-1), histogram=True)
-    measured = depth_profile(stats)
+    digested = digest(stats)
+    measured = digested.profile or {}
     theory = None if expected is None else theory_profile(experiment, expected, measured)
     figure = signal_propagation({0: measured}, theory, dtype=config.dtype, heading=title(experiment))
     table = StatisticsTable(experiment.seeds, np.float64)
     table.add(0, stats, {})
     with Tracker(folder.path, depth=config.depth, members=config.members) as tracker:
         tracker.layout()
-        tracker.statistics(0, stats)
-        tracker.profiles(0, stats)
+        tracker.statistics(0, digested)
+        tracker.profiles(0, measured)
         tracker.histograms(0, stats)
         if theory is not None:
             tracker.theory(theory, within=None)  # measured in the logarithm, to the end

@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from statistics import median
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,8 +26,9 @@ from repu_lab.runs.schedule import is_measured, is_profiled
 from repu_lab.runs.state import Run, State, members
 from repu_lab.tasks import Evaluation, Split, Task
 from repu_lab.theory.forecast import Forecast
+from repu_lab.tracking.digest import Digest, digests
 from repu_lab.tracking.events import EVENTS_NAME
-from repu_lab.tracking.tracker import Tracker, depth_profile
+from repu_lab.tracking.tracker import Tracker
 
 # Whether every network of a run has ended is asked once in so many steps, since on a GPU the question waits for the
 # answer.
@@ -73,7 +74,9 @@ def train(runs: Sequence[Run], checkpoints: Checkpoints, bar: Bar) -> list[dict[
                 going = [i for i in trackers if state.ended[i] is None]
                 ending = _ending(state, going, config.steps)
                 last = len(ending) == len(going)
-                if last or asked.number is not None or checkpoints.due(state.nbytes):
+                # At its end a run can be extended from what it saves; of a group nothing is left but the results.
+                keeps = last and len(runs) == 1
+                if keeps or asked.number is not None or checkpoints.due(state.nbytes):
                     state.events = [trackers[i].length() if i in trackers else at for i, at in enumerate(state.events)]
                     state.seconds = time.perf_counter() - start
                     checkpoints.save(step, state.saved() | {"identity": identity(runs)})
@@ -119,44 +122,49 @@ def observe(
         theta_MP = torch.cat([theta_MP[state.rows[i]] for i in watched])
     evaluation = evaluate(population, task, theta_MP)
     stats: LayerStatistics | None = None
+    profiling = bool(ending) or is_profiled(state.step, config.steps)
+    sizes = [runs[i].experiment.config.members for i in watched]
+    digested: Sequence[Digest | None] = [None] * len(watched)
     if config.statistics:
-        profiling = bool(ending) or is_profiled(state.step, config.steps)
         probe = Split(task.test.x[: config.probe], task.test.y[: config.probe])
 
         def loss(z_MBC: Tensor) -> Tensor:
             return task.objective.losses(z_MBC, probe.y).mean(-1)
 
         stats = measure(population, probe.x, loss, histogram=profiling, theta_MP=theta_MP)
+        digested = digests(stats, sizes, profiled=profiling)
+    progress = state.progress
+    last_loss, alive = progress.last_loss.cpu().numpy(), progress.alive.cpu().numpy()
+    judged = {"test/loss": evaluation.loss.cpu().numpy(), "test/metric": evaluation.metric.cpu().numpy()}
     start = 0
-    for i in watched:
-        here = slice(start, start := start + runs[i].experiment.config.members)
-        own = members(evaluation, here)
-        members(state.progress, state.rows[i]).record_evaluation(state.step, own, task.criterion)
-        profiled = i in ending or is_profiled(state.step, config.steps)
-        _write(state, i, trackers[i], own, None if stats is None else stats.members(here), profiled)
+    if len(watched) == len(runs):
+        progress.record_evaluation(state.step, evaluation, task.criterion)
+    for i, size, digest in zip(watched, sizes, digested, strict=True):
+        rows, here = state.rows[i], slice(start, start := start + size)
+        if len(watched) < len(runs):
+            members(progress, rows).record_evaluation(state.step, members(evaluation, here), task.criterion)
+        values = {"train/loss": last_loss[rows]} | {name: value[here] for name, value in judged.items()}
+        trackers[i].by_member(state.step, values)
+        trackers[i].scalars(state.step, {"members/active": float(alive[rows].sum())})
+        own = None if stats is None else stats.members(here)
+        if digest is not None and own is not None:
+            profiled = i in ending or is_profiled(state.step, config.steps)
+            own = _draw(state, i, trackers[i], own, digest, profiled)
+        trackers[i].flush()
+        state.tables[i].add(state.step, own, values)
 
 
-def _write(
-    state: State, run: int, tracker: Tracker, evaluation: Evaluation, stats: LayerStatistics | None, profiled: bool
-) -> None:
-    """Write down what was observed of one run."""
-    progress, table = members(state.progress, state.rows[run]), state.tables[run]
-    values = {
-        "train/loss": progress.last_loss.cpu().numpy(),
-        "test/loss": evaluation.loss.cpu().numpy(),
-        "test/metric": evaluation.metric.cpu().numpy(),
-    }
-    tracker.by_member(state.step, values)
-    tracker.scalars(state.step, {"members/active": float(progress.alive.sum())})
-    if stats is not None:
-        tracker.statistics(state.step, stats)
-        if profiled:
-            table.profiles[state.step] = depth_profile(stats)
-            tracker.profiles(state.step, stats)
-            tracker.histograms(state.step, stats)
-        else:
-            stats = replace(stats, histogram=None, zeros=None)
-    table.add(state.step, stats, values)
+def _draw(
+    state: State, run: int, tracker: Tracker, stats: LayerStatistics, digest: Digest, profiled: bool
+) -> LayerStatistics:
+    """Write what is drawn of a run's statistics and return what is kept of them."""
+    tracker.statistics(state.step, digest)
+    if not profiled or digest.profile is None:
+        return replace(stats, histogram=None, zeros=None)
+    state.tables[run].profiles[state.step] = digest.profile
+    tracker.profiles(state.step, digest.profile)
+    tracker.histograms(state.step, stats)
+    return stats
 
 
 def finish(run: Run, state: State, index: int, tracker: Tracker) -> dict[str, Any]:
@@ -180,7 +188,8 @@ def finish(run: Run, state: State, index: int, tracker: Tracker) -> dict[str, An
     records = judge(progress, first, evaluation, judged, experiment.seeds, step, diverged_layer)
     add_measures(records, task.measures(population, theta_MP))
     outcomes = dict(Counter(record["outcome"] for record in records))
-    tracker.text("outcome", verdict(expected, records), step)
+    told = verdict(expected, records)
+    tracker.text("outcome", told, step)
     tracker.scalars(step, {f"outcome/{name}": outcomes.get(name, 0) for name in OUTCOMES} | {"run/steps": step})
     theory = None
     if config.statistics and expected is not None:
@@ -201,7 +210,7 @@ def finish(run: Run, state: State, index: int, tracker: Tracker) -> dict[str, An
     seconds = state.seconds * len(records) / population.members
     return {
         "outcomes": outcomes,
-        "verdict": verdict(expected, records),
+        "verdict": told,
         "forecast": None if expected is None else as_record(expected),
         "members": records,
         "steps": step,
@@ -239,7 +248,7 @@ def summary(records: list[dict[str, Any]]) -> str:
         elif of:
             part += f" ({count}{of})"
         if metrics and outcome in ("trained", "learning", "stalled"):
-            part += f", {these[0]['metric_name']} {np.median(metrics):.3f}"
+            part += f", {these[0]['metric_name']} {median(metrics):.3f}"
         parts.append(part)
     return "; ".join(parts)
 

@@ -1,0 +1,140 @@
+"""What is drawn of a run's statistics at one step: medians and quantiles over its networks and probe inputs.
+
+Runs that train together are digested together: sorting the numbers of 256 runs at once costs as much as of ten one by
+one. Numbers over members and inputs are drawn as medians in which -inf (exactly zero) and +inf (beyond the dtype's
+range) keep their rank. A median that is itself not finite is not drawn, nor one of values more than half of which are
+undefined: it would speak of the survivors as if of all.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from repu_lab.networks.statistics import LayerStatistics
+
+Profile = dict[str, NDArray[np.float64]]
+
+CURVES = 8  # layers drawn over training: more cannot be told apart on one chart, and hundreds of tags freeze the page
+BY_LAYER = ("log10_K", "log10_chi_parallel", "log10_chi_perp", "log10_gradient", "correlation")
+COUNTED = ("nan", "plus_inf", "minus_inf")
+HIDDEN = ("log10_chi_parallel", "log10_chi_perp", "dead")  # what the output layer does not have
+# Quantities whose layers stack to one table, so that one sort does for all of them.
+STACKS = (
+    ("log10_K", "log10_gradient"),
+    ("correlation",),
+    ("log10_chi_parallel", "log10_chi_perp"),
+    ("mean", "log10_max_abs", "excess_kurtosis"),
+    ("dead",),
+)
+QUANTILES = (0.05, 0.5, 0.95)
+
+
+@dataclass(frozen=True)
+class Digest:
+    """Of one run at one step: the medians of a few layers, (layers,) a quantity, and what is not finite, (L+1,) a kind.
+
+    `profile`: depth_profile of all layers, on profiled steps.
+    """
+
+    medians: Profile
+    counts: dict[str, NDArray[np.int64]]
+    bad_members: int
+    profile: Profile | None = None
+
+
+def digest(stats: "LayerStatistics") -> Digest:
+    """Return the digest of one run, with its profile."""
+    return digests(stats, [stats.nan.shape[1]], profiled=True)[0]
+
+
+def digests(stats: "LayerStatistics", sizes: Sequence[int], *, profiled: bool) -> list[Digest]:
+    """Return the digests of runs of so many networks each, which lie one after another in the statistics."""
+    found: list[Digest] = []
+    start = 0
+    for members, alike in groupby(sizes):
+        stop = start + members * len(list(alike))
+        found += _digests(stats.members(slice(start, stop)), members, profiled)
+        start = stop
+    return found
+
+
+def curve_layers(depth: int) -> NDArray[np.int_]:
+    """Return the layers, from 1, that are drawn over training: at most 8, spread over the depth."""
+    return np.unique(np.linspace(1, depth + 1, min(CURVES, depth + 1)).round().astype(int))
+
+
+def depth_profile(stats: Any) -> Profile:
+    """Return what is drawn against the layer: each quantity's 5, 50 and 95 % quantiles over members and inputs.
+
+    log10_K, log10_gradient, correlation: (3, L+1); log10_chi_parallel, log10_chi_perp: (3, L); nonfinite: (L+1,) count
+    of entries over all members.
+    """
+    return next(_profiles(stats, stats.nan.shape[1]))
+
+
+def quantiles(values: NDArray[Any], q: Sequence[float], *, defined: float = 0.0) -> NDArray[np.float64]:
+    """Return the quantiles of each row, (rows, N) -> (len(q), rows), leaving NaN out and ordering -inf and +inf.
+
+    Linear between neighbours as numpy's default; next to an infinite one the nearer of the two. NaN for a row of NaN
+    and for one of which less than the share `defined` is a number.
+    """
+    if values.shape[1] == 1:
+        return np.repeat(values.T.astype(np.float64), len(q), axis=0)
+    ordered = np.sort(np.asarray(values, np.float64), axis=1)  # NaN last
+    count = ordered.shape[1] - np.isnan(ordered).sum(axis=1)
+    place = np.asarray(q, np.float64)[:, None] * np.maximum(count - 1, 0)
+    below = np.floor(place).astype(int)
+    above = np.ceil(place).astype(int)
+    rows = np.arange(len(ordered))
+    low, high, share = ordered[rows, below], ordered[rows, above], place - below
+    with np.errstate(invalid="ignore"):
+        between = low + (high - low) * share
+    nearest = np.where(share < 0.5, low, high)
+    result = np.where(np.isfinite(low) & np.isfinite(high), between, nearest)
+    result[:, count < defined * ordered.shape[1]] = np.nan
+    return result
+
+
+def _digests(stats: "LayerStatistics", members: int, profiled: bool) -> Iterator[Digest]:
+    runs = stats.nan.shape[1] // members
+    layers = curve_layers(len(stats.nan) - 1)
+    medians: dict[str, NDArray[np.float64]] = {}  # (layers, runs)
+    for names in STACKS:
+        chosen = [_by_run(name, stats, members)[(layers[:-1] if name in HIDDEN else layers) - 1] for name in names]
+        table = quantiles(np.concatenate(chosen).reshape(-1, chosen[0].shape[-1]), (0.5,), defined=0.5)
+        parts = np.split(table.reshape(-1, runs), np.cumsum([len(part) for part in chosen])[:-1])
+        medians |= zip(names, parts, strict=True)
+    counts = {kind: getattr(stats, kind).reshape(-1, runs, members) for kind in COUNTED}
+    bad_members = np.any([count.any(axis=0) for count in counts.values()], axis=0).sum(axis=1)
+    profiles = _profiles(stats, members) if profiled else iter([None] * runs)
+    for i, profile in enumerate(profiles):
+        yield Digest(
+            {name: table[:, i] for name, table in medians.items()},
+            {kind: count[:, i].sum(axis=1) for kind, count in counts.items()},
+            int(bad_members[i]),
+            profile,
+        )
+
+
+def _profiles(stats: Any, members: int) -> Iterator[Profile]:
+    runs = stats.nan.shape[1] // members
+    found = {}
+    for name in BY_LAYER:
+        values = _by_run(name, stats, members)
+        table = quantiles(values.reshape(-1, values.shape[-1]), QUANTILES, defined=0.5)
+        found[name] = table.reshape(len(QUANTILES), -1, runs)
+    bad = (stats.nan + stats.plus_inf + stats.minus_inf).reshape(-1, runs, members).sum(axis=2).astype(np.float64)
+    for i in range(runs):
+        yield {name: table[..., i] for name, table in found.items()} | {"nonfinite": bad[:, i]}
+
+
+def _by_run(name: str, stats: Any, members: int) -> NDArray[Any]:
+    """Return a quantity as (layers, runs, N). K is undefined only behind an overflow: there it ranks as one."""
+    values = getattr(stats, name)
+    table = values.reshape(len(values), values.shape[1] // members, -1)
+    return np.where(np.isnan(table), np.inf, table) if name == "log10_K" else table
