@@ -24,6 +24,7 @@ LOOKS: dict[str, tuple[str, str, Any]] = {
     "RePU 2": ("#D55E00", "o", DASHES[0]), "RePU 3": ("#D55E00", "D", DASHES[1]),
     "MRePU 1": ("#0072B2", "^", DASHES[0]), "MRePU 2": ("#0072B2", "v", DASHES[1]),
     "ReLU": (INK, "s", DASHES[0]), "GELU": ("#777777", "P", DASHES[1]), "tanh": ("#009E73", "X", DASHES[0]),
+    "MRePU 3": ("#0072B2", "<", DASHES[2]), "spline RePU 2": ("#8F4B86", "*", DASHES[0]),
 }  # fmt: skip
 
 

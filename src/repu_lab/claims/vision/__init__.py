@@ -1,0 +1,5 @@
+"""Claims about images."""
+
+from repu_lab.claims.vision import images
+
+CLAIMS = (images.CLAIM,)
