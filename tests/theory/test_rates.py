@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from repu_lab.activations import ACTIVATIONS, GELU, ReLU, Tanh
+from repu_lab.activations import ACTIVATIONS, GELU, MRePU, ReLU, Tanh
 from repu_lab.networks.initialization import initialize_, uniform_depth
 from repu_lab.networks.population import Population
-from repu_lab.theory.rates import ADAM_STEP, LARGEST_ADAM_RATE, adam_rate, sgd_rate
+from repu_lab.theory.rates import ADAM_STEP, LARGEST_ADAM_RATE, adam_change, adam_rate, sgd_rate
 
 F64 = torch.float64
 SIZES = (20, *[60] * 30, 5)
@@ -15,8 +15,18 @@ SIZES = (20, *[60] * 30, 5)
 
 def test_adam_rate_of_relu_is_its_closed_form():
     """E|s| = sqrt(K / 2 pi) and K^l = 1 for C_W = 2: lr (n_0 E|x| + L n / sqrt(2 pi)) sqrt(1 + 5 L/n) = ADAM_STEP."""
-    total = (20 * 0.7 + 30 * 60 / (2 * np.pi) ** 0.5) * (1 + 5 * 30 / 60) ** 0.5
+    change = 20 * 0.7 + 30 * 60 / (2 * np.pi) ** 0.5
+    assert adam_change(ReLU(), 2.0, 0.0, 1.0, SIZES, 0.7) == pytest.approx(change, rel=1e-4)
+    total = change * (1 + 5 * 30 / 60) ** 0.5
     assert adam_rate(ReLU(), 2.0, 0.0, 1.0, SIZES, 0.7) == pytest.approx(ADAM_STEP / total, rel=1e-4)
+
+
+def test_a_scaled_argument_moves_the_hidden_layers_as_a_scaled_input_does_but_not_the_first():
+    """The same network in other units: only the first layer's weights are larger, n_0 E|x| / sqrt(k1) smaller."""
+    plain, scaled = (
+        adam_change(MRePU(1, a), 1.0, 0.0, 1e-3 * a**2, SIZES, 0.7) - 20 * 0.7 / (1e-3**0.5 * a) for a in (1.0, 30.0)
+    )
+    assert scaled == pytest.approx(plain, rel=1e-10)
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)

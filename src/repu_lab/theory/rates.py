@@ -30,20 +30,29 @@ def adam_rate(
 ) -> float:  # fmt: skip
     """Return the rate at which Adam's first step changes the preactivations by about their own size.
 
-    Adam moves every weight by about the rate, in the direction that its gradient agrees on, so that a preactivation of
-    layer l moves by at most lr n_{l-1} E|s(z^{l-1})|, relative to its size sqrt(K^l):
-    lr sum_l n_{l-1} E|s(z^{l-1})| / sqrt(K^l) = ADAM_STEP / sqrt(1 + FLUCTUATION sum_{l=1..L} 1/n_l), and at most
-    LARGEST_ADAM_RATE. For ReLU, E|s| = sqrt(K / 2 pi).
-    `mean_abs_input` is E|x|, in place of E|s| for l = 1. Layers whose K leaves float64 are left out: nothing trains.
+    lr `adam_change` = ADAM_STEP / sqrt(1 + FLUCTUATION sum_{l=1..L} 1/n_l), and at most LARGEST_ADAM_RATE.
     """
-    depth = len(sizes) - 2
-    K = layers(activation, C_W, C_b, k1, depth, residual=residual).K
+    change = adam_change(activation, C_W, C_b, k1, sizes, mean_abs_input, residual=residual)
+    step = ADAM_STEP / np.sqrt(1 + FLUCTUATION * sum(1 / n for n in sizes[1:-1]))
+    return min(LARGEST_ADAM_RATE, float(step) / change) if change > 0 else LARGEST_ADAM_RATE
+
+
+def adam_change(
+    activation: Activation, C_W: Variances, C_b: Variances, k1: float, sizes: tuple[int, ...], mean_abs_input: float, *,
+    residual: bool = False,
+) -> float:  # fmt: skip
+    """Return by how much of their own size Adam's first step at rate 1 may change the preactivations, layers added up.
+
+    Adam moves every weight by about the rate, in the direction that its gradient agrees on, so that a preactivation of
+    layer l moves by at most lr n_{l-1} E|s(z^{l-1})|: sum_l n_{l-1} E|s(z^{l-1})| / sqrt(K^l). For ReLU, E|s| =
+    sqrt(K / 2 pi). `mean_abs_input` is E|x|, in place of E|s| for l = 1. Layers whose K leaves float64 are left out:
+    nothing trains.
+    """
+    K = layers(activation, C_W, C_b, k1, len(sizes) - 2, residual=residual).K
     mean_abs = np.append(mean_abs_input, _mean_abs(activation, K[:-1]))
     with np.errstate(all="ignore"):
         moves = np.array(sizes[:-1]) * mean_abs / np.sqrt(K)
-    total = float(moves[np.isfinite(moves)].sum())
-    step = ADAM_STEP / np.sqrt(1 + FLUCTUATION * sum(1 / n for n in sizes[1:-1]))
-    return min(LARGEST_ADAM_RATE, float(step) / total) if total > 0 else LARGEST_ADAM_RATE
+    return float(moves[np.isfinite(moves)].sum())
 
 
 def sgd_rate(
