@@ -8,9 +8,10 @@ import pytest
 
 from repu_lab.claims.lab import Lab, Trained
 from repu_lab.claims.training import failure
-from repu_lab.claims.training.depth import deepest_trained
+from repu_lab.claims.training.depth import DEEP, deepest_trained, examine_repu, repu_grid
 from repu_lab.claims.training.failure import first_failure
 from repu_lab.claims.training.tuning import TUNING_SEED, Grid, tune
+from repu_lab.claims.verdicts import Verdict
 
 GRID = Grid(("critical", "small"), ("1e-4", "1e-3"), 2, 4)
 
@@ -52,6 +53,19 @@ def test_the_setting_with_most_trained_is_judged_on_fresh_networks():
     assert {keys["members"] for keys in tuning} == {"2"} and {keys["members"] for keys in fresh} == {"4"}
     budgets = {name: sum(keys["activation"] == name for keys in tuning) for name in ("relu", "tanh")}
     assert budgets["relu"] == budgets["tanh"]  # the same for each
+
+
+@pytest.mark.parametrize(("saving", "verdict"), [("small", Verdict.REFUTED), ("none", Verdict.SUPPORTED)])
+def test_one_setting_that_trains_deep_refutes_that_repu_fails(saving, verdict):
+    def outcome(keys: dict[str, Any]) -> tuple[str, float]:
+        small = keys.get("initialization.k1") == "1e-4" and saving == "small"
+        trains = int(keys["depth"]) < DEEP or (small and keys["optimizer.lr"] == "1e-3")
+        return ("trained", 0.9) if trains else ("exploded", 0.1)
+
+    lab = MadeUp(outcome)
+    lab.scale = "full"
+    assert len(repu_grid(lab).settings) == 20  # of all of which one in twenty trains: no share that says so
+    assert examine_repu(lab).verdict is verdict
 
 
 LEVEL = np.zeros((5, 3))  # hidden layers x inputs, in decades
