@@ -165,8 +165,9 @@ def _picture(C_b: Array, C_W: Array, maps: list[dict]) -> Picture:
         name="fates",
         caption=f"What becomes of a signal over {DEPTH} layers, by bias and weight variance: measured, one network a "
         "cell, above theory of infinite width. Stars: critical points.",
-        alt="Maps of fates. RePU has two regions, ordered and exploding, without a critical point between them; ReLU, "
-        "tanh, GELU and spline RePU have a boundary of ordered and chaotic with a critical point on it.",
+        alt="Maps of fates, measured above theory. Critical points of theory: "
+        + "; ".join(f"{one['name']} {len(one['critical']) or 'none'}" for one in maps)
+        + ".",
         figure=fate_maps(C_b, C_W, maps, FATES),
     )
 

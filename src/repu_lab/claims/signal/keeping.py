@@ -97,7 +97,8 @@ def examine(lab: Lab) -> Evidence:
 def judge(best: dict[float, Interval], ordinary: list[Interval], relu: Interval) -> Verdict:
     """Apply the rule: most networks keep K at the best k1; void if critical ReLU's do not, which no width noise spares.
 
-    The shares for ordinary inputs are no part of the verdict: the statement is about K^1 near 0.
+    The statement is about K^1 near 0, so ordinary inputs cannot support it; if their networks are kept it is not
+    refuted either.
     """
     verdicts = {above(found, 0.5) for found in best.values()}
     refuted = all(below(found, 0.5) is Verdict.SUPPORTED for found in [*best.values(), *ordinary])
@@ -160,8 +161,8 @@ def _picture(rows: list[list[float]], profiles: dict[float, dict[str, Any]]) -> 
         caption=f"MRePU networks at C_W = 1, C_b = 0 that keep K within a factor {FACTOR:g}. Left: by layer, p = 1, "
         f"width {REFERENCE_WIDTH}, points measured, lines the exact one-input chain. Right: after {DEPTH} layers "
         "against k1, by width, with 95 % intervals.",
-        alt="The share that keeps its kernel falls with depth and with k1, and rises with width; at k1 = 1 it is zero "
-        "after a few layers.",
+        alt="The share that keeps its kernel falls with depth and, beyond the smallest k1, with k1. Wider networks keep"
+        " it more often where k1 is small, less often where it is so large that the infinitely wide one does not.",
         figure=keeping(profiles, [cell for cell in cells if cell["p"] == POWERS[0]]),
     )
 

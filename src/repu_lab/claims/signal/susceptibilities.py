@@ -174,7 +174,9 @@ def _ratio_picture(rows: list[list[float]]) -> Picture:
         name="ratio",
         caption="chi_parallel / chi_perp of RePU networks against the power p: measured at three initializations each "
         "(95 % intervals), and (2p-1)/p. A critical initialization needs 1.",
-        alt="Measured ratios lie on the curve (2p-1)/p, above 1 for every p > 1.",
+        alt="The curve (2p-1)/p, above 1 for every p > 1, and measured ratios: "
+        + ", ".join(f"{row[5]:.3f} at p = {row[0]:g}" for row in rows)
+        + ".",
         figure=ratio_by_power([(row[0], row[5], row[6], row[7]) for row in rows]),
     )
 

@@ -163,6 +163,11 @@ def _median_step(found: Sequence[Failure]) -> float | None:
     return float(np.median(steps)) if steps else None
 
 
+def _most_often(found: Found, name: str) -> str:
+    causes = Counter(failure.cause for _, _, failure in _failed(found, name))
+    return f"by {causes.most_common(1)[0][0]}" if causes else "none fails"
+
+
 def _said(causes: Counter[str]) -> str:
     return ", ".join(f"{count} by {cause}" for cause, count in causes.most_common()) or "none"
 
@@ -179,9 +184,9 @@ def _picture(found: Found, runs: Mapping[Place, Trained], depths: Sequence[int])
     return Picture(
         name="failure",
         caption=prose(f"""a: what fails first, by activation and depth, at rate {LARGE}. b, c: K by layer at depth
-            {deep} after the first steps, median over networks and inputs: RePU's leaves float32 at once, MRePU's is
-            kept until steps move it."""),
-        alt="Bars: RePU fails in the forward signal, MRePU by the size of the step. Profiles of K by layer below.",
+            {deep} after the first steps, median over networks and inputs; a line ends where K leaves float32."""),
+        alt="Bars by depth of what fails first. Most often, of those that fail: "
+        + "; ".join(f"{name} {_most_often(found, name)}" for name in SHOWN) + ". Profiles of K by layer below.",
         figure=first_failures(
             {name: [_shares(found[name, depth, LARGE]) for depth in depths] for name in SHOWN}, depths, CAUSES,
             profiles, deep,
