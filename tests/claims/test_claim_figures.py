@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from repu_lab.configs.schema import OUTCOMES
-from repu_lab.figures import claims_approximation, claims_signal, claims_training
+from repu_lab.figures import claims_approximation, claims_learning, claims_signal, claims_training
+from repu_lab.figures.kernels import Curve, kernels_by_layer
 
 GENERATOR = np.random.default_rng(0)
 LAYERS, NETWORKS = 8, 3
@@ -62,7 +63,26 @@ def exact_networks() -> Figure:
     return claims_approximation.exact_networks([("RePU 2: x", 0.25, 0.5)] * 4, t, {"RePU 2": 0 * t, "MRePU 1": t}, 16)
 
 
+def kernels() -> Figure:
+    layer = np.arange(1.0, 51)
+    up = np.stack([2.0 ** (layer - 2), 2.0**layer, 2.0 ** (layer + 1)])  # leaves float32 behind layer 6, 5, 4
+    flat = np.stack([layer * 0 - 1, layer * 0, layer * 0 + 1])
+    return kernels_by_layer({"up": Curve(up, up, "#D55E00", at=9), "flat": Curve(flat, flat, "#0072B2")})
+
+
+NAMES = list(claims_training.LOOKS)
+FOUND = {name: [(0.2, 0.1, 0.4), (0.5, 0.4, 0.9)] for name in NAMES}
+
+
 DRAWN = {
+    "kernels": kernels,
+    "by_depth": lambda: claims_learning.by_depth(
+        {"x": FOUND, "y": FOUND}, {"x": (2, 8), "y": (3, 5)}, "error", logarithmic=True
+    ),
+    "by_case": lambda: claims_learning.by_case({"L2": FOUND, "H1": FOUND}, ["sin", "Runge"]),
+    "ranking": lambda: claims_learning.ranking(
+        dict.fromkeys(NAMES, (0.1, 0.2, 1.0)), dict.fromkeys(NAMES, (0.2, 0.1, 1.0)), "error", {"no shock": 0.58}
+    ),
     "double_exponential": double_exponential,
     "fate_maps": fate_maps,
     "ratio": lambda: claims_signal.ratio_by_power([(1.5, 1.3, 1.2, 1.4), (1.5, 1.35, 1.3, 1.4), (2, 1.5, 1.4, 1.6)]),
@@ -84,6 +104,14 @@ def test_it_is_drawn_for_a_papers_column_and_says_what_its_axes_are(name, tmp_pa
         figure.savefig(tmp_path / f"x.{form}", format=form)
     every = [axes for axes in figure.findobj(Axes) if isinstance(axes, Axes)]
     assert every and any(axes.get_xlabel() + axes.get_ylabel() for axes in every)
+
+
+def test_a_kernel_is_drawn_up_to_where_the_format_ends_and_those_that_stay_once_more():
+    all_of, few = kernels().axes
+    lines = {len(line.get_xdata()): np.asarray(line.get_ydata()) for line in all_of.lines if line.get_marker() == "o"}
+    assert np.isfinite(lines[50]).sum() == 6 and np.nanmax(lines[50]) == 2.0**6  # 2 log10(float32's largest) = 77.06
+    assert [text.get_text() for text in all_of.texts if "float32" not in text.get_text()] == ["up"]
+    assert [text.get_text() for text in few.texts] == ["flat"]
 
 
 def test_bars_stand_for_the_shares():

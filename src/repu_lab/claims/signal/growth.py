@@ -11,6 +11,7 @@ from repu_lab.activations import RePU
 from repu_lab.claims.base import Claim, Evidence, Picture, Table
 from repu_lab.claims.lab import Lab
 from repu_lab.claims.signal.measuring import log10_kernel, sphere
+from repu_lab.claims.signal.story import story
 from repu_lab.claims.statistics import Interval, median_interval
 from repu_lab.claims.verdicts import Verdict, together, within
 from repu_lab.networks.log_domain import LN10, measure_in_logs
@@ -75,7 +76,7 @@ def examine(lab: Lab) -> Evidence:
                 rows=rows,
             )
         ],
-        pictures=[_picture(curves, width, lab)],
+        pictures=[story(lab), _picture(curves, width, lab)],
     )
 
 

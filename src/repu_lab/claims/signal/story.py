@@ -1,0 +1,70 @@
+"""The picture that tells the story: K by layer of RePU, MRePU and spline RePU, measured and by theory."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from repu_lab.claims.base import Picture
+from repu_lab.claims.lab import Lab
+from repu_lab.claims.signal.measuring import log10_kernel, sphere
+from repu_lab.figures.claims_training import LOOKS
+from repu_lab.figures.kernels import Curve, kernels_by_layer
+from repu_lab.theory.forecast import forecast
+
+DEPTH, WIDTH, INPUTS = 50, 256, 8
+CRITICAL = ("initialization=critical",)
+
+
+class Case(NamedTuple):
+    """Networks of the picture: whose colour they have, their overrides, the layer beside which their name stands."""
+
+    look: str
+    overrides: Sequence[str]
+    at: float | None = None
+
+
+def _custom(k1: float) -> tuple[str, ...]:
+    return ("initialization=custom", "initialization.c_w=1", f"initialization.k1={k1:g}")
+
+
+CASES = {
+    "RePU 2, $K^1 = 1$: explodes": Case("RePU 2", ("activation=repu", *_custom(1.0)), at=13),
+    "RePU 2, $K^1 = 0.4$: vanishes": Case("RePU 3", ("activation=repu", *_custom(0.4)), at=13),
+    "MRePU 1, $K^1 = 1$": Case("MRePU 2", ("activation=mrepu", "activation.p=1", *_custom(1.0)), at=13),
+    "MRePU 1, critical": Case("MRePU 1", ("activation=mrepu", "activation.p=1", *CRITICAL)),
+    "spline RePU 2": Case("spline RePU 2", ("activation=spline_repu", "activation.p=2", *CRITICAL)),
+}
+
+
+def story(lab: Lab) -> Picture:
+    """Measure K at initialization, in float64, and draw it up to where float32 would end."""
+    members = lab.choose(smoke=10, full=40)
+    curves = {}
+    for name, case in CASES.items():
+        experiment = lab.build(
+            *case.overrides, f"depth={DEPTH}", f"width={WIDTH}", f"members={members}", "dtype=float64"
+        )  # fmt: skip
+        log10_K = log10_kernel(experiment.population(), sphere(INPUTS, experiment.sizes[0]))
+        rule = experiment.rule
+        expected = forecast(
+            experiment.activation, C_W=rule.C_W[1:], C_b=rule.C_b[1:], k1=rule.k1, depth=DEPTH, width=WIDTH,
+            dtype="float64",
+        )  # fmt: skip
+        curves[name] = Curve(
+            np.quantile(_ranked(log10_K.reshape(len(log10_K), -1)), (0.05, 0.5, 0.95), axis=1, method="nearest"),
+            expected.log10_K_quantiles[[0, 2, 4]], LOOKS[case.look][0], case.at,
+        )  # fmt: skip
+    return Picture(
+        name="story",
+        caption=f"log10 K against the layer in {members} fresh networks of width {WIDTH}, {INPUTS} inputs each, and "
+        "theory for the typical network of that width. Float32 ends at the dotted lines.",
+        alt="K of RePU leaves float32 within some ten layers, upwards or downwards; so does that of MRePU with inputs "
+        "of ordinary size. Critical MRePU and spline RePU keep theirs over 50 layers. Theory runs through the points.",
+        figure=kernels_by_layer(curves),
+    )
+
+
+def _ranked(values: np.ndarray) -> np.ndarray:
+    """Return values with NaN, which comes behind an overflow, ranked as one."""
+    return np.where(np.isnan(values), np.inf, values)

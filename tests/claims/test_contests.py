@@ -1,0 +1,152 @@
+"""Contests of activations on made-up runs: the best setting is judged on fresh networks; errors and verdicts."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from repu_lab.claims.approximation.learning import in_both
+from repu_lab.claims.contest import (
+    Case,
+    champion,
+    comparison_table,
+    decades,
+    hold,
+    in_order,
+    misclassified,
+    pooled,
+    relative_h1,
+    relative_l2,
+)
+from repu_lab.claims.lab import Lab, Trained
+from repu_lab.claims.physics import burgers
+from repu_lab.claims.statistics import Comparison, Interval, paired_test, rank_test
+from repu_lab.claims.training.tuning import TUNING_SEED, Grid
+from repu_lab.claims.verdicts import Verdict
+from repu_lab.claims.vision import images
+
+YES, NO, UNKNOWN = Verdict.SUPPORTED, Verdict.REFUTED, Verdict.INCONCLUSIVE
+GRID = Grid(("critical", "he"), ("1e-3", "1e-2"), 2, 10)
+EASY, HARD = Case(name="easy", depth=2, overrides=("steps=5",)), Case(name="hard", depth=9, overrides=("steps=5",))
+
+
+class MadeUp(Lab):
+    """A lab whose networks have the errors that `error(overrides, member)` says."""
+
+    def __init__(self, error):
+        super().__init__(Path("nowhere"), scale="full", versions={})
+        self.error = error
+        self.asked: list[dict[str, str]] = []
+
+    def train(self, jobs) -> list[Trained]:
+        runs = []
+        for job in jobs:
+            keys: dict[str, str] = dict(text.split("=", 1) for text in job)
+            self.asked.append(keys)
+            members = []
+            for member in range(int(keys["members"])):
+                error = self.error(keys, member)
+                measures = {"relative_l2": error, "relative_h1": error}
+                outcome = "trained" if error is not None and error < 0.3 else "learning"
+                members.append({"outcome": outcome, "metric": None, "measures": measures})
+            runs.append(Trained(tuple(job), Path("run"), {"members": members}))
+        return runs
+
+
+def run(*errors: float | None, metric: float | None = None) -> Trained:
+    members = [{"metric": metric, "measures": {"relative_l2": error, "relative_h1": error}} for error in errors]
+    return Trained((), Path("run"), {"members": members})
+
+
+def test_every_activation_has_the_same_budget_and_is_judged_at_its_best_on_other_seeds():
+    def error(keys, member):
+        return 0.1 if (keys["initialization"], keys["optimizer.lr"]) == ("he", "1e-2") else 0.5
+
+    lab = MadeUp(error)
+    entries = hold(lab, ["tanh", "ReLU"], [EASY, HARD], GRID, relative_l2, tuning=["a=1"], judging=["b=2"])
+    assert {entry.setting for entry in entries.values()} == {("he", "1e-2")}
+    assert all(entry.trained.estimate == 1 and len(entry.fresh.members) == 10 for entry in entries.values())
+    tuning = [keys for keys in lab.asked if keys.get("seed") == str(TUNING_SEED)]
+    fresh = [keys for keys in lab.asked if "seed" not in keys]  # seeds 0, 1, ...: not those of tuning
+    assert len(tuning) == 2 * 2 * 4 and len(fresh) == 2 * 2
+    assert all(keys["a"] == "1" and "b" not in keys and keys["members"] == "2" for keys in tuning)
+    assert all(keys["b"] == "2" and "a" not in keys and keys["members"] == "10" for keys in fresh)
+
+
+def test_errors_beyond_that_of_the_answer_0_count_as_that():
+    np.testing.assert_array_equal(relative_l2(run(0.3, None, 1e9)), [0.3, 1, 1])
+    np.testing.assert_array_equal(relative_h1(run(0.2)), [0.2])
+    np.testing.assert_array_equal(misclassified(run(0.0, metric=0.9)), [1 - 0.9])
+    np.testing.assert_array_equal(misclassified(run(0.0)), [1.0])  # no metric
+
+
+def test_errors_are_pooled_in_one_order_for_all():
+    lab = MadeUp(lambda keys, member: int(keys["depth"]) / 10 + member / 100)
+    entries = hold(lab, ["tanh", "ReLU"], [HARD, EASY], GRID, relative_l2)
+    wanted = [*(0.2 + np.arange(10) / 100), *(0.9 + np.arange(10) / 100)]
+    for name in ("tanh", "ReLU"):
+        np.testing.assert_allclose(pooled(entries, name, [EASY, HARD], relative_l2), wanted)
+
+
+def test_comparisons_are_of_logarithms():
+    errors = {"a": np.array([0.1, 0.2, 0.4, 0.3]), "b": 10 * np.array([0.1, 0.2, 0.4, 0.3])}
+    found = decades(errors, ["a"], ["b"])["a"]["b"]
+    assert found.difference.estimate == pytest.approx(-1) and found.effect == 0
+    assert found.p_value == pytest.approx(stats.wilcoxon([-1.0] * 4, zero_method="zsplit").pvalue)
+    assert decades(errors, ["a"], ["b"], rank_test)["a"]["b"].p_value == pytest.approx(
+        stats.mannwhitneyu(*np.log10([errors["a"], errors["b"]])).pvalue
+    )
+    assert comparison_table({"a": {"b": found}}, "").rows[0][:3] == ["a", "b", pytest.approx(0.1)]
+    assert in_order(errors) == ["a", "b"]
+
+
+def compared(p_value: float, difference: float) -> Comparison:
+    return Comparison(p_value, 0.5, Interval(difference, difference, difference))
+
+
+WIN, LOSS, DRAW = compared(1e-4, -1.0), compared(1e-4, 1.0), compared(0.5, -1.0)
+JUST = compared(0.03, -1.0)  # significant at 5 %, not at 5 % over two champions
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "ahead", "verdict"),
+    [
+        ([WIN] * 4, [LOSS] * 4, 0, YES),
+        ([WIN, WIN, WIN, JUST], [LOSS] * 4, 0, UNKNOWN),
+        ([WIN, WIN, WIN, DRAW], [LOSS, DRAW, DRAW, DRAW], 0, UNKNOWN),
+        ([WIN, WIN, WIN, LOSS], [LOSS, DRAW, DRAW, DRAW], 0, NO),
+        ([WIN, WIN, WIN, LOSS], [LOSS, LOSS, DRAW, DRAW], 1, YES),
+        ([WIN, WIN, LOSS, LOSS], [LOSS, LOSS, DRAW, DRAW], 1, NO),
+        ([WIN, WIN, DRAW, LOSS], [LOSS, LOSS, DRAW, DRAW], 1, UNKNOWN),
+    ],
+)
+def test_a_champion_wins_all_or_all_but_so_many(first, second, ahead, verdict):
+    names = ("w", "x", "y", "z")
+    comparisons = {"one": dict(zip(names, first, strict=True)), "two": dict(zip(names, second, strict=True))}
+    assert champion(comparisons, ahead=ahead) is verdict
+
+
+def test_to_win_in_both_errors_takes_each():
+    both = in_both({"L2": {"m": {"r": WIN}}, "H1": {"m": {"r": LOSS}}})
+    assert both == {"m": {"r, L2": WIN, "r, H1": LOSS}}
+    assert champion(both) is NO
+
+
+def test_burgers_is_void_where_nobody_finds_the_shock():
+    against = {"m": dict.fromkeys("abcd", WIN)}
+    assert burgers.judge(against, 0.01) is YES
+    assert burgers.judge(against, 0.4) is UNKNOWN
+    two = {"m": {"a": LOSS, "b": LOSS, "c": DRAW, "d": DRAW}}
+    assert burgers.judge(two, 0.01) is NO
+
+
+def test_images_as_accurate_as_another_within_the_margin_and_more_than_repu():
+    level = np.linspace(0.05, 0.06, 20)
+    errors = {name: level.copy() for name in (*images.MREPU, *images.REPU, *images.USUAL)}
+    errors["RePU 2"] = level + 0.3
+    assert champion(images.compare(errors)) is YES  # equal to the usual ones: within the margin
+    for name in images.MREPU:
+        errors[name] = level + 2 * images.MARGIN
+    assert champion(images.compare(errors)) is NO
+    assert paired_test(level, level).p_value == 1
