@@ -16,20 +16,28 @@ CASES = {name: kind() for name, kind in ACTIVATIONS.items()} | {
     "mrepu p=2": MRePU(2), "mrepu p=2.5": MRePU(2.5), "mrepu p=1 scale=3": MRePU(1, 3),
     "mrepu p=2 scale=0.2": MRePU(2, 0.2), "mrepu p=1.5 scale=7": MRePU(1.5, 7),
     "monomial p=3": ACTIVATIONS["monomial"](p=3),
-    "spline_repu p=3": SplineRePU(3), "spline_repu p=4": SplineRePU(4),
+    "spline_repu p=3": SplineRePU(3), "spline_repu p=4": SplineRePU(4), "spline_repu skew": SplineRePU(3, shift=0.44),
+    "spline_repu plateau": SplineRePU(2, plateau=4), "spline_repu both": SplineRePU(3, shift=-1.3, plateau=5),
     "leaky_relu slope=0.2": ACTIVATIONS["leaky_relu"](slope=0.2),
 }  # fmt: skip
 
 
-def spline(p: int):
-    def s(z):
-        half = mpmath.mpf(p + 1) / 2
-        total = mpmath.fsum(
-            (-1) ** j * mpmath.binomial(p + 1, j) * max(z + half - j, mpmath.mpf(0)) ** (p + 1) for j in range(p + 2)
-        )
-        return total / mpmath.factorial(p + 1) - mpmath.mpf(1) / 2
+def spline(activation: Any):
+    """Written anew: the sum of RePUs over its slope at 0, both as alternating sums."""
+    m = mpmath
 
-    return lambda z: s(z) / mpmath.diff(s, 0) if p % 2 else s(z) / {2: mpmath.mpf(3) / 4, 4: mpmath.mpf(115) / 192}[p]
+    def ramps(z, power: int):
+        p, n = activation.p, activation.plateau
+        return m.fsum(
+            (-1) ** j * m.binomial(p + 1, j) * max(z + m.mpf(p + n) / 2 - i - j, m.mpf(0)) ** power / m.factorial(power)
+            for i in range(n) for j in range(p + 2)
+        )  # fmt: skip
+
+    def s(z):
+        d, p = m.mpf(activation.shift), activation.p
+        return (ramps(z + d, p + 1) - ramps(d, p + 1)) / ramps(d, p)
+
+    return s
 
 
 def exact(name: str, activation: Activation):
@@ -40,7 +48,7 @@ def exact(name: str, activation: Activation):
     table = {
         "repu": lambda z: z**p if z > 0 else m.mpf(0),
         "mrepu": lambda z: z * (1 + z / m.mpf(activation.scale)) ** p if z > -activation.scale else m.mpf(0),
-        "spline_repu": spline(p) if p else None,
+        "spline_repu": spline(activation),
         "monomial": lambda z: z**p,
         "identity": lambda z: z,
         "relu": lambda z: max(z, m.mpf(0)),
@@ -115,13 +123,29 @@ def test_homogeneous_activations_scale_by_their_degree(name):
     torch.testing.assert_close(activation(2 * z), 2 ** (activation.degree or 0) * activation(z), rtol=1e-14, atol=0)
 
 
-@pytest.mark.parametrize("p", [2, 3, 4, 7])
-def test_spline_is_bounded_odd_and_exact_where_the_signal_is_small(p):
-    s = SplineRePU(p)
-    z = torch.tensor([1e-9, 0.4, p + 5.0], dtype=F64)
+@pytest.mark.parametrize(("p", "plateau"), [(2, 1), (3, 1), (4, 1), (7, 1), (2, 3), (3, 8)])
+def test_spline_is_bounded_odd_and_exact_where_the_signal_is_small(p, plateau):
+    s = SplineRePU(p, plateau=plateau)
+    z = torch.tensor([1e-9, 0.4, p + plateau + 5.0], dtype=F64)
     assert torch.equal(s(-z), -s(z))
     assert abs(s(z)[0].item() / 1e-9 - 1) < 1e-15
-    assert s(z)[2].item() == pytest.approx(0.5 / s.slope_at_0, rel=1e-12)
+    assert s(z)[2].item() == pytest.approx(plateau / 2 / s.slope_at_0, rel=1e-12)
+
+
+def test_a_plateau_is_a_line_to_the_last_bit_and_a_shift_moves_it():
+    z = torch.linspace(-1, 1, 41, dtype=F64)
+    assert torch.equal(SplineRePU(2, plateau=4)(z), z)
+    moved = SplineRePU(2, shift=-2.0, plateau=8)(torch.linspace(-1, 5, 41, dtype=F64))
+    torch.testing.assert_close(moved, torch.linspace(-1, 5, 41, dtype=F64), rtol=0, atol=0)
+    assert SplineRePU(2, shift=-2.0, plateau=8)(torch.tensor(-4.0)) > -2.1
+
+
+@pytest.mark.parametrize(("p", "shift", "plateau"), [(3, 0.44, 1), (2, -1.5, 6)])
+def test_a_skew_spline_is_exact_where_the_signal_is_small(p, shift, plateau):
+    z = torch.tensor([1e-9, -1e-9], dtype=F64)
+    s = SplineRePU(p, shift=shift, plateau=plateau)
+    bend = s.second_derivative(0 * z)
+    torch.testing.assert_close(s(z), z + bend * z**2 / 2, rtol=1e-15, atol=0)
 
 
 @pytest.mark.parametrize(
@@ -133,6 +157,8 @@ def test_spline_is_bounded_odd_and_exact_where_the_signal_is_small(p):
         (lambda: MRePU(0.9), "p=0.9 must be at least 1"),
         (lambda: MRePU(1, 0), "scale=0 must lie between 0.001 and 1000"),
         (lambda: SplineRePU(1), "p=1 must be an integer from 2"),
+        (lambda: SplineRePU(2, shift=0.6), "shift=0.6 must be at most"),
+        (lambda: SplineRePU(2, plateau=0), "plateau=0 must be an integer from 1"),
         (lambda: ACTIVATIONS["monomial"](p=1.5), "p=1.5 must be an integer"),
     ],
 )  # fmt: skip

@@ -16,7 +16,6 @@ from repu_lab.activations.powers import (
     MRePU,
     ReLU,
     RePU,
-    SplineRePU,
 )
 from repu_lab.activations.smooth import (
     ELU,
@@ -31,6 +30,7 @@ from repu_lab.activations.smooth import (
     Softplus,
     Tanh,
 )
+from repu_lab.activations.splines import SplineRePU
 
 ACTIVATIONS: dict[str, type[Activation]] = {
     "elu": ELU,

@@ -1,15 +1,13 @@
-"""Piecewise polynomial activations: RePU, MRePU, spline RePU, monomials and the ReLU family.
+"""Powers and pieces of lines: RePU, MRePU, monomials and the ReLU family.
 
 RePU and MRePU are defined in Kim, Kang, arXiv:2408.02697.
 """
-
-import math
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from repu_lab.activations.base import Activation, WithDerivative, finite_number
+from repu_lab.activations.base import Activation, WithDerivative, finite_number, power
 
 # Beyond these powers theory leaves float64, and float32 networks overflow in the first layers.
 LARGEST_POWER = 20
@@ -38,19 +36,19 @@ class RePU(Activation):
         return WithDerivative.apply(z, self._value, self.derivative)
 
     def _value(self, z: Tensor) -> Tensor:
-        return _power(z.relu(), self.p)
+        return power(z.relu(), self.p)
 
     def derivative(self, z: Tensor) -> Tensor:
         if self.p == 1:
             return (z > 0).to(z.dtype)
         # For p < 1 the power of 0 is infinite, but the limit from the left is 0.
-        slope = self.p * _power(z.relu(), self.p - 1)
+        slope = self.p * power(z.relu(), self.p - 1)
         return slope if self.p > 1 else slope.masked_fill(z <= 0, 0.0)
 
     def second_derivative(self, z: Tensor) -> Tensor:
         if self.p == 1:
             return torch.zeros_like(z)
-        curvature = self.p * (self.p - 1) * _power(z.relu(), self.p - 2)
+        curvature = self.p * (self.p - 1) * power(z.relu(), self.p - 2)
         return curvature if self.p > 2 else curvature.masked_fill(z <= 0, 0.0)
 
     def extra_repr(self) -> str:
@@ -84,18 +82,18 @@ class MRePU(Activation):
 
     def _value(self, z: Tensor) -> Tensor:
         # The factor z is kept (not (1 + z) - 1), since signals of size 1e-8 live here; its clamp keeps -inf * 0 out.
-        return z.clamp(min=-self.scale) * _power((self._unit(z) + 1).relu(), self.p)
+        return z.clamp(min=-self.scale) * power((self._unit(z) + 1).relu(), self.p)
 
     def derivative(self, z: Tensor) -> Tensor:
         u = self._unit(z)
-        slope = _power((u + 1).relu(), self.p - 1) * (1 + (self.p + 1) * u.clamp(min=-1))
+        slope = power((u + 1).relu(), self.p - 1) * (1 + (self.p + 1) * u.clamp(min=-1))
         return slope.masked_fill(u <= -1, 0.0)
 
     def second_derivative(self, z: Tensor) -> Tensor:
         p, u = self.p, self._unit(z)
         if p == 1:
             return 2 * (u > -1).to(z.dtype) / self.scale
-        curvature = p * _power((u + 1).relu(), p - 2) * (2 + (p + 1) * u.clamp(min=-1)) / self.scale
+        curvature = p * power((u + 1).relu(), p - 2) * (2 + (p + 1) * u.clamp(min=-1)) / self.scale
         return curvature.masked_fill(u <= -1, 0.0)
 
     def _unit(self, z: Tensor) -> Tensor:
@@ -103,68 +101,6 @@ class MRePU(Activation):
 
     def extra_repr(self) -> str:
         return f"p={self.p:g}" if self.scale == 1 else f"p={self.p:g}, scale={self.scale:g}"
-
-
-class SplineRePU(Activation):
-    """The integral of the centred cardinal B-spline B_p, divided by B_p(0), integer p >= 2.
-
-    s(z) = S_p(z) / B_p(0), S_p(z) = sum_j (-1)^j C(p+1, j) relu(z + (p+1)/2 - j)^(p+1) / (p+1)! - 1/2: a combination
-    of p + 2 shifted RePU_{p+1}, p times continuously differentiable, odd, of slope 1 at 0, constant beyond (p+1)/2.
-    """
-
-    def __init__(self, p: int = 2):
-        """Take the degree p of the spline; ValueError unless it is an integer >= 2 (p = 1 has a kink in s')."""
-        super().__init__()
-        if finite_number("p", p) != int(p) or not 2 <= p <= 10:
-            raise ValueError(f"p={p} must be an integer from 2 to 10: the degree of the spline")
-        self.p = p = int(p)
-        self.edge = (p + 1) / 2
-        knots = [(j - self.edge, (-1) ** j * math.comb(p + 1, j) / math.factorial(p + 1)) for j in range(p + 2)]
-        self.kinks = tuple(knot for knot, _ in knots)
-        # On [0, edge] S_p is one polynomial (from the knots <= 0) plus a truncated power for each knot inside.
-        # Summing all the truncated powers of the definition instead would cancel where the signal is small.
-        left = [(knot, weight) for knot, weight in knots if knot <= 0]
-        coefficients = [
-            sum(weight * math.comb(p + 1, k) * (-knot) ** (p + 1 - k) for knot, weight in left) for k in range(p + 2)
-        ]
-        self.slope_at_0 = coefficients[1]
-        self._polynomial = [c / self.slope_at_0 for c in coefficients[1:]]
-        self._corrections = [(knot, weight / self.slope_at_0) for knot, weight in knots if 0 < knot < self.edge]
-
-    def forward(self, z: Tensor) -> Tensor:
-        return WithDerivative.apply(z, self._value, self.derivative)
-
-    def _value(self, z: Tensor) -> Tensor:
-        inside = z.clamp(-self.edge, self.edge)
-        u = inside.abs()
-        even = torch.full_like(u, self._polynomial[-1])
-        for coefficient in reversed(self._polynomial[:-1]):
-            even = even * u + coefficient
-        value = inside * even
-        for knot, weight in self._corrections:
-            value = value + weight * inside.sign() * _power((u - knot).relu(), self.p + 1)
-        return value
-
-    def derivative(self, z: Tensor) -> Tensor:
-        u = z.abs().clamp(max=self.edge)
-        slope = torch.full_like(u, (self.p + 1) * self._polynomial[-1])
-        for k in range(self.p - 1, -1, -1):
-            slope = slope * u + (k + 1) * self._polynomial[k]
-        for knot, weight in self._corrections:
-            slope = slope + weight * (self.p + 1) * _power((u - knot).relu(), self.p)
-        return slope.masked_fill(u >= self.edge, 0.0)
-
-    def second_derivative(self, z: Tensor) -> Tensor:
-        u = z.abs().clamp(max=self.edge)
-        curvature = torch.full_like(u, (self.p + 1) * self.p * self._polynomial[-1])
-        for k in range(self.p - 1, 0, -1):
-            curvature = curvature * u + (k + 1) * k * self._polynomial[k]
-        for knot, weight in self._corrections:
-            curvature = curvature + weight * (self.p + 1) * self.p * _power((u - knot).relu(), self.p - 1)
-        return z.sign() * curvature.masked_fill(u >= self.edge, 0.0)
-
-    def extra_repr(self) -> str:
-        return f"p={self.p}"
 
 
 class Monomial(Activation):
@@ -260,16 +196,3 @@ class Hardswish(Activation):
 
     def second_derivative(self, z: Tensor) -> Tensor:
         return ((z > -3) & (z <= 3)).to(z.dtype) / 3
-
-
-def _power(base: Tensor, exponent: float) -> Tensor:
-    """base^exponent for base >= 0, by products for the small integers (several times cheaper than pow)."""
-    if exponent == 0:
-        return torch.ones_like(base)
-    if exponent == 1:
-        return base
-    if exponent == 2:
-        return base * base
-    if exponent == 3:
-        return base * base * base
-    return base**exponent
