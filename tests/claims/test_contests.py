@@ -1,6 +1,7 @@
 """Contests of activations on made-up runs: the best setting is judged on fresh networks; errors and verdicts."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -93,10 +94,10 @@ def test_comparisons_are_of_logarithms():
     errors = {"a": np.array([0.1, 0.2, 0.4, 0.3]), "b": 10 * np.array([0.1, 0.2, 0.4, 0.3])}
     found = decades(errors, ["a"], ["b"])["a"]["b"]
     assert found.difference.estimate == pytest.approx(-1) and found.effect == 0
-    assert found.p_value == pytest.approx(stats.wilcoxon([-1.0] * 4, zero_method="zsplit").pvalue)
-    assert decades(errors, ["a"], ["b"], rank_test)["a"]["b"].p_value == pytest.approx(
-        stats.mannwhitneyu(*np.log10([errors["a"], errors["b"]])).pvalue
-    )
+    signed: Any = stats.wilcoxon([-1.0] * 4, zero_method="zsplit")
+    ranked: Any = stats.mannwhitneyu(*np.log10([errors["a"], errors["b"]]))
+    assert found.p_value == pytest.approx(signed.pvalue)
+    assert decades(errors, ["a"], ["b"], rank_test)["a"]["b"].p_value == pytest.approx(ranked.pvalue)
     assert comparison_table({"a": {"b": found}}, "").rows[0][:3] == ["a", "b", pytest.approx(0.1)]
     assert in_order(errors) == ["a", "b"]
 
@@ -122,7 +123,7 @@ JUST = compared(0.03, -1.0)  # significant at 5 %, not at 5 % over two champions
     ],
 )
 def test_a_champion_wins_all_or_all_but_so_many(first, second, ahead, verdict):
-    names = ("w", "x", "y", "z")
+    names: list[str] = list("wxyz")
     comparisons = {"one": dict(zip(names, first, strict=True)), "two": dict(zip(names, second, strict=True))}
     assert champion(comparisons, ahead=ahead) is verdict
 
