@@ -88,12 +88,14 @@ def examine_mrepu(lab: Lab) -> Evidence:
         [name, depth, *(tuned[name, depth].best_share(start) for start in grid.initializations)]
         for name in ACTIVATIONS for depth in depths
     ]  # fmt: skip
-    last = max(depths)
+    last, fails = max(depths), failing(shares, depths)
+    trains = [depth for depth in fails if any(above(shares[name, depth], 0.5) is Verdict.SUPPORTED for name in MREPU)]
     return Evidence(
         setup=f"{_set_up(lab)}, depths {', '.join(map(str, depths))}; for every activation the same {grid}.",
         verdict=judge_mrepu(shares, depths),
         reason=prose(f"""more than half of the fresh networks train up to depth
-            {", ".join(f"{depth} ({name})" for name, depth in deepest.items())}; at depth {last}:
+            {", ".join(f"{depth} ({name})" for name, depth in deepest.items())}; RePU fails at depth
+            {_listed(fails)}, where MRePU trains at {_listed(trains)}; at depth {last}:
             {", ".join(f"{name} {shares[name, last].estimate:.0%}" for name in ACTIVATIONS)}"""),
         seeds=grid.members,
         numbers={f"deepest with more than half trained, {name}": depth for name, depth in deepest.items()},
@@ -116,11 +118,15 @@ def examine_mrepu(lab: Lab) -> Evidence:
 
 def judge_mrepu(shares: Mapping[tuple[str, int], Interval], depths: Sequence[int]) -> Verdict:
     """Apply claim 7's rule to the shares trained by activation and depth."""
-    fails = [depth for depth in depths if all(below(shares[name, depth], 0.5) is Verdict.SUPPORTED for name in REPU)]
-    there = [above(shares[name, depth], 0.5) for depth in fails for name in MREPU]
+    there = [above(shares[name, depth], 0.5) for depth in failing(shares, depths) for name in MREPU]
     if Verdict.SUPPORTED in there:
         return Verdict.SUPPORTED
     return Verdict.REFUTED if there and set(there) == {Verdict.REFUTED} else Verdict.INCONCLUSIVE
+
+
+def failing(shares: Mapping[tuple[str, int], Interval], depths: Sequence[int]) -> list[int]:
+    """Return the depths at which fewer than half of RePU's fresh networks train, for either power."""
+    return [depth for depth in depths if all(below(shares[name, depth], 0.5) is Verdict.SUPPORTED for name in REPU)]
 
 
 def deepest_trained(tuned: Mapping[tuple[str, int], Tuned], name: str, depths: Sequence[int]) -> int:
@@ -131,6 +137,10 @@ def deepest_trained(tuned: Mapping[tuple[str, int], Tuned], name: str, depths: S
             break
         deepest = depth
     return deepest
+
+
+def _listed(depths: Sequence[int]) -> str:
+    return ", ".join(map(str, depths)) or "none"
 
 
 def _set_up(lab: Lab) -> str:
@@ -193,7 +203,7 @@ REPU_FAILS = Claim(
 MREPU_TRAINS = Claim(
     number=7, slug="mrepu-trains", family="training",
     title="MRePU trains where RePU fails",
-    statement="At depths at which RePU networks do not train, MRePU networks do.",
+    statement="There are depths at which RePU networks do not train and MRePU networks do.",
     reference="Kim & Kang, arXiv:2408.02697: MRePU as the cure",
     rule=prose("""At the depths where fewer than half of RePU's fresh networks train, p = 2 and 3 (95 % Wilson
         intervals): supported if at one of them more than half of MRePU's do for p = 1 or 2; refuted if at all of
