@@ -108,7 +108,9 @@ def test_it_is_drawn_for_a_papers_column_and_says_what_its_axes_are(name, tmp_pa
 
 def test_a_kernel_is_drawn_up_to_where_the_format_ends_and_those_that_stay_once_more():
     all_of, few = kernels().axes
-    lines = {len(line.get_xdata()): np.asarray(line.get_ydata()) for line in all_of.lines if line.get_marker() == "o"}
+    lines = {
+        np.size(line.get_xdata()): np.asarray(line.get_ydata()) for line in all_of.lines if line.get_marker() == "o"
+    }
     assert np.isfinite(lines[50]).sum() == 6 and np.nanmax(lines[50]) == 2.0**6  # 2 log10(float32's largest) = 77.06
     assert [text.get_text() for text in all_of.texts if "float32" not in text.get_text()] == ["up"]
     assert [text.get_text() for text in few.texts] == ["flat"]
