@@ -1,7 +1,15 @@
 """What the documents say of the code."""
 
+import contextlib
+import inspect
+import io
+import re
 from pathlib import Path
 
+import pytest
+import torch
+
+import repu_lab
 from repu_lab.tracking.tags import tags_as_markdown
 
 ROOT = Path(__file__).parents[1]
@@ -19,3 +27,25 @@ def test_readme_names_pictures_and_pages_that_are_there():
         assert f"docs/pictures/{name}.png" in readme and (ROOT / "docs" / "pictures" / f"{name}.png").is_file()
     for page in ("tags", "learning_rates", "decisions", "performance"):
         assert f"docs/{page}.md" in readme and (ROOT / "docs" / f"{page}.md").is_file()
+
+
+README_LINES = re.findall(
+    r"## The library in ten lines\n\n```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL
+)
+HELP_LINES = re.findall(r"((?:^    .*\n|^\n)+)", inspect.cleandoc(repu_lab.__doc__ or ""), re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "code", [README_LINES[0], inspect.cleandoc("\n" + max(HELP_LINES, key=len))], ids=["README", "help"]
+)
+def test_the_ten_lines_run_and_print_what_they_say(code: str) -> None:
+    """`print(...)  # text` prints that text, where `...` stands for anything."""
+    lines = [line for line in code.splitlines() if line and not line.startswith(("from ", "import "))]
+    assert 5 <= len(lines) <= 10
+    said = [line.partition("  # ")[2].strip() for line in lines if line.startswith("print(")]
+    shown = io.StringIO()
+    with torch.random.fork_rng(), contextlib.redirect_stdout(shown):
+        torch.manual_seed(0)
+        exec(code, {})
+    for text, printed in zip(said, shown.getvalue().splitlines(), strict=True):
+        assert re.fullmatch(re.escape(text).replace(r"\.\.\.", ".*"), printed), f"says {text!r}, prints {printed!r}"

@@ -1,0 +1,97 @@
+"""Networks of the user's own, in plain torch: initialize and forecast them as the lab does its populations.
+
+Any nn.Module will do that `observe` knows for a multilayer perceptron of nn.Linear layers and one activation.
+"""
+
+import math
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from repu_lab.networks import initialization
+from repu_lab.networks.observing import Perceptron, observe
+from repu_lab.networks.population import Population
+from repu_lab.theory import Initialization, critical_initialization, mean_square
+from repu_lab.theory.forecast import Forecast, forecast
+
+
+def initialize_(
+    network: nn.Module, activation: nn.Module | None = None, *, seed: int | None = None,
+    generator: torch.Generator | None = None, input_mean_square: float = 1.0,
+) -> Initialization:  # fmt: skip
+    """Draw weights and biases in place, critically for the network's activation and depth; return which, and why.
+
+    W^l_ij ~ N(0, C_W / fan_in), b^l_i ~ N(0, C_b), l >= 2, as `critical_initialization` says; the first map gives
+    K^1 = k1 for an input with |x|^2/n_0 = input_mean_square. Without biases in the hidden layers C_b is 0, and
+    C_W = k1 / g(k1) keeps the kernel instead. Residual networks: C_W and C_b of a branch are a share 1/(L-1) of those.
+
+    The weights are those of the lab's own network with this seed; left out, the seed is drawn from the generator, else
+    from torch's global one. The activation is found, unless forward calls a function: then name it, as MRePU(1). Its
+    own parameters stay. ValueError, before anything is written, for a network that theory does not know.
+    """
+    if seed is not None and generator is not None:
+        raise ValueError(f"seed={seed} and a generator: give one of them")
+    _check_input(input_mean_square)
+    found = observe(network, activation)
+    start = _start(found)
+    variances = {"C_W": start.C_W, "C_b": start.C_b, "k1": start.k1}
+    rule = initialization.uniform_depth("critical", found.sizes, **variances, note=start.reason)
+    rule = initialization.in_branches(rule) if found.residual else rule
+    rule = replace(rule, C_W=(rule.C_W[0] / input_mean_square, *rule.C_W[1:]))
+    if seed is None:
+        where = "cpu" if generator is None else generator.device
+        seed = int(torch.randint(2**63 - 1, (), generator=generator, device=where))
+    drawn = Population(found.activation, found.sizes, dtype=found.dtype)
+    initialization.initialize_(drawn, rule, [seed])
+    with torch.no_grad():
+        for linear, affine in zip(found.linears, drawn.affine_maps(), strict=True):
+            linear.weight.copy_(affine.W_MIO[0].T)
+            if linear.bias is not None:
+                linear.bias.copy_(affine.b_M1O[0, 0])
+    return replace(start, reason=rule.note)
+
+
+def forecast_network(
+    network: nn.Module, activation: nn.Module | None = None, *, inputs: int = 1, input_mean_square: float = 1.0,
+    correlation: float | None = None, seed: int = 0,
+) -> Forecast:  # fmt: skip
+    """Forecast what a network, as it is initialized now, does to a batch of `inputs` inputs in its dtype.
+
+    Its variances are measured, whatever drew them: C_W^l = fan_in mean(W^l_ij^2), C_b^l = mean(b^l_i^2). `correlation`
+    of two inputs' first preactivations; left out: that of orthogonal inputs. Hidden layers of several widths count with
+    their harmonic mean. See `forecast`, also for its errors; ValueError as for `initialize_`, and if it is residual.
+    """
+    _check_input(input_mean_square)
+    found = observe(network, activation)
+    if found.residual:
+        raise ValueError("theory knows the infinitely wide residual network only, not the fates of real ones")
+    C_W = [linear.in_features * _mean_square(linear.weight) for linear in found.linears]
+    C_b = [0.0 if linear.bias is None else _mean_square(linear.bias) for linear in found.linears]
+    k1 = C_b[0] + C_W[0] * input_mean_square
+    if correlation is None and k1 > 0:
+        correlation = C_b[0] / k1
+    return forecast(
+        found.activation, C_W=C_W[1:], C_b=C_b[1:], k1=k1, depth=found.depth, width=found.width, dtype=found.dtype,
+        inputs=inputs, correlation=correlation, seed=seed,
+    )  # fmt: skip
+
+
+def _start(found: Perceptron) -> Initialization:
+    """Return the critical initialization, with biases or without."""
+    # The branches of a residual network are as one layer, whatever their number.
+    start = critical_initialization(found.activation, 1 if found.residual else found.depth)
+    if start.C_b == 0 or all(linear.bias is not None for linear in found.linears[:-1]):
+        return start
+    C_W = start.k1 / float(mean_square(found.activation, start.k1))
+    why = f"{start.reason}; without the biases of variance C_b={start.C_b:.3g} that it needs C_W={C_W:.6g} keeps K"
+    return Initialization(C_W, 0.0, start.k1, why)
+
+
+def _mean_square(weights: Tensor) -> float:
+    return weights.detach().cpu().double().square().mean().item()
+
+
+def _check_input(mean_square: float) -> None:
+    if not 0 < mean_square < math.inf:
+        raise ValueError(f"input_mean_square={mean_square!r} must be a positive finite number: |x|^2/n_0 of an input")
