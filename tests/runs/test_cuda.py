@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from repu_lab import MRePU, forecast_network, initialize_
 from repu_lab.runs.state import State
 from repu_lab.runs.training import train_step
 
@@ -32,3 +33,17 @@ def test_float64_losses_agree_over_50_steps(experiment):
         return torch.stack(rows).cpu()
 
     torch.testing.assert_close(losses("cuda"), losses("cpu"), rtol=1e-8, atol=0)
+
+
+def test_a_network_of_plain_torch_starts_and_is_forecast_as_on_the_cpu():
+    networks = [
+        torch.nn.Sequential(torch.nn.Linear(6, 9), MRePU(1), torch.nn.Linear(9, 9), MRePU(1), torch.nn.Linear(9, 2))
+        for _ in range(2)
+    ]
+    networks[1].to("cuda")
+    assert initialize_(networks[0], seed=3) == initialize_(networks[1], seed=3)
+    for here, there in zip(*(network.parameters() for network in networks), strict=True):
+        assert torch.equal(here, there.cpu()) and there.is_cuda
+    assert forecast_network(networks[0]).advice == forecast_network(networks[1]).advice
+    drawn = torch.Generator("cuda").manual_seed(1)
+    assert initialize_(networks[1], generator=drawn).k1 > 0
