@@ -102,7 +102,7 @@ def tune(
     tried = dict(zip(places, runs, strict=True))
     lab.progress(0.8 * progress)
     by_case = {(name, depth): {s: tried[name, depth, s] for s in grid.settings} for name, depth in cases}
-    best = {case: max(found, key=lambda setting: _merit(found[setting])) for case, found in by_case.items()}
+    best = {case: max(found, key=lambda setting: merit(found[setting])) for case, found in by_case.items()}
     fresh = lab.train([
         (*ACTIVATIONS[name], f"depth={depth}", *common, *_overrides(best[name, depth]), f"members={grid.members}")
         for name, depth in cases
@@ -122,7 +122,8 @@ def metrics(run: Trained) -> list[float]:
     return [member["metric"] or 0.0 for member in run.members]
 
 
-def _merit(run: Trained) -> tuple[float, float]:
+def merit(run: Trained) -> tuple[float, float]:
+    """Return what settings are ranked by: the share trained, then the median metric."""
     return run.share("trained"), float(np.median(metrics(run)))
 
 
