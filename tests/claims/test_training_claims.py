@@ -99,6 +99,15 @@ def test_what_fails_first(case):
     assert (found.cause, found.step) == (cause, step)
 
 
+def test_trained_networks_are_the_control():
+    members = [{"outcome": "trained"}, {"outcome": "trained"}, {"outcome": "stalled"}]
+    log10_K, log10_gradient = (np.zeros((2, 5, 3, 3)) for _ in range(2))  # steps, layers, members, inputs
+    log10_K[0, 1, 2] = log10_K[1, 1, 0] = log10_gradient[0, 3, 1] = 9.0
+    run = Trained((), Path("x"), {"outcomes": {}, "members": members})
+    run.__dict__["statistics"] = {"log10_K": log10_K, "log10_gradient": log10_gradient}
+    assert failure.lost_yet_trained(run) == [set(), {"gradient"}]
+
+
 def test_the_first_update_is_measured_at_the_last_hidden_layer():
     log10_K = np.zeros((3, 4, 2, 2))  # steps, layers, members, inputs
     log10_K[1, 2] = 0.5

@@ -51,6 +51,8 @@ def examine(lab: Lab) -> Evidence:
     forward = wilson(counts["RePU"]["forward"], max(1, len(failed["RePU"])))
     broken = [(place, i) for place, i, failure in failed["MRePU"] if failure.cause == "step"]
     saved = sum(found[name, depth, SMALL][i].cause == "none" for (name, depth, _), i in broken)
+    control = [alike for place, run in runs.items() if place[2] == LARGE for alike in lost_yet_trained(run)]
+    alike = {cause: sum(cause in causes for causes in control) for cause in ("forward", "gradient")}
     return Evidence(
         setup=prose(f"""Digits, depths {", ".join(map(str, depths))}, `critical` initialization, Adam at {LARGE}, and
             at {SMALL} for {LONGER} times as many steps; {members} networks each, statistics of 32 probe inputs.
@@ -61,12 +63,16 @@ def examine(lab: Lab) -> Evidence:
         verdict=judge(forward),
         reason=prose(f"""of {len(failed["RePU"])} RePU networks that do not train at rate {LARGE}, {forward} fail
             first in the forward signal, before any step ({_said(counts["RePU"])}); of {len(failed["MRePU"])} MRePU
-            networks {_said(counts["MRePU"])}; {saved} of the {len(broken)} that a step broke train at {SMALL}"""),
+            networks {_said(counts["MRePU"])}; {saved} of the {len(broken)} that a step broke train at {SMALL}. Of the
+            {len(control)} networks of all activations that do train, the signal of {alike["forward"]} and the gradient
+            of {alike["gradient"]} move as far"""),
         seeds=members,
         numbers={
             **{f"{kind}, {cause}": counts[kind][cause] for kind in counts for cause in CAUSES[1:]},
             "MRePU networks that a step broke": len(broken),
             f"of these trained at {SMALL}": saved,
+            "networks that train": len(control),
+            **{f"of these lost by the same measure, {cause}": count for cause, count in alike.items()},
         },
         tables=[
             Table(
@@ -98,6 +104,13 @@ def failures(run: Trained) -> list[Failure]:
         )
         for i, member in enumerate(run.members)
     ]  # fmt: skip
+
+
+def lost_yet_trained(run: Trained) -> list[set[str]]:
+    """Return for each trained network what the rule would have blamed had it failed: how little a blame may mean."""
+    log10 = {"forward": run.statistics["log10_K"], "gradient": run.statistics["log10_gradient"]}
+    trained = [i for i, member in enumerate(run.members) if member["outcome"] == "trained"]
+    return [{cause for cause, array in log10.items() if _lost(array[0, :-1, i])} for i in trained]
 
 
 def first_failure(
