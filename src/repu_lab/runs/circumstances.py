@@ -34,6 +34,7 @@ def _versions() -> dict[str, str]:
     return own | {package: version(package) for package in PACKAGES}
 
 
+@cache
 def _processor() -> str:
     """Return the processor's name: what the kernel of a matrix product is chosen by."""
     with suppress(OSError), open("/proc/cpuinfo") as file:

@@ -26,6 +26,8 @@ PLACE = ".groups"
 # More jobs than this hold too many event files open at once (1,024 is a usual limit), and more members lose the cache.
 MOST_JOBS = 256
 MOST_MEMBERS = 1024
+# Jobs of a population that draw their picture, half a second each.
+PICTURES = 4
 
 Report = Callable[[float], None]
 Bound = Callable[[Any], int]  # the most members of a population of this config
@@ -150,7 +152,7 @@ def train_group(group: Group, report: Report) -> None:
                 twins = (law, experiment.lr, config.optimizer.weight_decay)
                 run = Run(
                     experiment=experiment, folder=folder, expected=expected.get(law), stored=stored,
-                    picture=twins not in pictured,
+                    picture=twins not in pictured and len(pictured) < PICTURES,
                 )  # fmt: skip
                 pictured.add(twins)
                 runs.append(run)
@@ -167,6 +169,8 @@ def train_group(group: Group, report: Report) -> None:
             for run, result in zip(written, results, strict=True):
                 run.folder.write_json("result.json", result)
                 tell(run.folder, result)
+        with synced_together(folders):
+            stack.close()  # which writes that they finished
 
 
 def _checkpointed(group: Group, runs: "Sequence[Run]") -> RunFolder:

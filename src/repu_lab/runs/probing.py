@@ -15,7 +15,7 @@ from typing import Any
 from repu_lab.runs.building import Experiment, build, build_group, member_bytes
 from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.forecasting import announce
-from repu_lab.runs.group import Group, run_group
+from repu_lab.runs.group import PICTURES, Group, run_group
 from repu_lab.runs.schedule import is_measured, is_profiled
 from repu_lab.runs.state import Run, State
 from repu_lab.runs.training import END_CHECK, finish, observe, train_step
@@ -88,7 +88,7 @@ def probe_training(group: Group, expected: Forecast | None, *, lost: bool) -> Co
     steps = 0 if lost else config.steps
     measured = sum(is_measured(i, steps) for i in _candidates(steps))
     profiles = sum(is_profiled(i, steps) for i in _candidates(steps) if is_measured(i, steps))
-    pictures = len({_law(experiment) for experiment in experiments}) if config.statistics else 0
+    pictures = min(PICTURES, len({_law(experiment) for experiment in experiments})) if config.statistics else 0
     return Cost(
         start=start,
         work=step * steps,
