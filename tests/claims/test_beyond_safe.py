@@ -126,6 +126,8 @@ def test_it_is_examined_with_one_budget_and_judged_on_fresh_networks_and_twice_t
     assert all(int(keys["members"]) >= 10 for keys in fresh)
     deep = [keys for keys in fresh if keys["depth"] == "100"]
     assert [keys["activation.p"] for keys in deep] == ["1", "2"] and all(scaled(keys) for keys in deep)
+    curved = [keys for keys in fresh if keys["task"] == "polynomial"]
+    assert len(curved) == 2 * SETTINGS + 2 and {keys["depth"] for keys in curved} == {"50"}
     table = {(row[0], row[1]): row for row in evidence.tables[0].rows}
     assert table["argument", 1][4] == 1 and table["unchanged", 2][4] == 0 and len(table) == 2 * len(RUNGS) + 3
     theory = {
