@@ -85,7 +85,7 @@ def test_errors_beyond_that_of_the_answer_0_count_as_that():
 def test_errors_are_pooled_in_one_order_for_all():
     lab = MadeUp(lambda keys, member: int(keys["depth"]) / 10 + member / 100)
     entries = hold(lab, ["tanh", "ReLU"], [HARD, EASY], GRID, relative_l2)
-    wanted = [*(0.2 + np.arange(10) / 100), *(0.9 + np.arange(10) / 100)]
+    wanted = [0.2 + np.arange(10) / 100, 0.9 + np.arange(10) / 100]
     for name in ("tanh", "ReLU"):
         np.testing.assert_allclose(pooled(entries, name, [EASY, HARD], relative_l2), wanted)
 
@@ -100,6 +100,22 @@ def test_comparisons_are_of_logarithms():
     assert decades(errors, ["a"], ["b"], rank_test)["a"]["b"].p_value == pytest.approx(ranked.pvalue)
     assert comparison_table({"a": {"b": found}}, "").rows[0][:3] == ["a", "b", pytest.approx(0.1)]
     assert in_order(errors) == ["a", "b"]
+
+
+def test_as_many_cases_as_one_likes_are_no_more_seeds():
+    a = np.array([[0.1, 0.2, 0.4, 0.3], [0.2, 0.2, 0.3, 0.9]])
+    found = decades({"a": a, "b": 10 * a}, ["a"], ["b"])["a"]["b"]
+    many = decades({"a": np.tile(a, (20, 1)), "b": 10 * np.tile(a, (20, 1))}, ["a"], ["b"])["a"]["b"]
+    assert many.p_value == found.p_value == pytest.approx(2 / 2**4)
+    assert many.difference.estimate == pytest.approx(-1)
+
+
+def test_a_collapse_at_one_depth_is_no_accuracy_as_good_as_another():
+    level = np.linspace(0.05, 0.06, 10)
+    errors = {name: np.stack([level] * 4) for name in (*images.MREPU, *images.REPU, *images.USUAL)}
+    for name in images.MREPU:
+        errors[name] = np.stack([level - 0.005] * 3 + [level + 0.3])
+    assert champion(images.compare(errors)) is NO
 
 
 def compared(p_value: float, difference: float) -> Comparison:
@@ -143,11 +159,11 @@ def test_burgers_is_void_where_nobody_finds_the_shock():
 
 
 def test_images_as_accurate_as_another_within_the_margin_and_more_than_repu():
-    level = np.linspace(0.05, 0.06, 20)
+    level = np.linspace(0.05, 0.06, 20)[None]
     errors = {name: level.copy() for name in (*images.MREPU, *images.REPU, *images.USUAL)}
     errors["RePU 2"] = level + 0.3
     assert champion(images.compare(errors)) is YES  # equal to the usual ones: within the margin
     for name in images.MREPU:
         errors[name] = level + 2 * images.MARGIN
     assert champion(images.compare(errors)) is NO
-    assert paired_test(level, level).p_value == 1
+    assert paired_test(level[0], level[0]).p_value == 1

@@ -19,6 +19,11 @@ CONTESTANTS: dict[str, tuple[str, ...]] = {
     **ACTIVATIONS,
     "MRePU 3": ("activation=mrepu", "activation.p=3"),
     "spline RePU 2": ("activation=spline_repu", "activation.p=2"),
+    "spline RePU 3": ("activation=spline_repu", "activation.p=3"),
+    "skew spline": ("activation=spline_repu", "activation.p=3", "activation.shift=0.4411"),
+    "wide spline": ("activation=spline_repu", "activation.p=2", "activation.plateau=4"),
+    "one-sided spline": ("activation=spline_repu", "activation.p=2", "activation.plateau=8", "activation.shift=-2"),
+    "identity": ("activation=identity",),
 }
 # An error relative to the size of the target above 1 is worse than the answer 0; how much worse means nothing.
 WORST = 1.0
@@ -52,18 +57,19 @@ Entries = Mapping[tuple[str, Case], Entry]
 def hold(
     lab: Lab, names: Sequence[str], cases: Sequence[Case], grid: Grid, errors: Errors, *,
     tuning: Sequence[str] = (), judging: Sequence[str] = (), tuning_share: float = 0.6,
+    part: tuple[float, float] = (0.0, 1.0),
 ) -> dict[tuple[str, Case], Entry]:  # fmt: skip
     """Try every setting of the grid for every activation and case, then train fresh networks at the best one.
 
     The best has the smallest median error on the tuning networks. tuning, judging: overrides of that stage alone;
-    tuning_share: of the claim's time.
+    tuning_share: of its time; part: from which to which share of the claim's time it runs.
     """
     hardest = sorted(cases, key=lambda case: -case.depth)  # what takes longest shall not be waited for at the end
     places = [(name, case, setting) for case in hardest for name in names for setting in grid.settings]
     tried = lab.train([
         (*_overrides(*place), *tuning, f"members={grid.tuning_members}", f"seed={TUNING_SEED}") for place in places
     ])  # fmt: skip
-    lab.progress(tuning_share)
+    lab.progress(part[0] + tuning_share * (part[1] - part[0]))
     median = {place: float(np.median(errors(run))) for place, run in zip(places, tried, strict=True)}
     best = {
         (name, case): min(grid.settings, key=lambda setting: median[name, case, setting])
@@ -73,7 +79,7 @@ def hold(
         (*_overrides(name, case, setting), *judging, f"members={grid.members}")
         for (name, case), setting in best.items()
     ])  # fmt: skip
-    lab.progress(1.0)
+    lab.progress(part[1])
     return {place: Entry(best[place], run) for place, run in zip(best, fresh, strict=True)}
 
 
@@ -102,16 +108,21 @@ def misclassified(run: Trained) -> Array:
 
 
 def pooled(entries: Entries, name: str, cases: Sequence[Case], errors: Errors) -> Array:
-    """Return an activation's errors on the fresh networks of all cases, in the order of cases and seeds."""
-    return np.concatenate([errors(entries[name, case].fresh) for case in cases])
+    """Return an activation's errors on the fresh networks of all cases, (cases, seeds)."""
+    return np.stack([errors(entries[name, case].fresh) for case in cases])
 
 
 def decades(
     errors: Mapping[str, Array], champions: Sequence[str], rivals: Sequence[str],
     test: Callable[[Array, Array], Comparison] = paired_test,
 ) -> dict[str, dict[str, Comparison]]:  # fmt: skip
-    """Compare log10 of each champion's errors with those of each rival: champion -> rival -> comparison."""
-    log10 = {name: np.log10(errors[name]) for name in (*champions, *rivals)}
+    """Compare log10 of each champion's errors with those of each rival: champion -> rival -> comparison.
+
+    errors: name -> (seeds,) or (cases, seeds), of which the mean over the cases is compared. Networks of one seed start
+    from the same first weights at every depth, and those of one case share its data: seeds alone are independent, and
+    as many pairs as cases times seeds would make a p-value that is too small.
+    """
+    log10 = {name: np.log10(np.atleast_2d(errors[name])).mean(0) for name in (*champions, *rivals)}
     return {one: {rival: test(log10[one], log10[rival]) for rival in rivals} for one in champions}
 
 
@@ -146,11 +157,16 @@ def standing(errors: Mapping[str, Array], digits: str = ".2g") -> str:
     return ", ".join(f"{name} {np.median(errors[name]):{digits}}" for name in in_order(errors))
 
 
-def comparison_table(comparisons: Mapping[str, Mapping[str, Comparison]], caption: str) -> Table:
-    """Return a row for each champion and rival: the ratio of their errors with its interval, p-value and effect."""
+def comparison_table(
+    comparisons: Mapping[str, Mapping[str, Comparison]], caption: str, *, over: str = "seeds"
+) -> Table:
+    """Return a row for each champion and rival: the ratio of their errors with its interval, p-value and effect.
+
+    over: what the comparison's sample consists of.
+    """
     return Table(
-        caption=f"{caption} Ratio: median over pairs, 95 % interval; effect: share of pairs in which the first one's "
-        "error is the larger.",
+        caption=f"{caption} Ratio: median over {over}, 95 % interval; effect: share of {over} for which the first "
+        "one's error is the larger.",
         columns=("activation", "against", "ratio of errors", "low", "high", "p", "effect"),
         rows=[
             [one, rival, *(10.0**bound for bound in found.difference), found.p_value, found.effect]

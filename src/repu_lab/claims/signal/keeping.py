@@ -70,7 +70,7 @@ def examine(lab: Lab) -> Evidence:
         verdict=judge({p: found for p, (_, found) in here.items()}, ordinary, relu),
         reason=f"at width {REFERENCE_WIDTH} and the best k1, kept by "
         + "; ".join(f"{found} (p={p:g}, k1={k1:.2g})" for p, (k1, found) in here.items())
-        + f", against {relu} for critical ReLU; with ordinary inputs (k1 = 1) by at most "
+        + f", where it is nearly linear; {_stricter(rows, here)}; against {relu} for critical ReLU; with ordinary inputs (k1 = 1) by at most "
         f"{max(found.estimate for found in ordinary):.0%}. Largest k1 kept by half, p=1: "
         + ", ".join(f"{max(k1s):.2g} at width {width}" for width, k1s in enough.items() if k1s),
         seeds=members,
@@ -92,6 +92,13 @@ def examine(lab: Lab) -> Evidence:
         ],
         pictures=[_picture(rows, profiles)],
     )  # fmt: skip
+
+
+def _stricter(rows: list[list[float]], here: dict[float, tuple[float, Interval]]) -> str:
+    """Say how many networks meet stricter demands at the best k1 of the reference width."""
+    found = {p: next(row for row in rows if tuple(row[:3]) == (p, REFERENCE_WIDTH, k1)) for p, (k1, _) in here.items()}
+    return prose(f"""within a factor {TIGHT:g} {" and ".join(f"{row[7]:.0%}" for row in found.values())}, for all of
+        {INPUTS} inputs at once {" and ".join(f"{row[8]:.0%}" for row in found.values())}""")
 
 
 def judge(best: dict[float, Interval], ordinary: list[Interval], relu: Interval) -> Verdict:

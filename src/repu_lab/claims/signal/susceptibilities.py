@@ -102,7 +102,7 @@ def chi_sums(population: Population, x_PI: torch.Tensor, p: float) -> tuple[Arra
 def examine_meeting(lab: Lab) -> Evidence:
     """Measure both susceptibilities of MRePU's first layer at kernels from 1e-6 to 10, C_W = 1, C_b = 0."""
     width, members = lab.choose(smoke=1024, full=4096), lab.choose(smoke=10, full=20)
-    rows, at_zero, apart, curves = [], [], [], {}
+    rows, at_zero, apart, curves, alone = [], [], [], {}, True
     numbers: dict[str, float | str | None] = {}
     for p in MEETING_POWERS:
         experiment = lab.build(
@@ -111,6 +111,7 @@ def examine_meeting(lab: Lab) -> Evidence:
         )  # fmt: skip
         known = analyse(MRePU(p))
         assert known.a_1 is not None and known.b_1 is not None
+        alone &= [point.K for point in known.points] == [0.0]
         points = ", ".join(f"({point.C_W:g}, {point.C_b:g}) at K = {point.K:g}" for point in known.points)
         numbers |= {f"critical points (C_W, C_b), p={p:g}": points, f"2 a_1, p={p:g}": 2 * known.a_1,
                     f"b_1, p={p:g}": known.b_1}  # fmt: skip
@@ -132,7 +133,7 @@ def examine_meeting(lab: Lab) -> Evidence:
     return Evidence(
         setup=f"First layers of {members} MRePU networks of width {width}, {INPUTS} inputs each, C_W = 1, C_b = 0, "
         f"float64; the size of the input sets K from {KERNELS[0]:g} to {KERNELS[-1]:g}.",
-        verdict=judge_meeting(at_zero, apart),
+        verdict=judge_meeting(at_zero, apart, alone),
         reason=f"at K = {KERNELS[0]:g} chi_parallel and chi_perp are 1 to within "
         f"{max(abs(end - 1) for found in at_zero for end in found):.1g}; from "
         f"K = {APART:g} on their ratio is at least {min(found.low for found in apart):.3g}. Theory: chi_parallel = "
@@ -151,10 +152,14 @@ def examine_meeting(lab: Lab) -> Evidence:
     )
 
 
-def judge_meeting(at_zero: Sequence[Interval], apart: Sequence[Interval]) -> Verdict:
-    """Apply claim 4's rule: both within 1 % of 1 at the smallest K, their ratio above 1 at every large one."""
+def judge_meeting(at_zero: Sequence[Interval], apart: Sequence[Interval], alone: bool) -> Verdict:
+    """Apply claim 4's rule: both within 1 % of 1 at the smallest K, their ratio above 1 at every large one.
+
+    alone: whether theory knows no other critical point, between and beyond the K that are measured.
+    """
     near = [within(found, 1 - MEETING, 1 + MEETING) for found in at_zero]
-    return together([*near, *(above(found, 1.0) for found in apart)])
+    elsewhere = Verdict.SUPPORTED if alone else Verdict.REFUTED
+    return together([*near, *(above(found, 1.0) for found in apart), elsewhere])
 
 
 @torch.no_grad()
@@ -215,7 +220,8 @@ MEETS = Claim(
     statement="For MRePU chi_parallel = chi_perp = 1 is reached at C_W = 1, C_b = 0 as K goes to 0, and nowhere else.",
     reference=REFERENCE,
     rule=f"Supported if the 95 % intervals of both lie within {MEETING:.0%} of 1 at K = {KERNELS[0]:g}, and that of "
-    f"their ratio above 1 at every K of {APART:g} and more. Refuted if one lies wholly elsewhere. Else inconclusive.",
+    f"their ratio above 1 at every K of {APART:g} and more, and theory finds no other critical point between 1e-8 and "
+    "1e8. Refuted if one lies wholly elsewhere or there is another point. Else inconclusive.",
     cost={"smoke": 3, "full": 10},
     examine=examine_meeting,
 )  # fmt: skip

@@ -24,7 +24,7 @@ def shared_grid(lab: Lab) -> Grid:
     """Return the budget that every activation gets."""
     return lab.choose(
         smoke=Grid(("critical", "small"), ("3e-4", "1e-3"), 3, 6),
-        full=Grid(("critical", "small", "pytorch"), ("1e-4", "3e-4", "1e-3"), 3, 10),
+        full=Grid(("critical", "small", "pytorch"), ("1e-4", "3e-4", "1e-3", "3e-3"), 3, 10),
     )
 
 
