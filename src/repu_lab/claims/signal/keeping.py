@@ -68,11 +68,11 @@ def examine(lab: Lab) -> Evidence:
             above 512), the same for every k1 and p. Kept: within a factor {FACTOR:g} of K^1 at every layer. Chain:
             {chains} samples."""),
         verdict=judge({p: found for p, (_, found) in here.items()}, ordinary, relu),
-        reason=f"at width {REFERENCE_WIDTH} and the best k1, kept by "
-        + "; ".join(f"{found} (p={p:g}, k1={k1:.2g})" for p, (k1, found) in here.items())
-        + f", where it is nearly linear; {_stricter(rows, here)}; against {relu} for critical ReLU; with ordinary inputs (k1 = 1) by at most "
-        f"{max(found.estimate for found in ordinary):.0%}. Largest k1 kept by half, p=1: "
-        + ", ".join(f"{max(k1s):.2g} at width {width}" for width, k1s in enough.items() if k1s),
+        reason=prose(f"""at width {REFERENCE_WIDTH} and the best k1, kept by
+            {"; ".join(f"{found} (p={p:g}, k1={k1:.2g})" for p, (k1, found) in here.items())}, where it is nearly linear;
+            {_stricter(rows, here)}; against {relu} for critical ReLU; with ordinary inputs (k1 = 1) by at most
+            {max(found.estimate for found in ordinary):.0%}. Largest k1 kept by half, p=1:
+            {", ".join(f"{max(k1s):.2g} at width {width}" for width, k1s in enough.items() if k1s)}"""),
         seeds=members,
         numbers={
             "exact chain inside the measured interval, share of cells": float(np.mean(agreed)),
