@@ -69,7 +69,7 @@ def examine(lab: Lab) -> Evidence:
             {chains} samples."""),
         verdict=judge({p: found for p, (_, found) in here.items()}, ordinary, relu),
         reason=prose(f"""at width {REFERENCE_WIDTH} and the best k1, kept by
-            {"; ".join(f"{found} (p={p:g}, k1={k1:.2g})" for p, (k1, found) in here.items())}, where it is nearly linear;
+            {"; ".join(f"{found} (p={p:g}, k1={k1:.2g})" for p, (k1, found) in here.items())}, nearly linear there;
             {_stricter(rows, here)}; against {relu} for critical ReLU; with ordinary inputs (k1 = 1) by at most
             {max(found.estimate for found in ordinary):.0%}. Largest k1 kept by half, p=1:
             {", ".join(f"{max(k1s):.2g} at width {width}" for width, k1s in enough.items() if k1s)}"""),
