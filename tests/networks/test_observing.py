@@ -36,20 +36,20 @@ class Backwards(nn.Module):
 
 
 class Residual(nn.Module):
-    """Skips between hidden layers of one width, written by hand; `over` the output's map too, if asked for."""
+    """Skips between hidden layers of one width, written by hand, z -> scale z + b + W s(z)."""
 
-    def __init__(self, over_output: bool = False):
+    def __init__(self, scale: float = 1.0):
         super().__init__()
-        self.first, self.last = nn.Linear(4, 6), nn.Linear(6, 6 if over_output else 2)
+        self.first, self.last = nn.Linear(4, 6), nn.Linear(6, 2)
         self.blocks = nn.ModuleList(nn.Linear(6, 6) for _ in range(3))
         self.s = MRePU(1)
-        self.over_output = over_output
+        self.scale = scale
 
     def forward(self, x: Tensor) -> Tensor:
         z = self.first(x)
         for block in self.blocks:
-            z = z + block(self.s(z))
-        return self.last(self.s(z if not self.over_output else 2 * z))
+            z = self.scale * z + block(self.s(z))
+        return self.last(self.s(z))
 
 
 class Sine(nn.Module):
@@ -75,7 +75,7 @@ KNOWN = {
     "nested": (nn.Sequential(nn.Sequential(*NESTED[:3]), nn.Sequential(nn.Sequential(*NESTED[3:]))), None, Tanh()),
     "one module used thrice": (nn.Sequential(*alternating(*[GELU()] * 3)), None, GELU()),
     "in place": (nn.Sequential(*alternating(*[nn.ReLU(inplace=True) for _ in range(3)])), None, ReLU()),
-    "in place, adapted": (nn.Sequential(*alternating(*[nn.Hardtanh(inplace=True)] * 3)), None, nn.Hardtanh()),
+    "in place, adapted": (nn.Sequential(*alternating(*[nn.SiLU(inplace=True)] * 3)), None, nn.SiLU()),
     "own parameters": (nn.Sequential(*alternating(nn.PReLU(), nn.PReLU(), nn.PReLU())), None, nn.LeakyReLU(0.25)),
     "own module": (nn.Sequential(*alternating(Sine(), Sine(), Sine())), None, Sine()),
     "two spellings": (nn.Sequential(*alternating(nn.Tanh(), Tanh(), nn.Tanh())), None, Tanh()),
@@ -166,7 +166,7 @@ UNKNOWN = {
     "dropout, named": (small(Tanh(), nn.Dropout(0.9)), Tanh(), r"Linear 1 feeds .* than Tanh\(\)"),
     "dropout deeper": (nn.Sequential(*alternating(Tanh(), copy.deepcopy(DROPPING).train(), Tanh())), None,
                        "Linear 2 feeds"),
-    "a skip over the output": (Residual(over_output=True), None, "Linear 1 feeds|Linear 2 feeds"),
+    "scaled skips": (Residual(0.5), None, "Linear 2 feeds"),
     "a function of its own": (Backwards(lambda z: 2 * torch.tanh(z)), Tanh(), "Linear 1 feeds"),
     "reshaped": (small(Tanh(), nn.Unflatten(-1, (2, 3)), nn.Flatten(1)), None, "lie Tanh"),
     "scaled weights": (small(Tanh(), first=Scaled(4, 6)), None, "has 1 nn.Linear"),

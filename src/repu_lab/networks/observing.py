@@ -163,8 +163,7 @@ def _first_difference(maps: list[_Call], s: Activation, residual: bool) -> int |
         close = {"rtol": half_of_the_digits, "atol": half_of_the_digits}
         if wanted.shape != following.got.shape or not torch.allclose(wanted, following.got, **close):
             return l
-        adds = residual and l < len(maps) - 1 and z.shape == following.z.shape
-        z = z + following.z if adds else following.z
+        z = z + following.z if residual and z.shape == following.z.shape else following.z
     return None
 
 
@@ -192,7 +191,8 @@ def _refusal(network: nn.Module, cause: str) -> ValueError:
     leaves = [m for m in network.modules() if not _is_linear(m) and next(m.children(), None) is None]
     names = list(dict.fromkeys(map(_name, leaves)))
     listed = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
-    return ValueError(f"{type(network).__name__}: {cause}; beside Linears it has {listed or 'nothing'}; {JUDGED}")
+    text = f"{type(network).__name__}: {cause}; beside Linears it has {listed or 'nothing'}; {JUDGED}"
+    return ValueError(" ".join(text.split()))  # one line, whatever an error or a module says of itself
 
 
 def _name(module: nn.Module) -> str:
