@@ -78,7 +78,7 @@ def differences(one: Path, other: Path) -> list[str]:
 
 def weights(folder: Path) -> bytes:
     """Return the bytes of the final weights."""
-    return torch.load(folder / "weights.pt", weights_only=True)["theta"].numpy().tobytes()
+    return torch.load(folder / "weights.pt", weights_only=True)["theta"].view(torch.uint8).numpy().tobytes()
 
 
 def result(folder: Path) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from omegaconf import OmegaConf
 from repu_lab.cli import main
 from repu_lab.configs.configfile import literal
 from repu_lab.runs.building import load_population
+from repu_lab.tracking.events import EVENTS_NAME
 
 REPU_LAB = str(Path(sys.executable).with_name("repu-lab"))
 TINY = ["depth=2", "width=4", "steps=1", "batch_size=8", "probe=4", "initialization=he", "statistics=false"]
@@ -76,8 +77,10 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "here"
 
 
-def refused(line: list[str], capfd: pytest.CaptureFixture[str]) -> str:
+def refused(line: list[str], capfd: pytest.CaptureFixture[str], *, anything_before: bool = False) -> str:
     """The one line that says why."""
+    if anything_before:
+        capfd.readouterr()
     assert main(line) == 2
     out, err = capfd.readouterr()
     assert out == "" and err.endswith("\n") and err[:-1].isprintable() and len(err) < 1500, err
@@ -111,6 +114,76 @@ def test_a_folder_to_go_on_with_is_data_too(here, capfd):
     (folder / "config.yaml").write_text(LAUGHS)
     assert "alias" in refused(["train", f"resume={folder}", "steps=2"], capfd)
     assert not Path("owned").exists()
+
+
+def link(path: Path) -> None:
+    path.symlink_to(Path("elsewhere").absolute() / ("" if path.name == "checkpoints" else "file"))
+
+
+LED_ELSEWHERE = ["lock", "run.log", "checkpoints", EVENTS_NAME, "checkpoints/step_0000000001.ckpt"]
+
+
+@pytest.mark.parametrize("make", [link, os.mkfifo])
+@pytest.mark.parametrize("name", LED_ELSEWHERE)
+def test_a_folder_that_leads_elsewhere_is_not_written_through(name, make, capfd):
+    """A run empties its lock, cuts its events, appends to its log and clears checkpoints/ of what a kill left."""
+    folder = trained()
+    Path("elsewhere").mkdir()
+    held = {"file": "precious", ".hidden": "too", ".step_0000000001.ckpt.7": "too"}
+    for other, text in held.items():
+        Path("elsewhere", other).write_text(text)
+    moved = folder / name
+    moved.rename(folder / "aside")
+    make(moved)
+    told = refused(["train", f"resume={folder}", "steps=2"], capfd, anything_before=True)
+    assert f"{name}: is a link or a device" in told
+    assert {path.name: path.read_text() for path in Path("elsewhere").iterdir()} == held
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "manifest.json", "result.json"])
+def test_nobody_waits_for_a_pipe(name):
+    folder = trained()
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    assert main(["train", f"resume={folder}", "steps=2"]) == (2 if name == "config.yaml" else 0)
+    if name == "config.yaml":
+        assert main(["train", "activation=relu", *TINY, "seed=1", f"hydra.run.dir={folder}"]) == 2
+        with pytest.raises(ValueError, match=r"config\.yaml: is no file"):
+            load_population(folder)
+
+
+OTHER_TYPES = [
+    ("manifest.json", {"resumed": 5}, 0),
+    ("manifest.json", {"resumed": {ESCAPE: 1}, "start": [ESCAPE]}, 0),
+    ("manifest.json", {"group": 5}, 2),
+    ("manifest.json", {"group": {"jobs": ESCAPE}}, 2),
+    ("manifest.json", {"command": [ESCAPE]}, 2),
+    ("manifest.json", {"device": {ESCAPE: 1}, "threads": ESCAPE, "versions": 5}, 0),
+    ("manifest.json", {"files": {ESCAPE: 1, "\0": None, "..": {}}}, 0),
+    ("result.json", {"steps": ESCAPE}, 0),
+    ("result.json", {"steps": [3]}, 0),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "code"), OTHER_TYPES, ids=lambda value: repr(value)[:40])
+def test_what_a_folder_says_of_itself_is_data_of_any_type(name, content, code, capfd):
+    folder = trained()
+    stored = json.loads((folder / name).read_text())
+    (folder / name).write_text(json.dumps(stored | content))
+    assert main(["train", f"resume={folder}", "steps=2"]) == code
+    out, err = capfd.readouterr()
+    assert (out + err).replace("\n", "").isprintable() and "Traceback" not in out + err
+
+
+@pytest.mark.parametrize("outcomes", [None, 5, {ESCAPE: 1}])
+def test_a_stored_result_of_another_type_is_not_what_is_required(outcomes, capfd):
+    folder = trained()
+    stored = json.loads((folder / "result.json").read_text())
+    (folder / "result.json").write_text(json.dumps(stored | {"outcomes": outcomes}))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"files": {}}))
+    assert main(["train", "activation=relu", *TINY, "require=trained"]) == 3
+    assert "".join(capfd.readouterr()).replace("\n", "").isprintable()
 
 
 class Payload:

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from repu_lab.runs import checkpoint
-from repu_lab.runs.checkpoint import HEADER, MAGIC, PLACE, SHARE, SLOW_DISK, Checkpoints, Damaged, read
+from repu_lab.runs.checkpoint import HEADER, MAGIC, PLACE, SHARE, SLOW_DISK, Checkpoints, Damaged, read, steps_done
 from repu_lab.runs.folder import RunFolder
 
 CPU = torch.device("cpu")
@@ -94,8 +94,11 @@ def test_what_is_read_is_what_was_written(place):
 def test_the_last_two_are_kept_and_what_a_kill_left_is_removed(place):
     place.save(1, 2, 3, 10)
     (place.path / f".{name(11)}.4711").write_bytes(b"half")
-    assert place.newest() == 10
-    assert place.names == [name(3), name(10)] and place.said == []
+    for other in (".hidden", "step_12.ckpt", "step_ten.ckpt"):  # somebody's own
+        (place.path / other).write_bytes(b"")
+    assert place.newest() == 10 and steps_done(RunFolder(place.path.parent)) == 10
+    assert place.save(11).names == [".hidden", name(10), name(11), "step_12.ckpt", "step_ten.ckpt"]
+    assert place.said == []
 
 
 def test_each_of_50_damages_is_detected(place):
@@ -128,6 +131,14 @@ def test_a_file_of_other_content_is_named_and_set_aside_and_the_one_before_is_us
     assert place.names == [name(1), f"{name(2)}.damaged"]
     (line,) = place.said
     assert name(2) in line and "passed over" in line and line.isprintable()
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_is_named_and_nobody_waits_for_it(place, make):
+    place.save(1)
+    make(place.path / name(2))
+    assert place.newest() == 1 and "it is no file" in place.said[0]
+    assert place.names == [name(1), f"{name(2)}.damaged"]
 
 
 def test_with_none_left_it_says_so(place):

@@ -14,7 +14,7 @@ from repu_lab.configs.composition import composer
 from repu_lab.configs.config import ConfigError
 from repu_lab.configs.mistakes import nearest, printable
 from repu_lab.configs.schema import COMMANDS
-from repu_lab.configs.untrusted import foreign_target, read_plain, walk
+from repu_lab.configs.untrusted import foreign_target, read_plain, read_run_config, walk
 
 WHAT = {"config": "the config.yaml of a run", "resume": "the folder of a run"}
 
@@ -44,7 +44,7 @@ def unfold(command: str, overrides: Sequence[str], multirun: bool = False) -> li
     if source == "resume" and Path(path).is_file():
         raise ConfigError(f"{named_by}: is a file; name {WHAT[source]}")
     try:
-        tree = read_plain(Path(path) / "config.yaml" if os.path.isdir(path) else path)
+        tree = read_run_config(path) if os.path.isdir(path) else read_plain(path)
     except ValueError as error:
         raise ConfigError(f"{named_by}: cannot be read ({error}); name {WHAT[source]}") from error
     tree = {key: value for key, value in tree.items() if not (key in groups and key in typed)}

@@ -54,6 +54,14 @@ def read_plain(file: Path | str) -> dict[str, Any]:
     return tree
 
 
+def read_run_config(folder: Path | str) -> dict[str, Any]:
+    """Return the mapping in a run's config.yaml; ValueError as above. A pipe in its place would wait for ever."""
+    file = Path(folder) / "config.yaml"
+    if file.exists() and not file.is_file():
+        raise ValueError("is no file")
+    return read_plain(file)
+
+
 def foreign_target(tree: Any) -> str | None:
     """Return the first `_target_`, at any depth, that is not of the lab's own packages; None if there is none."""
     targets = (value for key, value in walk(tree) if key == "_target_")

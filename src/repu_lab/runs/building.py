@@ -18,7 +18,7 @@ from repu_lab.activations import Activation, as_activation
 from repu_lab.configs.config import ConfigError
 from repu_lab.configs.mistakes import one_line
 from repu_lab.configs.schema import TrainConfig
-from repu_lab.configs.untrusted import OWN_PACKAGE, foreign_target, read_plain
+from repu_lab.configs.untrusted import OWN_PACKAGE, foreign_target, read_run_config
 from repu_lab.networks.initialization import RULES, Initialization, in_branches, initialize_, uniform_depth
 from repu_lab.networks.optimizers import Optimizer
 from repu_lab.networks.population import Population
@@ -131,7 +131,7 @@ def load_population(folder: Path | str, *, trust: bool = False) -> Population:
     if config.yaml or weights.pt are not what a run writes.
     """
     try:
-        config = read_plain(Path(folder) / "config.yaml")
+        config = read_run_config(folder)
     except ValueError as error:
         raise ValueError(f"{folder}/config.yaml: {error}") from error
     foreign = foreign_target(config)

@@ -8,6 +8,7 @@ is there, and should the newest be damaged later, so is its predecessor.
 import hashlib
 import io
 import os
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ MAGIC = b"repu-lab checkpoint 1 sha256 "
 HEADER = len(MAGIC) + 64 + 1
 KEPT = 2
 PLACE = "checkpoints"
+NAME = re.compile(r"step_[0-9]{10}\.ckpt")
 # What is written along the way takes at most this share of the time. The cost of the first is guessed at the rate of a
 # slow disk (bytes a second).
 SHARE = 0.02
@@ -65,7 +67,7 @@ class Checkpoints:
         try:
             self.place.mkdir(exist_ok=True)
             write(self.folder, f"{PLACE}/step_{step:010d}.ckpt", state)
-            for old in self._files()[:-KEPT]:
+            for old in _files(self.folder)[:-KEPT]:
                 old.unlink()
         except OSError as error:
             if self.folder.lost:
@@ -85,9 +87,9 @@ class Checkpoints:
         One that is damaged, or that `restore` complains of (Damaged, or an error of content that is not as it should
         be), is named, renamed to <name>.damaged and passed over.
         """
-        for leftover in self.place.glob(".*"):  # of a write that was killed
+        for leftover in self.place.glob(".step_*"):  # of a write that was killed
             leftover.unlink()
-        files = self._files()
+        files = _files(self.folder)
         for path in reversed(files):
             try:
                 return restore(read(path, device))
@@ -103,14 +105,12 @@ class Checkpoints:
             self.say("resumed:  from the start, since there is no checkpoint")
         return None
 
-    def _files(self) -> list[Path]:
-        return sorted(self.place.glob("step_*.ckpt"))
-
 
 def steps_done(folder: RunFolder) -> int:
     """Return the step that the run in a folder has come to, by its newest checkpoint or its result."""
-    steps = [int(path.stem.removeprefix("step_")) for path in (folder.path / PLACE).glob("step_*.ckpt")]
-    return max([0, *steps, (folder.read_json("result.json") or {}).get("steps") or 0])
+    steps = [int(path.stem.removeprefix("step_")) for path in _files(folder)]
+    stored = (folder.read_json("result.json") or {}).get("steps")
+    return max([0, *steps, stored if isinstance(stored, int) else 0])
 
 
 def write(folder: RunFolder, name: str, state: Saved) -> None:
@@ -141,6 +141,8 @@ def dump(state: Saved, file: BinaryIO) -> str:
 
 def read(path: Path, device: torch.device | str = "cpu") -> Saved:
     """Return the state in a file; Damaged if it is not a whole checkpoint. No code in it is run."""
+    if not path.is_file():  # a pipe would wait for ever
+        raise Damaged("it is no file")
     with open(path, "rb") as file:
         header = file.read(HEADER)
         if len(header) < HEADER or not header.startswith(MAGIC):
@@ -156,6 +158,11 @@ def read(path: Path, device: torch.device | str = "cpu") -> Saved:
             if isinstance(error, MemoryError) or "memory" in str(error):
                 raise
             raise Damaged(f"its checksum is right, but it holds no state ({type(error).__name__})") from error
+
+
+def _files(folder: RunFolder) -> list[Path]:
+    """Return the checkpoints in their order, and nothing that only looks like one."""
+    return sorted(path for path in (folder.path / PLACE).glob("step_*.ckpt") if NAME.fullmatch(path.name))
 
 
 class _Hashing(io.RawIOBase):

@@ -58,13 +58,14 @@ def train(config: TrainConfig, path: Path) -> int:
     code, result = _do("train", config, path, work)
     if code or meets(config, result):
         return code
-    print(f"require={config.require}: not met, {result['outcomes']}")
+    print(f"require={config.require}: not met, {escaped(str(result.get('outcomes')))}")
     return EXIT_NOT_MET
 
 
 def meets(config: TrainConfig, result: Mapping[str, Any]) -> bool:
     """Whether every member ended as `require` asks."""
-    return config.require is None or set(result["outcomes"]) <= {config.require}
+    outcomes = result.get("outcomes")
+    return config.require is None or (isinstance(outcomes, dict) and set(outcomes) <= {config.require})
 
 
 def tell(folder: RunFolder, result: Mapping[str, Any]) -> None:
@@ -159,6 +160,7 @@ def _stored(command: str, config: Any, folder: RunFolder) -> dict[str, Any] | No
         if (done := steps_done(folder)) > config.steps:
             raise ConfigError(f"steps={config.steps}: the run in {folder.path} has done {done}; give that many or more")
         if group := (folder.manifest() or {}).get("group"):
-            told = f"was trained together with the other jobs of its sweep ({group.get('jobs')})"
+            jobs = group.get("jobs") if isinstance(group, dict) else group
+            told = f"was trained together with the other jobs of its sweep ({jobs})"
             raise ConfigError(f"resume={folder.path}: {told}, whose bits depend on each other; type the sweep again")
     return stored

@@ -31,6 +31,8 @@ from typing import Any, TextIO
 import yaml
 
 from repu_lab.configs.config import ConfigError, config_hash, result_fields
+from repu_lab.configs.mistakes import escaped
+from repu_lab.configs.untrusted import read_run_config
 from repu_lab.runs.circumstances import circumstances
 from repu_lab.runs.interruption import asked
 
@@ -99,9 +101,10 @@ class RunFolder:
 
     def read_json(self, name: str) -> dict[str, Any] | None:
         """Return a JSON object of the folder, None if it is missing or damaged."""
+        path = self.path / name
         try:
-            value = json.loads((self.path / name).read_text())
-        except (OSError, ValueError):
+            value = json.loads(path.read_text()) if path.is_file() else None  # a pipe would wait for ever
+        except (OSError, ValueError, RecursionError):
             return None
         return value if isinstance(value, dict) else None
 
@@ -174,7 +177,8 @@ class RunFolder:
             raise
 
     def log(self, line: str) -> None:
-        """Keep a line in run.log, and print it."""
+        """Keep lines in run.log, and print them; what they tell of an older run may be somebody else's."""
+        line = "\n".join(map(escaped, line.split("\n")))
         if self.echo:
             print(line, flush=True)
         if not self.lost:
@@ -187,7 +191,8 @@ class RunFolder:
         manifest = {"status": "running", **about, **circumstances(), "start": now, "end": None}
         self.resumed = before is not None and bool(before.get("start"))
         if before is not None and self.resumed:
-            manifest |= {"start": before["start"], "resumed": [*before.get("resumed", []), now]}
+            resumed = before.get("resumed")
+            manifest |= {"start": before["start"], "resumed": [*(resumed if isinstance(resumed, list) else []), now]}
             changed = [key for key in DECISIVE if key in before and before[key] != manifest.get(key)]
             if changed and (self.path / "checkpoints").is_dir():
                 told = ", ".join(f"{key} was {_brief(before[key], manifest.get(key))}" for key in changed)
@@ -219,8 +224,8 @@ class RunFolder:
     def _differences(self, config: Any) -> dict[str, str] | None:
         """Return what differs from the run that lies here, key by key in words; None if that cannot be told."""
         try:
-            there = _flat(yaml.safe_load((self.path / "config.yaml").read_text()))
-        except (OSError, ValueError, AttributeError, yaml.YAMLError):
+            there = _flat(read_run_config(self.path))
+        except ValueError:
             return None
         here = _flat(result_fields(config))
         return {
@@ -259,7 +264,14 @@ class RunFolder:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the folder; ConfigError if nothing can be written there, or, naming the process, if another one does."""
+        """Hold the folder; ConfigError if nothing can be written there, or, naming the process, if another one does.
+
+        Refused is also a folder that leads out of itself: a file behind a link would be cut, appended to or removed.
+        """
+        names = (*OWN_NAMES, EVENTS, "checkpoints/*")
+        for path in (path for name in names for path in self.path.glob(name)):
+            if path.is_symlink() or not (path.is_file() or path.is_dir()):
+                raise ConfigError(f"{path}: is a link or a device, and a run writes into its own files; remove it")
         try:
             file = open(self.path / "lock", "a+")  # noqa: SIM115 (closed below)
         except OSError as error:
