@@ -49,6 +49,8 @@ class SplineRePU(Activation):
         slope = polynomial[1]
         self.slope_at_0 = float(slope)
         self._polynomial = [0.0, *(float(coefficient / slope) for coefficient in polynomial[1:])]
+        while not self._polynomial[-1]:  # on a plateau s is a line
+            self._polynomial.pop()
         self._right = [(float(knot), float(weight / slope)) for knot, weight in knots.items() if knot > 0]
         # The nearest first on this side too, so that an odd s is odd to the last bit.
         far_first = [(float(knot), float((-1) ** p * weight / slope)) for knot, weight in knots.items() if knot < 0]
@@ -75,9 +77,10 @@ class SplineRePU(Activation):
     def _branch(self, z: Tensor, order: int) -> Tensor:
         """Return a derivative of s between its edges."""
         q = self.p + 1
-        total = torch.full_like(z, math.perm(q, order) * self._polynomial[q])
-        for k in range(q - 1, order - 1, -1):
-            total = total * z + math.perm(k, order) * self._polynomial[k]
+        coefficients = [math.perm(k, order) * self._polynomial[k] for k in range(order, len(self._polynomial))]
+        total = torch.full_like(z, coefficients.pop() if coefficients else 0.0)
+        for coefficient in reversed(coefficients):
+            total = total * z + coefficient if coefficient else total * z
         falling, exponent = math.perm(q, order), q - order
         if self._at_0:
             total = total + falling * self._at_0 * z.abs() * power(z, exponent - 1)

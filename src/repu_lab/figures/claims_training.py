@@ -25,6 +25,9 @@ LOOKS: dict[str, tuple[str, str, Any]] = {
     "MRePU 1": ("#0072B2", "^", DASHES[0]), "MRePU 2": ("#0072B2", "v", DASHES[1]),
     "ReLU": (INK, "s", DASHES[0]), "GELU": ("#777777", "P", DASHES[1]), "tanh": ("#009E73", "X", DASHES[0]),
     "MRePU 3": ("#0072B2", "<", DASHES[2]), "spline RePU 2": ("#8F4B86", "*", DASHES[0]),
+    "spline RePU 3": ("#8F4B86", "p", DASHES[1]), "skew spline": ("#D55E00", "d", DASHES[0]),
+    "wide spline": ("#0072B2", "h", DASHES[0]), "one-sided spline": ("#0072B2", ">", DASHES[1]),
+    "identity": ("#777777", "x", DASHES[2]),
 }  # fmt: skip
 
 

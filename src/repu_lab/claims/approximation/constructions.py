@@ -1,7 +1,8 @@
 """Polynomials as exact networks of RePU and MRePU: weights in closed form.
 
 RePU_2: s(t) + s(-t) = t^2 on all of R; RePU_3: s(t) - s(-t) = t^3. MRePU_p, on |t| <= 1 only: s(t) + s(-t) and
-s(t) - s(-t) are polynomials of even and of odd powers, from which t and t^2 follow by a small linear system.
+s(t) - s(-t) are polynomials of even and of odd powers, from which t and t^2 follow by a small linear system. Spline
+RePU, on |t| <= 1 too: its slopes at integer distances are B-splines, which add up to polynomials (Marsden's identity).
 """
 
 import math
@@ -15,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from repu_lab.activations import Activation, MRePU, RePU
+from repu_lab.activations import Activation, MRePU, RePU, SplineRePU
 
 Array = NDArray[np.float64]
 # t^m = sum of weight * s(scale * t + shift) over these neurons, (scale, shift, weight) each
@@ -83,8 +84,29 @@ def constructions() -> list[Construction]:
     return [*found, Construction(target="xyz", activation=RePU(3), layers=(cubes,), everywhere=True)]
 
 
+def spline_constructions() -> list[Construction]:
+    """Return x, x^2, xy and, in two layers, xyz by the odd spline RePU of degree 2."""
+    activation = SplineRePU(2)
+    t1, t2 = power(activation, 1), power(activation, 2)
+    even = [neuron for neuron in t2 if neuron[0]]  # the constants cancel in a product
+    u, v = np.eye(2)
+    in_turn = (beside(along(even, times(X, Y)), along(t1, [(Z, 1.0)])), along(even, times(u, v)))
+    layers = {
+        "x": (along(t1, [(X, 1.0)]),),
+        "x^2": (along(t2, [(X, 1.0)]),),
+        "xy": (along(even, times(X, Y)),),
+        "xyz": in_turn,
+    }
+    return [
+        Construction(target=target, activation=activation, layers=layers[target], everywhere=False)
+        for target in TARGETS
+    ]
+
+
 def power(activation: Activation, m: int) -> Neurons:
-    """Return t^m, m = 1 or 2, as a combination of neurons of RePU_2 or MRePU_p."""
+    """Return t^m, m = 1 or 2, as a combination of neurons of RePU_2, MRePU_p or the odd spline RePU of degree 2."""
+    if isinstance(activation, SplineRePU):
+        return _by_splines(activation, m)
     if isinstance(activation, MRePU):
         return [
             (sign * scale, 0.0, weight * sign**m)
@@ -131,6 +153,18 @@ def beside(*parts: Shallow) -> Shallow:
         start += len(part.bias)
     inner, bias = [part.inner for part in parts], [part.bias for part in parts]
     return Shallow(np.concatenate(inner), np.concatenate(bias), outer)
+
+
+def _by_splines(activation: SplineRePU, m: int) -> Neurons:
+    """Return t = sum_j S(t - j), or t^2 = sum_j 2j (S(t - j) - S(-j)), |t| <= 1, over j = -3/2, -1/2, 1/2, 3/2.
+
+    S = B_2(0) s has the slope B_2: sum_j B_2(t - j) = 1 and sum_j 2j B_2(t - j) = 2t there.
+    """
+    weight, halves = activation.slope_at_0, (-1.5, -0.5, 0.5, 1.5)
+    if m == 1:
+        return [(1.0, -j, weight) for j in halves]
+    constants = [(0.0, -j, -2 * j * weight) for j in halves]
+    return [(1.0, -j, 2 * j * weight) for j in halves] + constants
 
 
 def _three_in_turn(t1: Neurons, t2: Neurons) -> tuple[Shallow, ...]:

@@ -5,9 +5,9 @@ b_1 = r^2 + t (Roberts, Yaida, Hanin). For a_1 < 0, K ~ 1/(|a_1| l), so that ove
     a squared gradient grows like l^gamma, gamma = b_1/|a_1|,
     the angle 1 - c of near inputs, whose distance K (1 - c) grows as the gradient does, like l^(gamma + 1).
 An odd s has r = 0: gamma = -1, angles stay. A skew one with r^2 = -t has gamma = 0: gradients stay, and angles open
-like l until, by c' - c = K (r^2/4)(1 - c)(1 - 2c), every pair stands at 60 degrees. So at a stable K* = 0 of first order
-no choice of r and t keeps both. A plateau does: s is linear for |z| <= h, all that a layer does is of the order of
-exp(-h^2/2K), so that K ~ h^2/(2 ln l), and gradients fall no faster, with angles that stay.
+like l until, by c' - c = K (r^2/4)(1 - c)(1 - 2c), every pair stands at 60 degrees. So at a stable K* = 0 of first
+order no choice of r and t keeps both. A plateau does: s is linear for |z| <= h, all that a layer does is of the order
+of exp(-h^2/2K), so that K ~ h^2/(2 ln l), and gradients fall no faster, with angles that stay.
 """
 
 import math
@@ -27,8 +27,8 @@ FAMILY = (
     (2, 0.0, 2), (2, 0.0, 3), (2, 0.0, 4), (2, 0.0, 6), (2, 0.0, 8), (3, 0.0, 3), (3, 0.0, 4),
     (2, -2.0, 8), (2, -2.5, 8), (2, -3.0, 8), (3, -2.0, 8), (3, -3.5, 8),
 )  # fmt: skip
-# A trapezoidal rule over N(0, 1): right to 1e-6 for what is twice differentiable, to 1e-3 across a kink of s.
-NODES = np.linspace(-9, 9, 1441)
+# A trapezoidal rule over N(0, 1), right to 1e-6 for what is twice differentiable; no node sits on ReLU's kink.
+NODES = np.linspace(-9, 9, 1440)
 WEIGHTS = np.exp(-(NODES**2) / 2) / np.exp(-(NODES**2) / 2).sum()
 KEPT = 2.0  # what changes by at most this factor counts as kept
 
