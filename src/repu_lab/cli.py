@@ -20,7 +20,7 @@ COMMANDS = {
     "train": ("train networks, say what became of them and why", "repu_lab.runs.commands:train"),
     "propagate": ("measure signal propagation at initialization beside theory", "repu_lab.runs.commands:propagate"),
     "theory": ("say what theory knows of an activation, without a network", "repu_lab.runs.commands:theory"),
-    "reproduce": ("judge the claims of the paper, one after another", "repu_lab.claims.command:reproduce"),
+    "reproduce": ("judge the claims of the paper, one after another", "repu_lab.report.reproducing:reproduce"),
 }
 # Name: what it does, and the module whose HELP is its help and whose command(arguments) gives its exit code.
 PATH_COMMANDS = {

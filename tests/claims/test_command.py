@@ -70,6 +70,15 @@ def finding(number: int) -> dict:
     return json.loads((HOME / f"claims/0{number}-claim-{number}/claim.json").read_text())
 
 
+def test_it_ends_with_the_page_of_all_that_was_judged(asked, capsys):
+    assert main(["reproduce", "claim=1", "scale=smoke"]) == 0
+    page = HOME / "report.html"
+    assert f"report:   {page}" in capsys.readouterr().out
+    assert "1. t" in page.read_text() and "2. t" not in page.read_text()
+    assert main(["reproduce", "claim=3", "scale=smoke"]) == 1  # a claim that failed is told there too
+    assert "RuntimeError: boom" in page.read_text() and "1. t" in page.read_text()
+
+
 def test_a_claims_folder_keeps_the_contract(asked, capsys):
     assert main(["reproduce", "claim=1", "scale=smoke"]) == 0
     found = finding(1)
