@@ -51,6 +51,13 @@ KINDS = {
     "residual, L-BFGS at the end": (
         "activation=tanh", "depth=2", "residual=true", "task=polynomial", "task.lbfgs_steps=3",
     ),
+    "AdamW, bfloat16": (
+        "activation=gelu", "depth=2", "optimizer=adamw", "optimizer.weight_decay=0.1", "optimizer.clip=0.5",
+        "dtype=bfloat16",
+    ),
+    "Burgers, L-BFGS at the end": (
+        "activation=tanh", "depth=2", "members=2", "task=burgers", "task.collocation=64", "task.lbfgs_steps=2",
+    ),
     "parameters of its own": ("activation=custom", "activation._target_=torture_activation.Swish", "depth=2"),
 }  # fmt: skip
 SWISH = """

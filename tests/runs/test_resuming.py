@@ -57,8 +57,11 @@ def test_the_kinds_are_what_they_are_called(unbroken):
     assert diverged["outcomes"]["diverged"] == 3 and diverged["steps"] == STEPS
     assert len({member["step"] for member in diverged["members"]}) > 1  # not all at once
     assert outcomes["ends early"]["steps"] == 16
-    weights = torch.load(unbroken("sgd with momentum, float64") / "weights.pt", weights_only=True)
-    assert weights["theta"].dtype == torch.float64
+    dtypes = {"sgd with momentum, float64": torch.float64, "AdamW, bfloat16": torch.bfloat16}
+    for kind, dtype in dtypes.items():
+        assert torch.load(unbroken(kind) / "weights.pt", weights_only=True)["theta"].dtype == dtype
+    for kind in (kind for kind in KINDS if "L-BFGS" in kind):
+        assert "refined:  L-BFGS" in (unbroken(kind) / "run.log").read_text()
 
 
 def test_a_failed_run_goes_on_when_it_is_typed_again(run, unbroken, monkeypatch, capsys):
