@@ -111,7 +111,7 @@ def test_the_claim_says_what_was_measured(odd, verdict):
 
     evidence = spline.examine(MadeUp(quality))
     assert evidence.verdict is verdict
-    assert "Best of the span at depth 20: wide spline" in evidence.reason
+    assert "wide spline less tanh" in evidence.reason and "wide spline less spline RePU 2" in evidence.reason
     table = evidence.tables[0]
     rows = {str(row[0]): dict(zip(table.columns, row, strict=True)) for row in table.rows}
     assert rows["spline RePU 2"]["accuracy"] == odd

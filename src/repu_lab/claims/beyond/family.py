@@ -20,10 +20,12 @@ from repu_lab.activations import Activation
 from repu_lab.theory import Initialization, critical_initialization
 from repu_lab.theory.chain import one_thread
 
-# (p, shift, plateau): odd ones, skew ones, plateaus, and plateaus that begin near 0 and end far from it
+# (p, shift, plateau): odd ones, skew ones, so skew that a half-stable point appears, plateaus, and plateaus that begin
+# near 0 and end far from it
 FAMILY = (
     (2, 0.0, 1), (3, 0.0, 1), (4, 0.0, 1),
     (2, 0.25, 1), (2, 0.44, 1), (3, 0.25, 1), (3, 0.4411, 1), (4, 0.49, 1),
+    (2, 0.5, 1), (3, 1.0, 1),
     (2, 0.0, 2), (2, 0.0, 3), (2, 0.0, 4), (2, 0.0, 6), (2, 0.0, 8), (3, 0.0, 3), (3, 0.0, 4),
     (2, -2.0, 8), (2, -2.5, 8), (2, -3.0, 8), (3, -2.0, 8), (3, -3.5, 8),
 )  # fmt: skip
