@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import random
 import signal
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from repu_lab.cli import main
 from repu_lab.configs.composition import compose_jobs
 from repu_lab.runs import commands, training
+from repu_lab.runs.checkpoint import HEADER
 
 TORTURE = Path(__file__).parents[2] / "scripts" / "torture.py"
 _spec = importlib.util.spec_from_file_location("torture", TORTURE)
@@ -66,3 +68,21 @@ def same(one: Path, other: Path) -> bool:
     differing = torture.differences(one, other)
     print(differing)
     return not differing
+
+
+def damages(content: bytes, number: int) -> list[bytes]:
+    """A file's content damaged at so many random places: a flipped bit, a lost or added part, a stretch of zeros."""
+    draw = random.Random(0)
+    kinds = (
+        lambda at: content[:at] + bytes([content[at] ^ 1 << draw.randrange(8)]) + content[at + 1 :],
+        lambda at: content[:at],
+        lambda at: content[:at] + content[at + draw.randint(1, 100) :],
+        lambda at: content[:at] + draw.randbytes(draw.randint(1, 100)) + content[at:],
+        lambda at: content[:at] + bytes(512) + content[at + 512 :],
+    )
+    made: list[bytes] = []
+    while len(made) < number:
+        end = len(content) if len(made) % 3 else HEADER  # the header is a small target
+        damaged = kinds[len(made) % len(kinds)](draw.randrange(end))
+        made += [damaged] if damaged != content else []
+    return made

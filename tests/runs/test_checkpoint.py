@@ -5,7 +5,6 @@ import hashlib
 import io
 import os
 import pickle
-import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +12,10 @@ from typing import Any
 
 import pytest
 import torch
+from surviving import damages
 
 from repu_lab.runs import checkpoint
-from repu_lab.runs.checkpoint import HEADER, MAGIC, PLACE, SHARE, SLOW_DISK, Checkpoints, Damaged, read, steps_done
+from repu_lab.runs.checkpoint import MAGIC, PLACE, SHARE, SLOW_DISK, Checkpoints, Damaged, read, steps_done
 from repu_lab.runs.folder import RunFolder
 
 CPU = torch.device("cpu")
@@ -66,24 +66,6 @@ def zipped(value: Any) -> bytes:
     return buffer.getvalue()
 
 
-def damages(content: bytes, number: int) -> list[bytes]:
-    """A file's content damaged at so many random places: a flipped bit, a lost or added part, a stretch of zeros."""
-    draw = random.Random(0)
-    kinds = (
-        lambda at: content[:at] + bytes([content[at] ^ 1 << draw.randrange(8)]) + content[at + 1 :],
-        lambda at: content[:at],
-        lambda at: content[:at] + content[at + draw.randint(1, 100) :],
-        lambda at: content[:at] + draw.randbytes(draw.randint(1, 100)) + content[at:],
-        lambda at: content[:at] + bytes(512) + content[at + 512 :],
-    )
-    made: list[bytes] = []
-    while len(made) < number:
-        end = len(content) if len(made) % 3 else HEADER  # the header is a small target
-        damaged = kinds[len(made) % len(kinds)](draw.randrange(end))
-        made += [damaged] if damaged != content else []
-    return made
-
-
 def test_what_is_read_is_what_was_written(place):
     place.save(3)
     saved = read(place.path / name(3))
@@ -99,6 +81,28 @@ def test_the_last_two_are_kept_and_what_a_kill_left_is_removed(place):
     assert place.newest() == 10 and steps_done(RunFolder(place.path.parent)) == 10
     assert place.save(11).names == [".hidden", name(10), name(11), "step_12.ckpt", "step_ten.ckpt"]
     assert place.said == []
+
+
+def test_a_power_cut_finds_the_last_two_on_the_disk(place, monkeypatch):
+    """The content is there before it takes its name, and the name is there before an older checkpoint goes."""
+    place.save(1, 2)
+    done: list[tuple[str, int | str]] = []
+    replace, unlink = os.replace, Path.unlink
+
+    def renamed(source, target):
+        done.append(("renamed", os.stat(source).st_ino))
+        replace(source, target)
+
+    def removed(path):
+        done.append(("removed", path.name))
+        unlink(path)
+
+    monkeypatch.setattr(os, "fsync", lambda descriptor: done.append(("synced", os.fstat(descriptor).st_ino)))
+    monkeypatch.setattr(os, "replace", renamed)
+    monkeypatch.setattr(Path, "unlink", removed)
+    place.save(3)
+    file, folder = (place.path / name(3)).stat().st_ino, place.path.stat().st_ino
+    assert done == [("synced", file), ("renamed", file), ("synced", folder), ("removed", name(1))]
 
 
 def test_each_of_50_damages_is_detected(place):

@@ -11,12 +11,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from surviving import ADAM, TORTURE, manifest, same, signals_at, steps_kept, torture, train, typed
+from surviving import ADAM, TORTURE, damages, manifest, same, signals_at, steps_kept, torture, train, typed
 
 from repu_lab import figures
 from repu_lab.runs import folder as run_folder
 from repu_lab.runs import forecasting, interruption, training
-from repu_lab.runs.checkpoint import PLACE
+from repu_lab.runs.checkpoint import PLACE, Damaged, read
 from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.interruption import Interrupted, asked, deferred, terminable
 from repu_lab.runs.results.scanning import read_run
@@ -203,6 +203,17 @@ def test_a_damaged_checkpoint_is_named_and_kept_and_the_run_ends_right(both, run
     assert sorted(path.name for path in (run / PLACE).glob("*.damaged")) == [
         f"step_{step:010d}.ckpt.damaged" for step in (10, 11)[not both :]
     ]
+
+
+def test_both_checkpoints_of_a_run_damaged_at_50_places_are_never_read(run, monkeypatch):
+    interrupted_at(monkeypatch, run, 10)
+    for step in (10, 11):
+        file = run / PLACE / f"step_{step:010d}.ckpt"
+        assert read(file)["step"] == step
+        for damaged in damages(file.read_bytes(), 50):
+            file.write_bytes(damaged)
+            with pytest.raises(Damaged):
+                read(file)
 
 
 @pytest.mark.parametrize(("kept", "told"), [(-1, "from the checkpoint at step 8"), (100, "starts afresh")])
