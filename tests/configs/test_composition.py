@@ -74,8 +74,10 @@ def test_folders_may_be_named_otherwise():
 
 
 def test_jobs_that_would_share_a_folder_are_refused():
-    with pytest.raises(ConfigError, match="jobs 1 and 2 of 2 are the same run"):
+    with pytest.raises(ConfigError, match=r"hydra.sweep.subdir: jobs 1 and 2 of 2 would share .*/same; leave it out"):
         compose_jobs("train", ["depth=3,5", "hydra.sweep.subdir=same"], multirun=True)
+    with pytest.raises(ConfigError, match="jobs 1 and 3 of 3 are the same run: depth=3"):
+        compose_jobs("train", ["depth=3,5,3"], multirun=True)
 
 
 def test_presets_of_ones_own(tmp_path):

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,24 +22,31 @@ from repu_lab.cli import main
 ROOT = Path(__file__).parents[2]
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sinfo")
 PATIENCE = 240  # seconds that a step of the sweep may take on a busy machine
+# Cases 2 and 3 take long enough to be saved, then wait for a signal, or for the file that holds them to be removed.
 CASES = """
 import time
+from pathlib import Path
 
 import torch
 from torch import nn
+
+from repu_lab.runs.interruption import asked
 
 
 class Case(nn.Module):
     def __init__(self, number):
         super().__init__()
-        self.number = number
+        self.number, self.passes, self.hold = number, 0, Path(f"hold{number}")
 
     def forward(self, z):
         if z.requires_grad and z.dim() == 3 and z.shape[1] == 16:  # a training step
             if self.number == 1:
                 raise RuntimeError("case 1 raises")
-            if self.number in (2, 3):
+            if self.hold.exists():
+                self.passes += 1
                 time.sleep(0.01)
+                while self.passes > 100 and self.hold.exists() and asked() is None:
+                    time.sleep(0.01)
         return torch.tanh(z)
 """
 RECORD = Path("outputs/sweeps/cluster/.groups/slurm.json")
@@ -49,6 +57,7 @@ SWEEP = [
     "statistics=false", "checkpoint.every_seconds=0.2",
 ]  # fmt: skip
 ON_SLURM = ["hydra/launcher=slurm", "hydra.launcher.poll_seconds=0.5", "sweep=cluster"]
+COMMAND = [Path(sys.executable).with_name("repu-lab"), *SWEEP, *ON_SLURM]
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +86,21 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def drive() -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
+    """Give a function that starts a driver of the sweep; one that a failing test leaves behind is killed."""
+    drivers: list[subprocess.Popen[bytes]] = []
+
+    def start() -> subprocess.Popen[bytes]:
+        drivers.append(subprocess.Popen(COMMAND))
+        return drivers[-1]
+
+    yield start
+    for driver in drivers:
+        driver.kill()
+        driver.wait()
+
+
 def wait_until(condition: Callable[[], object], what: str) -> None:
     end = time.monotonic() + PATIENCE
     while not condition():
@@ -97,36 +121,47 @@ def started(case: int) -> bool:
 
 def job_id(case: int) -> str:
     record = json.loads(RECORD.read_text())
-    return record[json.loads((job_folder(case) / "manifest.json").read_text())["config_hash"]]
+    return record[manifest(case)["config_hash"]]
+
+
+def manifest(case: int) -> dict[str, Any]:
+    return json.loads((job_folder(case) / "manifest.json").read_text())
 
 
 def status(case: int) -> str:
-    return json.loads((job_folder(case) / "manifest.json").read_text())["status"]
+    return manifest(case)["status"]
 
 
 @pytest.mark.usefixtures("slurm")
-def test_eight_jobs_survive_what_a_cluster_does_to_them(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    command = [Path(sys.executable).with_name("repu-lab"), *SWEEP, *ON_SLURM]
-    first = subprocess.Popen(command)
+def test_eight_jobs_survive_what_a_cluster_does_to_them(
+    folder: Path, drive: Callable[[], subprocess.Popen[bytes]], capfd: pytest.CaptureFixture[str]
+) -> None:
+    holds = {case: Path(f"hold{case}") for case in (REQUEUED, CANCELLED)}
+    for hold in holds.values():
+        hold.touch()
+    first = drive()
     wait_until(lambda: started(REQUEUED), "the job to be requeued has a checkpoint")
     first.kill()  # the driver; its jobs go on
     first.wait()
+    process = Path("/proc", str(manifest(REQUEUED)["process"]))
     subprocess.run(["scontrol", "requeue", job_id(REQUEUED)], check=True)
+    wait_until(lambda: not process.exists(), "the requeued job's process is gone")
+    holds[REQUEUED].unlink()
     before = RECORD.stat().st_mtime_ns
-    second = subprocess.Popen(command)
+    second = drive()
     wait_until(lambda: RECORD.stat().st_mtime_ns > before, "the second driver watches the jobs")
     wait_until(lambda: started(CANCELLED), "the job to be cancelled has a checkpoint")
     subprocess.run(["scancel", job_id(CANCELLED)], check=True)
     assert second.wait(PATIENCE) == 1
+    holds[CANCELLED].unlink()
 
     assert status(RAISES) == "failed" and "case 1 raises" in (job_folder(RAISES) / "traceback.txt").read_text()
     assert status(CANCELLED) == "interrupted"
-    resumed = json.loads((job_folder(REQUEUED) / "manifest.json").read_text())["resumed"]
-    assert len(resumed) == 1
+    assert len(manifest(REQUEUED)["resumed"]) == 1
     assert [case for case in range(8) if status(case) != "finished"] == [RAISES, CANCELLED]
 
     finished = {case: (job_folder(case) / "result.json").stat().st_mtime_ns for case in (0, 2, 4, 5, 6, 7)}
-    assert subprocess.run(command, check=False, timeout=PATIENCE).returncode == 1  # the rest: one still raises
+    assert subprocess.run(COMMAND, check=False, timeout=PATIENCE).returncode == 1  # the rest: one still raises
     assert status(CANCELLED) == "finished" and status(RAISES) == "failed"
     assert finished == {case: (job_folder(case) / "result.json").stat().st_mtime_ns for case in finished}
 

@@ -235,3 +235,14 @@ def test_a_group_of_one_is_a_run(empty_folder):
     train_group(Group(command="train", jobs=(job,)), lambda share: None)
     assert loaded(job.folder)[2] == loaded(alone(job, "alone"))[2]
     assert "group" not in json.loads((job.folder / "manifest.json").read_text())
+
+
+@pytest.mark.parametrize("seeds", ["5", "5,6"])
+def test_groups_are_saved_while_they_train(seeds, empty_folder):
+    jobs = compose_jobs("train", [*TINY, "initialization.c_w=1", "steps=3", "checkpoint.every_seconds=0",
+                                  f"seed={seeds}"], multirun=True)  # fmt: skip
+    (group,) = make_groups("train", jobs, empty_folder, lambda config: 1000)
+    place = group.place or jobs[0].folder
+    saved = []  # checkpoints in sight when the training starts, and after every step; the last two are kept
+    train_group(group, lambda share: saved.append(len(list(place.glob("checkpoints/*.ckpt")))))
+    assert saved == [0, 1, 2, 2]

@@ -65,8 +65,12 @@ def compose_jobs(command: str, overrides: Sequence[str], multirun: bool = False)
     first: dict[Path, int] = {}
     for number, job in enumerate(jobs, 1):
         if job.folder in first:
-            same = mistakes.printable(" ".join(job.overrides))
-            raise ConfigError(f"jobs {first[job.folder]} and {number} of {len(jobs)} are the same run: {same}")
+            twin = jobs[first[job.folder] - 1]
+            both = f"jobs {first[job.folder]} and {number} of {len(jobs)}"
+            if config.config_hash(command, twin.config) == config.config_hash(command, job.config):
+                raise ConfigError(f"{both} are the same run: {mistakes.printable(' '.join(job.overrides))}")
+            named = mistakes.printable(str(job.folder))
+            raise ConfigError(f"hydra.sweep.subdir: {both} would share {named}; leave it out, or name each job's own")
         first[job.folder] = number
         for key, folder in zip(DIRECTORIES[multirun], job.places, strict=True):
             _check_place(f"hydra.{key}={mistakes.printable(str(folder))}", folder)

@@ -164,8 +164,8 @@ def train_group(group: Group, report: Report) -> None:
 
         config = group.jobs[0].config
         checkpoints = Checkpoints(_checkpointed(group, runs), config.checkpoint.every_seconds, say)
+        results = train(runs, checkpoints, _Steps(config.steps, report))
         with synced_together(folders):
-            results = train(runs, checkpoints, _Steps(config.steps, report))
             for run, result in zip(written, results, strict=True):
                 run.folder.write_json("result.json", result)
                 tell(run.folder, result)

@@ -196,7 +196,8 @@ def _slurm(*command: str, unknown: str | None = None) -> str:
         raise ConfigError(f"hydra/launcher=slurm: {command[0]} cannot be run ({error.strerror})") from error
     if done.returncode and not (unknown and unknown in done.stderr):
         last = (done.stderr.strip().splitlines() or ["no word"])[-1]
-        raise ConfigError(f"hydra/launcher=slurm: {command[0]} failed: {last}")
+        cure = "log in to a node of a Slurm cluster, or let SLURM_CONF name its slurm.conf"
+        raise ConfigError(f"hydra/launcher=slurm: {command[0]} failed: {last}; {cure}")
     return done.stdout
 
 

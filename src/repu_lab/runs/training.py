@@ -17,6 +17,7 @@ from repu_lab.networks.optimizers import Optimizer
 from repu_lab.networks.population import Population
 from repu_lab.networks.statistics import LayerStatistics, measure
 from repu_lab.runs.checkpoint import Checkpoints, Damaged, Saved, dump
+from repu_lab.runs.folder import synced_together
 from repu_lab.runs.forecasting import as_record, theory_profile, title
 from repu_lab.runs.interruption import Interrupted, deferred
 from repu_lab.runs.outcome import bad_layer, judge
@@ -100,7 +101,8 @@ def train(runs: Sequence[Run], checkpoints: Checkpoints, bar: Bar) -> list[dict[
         if asked.number is not None:  # while the last step was observed; from here on a signal ends at once
             raise Interrupted(asked.number)
         state.seconds = time.perf_counter() - start
-        return [finish(runs[i], state, i, trackers[i]) for i in trackers]
+        with synced_together([runs[i].folder for i in trackers]):
+            return [finish(runs[i], state, i, trackers[i]) for i in trackers]
 
 
 def train_step(population: Population, optimizer: Optimizer, task: Task, batch: Split, alive_M: Tensor) -> Tensor:
