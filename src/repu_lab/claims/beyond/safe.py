@@ -34,7 +34,7 @@ Shares = Mapping[Place, Interval]
 
 def examine(lab: Lab) -> Evidence:
     """Tune every rung and the usual activations with the same budget, judge fresh networks, go deeper with the best."""
-    depth = lab.choose(smoke=20, full=50)
+    depth = lab.choose(smoke=12, full=50)
     judged, usual = judge_all(lab, depth)
     shares = {place: found.trained for place, found in judged.items()}
     best = {p: smallest(shares, p) for p in POWERS}

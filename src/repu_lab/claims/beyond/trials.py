@@ -112,7 +112,7 @@ def budget(lab: Lab) -> int:
 
 def members(lab: Lab, rung: Rung) -> int:
     """Return how many fresh networks judge a rung; the verdict is about one change, so that gets more of them."""
-    return lab.choose(smoke=lab.seeds, full=16 if len(rung) <= 1 else lab.seeds)
+    return lab.choose(smoke=6, full=16) if len(rung) <= 1 else lab.seeds
 
 
 def tuners(lab: Lab) -> int:
