@@ -47,6 +47,7 @@ KINDS = {
         "activation=gelu", "depth=2", "optimizer=sgd", "optimizer.momentum=0.9", "optimizer.lr=0.05", "dtype=float64",
     ),
     "three of four diverge": ("activation=repu", "depth=2", "initialization=he", "optimizer=sgd", "optimizer.lr=1"),
+    "two of four explode at once": ("activation=repu", "depth=8", "seed=4"),
     "ends early": ("activation=relu", "depth=2", "optimizer=sgd", "optimizer.lr=1e30", "seed=3"),
     "residual, L-BFGS at the end": (
         "activation=tanh", "depth=2", "residual=true", "task=polynomial", "task.lbfgs_steps=3",

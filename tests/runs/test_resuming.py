@@ -56,6 +56,7 @@ def test_the_kinds_are_what_they_are_called(unbroken):
     diverged = outcomes["three of four diverge"]
     assert diverged["outcomes"]["diverged"] == 3 and diverged["steps"] == STEPS
     assert len({member["step"] for member in diverged["members"]}) > 1  # not all at once
+    assert outcomes["two of four explode at once"]["outcomes"]["exploded"] == 2
     assert outcomes["ends early"]["steps"] == 16
     dtypes = {"sgd with momentum, float64": torch.float64, "AdamW, bfloat16": torch.bfloat16}
     for kind, dtype in dtypes.items():
