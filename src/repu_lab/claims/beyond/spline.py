@@ -46,7 +46,7 @@ def examine(lab: Lab) -> Evidence:
         ),
     )
     grid = lab.choose(
-        smoke=Grid(("critical",), ("1e-3",), 1, 6), full=Grid(("critical",), ("3e-4", "1e-3"), 2, lab.seeds)
+        smoke=Grid(("critical",), ("1e-3",), 1, 6), full=Grid(("critical",), ("1e-4", "3e-4", "1e-3"), 2, lab.seeds)
     )
     digits = {d: Case(name="digits", depth=d, overrides=scale_of(lab)) for d in (depth, deeper)}
     narrow = ("task=polynomial", "width=32", "batch_size=128", f"steps={lab.choose(smoke=100, full=400)}")
@@ -156,6 +156,6 @@ CLAIM = Claim(
         the median difference, paired by seed), and its networks for x, x^2, xy and xyz err by at most {EXACT:g} eps.
         Refuted if one of these lies on the other side. Else inconclusive. What else theory picks from the span stands
         beside it and does not decide."""),
-    cost={"smoke": 15, "full": 480},
+    cost={"smoke": 15, "full": 560},
     examine=examine,
 )  # fmt: skip
