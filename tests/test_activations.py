@@ -182,6 +182,16 @@ class Reciprocal(nn.Module):
         return torch.log(z)
 
 
+class Counting(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, z):
+        self.calls += 1
+        return torch.tanh(z)
+
+
 def test_a_users_module_gets_its_derivatives_from_autograd():
     activation = as_activation(Square())
     z = torch.linspace(-3, 3, 31, dtype=F64)
@@ -190,7 +200,10 @@ def test_a_users_module_gets_its_derivatives_from_autograd():
     assert not activation.derivative(z).requires_grad
 
 
-@pytest.mark.parametrize(("module", "says"), [(Normalizing(), "not elementwise"), (Reciprocal(), "not finite")])
+@pytest.mark.parametrize(
+    ("module", "says"),
+    [(Normalizing(), "not elementwise"), (Reciprocal(), "not finite"), (Counting(), "changes its buffers")],
+)
 def test_what_is_no_activation_is_refused(module, says):
     with pytest.raises(ValueError, match=says):
         as_activation(module)

@@ -45,8 +45,12 @@ class Adapted(Activation):
 
 
 def check_elementwise(activation: Activation) -> None:
-    """Raise ValueError unless s keeps the shape, acts on each element alone and is finite on moderate arguments."""
+    """Raise ValueError unless s keeps the shape, acts on each element alone and is finite on moderate arguments.
+
+    Nor may it change its buffers: a run that goes on has its parameters, but nothing else that it remembers.
+    """
     name = type(getattr(activation, "module", activation)).__name__
+    buffers = [buffer.clone() for buffer in activation.buffers()]
     z = torch.linspace(-8, 8, 24, dtype=torch.float64).view(4, 6)
     with torch.no_grad():
         try:
@@ -54,6 +58,8 @@ def check_elementwise(activation: Activation) -> None:
             alone = torch.stack([activation(element.view(1, 1)).view(()) for element in z.flatten()]).view(4, 6)
         except (RuntimeError, IndexError, TypeError, ValueError) as error:
             raise ValueError(f"{name} cannot be applied elementwise: {error}") from error
+    if not all(map(torch.equal, buffers, activation.buffers())):
+        raise ValueError(f"{name} changes its buffers: s(z) must depend on z and the parameters alone")
     if value.shape != z.shape or not torch.equal(value.isnan(), alone.isnan()):
         raise ValueError(f"{name} is not elementwise: it must map every element on its own and keep the shape")
     if not value.isfinite().all():
