@@ -22,7 +22,7 @@ def ladder(rows: Mapping[str, Mapping[int, tuple[ArrayLike, ArrayLike]]], marks:
     figure = canvas(COLUMN, 0.9 + 0.24 * len(rows))
     panels = figure.subplots(1, 2, sharey=True)
     places = np.arange(len(rows), dtype=float)[::-1]
-    for panel, axes, name in zip((0, 1), panels, ("a  share trained", "b  accuracy"), strict=True):
+    for panel, axes, name in zip((0, 1), panels, ("a  trained", "b  accuracy"), strict=True):
         quiet(axes)
         title(axes, name)
         for i, power in enumerate(LOOKS):

@@ -85,12 +85,13 @@ def _said(
 ) -> str:  # fmt: skip
     alone = ", ".join(f"{named(one)} {shares[one, p].estimate:.0%}" for one in RUNGS if len(one) <= 1)
     if rung is None:
-        return f"p = {p}: no change of two levers at most makes more than half train for certain (alone: {alone})"
+        return f"p = {p}: no change of two levers at most makes more than half train for certain (trained: {alone})"
     found, deep = judged[rung, p], deeper[p]
     bends = ", ".join(f"{run.share('trained'):.0%} at {at}" for (_, power, at), run in curved.items() if power == p)
-    return prose(f"""p = {p}: the smallest change is {named(rung)} ({told(found.setting)}): {found.trained} train,
-        median accuracy {np.median(metrics(found.fresh)):.1%}, and {share([deep], "trained")} at twice the depth; x^2 is
-        learnt by {bends} (one change: {alone})""")
+    return prose(f"""p = {p}: the smallest change is {named(rung)} at {told(found.setting)}, with which
+        {found.trained} train to a median accuracy of {np.median(metrics(found.fresh)):.1%} (trained with one change or
+        none: {alone}), but at twice the depth {share([deep], "trained")}; x^2, for which networks have to bend, is
+        learnt by {bends}""")
 
 
 def _listed(lever: str) -> str:

@@ -1,0 +1,68 @@
+"""Take a finished reproduction into the repository: python scripts/publish_results.py outputs/reproduce-full.
+
+Writes docs/results/report.html (the page), docs/results/NN-claim.json (statement, rule, verdict, numbers and tables of
+each claim), the README's table of verdicts and its picture of K by layer.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from repu_lab.configs.config import ConfigError
+from repu_lab.report.command import write_report
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "docs/results"
+KEPT = (
+    "number", "family", "title", "statement", "reference", "setup", "rule", "verdict", "reason", "seeds", "scale",
+    "numbers", "tables", "seconds", "versions",
+)  # fmt: skip
+STORY = ("claims/01-double-exponential/story.png", "docs/pictures/story.png")
+MARKS = ("<!-- verdicts: scripts/publish_results.py -->", "<!-- end of verdicts -->")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("reproduction", type=Path)
+    folder = parser.parse_args().reproduction
+    claims = sorted(folder.glob("claims/*/claim.json"))
+    if not claims:
+        parser.error(f"{folder} holds no judged claim; `repu-lab reproduce` makes one")
+    findings = [json.loads(path.read_text()) for path in claims]
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    for old in RESULTS.glob("*.json"):
+        old.unlink()
+    for path, finding in zip(claims, findings, strict=True):
+        kept = {key: finding[key] for key in KEPT}
+        (RESULTS / f"{path.parent.name}.json").write_text(json.dumps(kept, indent=1) + "\n")
+    try:
+        print(write_report(folder, RESULTS / "report.html"))
+    except ConfigError as error:
+        parser.error(str(error))
+    shutil.copyfile(folder / STORY[0], ROOT / STORY[1])
+    readme = ROOT / "README.md"
+    readme.write_text(with_verdicts(readme.read_text(), findings))
+    return 0
+
+
+def with_verdicts(readme: str, findings: Sequence[dict[str, Any]]) -> str:
+    """Return the README with the table of these verdicts between its marks; ValueError if the marks are not there."""
+    before, _, rest = readme.partition(MARKS[0])
+    _, _, after = rest.partition(MARKS[1])
+    if not after:
+        raise ValueError(f"README.md must hold {MARKS[0]} and, behind it, {MARKS[1]}")
+    return f"{before}{MARKS[0]}\n\n{verdict_table(findings)}\n{MARKS[1]}{after}"
+
+
+def verdict_table(findings: Sequence[dict[str, Any]]) -> str:
+    """Return number, title and verdict of each claim as a Markdown table."""
+    rows = [f"| {found['number']} | {found['title']} | {found['verdict']} |\n" for found in findings]
+    return "".join(["| | claim | verdict |\n|---|---|---|\n", *rows])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
