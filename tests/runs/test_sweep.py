@@ -10,6 +10,7 @@ import pytest
 import torch
 from scipy.stats import ks_2samp
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+from tensorboard.plugins.hparams import metadata
 
 from repu_lab.cli import main
 from repu_lab.configs.composition import Job, compose_jobs
@@ -109,6 +110,19 @@ def test_a_job_that_ends_early_in_a_group_is_as_if_it_had_run_alone():
             assert result == result_alone and torch.equal(theta, theta_alone)
             assert all(np.array_equal(table[name], table_alone[name], equal_nan=name != "axes") for name in table)
     assert ended == [0, 0, 40, 40]
+
+
+def test_jobs_of_different_activations_are_rows_of_one_hparams_table():
+    jobs = together("activation=relu,mrepu,elu,tanh", "initialization.c_w=1", "steps=0", "statistics=false")
+    tables = []
+    for job in jobs:
+        (file,) = job.folder.glob("events.*")
+        values = [value for event in EventFileLoader(str(file)).Load() for value in event.summary.value]
+        (data,) = (value.metadata.plugin_data.content for value in values if value.tag == "_hparams_/experiment")
+        tables.append(metadata.parse_experiment_plugin_data(data))
+    columns = [{(column.name, column.type) for column in table.hparam_infos} for table in tables]
+    assert columns[0] == columns[1] == columns[2] == columns[3]
+    assert {"activation", "activation.p", "activation.alpha", "depth"} <= {name for name, _ in columns[0]}
 
 
 def test_only_what_a_member_may_have_of_its_own_is_grouped():

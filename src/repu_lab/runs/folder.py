@@ -309,10 +309,14 @@ def synced_together(folders: Collection[RunFolder]) -> Iterator[None]:
     finally:
         for folder in folders:
             folder._waiting = None
-        with ThreadPoolExecutor(SYNCED) as pool:
-            list(pool.map(_sync, waiting.values()))
-        for target, temporary in waiting.items():
-            os.replace(temporary, target)
+        try:
+            with ThreadPoolExecutor(SYNCED) as pool:
+                list(pool.map(_sync, waiting.values()))
+            for target, temporary in waiting.items():
+                os.replace(temporary, target)
+        finally:
+            for temporary in waiting.values():  # of a disk that is full
+                temporary.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:

@@ -5,12 +5,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from inspect import signature
 from statistics import median
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from repu_lab.activations import ACTIVATIONS
 from repu_lab.configs.config import config_hash, result_fields
 from repu_lab.configs.schema import OUTCOMES, TrainConfig
 from repu_lab.networks.optimizers import Optimizer
@@ -269,8 +271,17 @@ WHERE = {
 
 
 def flat_parameters(config: TrainConfig) -> dict[str, Any]:
-    """Return the config as one level of dotted keys, for the HParams table."""
-    flat: dict[str, Any] = {}
+    """Return the config as one level of dotted keys, for the HParams table: the same ones for all of the lab's own.
+
+    A key of another activation is None: TensorBoard shows the columns of any one run of a sweep.
+    """
+    flat: dict[str, Any] = {"activation": None}
+    for own in ACTIVATIONS.values():
+        flat |= {
+            f"activation.{key}": None
+            for key, of in signature(own).parameters.items()
+            if of.kind is of.POSITIONAL_OR_KEYWORD
+        }
     for key, value in result_fields(config).items():
         if isinstance(value, dict):
             flat |= {key if name == "name" else f"{key}.{name}": v for name, v in value.items() if name != "_target_"}
