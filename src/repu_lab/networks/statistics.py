@@ -21,8 +21,9 @@ Array = NDArray[np.float64]
 # Half-decade bins of log10|z| that cover float32 and bfloat16 with their subnormals; zeros and the values outside
 # (float64 only) are counted apart by TensorBoard's first and last bins.
 HISTOGRAM_EDGES = np.arange(-46.0, 39.5, 0.5)
-# Members are measured in chunks of at most this many float64 preactivations (32 MiB), to bound the memory.
-CHUNK = 4_000_000
+# Members are measured in chunks of at most this many float64 preactivations (2 MiB), which a processor's cache holds:
+# twice as fast as 32 MiB at once. A GPU is asked as seldom as its memory allows.
+CHUNK, CHUNK_ON_GPU = 250_000, 4_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +86,7 @@ def measure(
     member over the probe, shape (M,).
     """
     per_member = sum(population.sizes[1:]) * x_PI.shape[0]
-    chunk = max(1, CHUNK // per_member)
+    chunk = max(1, (CHUNK if x_PI.device.type == "cpu" else CHUNK_ON_GPU) // per_member)
     parts = [
         _measure_members(population, theta_MP, x_PI, loss, histogram)
         for theta_MP in (population.theta if theta_MP is None else theta_MP).detach().split(chunk)

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import cache
 from inspect import signature
 from statistics import median
 from typing import Any, Protocol
@@ -104,7 +105,7 @@ def train(runs: Sequence[Run], checkpoints: Checkpoints, bar: Bar) -> list[dict[
             raise Interrupted(asked.number)
         state.seconds = time.perf_counter() - start
         with synced_together([runs[i].folder for i in trackers]):
-            return [finish(runs[i], state, i, trackers[i]) for i in trackers]
+            return [finish(runs[i], state, i, trackers[i], checkpoints) for i in trackers]
 
 
 def train_step(population: Population, optimizer: Optimizer, task: Task, batch: Split, alive_M: Tensor) -> Tensor:
@@ -171,7 +172,7 @@ def _draw(
     return stats
 
 
-def finish(run: Run, state: State, index: int, tracker: Tracker) -> dict[str, Any]:
+def finish(run: Run, state: State, index: int, tracker: Tracker, checkpoints: Checkpoints) -> dict[str, Any]:
     """Judge the members of a run that has ended, write its statistics and weights and return what its result holds."""
     experiment, expected, config = run.experiment, run.expected, run.experiment.config
     task, population, rows, table = experiment.task, state.population, state.rows[index], state.tables[index]
@@ -184,7 +185,8 @@ def finish(run: Run, state: State, index: int, tracker: Tracker) -> dict[str, An
         at = int(progress.updates[member])
         return bad_layer(population, task, task.batch(at, config.batch_size), rows.start + member)
 
-    judged, theta_MP, said = refine(experiment, population, theta_MP, progress.alive)
+    part = f"lbfgs_{index:06d}.part"
+    judged, theta_MP, said = refine(experiment, population, theta_MP, progress.alive, checkpoints, part)
     if said is not None:
         run.folder.log(f"refined:  {said}")
     evaluation = evaluate(population, judged, theta_MP)
@@ -275,19 +277,19 @@ def flat_parameters(config: TrainConfig) -> dict[str, Any]:
 
     A key of another activation is None: TensorBoard shows the columns of any one run of a sweep.
     """
-    flat: dict[str, Any] = {"activation": None}
-    for own in ACTIVATIONS.values():
-        flat |= {
-            f"activation.{key}": None
-            for key, of in signature(own).parameters.items()
-            if of.kind is of.POSITIONAL_OR_KEYWORD
-        }
+    flat: dict[str, Any] = {"activation": None} | dict.fromkeys(_activation_keys())
     for key, value in result_fields(config).items():
         if isinstance(value, dict):
             flat |= {key if name == "name" else f"{key}.{name}": v for name, v in value.items() if name != "_target_"}
         else:
             flat[key] = value
     return flat
+
+
+@cache
+def _activation_keys() -> tuple[str, ...]:
+    parameters = [each for own in ACTIVATIONS.values() for each in signature(own).parameters.values()]
+    return tuple(f"activation.{each.name}" for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD)
 
 
 def identity(runs: Sequence[Run]) -> list[str]:
