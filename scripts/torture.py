@@ -50,7 +50,7 @@ KINDS = {
     "two of four explode at once": ("activation=repu", "depth=8", "seed=4"),
     "ends early": ("activation=relu", "depth=2", "optimizer=sgd", "optimizer.lr=1e30", "seed=3"),
     "residual, L-BFGS at the end": (
-        "activation=tanh", "depth=2", "residual=true", "task=polynomial", "task.lbfgs_steps=3",
+        "activation=tanh", "depth=2", "residual=true", "task=polynomial", "task.lbfgs_steps=120",
     ),
     "AdamW, bfloat16": (
         "activation=gelu", "depth=2", "optimizer=adamw", "optimizer.weight_decay=0.1", "optimizer.clip=0.5",

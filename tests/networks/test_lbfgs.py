@@ -1,10 +1,14 @@
 """L-BFGS against minima that are known, and against scipy's implementation."""
 
+import io
+from typing import Any
+
 import numpy as np
 import pytest
 import scipy.optimize
 import torch
 
+from repu_lab.networks import lbfgs as module
 from repu_lab.networks.lbfgs import lbfgs
 
 F64 = torch.float64
@@ -44,3 +48,25 @@ def test_what_cannot_be_improved_stays():
     assert torch.equal(lbfgs(rosenbrock, start[2:], 0)[0], start[2:])
     with pytest.raises(ValueError, match="needs float64"):
         lbfgs(rosenbrock, start.float(), 1)
+
+
+def test_it_goes_on_from_every_state_to_the_same_bits(monkeypatch):
+    """Rows that end at their bound, by themselves, and at once; in chunks of 3 steps, 1 and all, from each state."""
+    start = torch.tensor([[-1.2, 1.0, -1.2, 1.0], [1.0, 1.0, 1.0, 1.0], [0.5, 0.3, 0.2, 0.1]], dtype=F64)
+    for steps in (10, 300):
+        monkeypatch.setattr(module, "CHUNK", 10**6)
+        whole = lbfgs(rosenbrock, start, steps)
+        for chunk in (1, 3):
+            monkeypatch.setattr(module, "CHUNK", chunk)
+            files: list[bytes] = []
+
+            def keep(state: dict[str, Any], files: list[bytes] = files) -> None:
+                file = io.BytesIO()
+                torch.save(state, file)
+                files.append(file.getvalue())
+
+            assert all(map(torch.equal, lbfgs(rosenbrock, start, steps, keep=keep), whole))
+            assert len(files) >= 2 * (10 // chunk - 1)
+            for file in files[:: max(1, len(files) // 10)]:
+                saved = torch.load(io.BytesIO(file), weights_only=True)
+                assert all(map(torch.equal, lbfgs(rosenbrock, start, steps, saved), whole))

@@ -12,10 +12,12 @@ import torch
 from surviving import ADAM, KINDS, STEPS, manifest, same, signals_at, steps_kept, torture, train, typed
 
 from repu_lab.configs.config import ConfigError
+from repu_lab.networks import lbfgs
 from repu_lab.runs import training
-from repu_lab.runs.checkpoint import PLACE, read, write
+from repu_lab.runs.checkpoint import PLACE, Checkpoints, read, write
 from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.interruption import Interrupted
+from repu_lab.tasks.objectives import Regression
 
 pytestmark = pytest.mark.usefixtures("no_picture")
 
@@ -105,6 +107,55 @@ def test_another_machine_is_told(run, monkeypatch, capsys):
     (run / "manifest.json").write_text(json.dumps(there | {"threads": 64}))
     assert train(run, *ADAM) == 0
     assert "goes on elsewhere (threads was 64, is 1)" in capsys.readouterr().out
+
+
+def test_lbfgs_killed_in_its_middle_goes_on_there_and_what_started_elsewhere_is_passed_over(
+    run, unbroken, monkeypatch, capsys
+):
+    kind, long = "residual, L-BFGS at the end", ("task.lbfgs_steps=30",)
+    monkeypatch.setattr(lbfgs, "CHUNK", 4)
+    evaluated = 0
+
+    def counted(original):
+        def losses(*arguments):
+            nonlocal evaluated
+            evaluated += 1
+            return original(*arguments)
+
+        return losses
+
+    monkeypatch.setattr(Regression, "losses", counted(Regression.losses))
+    assert train(Path("straight"), *KINDS[kind], *long) == 0
+    whole = evaluated
+    original, saved = Checkpoints.save_part, 0
+
+    def killed(self, name, state):
+        nonlocal saved
+        original(self, name, state)
+        saved += 1
+        if saved == 9:
+            raise Interrupted(signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "save_part", killed)
+        with pytest.raises(Interrupted):
+            train(run, *KINDS[kind], *long)
+    part = run / PLACE / "lbfgs_000000.part"
+    assert read(part)["state"]["row"] >= 1  # the first network is done
+    evaluated = 0
+    assert train(run, *KINDS[kind], *long) == 0
+    assert evaluated < 0.75 * whole
+    assert same(Path("straight"), run)
+
+    # A damaged part, and one of other weights: L-BFGS starts anew.
+    part.write_bytes(part.read_bytes()[:-1])
+    (run / "weights.pt").unlink()
+    assert train(run, *KINDS[kind], *long) == 0
+    assert "lbfgs_000000.part is passed over" in capsys.readouterr().out
+    assert same(Path("straight"), run)
+    assert typed(f"resume={run}", f"steps={STEPS + 2}") == 0
+    assert train(Path("longer"), *KINDS[kind], *long, f"steps={STEPS + 2}") == 0
+    assert same(Path("longer"), run)
 
 
 # --- further than it was meant to go

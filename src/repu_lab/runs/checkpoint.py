@@ -63,17 +63,35 @@ class Checkpoints:
 
         A disk that is full costs a line in the log, once, and the run goes on; OSError if the run's folder is gone.
         """
+        self._write(f"step_{step:010d}.ckpt", state, f"at step {step}")
+
+    def save_part(self, name: str, state: Saved) -> None:
+        """Write the state of what follows the last step, as `save` does, beside the checkpoints of the steps."""
+        self._write(name, state, f"of {name}")
+
+    def part(self, name: str, device: torch.device) -> Saved | None:
+        """Return what `save_part` wrote, None if there is none or it is damaged, which is said."""
+        path = self.place / name
+        if not path.exists():
+            return None
+        try:
+            return read(path, device)
+        except (Damaged, OSError) as error:
+            self.say(f"warning:  {name} is passed over: {error}")
+            return None
+
+    def _write(self, name: str, state: Saved, told: str) -> None:
         start = time.monotonic()
         try:
             self.place.mkdir(exist_ok=True)
-            write(self.folder, f"{PLACE}/step_{step:010d}.ckpt", state)
+            write(self.folder, f"{PLACE}/{name}", state)
             for old in _files(self.folder)[:-KEPT]:
                 old.unlink()
         except OSError as error:
             if self.folder.lost:
                 raise
             if not self._failed:
-                self.say(f"warning:  no checkpoint at step {step}: {error.strerror or error}; the run goes on without")
+                self.say(f"warning:  no checkpoint {told}: {error.strerror or error}; the run goes on without")
             self._failed = True
         else:
             self._failed = False

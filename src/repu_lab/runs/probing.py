@@ -4,6 +4,7 @@ The probe does what the run will do, on the whole population, in a temporary fol
 """
 
 import contextlib
+import math
 import tempfile
 import time
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from repu_lab.runs.building import Experiment, build, build_group, member_bytes
+from repu_lab.runs.checkpoint import Checkpoints
 from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.forecasting import announce
 from repu_lab.runs.group import PICTURES, Group, run_group
@@ -78,7 +80,8 @@ def probe_training(group: Group, expected: Forecast | None, *, lost: bool) -> Co
             clock.restart()
             with runs[i].folder.run("train", configs[i], {}):
                 announce(experiments[i], runs[i].folder, expected)
-                result = finish(replace(runs[i], picture=picture, expected=expected), state, i, trackers[i])
+                run = replace(runs[i], picture=picture, expected=expected)
+                result = finish(run, state, i, trackers[i], Checkpoints(run.folder, math.inf, run.folder.log))
                 runs[i].folder.write_json("result.json", result)
             return clock.seconds()
 

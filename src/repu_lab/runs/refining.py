@@ -6,39 +6,52 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from repu_lab.networks.lbfgs import lbfgs
+from repu_lab.networks.lbfgs import HISTORY, lbfgs
 from repu_lab.networks.population import Population
 from repu_lab.runs.building import Experiment, build_task
+from repu_lab.runs.checkpoint import Checkpoints
 from repu_lab.runs.outcome import finite
 from repu_lab.tasks import Task, on_device
 from repu_lab.tasks.measures import in_float64
 
 
 def refine(
-    experiment: Experiment, population: Population, theta_MP: Tensor, alive_M: Tensor
-) -> tuple[Task, Tensor, str | None]:
+    experiment: Experiment, population: Population, theta_MP: Tensor, alive_M: Tensor, checkpoints: Checkpoints,
+    part: str,
+) -> tuple[Task, Tensor, str | None]:  # fmt: skip
     """Return the task and the weights to be judged, those given unless the task has `lbfgs_steps`, and what to say.
 
-    Then L-BFGS goes on from them on all training examples, in float64, for every member that is alive.
+    Then L-BFGS goes on from them on all training examples, in float64, for every member that is alive. How far it has
+    come is saved as that part of the checkpoints, and it goes on from there if it started from these weights.
     """
     steps = experiment.config.task.lbfgs_steps
     if not steps:
         return experiment.task, theta_MP, None
     refined_MP = in_float64(theta_MP).clone()
     task = on_device(build_task(experiment.config), refined_MP.device, torch.float64)
+    alive_M = alive_M.to(refined_MP.device)
+    if not alive_M.any():
+        return task, refined_MP, None
+    start_MP = refined_MP[alive_M]
+    size = (2 * len(start_MP) + 2 * HISTORY) * start_MP[0].nbytes
+    begun = checkpoints.part(part, refined_MP.device)
+    if begun is not None and not (begun["steps"] == steps and torch.equal(begun["start"], start_MP)):
+        begun = None  # of a run that was shorter, or of an earlier attempt
+    before = 0.0 if begun is None else begun["seconds"]
+    clock = time.perf_counter()
 
     def loss(theta_1P: Tensor) -> Tensor:
         return task.losses(population, task.train, theta_1P)
 
-    alive_M = alive_M.to(refined_MP.device)
-    if not alive_M.any():
-        return task, refined_MP, None
-    start = time.perf_counter()
-    refined_MP[alive_M], before, after = lbfgs(loss, refined_MP[alive_M], steps)
-    seconds = time.perf_counter() - start
-    said = (
-        f"L-BFGS, {steps} steps in {seconds:.1f} s: median training loss {before.median():.3g} -> {after.median():.3g}"
-    )
+    def keep(state: dict[str, Any]) -> None:
+        if checkpoints.due(size):
+            seconds = before + time.perf_counter() - clock
+            saved = {"start": start_MP, "steps": steps, "seconds": seconds, "state": state}
+            checkpoints.save_part(part, saved)
+
+    refined_MP[alive_M], first, last = lbfgs(loss, start_MP, steps, None if begun is None else begun["state"], keep)
+    seconds = before + time.perf_counter() - clock
+    said = f"L-BFGS, {steps} steps in {seconds:.1f} s: median training loss {first.median():.3g} -> {last.median():.3g}"
     return task, refined_MP, said
 
 
