@@ -43,11 +43,11 @@ def spline(activation: Any):
 def exact(name: str, activation: Activation):
     """The activation's definition, written once more with mpmath."""
     m = mpmath
-    p = getattr(activation, "p", None)
+    p, a = (getattr(activation, name, None) for name in ("p", "scale"))
     softplus = lambda z: m.log(1 + m.exp(z))  # noqa: E731
     table = {
         "repu": lambda z: z**p if z > 0 else m.mpf(0),
-        "mrepu": lambda z: z * (1 + z / m.mpf(activation.scale)) ** p if z > -activation.scale else m.mpf(0),
+        "mrepu": lambda z: z * (1 + z / m.mpf(a)) ** p if z > -a else m.mpf(0),
         "spline_repu": spline(activation),
         "monomial": lambda z: z**p,
         "identity": lambda z: z,
