@@ -43,7 +43,7 @@ def spline(activation: Any):
 def exact(name: str, activation: Activation):
     """The activation's definition, written once more with mpmath."""
     m = mpmath
-    p, a = (getattr(activation, name, None) for name in ("p", "scale"))
+    p, a = (getattr(activation, name, 1) for name in ("p", "scale"))
     softplus = lambda z: m.log(1 + m.exp(z))  # noqa: E731
     table = {
         "repu": lambda z: z**p if z > 0 else m.mpf(0),
