@@ -1,16 +1,16 @@
 """Claim 15 on made-up runs: the ladder's networks, the smallest change, every verdict, what its figure shows."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from made_up_lab import MadeUp
 from matplotlib.colors import to_rgb
 
 from repu_lab.activations import MRePU
 from repu_lab.claims.beyond import safe
 from repu_lab.claims.beyond.ladder import LEVERS, RUNGS, SETTINGS, UNCHANGED, named, pulled, settings
-from repu_lab.claims.lab import Lab, Trained
+from repu_lab.claims.lab import Trained
 from repu_lab.claims.statistics import Interval
 from repu_lab.claims.verdicts import Verdict
 from repu_lab.configs.composition import compose_jobs
@@ -84,26 +84,19 @@ def test_the_smallest_change_has_the_fewest_levers_then_the_highest_share():
     assert safe.smallest(shares(argument=WIDE), 1) is None
 
 
-class MadeUp(Lab):
-    """A full-scale lab whose MRePU networks train where `works` says, at the accuracy of their rate."""
+class Deep(MadeUp):
+    """A full-scale lab whose MRePU networks train where `works` says; their kernels grow by 2 decades on the way."""
 
     def __init__(self, works):
-        super().__init__(Path("nowhere"), scale="full", versions={})
-        self.works = works
-        self.asked: list[dict[str, str]] = []
+        def member(keys, _):
+            trains = keys["activation"] != "mrepu" or works(keys)
+            return {"outcome": "trained" if trains else "exploded", "metric": 0.9 if trains else None}
 
-    def train(self, jobs) -> list[Trained]:
-        return [self._made_up(tuple(job)) for job in jobs]
+        super().__init__(member, scale="full")
 
-    def _made_up(self, job: tuple[str, ...]) -> Trained:
-        keys: dict[str, str] = dict(text.split("=", 1) for text in job)
-        self.asked.append(keys)
-        trains = keys["activation"] != "mrepu" or self.works(keys)
-        members = [{"outcome": "trained" if trains else "exploded", "metric": 0.9 if trains else None}]
-        members *= int(keys["members"])
-        outcomes = {members[0]["outcome"]: len(members)}
-        run = Trained(job, Path("run"), {"outcomes": outcomes, "members": members})
-        log10_K = np.zeros((2, int(keys["depth"]) + 1, len(members), 4))
+    def made_up(self, job: tuple[str, ...]) -> Trained:
+        run = super().made_up(job)
+        log10_K = np.zeros((2, int(self.asked[-1]["depth"]) + 1, len(run.members), 4))
         log10_K[1] = 2.0
         run.__dict__["statistics"] = {"log10_K": log10_K}
         return run
@@ -114,7 +107,7 @@ def scaled(keys: dict[str, Any]) -> bool:
 
 
 def test_it_is_examined_with_one_budget_and_judged_on_fresh_networks_and_twice_the_depth():
-    lab = MadeUp(scaled)
+    lab = Deep(scaled)
     evidence = safe.examine(lab)
     assert evidence.verdict is Verdict.SUPPORTED
     assert [evidence.numbers[f"smallest change, p = {p}"] for p in safe.POWERS] == ["argument"] * 2
@@ -140,7 +133,7 @@ def test_it_is_examined_with_one_budget_and_judged_on_fresh_networks_and_twice_t
 
 
 def test_without_any_change_that_works_it_says_so():
-    evidence = safe.examine(MadeUp(lambda _: False))
+    evidence = safe.examine(Deep(lambda _: False))
     assert evidence.verdict is Verdict.REFUTED and evidence.numbers["smallest change, p = 1"] is None
     assert len(evidence.tables) == 2 and "no change" in evidence.reason
 

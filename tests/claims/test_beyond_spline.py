@@ -1,16 +1,15 @@
 """Claim 14: its rule on made-up numbers, the theory of its search against closed forms, its figure."""
 
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from made_up_lab import MadeUp
 
 from repu_lab.activations import Activation, ReLU, SplineRePU, Tanh
 from repu_lab.claims.beyond import spline
 from repu_lab.claims.beyond.family import affordable, critical_passage, passage
-from repu_lab.claims.lab import Lab, Trained
 from repu_lab.claims.statistics import Interval
 from repu_lab.claims.verdicts import Verdict
 from repu_lab.figures.claims_beyond import span
@@ -84,24 +83,6 @@ def test_affordable_nonlinearity_knows_no_scale_and_ranks_the_kinds():
     assert skew > 10 * wide > 50 * odd
 
 
-class MadeUp(Lab):
-    """A lab whose deep networks of every activation are as good as `quality(activation, plateau)` says."""
-
-    def __init__(self, quality):
-        super().__init__(Path("nowhere"), scale="smoke", versions={})
-        self.quality = quality
-
-    def train(self, jobs) -> list[Trained]:
-        runs = []
-        for job in jobs:
-            keys: dict[str, str] = dict(text.split("=", 1) for text in job)
-            good = self.quality(keys["activation"], keys.get("activation.plateau", "1"))
-            outcome = "trained" if good > 0.8 else "learning"
-            member = {"outcome": outcome, "metric": good, "measures": {"relative_l2": 1 - good}}
-            runs.append(Trained(tuple(job), Path("run"), {"outcomes": {}, "members": [member] * int(keys["members"])}))
-        return runs
-
-
 @pytest.mark.parametrize(
     ("odd", "verdict"), [(0.93, Verdict.SUPPORTED), (0.85, Verdict.REFUTED), (0.5, Verdict.REFUTED)]
 )
@@ -109,7 +90,12 @@ def test_the_claim_says_what_was_measured(odd, verdict):
     def quality(activation: str, plateau: str) -> float:
         return 0.95 if plateau == "4" else odd if activation == "spline_repu" else 0.94
 
-    evidence = spline.examine(MadeUp(quality))
+    def member(keys, _):
+        good = quality(keys["activation"], keys.get("activation.plateau", "1"))
+        outcome = "trained" if good > 0.8 else "learning"
+        return {"outcome": outcome, "metric": good, "measures": {"relative_l2": 1 - good}}
+
+    evidence = spline.examine(MadeUp(member))
     assert evidence.verdict is verdict
     assert "wide spline less tanh" in evidence.reason and "wide spline less spline RePU 2" in evidence.reason
     table = evidence.tables[0]

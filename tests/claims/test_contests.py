@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from made_up_lab import MadeUp
 from scipy import stats
 
 from repu_lab.claims.approximation.learning import in_both
@@ -20,7 +21,7 @@ from repu_lab.claims.contest import (
     relative_h1,
     relative_l2,
 )
-from repu_lab.claims.lab import Lab, Trained
+from repu_lab.claims.lab import Trained
 from repu_lab.claims.physics import burgers
 from repu_lab.claims.statistics import Comparison, Interval, paired_test, rank_test
 from repu_lab.claims.training.tuning import TUNING_SEED, Grid
@@ -32,27 +33,15 @@ GRID = Grid(("critical", "he"), ("1e-3", "1e-2"), 2, 10)
 EASY, HARD = Case(name="easy", depth=2, overrides=("steps=5",)), Case(name="hard", depth=9, overrides=("steps=5",))
 
 
-class MadeUp(Lab):
-    """A lab whose networks have the errors that `error(overrides, member)` says."""
+def lab_of(error) -> MadeUp:
+    """Return a lab whose networks have the errors that `error(overrides, member)` says."""
 
-    def __init__(self, error):
-        super().__init__(Path("nowhere"), scale="full", versions={})
-        self.error = error
-        self.asked: list[dict[str, str]] = []
+    def member(keys, number):
+        found = error(keys, number)
+        outcome = "trained" if found is not None and found < 0.3 else "learning"
+        return {"outcome": outcome, "metric": None, "measures": {"relative_l2": found, "relative_h1": found}}
 
-    def train(self, jobs) -> list[Trained]:
-        runs = []
-        for job in jobs:
-            keys: dict[str, str] = dict(text.split("=", 1) for text in job)
-            self.asked.append(keys)
-            members = []
-            for member in range(int(keys["members"])):
-                error = self.error(keys, member)
-                measures = {"relative_l2": error, "relative_h1": error}
-                outcome = "trained" if error is not None and error < 0.3 else "learning"
-                members.append({"outcome": outcome, "metric": None, "measures": measures})
-            runs.append(Trained(tuple(job), Path("run"), {"members": members}))
-        return runs
+    return MadeUp(member, scale="full")
 
 
 def run(*errors: float | None, metric: float | None = None) -> Trained:
@@ -64,7 +53,7 @@ def test_every_activation_has_the_same_budget_and_is_judged_at_its_best_on_other
     def error(keys, member):
         return 0.1 if (keys["initialization"], keys["optimizer.lr"]) == ("he", "1e-2") else 0.5
 
-    lab = MadeUp(error)
+    lab = lab_of(error)
     entries = hold(lab, ["tanh", "ReLU"], [EASY, HARD], GRID, relative_l2, tuning=["a=1"], judging=["b=2"])
     assert {entry.setting for entry in entries.values()} == {("he", "1e-2")}
     assert all(entry.trained.estimate == 1 and len(entry.fresh.members) == 10 for entry in entries.values())
@@ -83,7 +72,7 @@ def test_errors_beyond_that_of_the_answer_0_count_as_that():
 
 
 def test_errors_are_pooled_in_one_order_for_all():
-    lab = MadeUp(lambda keys, member: int(keys["depth"]) / 10 + member / 100)
+    lab = lab_of(lambda keys, member: int(keys["depth"]) / 10 + member / 100)
     entries = hold(lab, ["tanh", "ReLU"], [HARD, EASY], GRID, relative_l2)
     wanted = [0.2 + np.arange(10) / 100, 0.9 + np.arange(10) / 100]
     for name in ("tanh", "ReLU"):

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from made_up_lab import MadeUp
 
-from repu_lab.claims.lab import Lab, Trained
+from repu_lab.claims.lab import Trained
 from repu_lab.claims.training import failure
 from repu_lab.claims.training.depth import DEEP, deepest_trained, examine_repu, repu_grid
 from repu_lab.claims.training.failure import first_failure
@@ -16,23 +17,9 @@ from repu_lab.claims.verdicts import Verdict
 GRID = Grid(("critical", "small"), ("1e-4", "1e-3"), 2, 4)
 
 
-class MadeUp(Lab):
-    """A lab whose networks train as `outcome(overrides)` says, to the metric it says."""
-
-    def __init__(self, outcome):
-        super().__init__(Path("nowhere"), scale="smoke", versions={})
-        self.outcome = outcome
-        self.asked: list[dict[str, str]] = []
-
-    def train(self, jobs) -> list[Trained]:
-        runs = []
-        for job in jobs:
-            keys: dict[str, str] = dict(text.split("=", 1) for text in job)
-            self.asked.append(keys)
-            outcome, metric = self.outcome(keys)
-            members = [{"outcome": outcome, "metric": metric}] * int(keys["members"])
-            runs.append(Trained(tuple(job), Path("run"), {"outcomes": {outcome: len(members)}, "members": members}))
-        return runs
+def lab_of(outcome) -> MadeUp:
+    """Return a lab whose networks train as `outcome(overrides)` says, to the metric it says."""
+    return MadeUp(lambda keys, _: dict(zip(("outcome", "metric"), outcome(keys), strict=True)))
 
 
 def test_the_setting_with_most_trained_is_judged_on_fresh_networks():
@@ -41,7 +28,7 @@ def test_the_setting_with_most_trained_is_judged_on_fresh_networks():
             return "trained", 0.9
         return "learning", 0.5 + (keys["optimizer.lr"] == "1e-4") * 0.1
 
-    lab = MadeUp(outcome)
+    lab = lab_of(outcome)
     tuned = tune(lab, ["ReLU", "tanh"], [2, 10], GRID)
     assert tuned["ReLU", 2].best == ("small", "1e-3") and tuned["ReLU", 2].trained.estimate == 1
     assert tuned["ReLU", 10].best[1] == "1e-4"  # none trains: the better metric
@@ -62,7 +49,7 @@ def test_one_setting_that_trains_deep_refutes_that_repu_fails(saving, verdict):
         trains = int(keys["depth"]) < DEEP or (small and keys["optimizer.lr"] == "1e-3")
         return ("trained", 0.9) if trains else ("exploded", 0.1)
 
-    lab = MadeUp(outcome)
+    lab = lab_of(outcome)
     lab.scale = "full"
     assert len(repu_grid(lab).settings) == 20  # of all of which one in twenty trains: no share that says so
     assert examine_repu(lab).verdict is verdict
