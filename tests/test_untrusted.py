@@ -193,7 +193,9 @@ class Payload:
         return open, ("owned", "w")
 
 
-@pytest.mark.parametrize("damage", ["pickle", "zip of a pickle", "empty", "cut", "no theta", "other sizes", "missing"])
+@pytest.mark.parametrize(
+    "damage", ["pickle", "zip of a pickle", "empty", "cut", "no theta", "other sizes", "missing", "pipe"]
+)
 def test_weights_are_data(damage):
     folder = trained()
     assert load_population(folder).members == 1
@@ -213,6 +215,8 @@ def test_weights_are_data(damage):
         torch.save(saved | {"sizes": [64, 4, 10]}, weights)
     else:
         weights.unlink()
+        if damage == "pipe":
+            os.mkfifo(weights)
     with pytest.raises(ValueError, match=r"weights\.pt: ") as caught:
         load_population(folder)
     assert "\n" not in str(caught.value) and not Path("owned").exists()

@@ -137,8 +137,11 @@ def load_population(folder: Path | str, *, trust: bool = False) -> Population:
     foreign = foreign_target(config)
     if foreign is not None and not trust:
         raise ValueError(f"{folder} names {foreign}: trust=True to run its code")
+    weights = Path(folder) / "weights.pt"
+    if weights.exists() and not weights.is_file():
+        raise ValueError(f"{weights}: is no file")  # a pipe would wait for ever
     try:
-        saved = torch.load(Path(folder) / "weights.pt", map_location="cpu", weights_only=True)
+        saved = torch.load(weights, map_location="cpu", weights_only=True)
         theta_MP = saved["theta"]
         population = Population(
             build_activation(config["activation"]), saved["sizes"], len(theta_MP),
@@ -147,9 +150,9 @@ def load_population(folder: Path | str, *, trust: bool = False) -> Population:
         with torch.no_grad():
             population.theta.copy_(theta_MP)
     except OSError as error:
-        raise ValueError(f"{folder}/weights.pt: {error.strerror or error}") from error
+        raise ValueError(f"{weights}: {error.strerror or error}") from error
     except (pickle.UnpicklingError, RuntimeError, LookupError, TypeError, EOFError, AttributeError) as error:
-        raise ValueError(f"{folder}/weights.pt: holds no weights of a run with its config.yaml") from error
+        raise ValueError(f"{weights}: holds no weights of a run with its config.yaml") from error
     return population
 
 
