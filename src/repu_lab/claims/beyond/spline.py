@@ -74,9 +74,9 @@ def examine(lab: Lab) -> Evidence:
         setup=_set_up(lab, grid, depth, deeper),
         verdict=judge(list(shares.values()), list(gaps.values()), exact_errors),
         reason=prose(f"""{_standing(shares, compared, accuracy)}. Learning polynomials, relative L2 error at depth
-            {depth}: {standing(curved)}; with 2 layers: {standing(polynomial)}. Exact networks for {", ".join(TARGETS)} take
-            {_neurons(exact)} neurons; s and s' take {costs[ODD] / costs["MRePU 1"]:.2g} times as long as those of
-            MRePU 1"""),
+            {depth}: {standing(curved)}; with 2 layers: {standing(polynomial)}. Exact networks for
+            {", ".join(TARGETS)} take {_neurons(exact)} neurons; s and s' take {costs[ODD] / costs["MRePU 1"]:.2g} times
+            as long as those of MRePU 1"""),
         seeds=grid.members,
         numbers={
             **{f"share trained at depth {d}, {ODD}": share.estimate for d, share in shares.items()},
