@@ -1,8 +1,10 @@
 """What the documents say of the code."""
 
 import contextlib
+import html
 import inspect
 import io
+import json
 import re
 from pathlib import Path
 
@@ -10,6 +12,8 @@ import pytest
 import torch
 
 import repu_lab
+from repu_lab.claims import CLAIMS
+from repu_lab.claims.verdicts import Verdict
 from repu_lab.tracking.tags import tags_as_markdown
 
 ROOT = Path(__file__).parents[1]
@@ -23,10 +27,25 @@ def test_the_page_of_tags_is_the_table_in_the_code():
 
 def test_readme_names_pictures_and_pages_that_are_there():
     readme = (ROOT / "README.md").read_text()
-    for name in ("propagation", "profiles", "images", "curves", "hparams"):
+    for name in ("story", "propagation", "profiles", "images", "curves", "hparams"):
         assert f"docs/pictures/{name}.png" in readme and (ROOT / "docs" / "pictures" / f"{name}.png").is_file()
     for page in ("tags", "learning_rates", "decisions", "performance"):
         assert f"docs/{page}.md" in readme and (ROOT / "docs" / f"{page}.md").is_file()
+
+
+def test_the_table_of_verdicts_is_that_of_the_published_results():
+    """scripts/publish_results.py writes both from a reproduction of the claims as they are now."""
+    findings = [json.loads(path.read_text()) for path in sorted((ROOT / "docs" / "results").glob("*.json"))]
+    rows = re.findall(r"^\| (\d+) \| (.+) \| (\w+) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert rows == [(str(found["number"]), found["title"], found["verdict"]) for found in findings]
+    claims = {claim.number: claim for claim in CLAIMS}
+    assert [found["number"] for found in findings] == sorted(claims)
+    for found in findings:
+        claim = claims[found["number"]]
+        assert (found["scale"], found["title"], found["rule"]) == ("full", claim.title, claim.rule)
+        assert found["verdict"] in set(Verdict)
+    page = (ROOT / "docs" / "results" / "report.html").read_text()
+    assert len(page) < 5 << 20 and all(found["title"] in html.unescape(page) for found in findings)
 
 
 README_LINES = re.findall(

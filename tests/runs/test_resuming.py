@@ -142,17 +142,19 @@ def test_lbfgs_killed_in_its_middle_goes_on_there_and_what_started_elsewhere_is_
             train(run, *KINDS[kind], *long)
     part = run / PLACE / "lbfgs_000000.part"
     assert read(part)["state"]["row"] >= 1  # the first network is done
+    shutil.copytree(run, "damaged")
+    begun = part.read_bytes()
     evaluated = 0
     assert train(run, *KINDS[kind], *long) == 0
     assert evaluated < 0.75 * whole
-    assert same(Path("straight"), run)
+    assert same(Path("straight"), run) and not part.exists()
 
-    # A damaged part, and one of other weights: L-BFGS starts anew.
-    part.write_bytes(part.read_bytes()[:-1])
-    (run / "weights.pt").unlink()
-    assert train(run, *KINDS[kind], *long) == 0
+    # From a damaged part, and from one of other weights, L-BFGS starts anew.
+    (Path("damaged") / PLACE / part.name).write_bytes(begun[:-1])
+    assert train(Path("damaged"), *KINDS[kind], *long) == 0
     assert "lbfgs_000000.part is passed over" in capsys.readouterr().out
-    assert same(Path("straight"), run)
+    assert same(Path("straight"), Path("damaged"))
+    part.write_bytes(begun)
     assert typed(f"resume={run}", f"steps={STEPS + 2}") == 0
     assert train(Path("longer"), *KINDS[kind], *long, f"steps={STEPS + 2}") == 0
     assert same(Path("longer"), run)

@@ -70,7 +70,8 @@ def _minimised(
             break
         optimizer.step(closure)
         calls += 1
-        if about["n_iter"] < done + settings["max_iter"] or not (about["d"] * about["t"]).any():
+        ended = about["n_iter"] < done + settings["max_iter"] or about["n_iter"] == steps
+        if ended or not (about["d"] * about["t"]).any():
             break
         keep(state | {"work": {"moved": moved.detach(), "optimizer": dict(about), "calls": calls}})
     with torch.no_grad():

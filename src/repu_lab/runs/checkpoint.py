@@ -80,6 +80,10 @@ class Checkpoints:
             self.say(f"warning:  {name} is passed over: {error}")
             return None
 
+    def drop_part(self, name: str) -> None:
+        """Remove what `save_part` wrote: what comes of it is written."""
+        (self.place / name).unlink(missing_ok=True)
+
     def _write(self, name: str, state: Saved, told: str) -> None:
         start = time.monotonic()
         try:
@@ -105,7 +109,7 @@ class Checkpoints:
         One that is damaged, or that `restore` complains of (Damaged, or an error of content that is not as it should
         be), is named, renamed to <name>.damaged and passed over.
         """
-        for leftover in self.place.glob(".step_*"):  # of a write that was killed
+        for leftover in self.place.glob(".*.[0-9]*"):  # of a write that was killed
             leftover.unlink()
         files = _files(self.folder)
         for path in reversed(files):

@@ -213,6 +213,7 @@ def finish(run: Run, state: State, index: int, tracker: Tracker, checkpoints: Ch
         table.save(path)
     with run.folder.writing("weights.pt") as path, open(path, "wb") as file:
         dump({"sizes": population.sizes, "theta": theta_MP.clone()}, file)  # a view would save the whole
+    checkpoints.drop_part(part)
     seconds = state.seconds * len(records) / population.members
     return {
         "outcomes": outcomes,
