@@ -1,5 +1,19 @@
-"""One thread for every test: networks here are small, and threads that wait for each other cost more than they give."""
+"""One thread for every test: networks here are small, and threads that wait for each other cost more than they give.
+
+And no test sees the module `mine` that another one has written.
+"""
 
 import os
+import sys
+from collections.abc import Iterator
+
+import pytest
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported, and for the commands that tests start
+
+
+@pytest.fixture(autouse=True)
+def forgotten_module() -> Iterator[None]:
+    """Forget a user's module, which every folder has another one of."""
+    yield
+    sys.modules.pop("mine", None)

@@ -4,14 +4,17 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from repu_lab import __version__
 from repu_lab.cli import main
 from repu_lab.configs.groups import conf_dir
 from repu_lab.runs import training
+from repu_lab.tasks import images
 
 REPU_LAB = str(Path(sys.executable).with_name("repu-lab"))
 TINY = ["depth=2", "width=8", "steps=2", "batch_size=16", "probe=4", "initialization=he", "statistics=false"]
@@ -287,16 +290,27 @@ def test_argv_and_environment_are_left_alone(empty_folder, monkeypatch):
     assert sys.argv == before and "HYDRA_FULL_ERROR" not in os.environ
 
 
+def few_images(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put a few made-up images where those of a data set are kept, so that nothing has to be fetched."""
+    dataset = replace(getattr(images, name.upper()), examples=40, test=10)
+    monkeypatch.setattr(images, name.upper(), dataset)
+    monkeypatch.setenv("REPU_LAB_DATA", str(folder))
+    x = np.random.default_rng(0).integers(0, 256, (dataset.examples, dataset.pixels), np.uint8)
+    np.savez(folder / f"{name}.npz", x=x, y=np.arange(dataset.examples, dtype=np.uint8) % 10)
+
+
 @pytest.mark.parametrize(
     "path", sorted(conf_dir().glob("*/*.yaml")), ids=lambda path: f"{path.parent.name}/{path.stem}"
 )
-def test_every_shipped_option_runs(path, empty_folder):
+def test_every_shipped_option_runs(path, empty_folder, monkeypatch):
     (empty_folder / "mine.py").write_text("import torch\nclass Mine(torch.nn.Tanh): pass\n")
     extra = {
         ("activation", "custom"): ["activation._target_=mine.Mine"],
         ("initialization", "custom"): ["initialization.c_w=1"],
     }.get((path.parent.name, path.stem), [])
     tiny = [text for text in TINY if text != "initialization=he" or path.parent.name in ("activation", "task")]
+    if (path.parent.name, path.stem) in (("task", "mnist"), ("task", "cifar10")):
+        few_images(path.stem, empty_folder, monkeypatch)
     assert main(["train", *tiny, f"{path.parent.name}={path.stem}", *extra]) == 0
     assert sum(result(empty_folder)["outcomes"].values()) == 1
 

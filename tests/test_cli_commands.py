@@ -144,11 +144,14 @@ def test_propagate_measures_beside_theory(folder, capsys):
     assert (run / "propagation.png").exists() and (run / "table.csv").exists()
 
 
-@pytest.mark.parametrize(("command", "sample"), [("theory", []), ("propagate", SAMPLE)])
-def test_sweeps(command, sample, folder, capsys):
+@pytest.mark.parametrize(
+    ("command", "sample", "total"), [("theory", [], "2 done"), ("propagate", SAMPLE, "4 survived")]
+)
+def test_sweeps(command, sample, total, folder, capsys):
     assert main([command, "-m", "activation=gelu,relu", *TINY, *sample]) == 0
     table = capsys.readouterr().out.partition("2 jobs in outputs/sweeps/")[2].splitlines()
-    assert [line.split("activation=")[1].split()[0] for line in table[1:]] == ["gelu", "relu"]
+    assert [line.split("activation=")[1].split()[0] for line in table[1:-1]] == ["gelu", "relu"]
+    assert table[-1] == f"total: {total}"
     assert len(list(folder.rglob("manifest.json"))) == 2
 
 
