@@ -111,6 +111,6 @@ CLAIM = Claim(
     reference="Kim & Kang, arXiv:2408.02697: polynomial approximation; past the paper: the weights for MRePU",
     rule=f"Supported if each network's largest error is at most {EXACT:g} eps, in float64 and in float32. Refuted if "
     f"one exceeds {INEXACT:g} eps. Else inconclusive.",
-    cost={"smoke": 2, "full": 12},
+    cost={"smoke": 1, "full": 4},
     examine=examine,
 )  # fmt: skip

@@ -217,7 +217,7 @@ POLYNOMIAL = Claim(
     rule=prose(f"""{RULE} over polynomials and depths, {SEEDS}. Supported if for one p all four errors are larger
         (level 5 % over 2, for two chances); refuted if for each p one of the four is smaller (5 % over 4); else
         inconclusive."""),
-    cost={"smoke": 15, "full": 560},
+    cost={"smoke": 8, "full": 300},
     examine=examine_polynomials,
 )  # fmt: skip
 
@@ -230,6 +230,6 @@ FUNCTION = Claim(
     rule=prose(f"""{RULE} of the function (L2) and of its derivative (H1) over the functions, {SEEDS}. Supported if for
         one p all eight errors are larger (level 5 % over 2); refuted if for each p one of the eight is smaller (5 %
         over 8); else inconclusive."""),
-    cost={"smoke": 12, "full": 320},
+    cost={"smoke": 8, "full": 160},
     examine=examine_functions,
 )  # fmt: skip

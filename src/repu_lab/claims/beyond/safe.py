@@ -124,6 +124,6 @@ CLAIM = Claim(
         train with every single change, or more than half without any; else inconclusive. Supported if it is for both,
         refuted if for one. The smallest change is that with the fewest levers of which more than half train, the
         highest share among equals."""),
-    cost={"smoke": 15, "full": 400},
+    cost={"smoke": 11, "full": 240},
     examine=examine,
 )  # fmt: skip

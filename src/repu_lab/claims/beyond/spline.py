@@ -160,6 +160,6 @@ CLAIM = Claim(
         the median difference, paired by seed), and its networks for x, x^2, xy and xyz err by at most {EXACT:g} eps.
         Refuted if one of these lies on the other side. Else inconclusive. What else theory picks from the span stands
         beside it and does not decide."""),
-    cost={"smoke": 15, "full": 560},
+    cost={"smoke": 12, "full": 400},
     examine=examine,
 )  # fmt: skip

@@ -210,7 +210,7 @@ RATIO = Claim(
     reference=REFERENCE,
     rule=f"For every power and initialization the 95 % bootstrap interval of the ratio lies within {TOLERANCE:.0%} of "
     "(2p-1)/p and above 1: supported. One interval wholly elsewhere: refuted. Else inconclusive.",
-    cost={"smoke": 5, "full": 60},
+    cost={"smoke": 2, "full": 8},
     examine=examine_ratio,
 )  # fmt: skip
 
@@ -222,6 +222,6 @@ MEETS = Claim(
     rule=f"Supported if the 95 % intervals of both lie within {MEETING:.0%} of 1 at K = {KERNELS[0]:g}, and that of "
     f"their ratio above 1 at every K of {APART:g} and more, and theory finds no other critical point between 1e-8 and "
     "1e8. Refuted if one lies wholly elsewhere or there is another point. Else inconclusive.",
-    cost={"smoke": 3, "full": 10},
+    cost={"smoke": 1, "full": 1},
     examine=examine_meeting,
 )  # fmt: skip

@@ -196,7 +196,7 @@ REPU_FAILS = Claim(
     rule=prose(f"""Supported if for p = 2 and 3 more than half of fresh networks train at the smallest depth, and
         fewer than {NONE:.0%} at each depth from {DEEP} on, at the setting that is best for that depth (95 % Wilson
         intervals). Refuted if one of these lies on the other side. Else inconclusive."""),
-    cost={"smoke": 10, "full": 80},
+    cost={"smoke": 19, "full": 100},
     examine=examine_repu,
 )  # fmt: skip
 
@@ -208,6 +208,6 @@ MREPU_TRAINS = Claim(
     rule=prose("""At the depths where fewer than half of RePU's fresh networks train, p = 2 and 3 (95 % Wilson
         intervals): supported if at one of them more than half of MRePU's do for p = 1 or 2; refuted if at all of
         them fewer than half do for both. Else inconclusive. How deep each activation trains stands beside it."""),
-    cost={"smoke": 25, "full": 750},
+    cost={"smoke": 15, "full": 800},
     examine=examine_mrepu,
 )  # fmt: skip

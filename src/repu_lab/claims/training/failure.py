@@ -216,6 +216,6 @@ CLAIM = Claim(
     rule=prose(f"""Of the RePU networks, p = 2 and 3, that do not train at rate {LARGE} from `critical`: supported if
         more than half fail first in the forward signal (95 % Wilson interval), refuted if fewer than half do, else
         inconclusive."""),
-    cost={"smoke": 25, "full": 350},
+    cost={"smoke": 12, "full": 150},
     examine=examine,
 )  # fmt: skip

@@ -165,6 +165,6 @@ CLAIM = Claim(
         {100 * MARGIN:g} percentage point for all but RePU. Supported if for one p all four misclassify more, the margin
         added (level 5 % over 2, for two chances); refuted if for each p one of the four misclassifies less (5 % over
         4); else inconclusive. Data that cannot be had are left out."""),
-    cost={"smoke": 15, "full": 400},
+    cost={"smoke": 4, "full": 50},
     examine=examine,
 )  # fmt: skip
