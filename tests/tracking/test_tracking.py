@@ -289,7 +289,9 @@ def test_profiles_run_over_layers_and_stand_beside_theory(tmp_path: Path) -> Non
 
 def test_theory_is_drawn_as_far_as_float32_or_to_the_end(tmp_path: Path) -> None:
     log10_K = 0.15 * 2.0 ** np.arange(51)
+    gradient = log10_K[-1] - log10_K  # grown backwards from the output: far away at the first layers
     theory = {"log10_K": log10_K, "log10_K_quantiles": np.linspace(-1, 1, 5)[:, None] * log10_K}
+    theory["log10_gradient"] = gradient
     for folder, within in (("short", FLOAT32_K), ("whole", None)):
         (tmp_path / folder).mkdir()
         with Tracker(tmp_path / folder, depth=50, members=1) as tracker:
@@ -298,6 +300,8 @@ def test_theory_is_drawn_as_far_as_float32_or_to_the_end(tmp_path: Path) -> None
     assert short["profile_log10_K/theory"] == whole["profile_log10_K/theory"][:10]  # 0.15 * 2^9 = 76.8
     assert len(short["profile_log10_K/theory_q05"]) == 10
     assert whole["profile_log10_K/theory"][-1] == (51, np.float32(log10_K[-1]))
+    assert "profile_log10_gradient/theory" not in short
+    assert whole["profile_log10_gradient/theory"][0] == (1, np.float32(gradient[0]))
 
 
 def test_numbers_by_member_are_median_quantiles_and_a_count(tmp_path: Path) -> None:

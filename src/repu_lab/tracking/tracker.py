@@ -96,18 +96,22 @@ class Tracker:
     def theory(self, theory: Mapping[str, ArrayLike], within: tuple[float, float] | None = FLOAT32_K) -> None:
         """Write theory's profiles: quantity -> (layers,), and log10_K_quantiles (5, layers) at 5, 25, 50, 75, 95 %.
 
-        Layers are drawn where log10 K lies `within` the range that measured networks can reach: on TensorBoard's linear
-        axis a double exponential of 10^14 decades would leave a flat line of all else. None draws all.
+        Layers are drawn where log10 K and the quantity itself lie `within` the range that measured networks can reach:
+        on TensorBoard's linear axis a double exponential of 10^14 decades would leave a flat line of all else. None
+        draws all.
         """
         columns = {f"profile_{name}/theory": np.asarray(theory[name]) for name in BY_LAYER if name in theory}
         if "log10_K_quantiles" in theory:
             rows = np.asarray(theory["log10_K_quantiles"])
             columns |= {"profile_log10_K/theory_q05": rows[0], "profile_log10_K/theory_q95": rows[-1]}
         if within is not None:
+            low, high = within
             typical = np.asarray(theory["log10_K"])
             for tag, column in columns.items():
                 log10_K = column if tag.startswith("profile_log10_K/") else typical[: len(column)]
-                columns[tag] = np.where((log10_K >= within[0]) & (log10_K <= within[1]), column, np.nan)
+                # A gradient that crosses layers of a double exponential is far away at all of them.
+                drawn = (log10_K >= low) & (log10_K <= high) & (column >= low) & (column <= high)
+                columns[tag] = np.where(drawn, column, np.nan)
         self._write_by_layer(columns)
 
     def histograms(self, step: int, stats: "LayerStatistics") -> None:
