@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from repu_lab.configs.composition import Job, compose_jobs
 from repu_lab.runs import commands
 from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.group import Group, make_groups, train_group
+from repu_lab.runs.interruption import Interrupted
 
 TINY = ("activation=tanh", "depth=3", "width=8", "batch_size=16", "probe=4", "initialization=custom")
 WORDS = ("seconds", "steps_per_second", "statistics_share")  # of a result, that tell of time
@@ -260,3 +262,29 @@ def test_groups_are_saved_while_they_train(seeds, empty_folder):
     saved = []  # checkpoints in sight when the training starts, and after every step; the last two are kept
     train_group(group, lambda share: saved.append(len(list(place.glob("checkpoints/*.ckpt")))))
     assert saved == [0, 1, 2, 2]
+
+
+def test_a_group_in_which_jobs_have_ended_goes_on_to_the_same_bits(no_picture):
+    early = ("activation=repu", "depth=8", "initialization.c_w=1e10,0.5", "seed=0,1", "steps=40")
+    straight = together(*early, "sweep=straight")
+    jobs = compose_jobs("train", [*TINY, *early, "sweep=broken", "checkpoint.every_seconds=0"], multirun=True)
+    assert jobs[0].sweep is not None
+    (group,) = make_groups("train", jobs, jobs[0].sweep, lambda config: 1000)
+
+    def stop(share: float) -> None:
+        if 0.7 < share < 0.74:  # behind step 16, at which the first jobs may end
+            signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(Interrupted):
+        train_group(group, stop)
+    train_group(group, lambda share: None)
+    steps = set()
+    for ours, theirs in zip(jobs, straight, strict=True):
+        (theta, table, result), (theta_, table_, result_) = loaded(ours.folder), loaded(theirs.folder)
+        assert torch.equal(theta, theta_) and result == result_
+        assert table.keys() == table_.keys()
+        for key in table:
+            np.testing.assert_array_equal(table[key], table_[key])
+        assert events(ours.folder) == events(theirs.folder)
+        steps.add(result["steps"])
+    assert len(steps) > 1  # some ended earlier than others
