@@ -4,7 +4,20 @@ import numpy as np
 import pytest
 import torch
 
-from repu_lab.activations import ACTIVATIONS, ELU, GELU, SELU, Activation, MRePU, ReLU, RePU, SiLU, Tanh, as_activation
+from repu_lab.activations import (
+    ACTIVATIONS,
+    ELU,
+    GELU,
+    SELU,
+    Activation,
+    MRePU,
+    ReLU,
+    RePU,
+    SiLU,
+    SplineRePU,
+    Tanh,
+    as_activation,
+)
 from repu_lab.theory import criticality, gaussian, kernel
 from repu_lab.theory.criticality import analyse, critical_initialization, fixed_points
 from repu_lab.theory.fate_map import FATES, fate_map
@@ -162,6 +175,19 @@ def test_fixed_points_of_scale_invariant_activations():
         assert all(point.K is None or point.K >= 0 for point in fixed_points(ELU(alpha), 2.0, 0.0))
     assert [point.K for point in fixed_points(ReLU(), 1.0, 0.1)] == [pytest.approx(0.2)]
     assert [point.K for point in fixed_points(ReLU(), 1.0, 0.0)] == [0.0]
+
+
+@pytest.mark.parametrize(
+    "activation",
+    [SplineRePU(2, plateau=4), SplineRePU(2, shift=-2.0, plateau=8), as_activation(torch.nn.Hardtanh())],
+    ids=["wide", "one-sided", "hardtanh"],
+)
+def test_activations_that_are_linear_around_zero_have_no_fixed_points_of_noise(activation):
+    """g(K) < K for every K > 0, by less than rounding where the ends of the linear piece are far away."""
+    assert [point.K for point in fixed_points(activation, 1.0, 0.0)] == [0.0]
+    zero, above = fixed_points(activation, 1.1, 0.0)
+    assert zero.K == 0 and not zero.stable and above.stable and above.K is not None
+    assert 1.1 * gaussian.mean_square(activation, above.K) == pytest.approx(above.K, rel=1e-12)
 
 
 def test_critical_initialization_by_class():

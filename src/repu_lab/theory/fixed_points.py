@@ -59,7 +59,9 @@ def fixed_points(activation: Activation, C_W: float, C_b: float) -> list[FixedPo
     grid, slope = grid[np.isfinite(slope)], slope[np.isfinite(slope)]
     if np.all(np.abs(slope - 1) <= TANGENT):  # an ELU of alpha = 1e-14 is a ReLU
         return [FixedPoint(None, 1.0, 1.0, False)] if C_b == 0 else []
-    grid, slope = _refined(form, C_W, grid, slope)
+    # An activation that is linear around 0 keeps every small K to rounding, where signs of F and F' are noise.
+    felt = int(np.argmax(np.abs(slope - 1) > TANGENT))
+    grid, slope = _refined(form, C_W, grid[felt:], slope[felt:])
     turning = sign_changes(lambda K: C_W * float(form.stein(np.array([K]))[0]) - 1, grid, slope - 1)
     return found + _roots(form, C_W, C_b, [float(grid[0]), *turning, float(grid[-1])])
 
