@@ -142,18 +142,22 @@ def test_lbfgs_killed_in_its_middle_goes_on_there_and_what_started_elsewhere_is_
             train(run, *KINDS[kind], *long)
     part = run / PLACE / "lbfgs_000000.part"
     assert read(part)["state"]["row"] >= 1  # the first network is done
-    shutil.copytree(run, "damaged")
+    for copy in ("damaged", "foreign"):
+        shutil.copytree(run, copy)
     begun = part.read_bytes()
     evaluated = 0
     assert train(run, *KINDS[kind], *long) == 0
     assert evaluated < 0.75 * whole
     assert same(Path("straight"), run) and not part.exists()
 
-    # From a damaged part, and from one of other weights, L-BFGS starts anew.
+    # From a damaged part, one that is no state of L-BFGS, and one of other weights, L-BFGS starts anew.
     (Path("damaged") / PLACE / part.name).write_bytes(begun[:-1])
     assert train(Path("damaged"), *KINDS[kind], *long) == 0
     assert "lbfgs_000000.part is passed over" in capsys.readouterr().out
     assert same(Path("straight"), Path("damaged"))
+    write(RunFolder("foreign"), f"{PLACE}/{part.name}", {"start": 1})
+    assert train(Path("foreign"), *KINDS[kind], *long) == 0
+    assert same(Path("straight"), Path("foreign"))
     part.write_bytes(begun)
     assert typed(f"resume={run}", f"steps={STEPS + 2}") == 0
     assert train(Path("longer"), *KINDS[kind], *long, f"steps={STEPS + 2}") == 0

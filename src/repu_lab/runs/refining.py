@@ -35,8 +35,8 @@ def refine(
     start_MP = refined_MP[alive_M]
     size = (2 * len(start_MP) + 2 * HISTORY) * start_MP[0].nbytes
     begun = checkpoints.part(part, refined_MP.device)
-    if begun is not None and not (begun["steps"] == steps and torch.equal(begun["start"], start_MP)):
-        begun = None  # of a run that was shorter, or of an earlier attempt
+    if begun is not None and not _goes_on(begun, start_MP, steps):
+        begun = None
     before = 0.0 if begun is None else begun["seconds"]
     clock = time.perf_counter()
 
@@ -53,6 +53,13 @@ def refine(
     seconds = before + time.perf_counter() - clock
     said = f"L-BFGS, {steps} steps in {seconds:.1f} s: median training loss {first.median():.3g} -> {last.median():.3g}"
     return task, refined_MP, said
+
+
+def _goes_on(begun: dict[str, Any], start_MP: Tensor, steps: int) -> bool:
+    """Whether a state is of these weights and steps: not of a shorter run, an earlier attempt, or somebody else."""
+    start = begun.get("start") if isinstance(begun, dict) else None
+    alike = isinstance(start, Tensor) and start.dtype == start_MP.dtype and torch.equal(start, start_MP)
+    return alike and begun.get("steps") == steps and {"state", "seconds"} <= begun.keys()
 
 
 def add_measures(records: list[dict[str, Any]], measures: dict[str, Tensor]) -> None:
