@@ -78,10 +78,12 @@ def write_run(folder: Path, number: int, members: int) -> None:
     config = CONFIG.format(
         activation=("repu", "mrepu")[number % 2], depth=depth, c_w=number % 4 + 1, members=members, seed=seed
     )
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1))
-    (folder / "config.yaml").write_text(config)
-    (folder / "result.json").write_text(json.dumps(result, indent=1)[: -20 if number % 100 == 99 else None])
-    (folder / "lock").write_text("process 1 on host")
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+    (folder / "config.yaml").write_text(config, encoding="utf-8")
+    (folder / "result.json").write_text(
+        json.dumps(result, indent=1)[: -20 if number % 100 == 99 else None], encoding="utf-8"
+    )
+    (folder / "lock").write_text("process 1 on host", encoding="utf-8")
     with zipfile.ZipFile(folder / "statistics.npz", "w") as archive:
         archive.writestr("step.npy", b"0" * 200)
 

@@ -23,7 +23,7 @@ def main(action: str, extra: str) -> int:
     """`check` exits 0 if .venv holds what `extra` (run or dev) needs; `make` sees to it."""
     if action == "check":
         return 0 if is_complete(extra) else 1
-    with open(ROOT / "pyproject.toml") as project:
+    with open(ROOT / "pyproject.toml", encoding="utf-8") as project:
         # Two commands typed at once must not install into one folder at once; the lock dies with its owner.
         try:
             fcntl.flock(project, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -55,7 +55,7 @@ def make(extra: str) -> int:
     pip = [python, "-m", "pip", "install", "--disable-pip-version-check"]
     if run(*pip, "--constraint", ROOT / "constraints.txt", "--editable", target):
         return fail("pip failed, see above; the same command tries again")
-    STAMP.write_text(f"{extra} {fingerprint()}\n")
+    STAMP.write_text(f"{extra} {fingerprint()}\n", encoding="utf-8")
     UNFINISHED.unlink()
     say(".venv is ready")
     return 0
@@ -64,7 +64,7 @@ def make(extra: str) -> int:
 def is_complete(extra: str) -> bool:
     """Say whether this interpreter's .venv was stamped for these files, in this place, and is still whole."""
     try:
-        stamped, stamped_print = STAMP.read_text().split()
+        stamped, stamped_print = STAMP.read_text(encoding="utf-8").split()
     except (OSError, ValueError):
         return False
     modules = RUN_MODULES + (DEV_MODULES if extra == "dev" else [])
@@ -86,7 +86,7 @@ def why_unusable(python: Path) -> str | None:
         return "there is none"
     if UNFINISHED.exists():
         return "its installation was interrupted"
-    if STAMP.exists() and STAMP.read_text().split()[1:] == [fingerprint()]:
+    if STAMP.exists() and STAMP.read_text(encoding="utf-8").split()[1:] == [fingerprint()]:
         # The stamp is right, so make is here because something it vouches for is gone, or for the other extra.
         whole = subprocess.run([python, "-I", __file__, "check", "run"], check=False) if python.exists() else None
         if whole is None or whole.returncode:

@@ -32,20 +32,20 @@ def main() -> int:
     claims = sorted(folder.glob("claims/*/claim.json"))
     if not claims:
         parser.error(f"{folder} holds no judged claim; `repu-lab reproduce` makes one")
-    findings = [json.loads(path.read_text()) for path in claims]
+    findings = [json.loads(path.read_text(encoding="utf-8")) for path in claims]
     RESULTS.mkdir(parents=True, exist_ok=True)
     for old in RESULTS.glob("*.json"):
         old.unlink()
     for path, finding in zip(claims, findings, strict=True):
         kept = {key: finding[key] for key in KEPT}
-        (RESULTS / f"{path.parent.name}.json").write_text(json.dumps(kept, indent=1) + "\n")
+        (RESULTS / f"{path.parent.name}.json").write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     try:
         print(write_report(folder, RESULTS / "report.html"))
     except ConfigError as error:
         parser.error(str(error))
     shutil.copyfile(folder / STORY[0], ROOT / STORY[1])
     readme = ROOT / "README.md"
-    readme.write_text(with_verdicts(readme.read_text(), findings))
+    readme.write_text(with_verdicts(readme.read_text(encoding="utf-8"), findings), encoding="utf-8")
     return 0
 
 

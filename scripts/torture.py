@@ -91,7 +91,7 @@ def weights(folder: Path) -> bytes:
 
 def result(folder: Path) -> dict[str, Any]:
     """Return the result without its times."""
-    stored = json.loads((folder / "result.json").read_text())
+    stored = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     return {key: value for key, value in stored.items() if key not in TIMES}
 
 
@@ -153,7 +153,7 @@ class Life:
         sys.setprofile(count)
         code = commands.train(job.config, job.folder)
         sys.setprofile(None)
-        self.counter.write_text(str(number))
+        self.counter.write_text(str(number), encoding="utf-8")
         return code
 
     def kill_after(self, seconds: float) -> None:
@@ -182,7 +182,7 @@ class Torture:
         if life.wait():
             raise RuntimeError(f"{kind}: {output_of(self.reference)}")
         self.seconds = time.monotonic() - start
-        self.calls = int(life.counter.read_text()) if by == "calls" else 0
+        self.calls = int(life.counter.read_text(encoding="utf-8")) if by == "calls" else 0
 
     def life(self, folder: Path, calls: int = 0) -> Life:
         """Start a process that runs in this folder."""
@@ -206,7 +206,7 @@ class Torture:
         found += [f"files {names}"] if names else []
         kept = [path.name for path in (folder / "checkpoints").iterdir()]
         found += [] if len(kept) <= 2 and all(name.endswith(".ckpt") for name in kept) else [f"checkpoints {kept}"]
-        told = (folder / "run.log").read_text()
+        told = (folder / "run.log").read_text(encoding="utf-8")
         return found + (["a warning in run.log"] if "warning" in told else [])
 
 
@@ -217,7 +217,7 @@ def file_name(kind: str) -> str:
 
 def output_of(folder: Path) -> str:
     """Return the end of what the processes of a folder printed."""
-    return folder.with_name(f"{folder.name}.output").read_text()[-2000:]
+    return folder.with_name(f"{folder.name}.output").read_text(encoding="utf-8")[-2000:]
 
 
 def reached(folder: Path) -> str:
@@ -232,7 +232,7 @@ def reached(folder: Path) -> str:
 
 def torture(place: Path, kills: int, draw: random.Random, by: str) -> int:
     """Kill so many times; print what came of it and return the exit code."""
-    (place / "torture_activation.py").write_text(SWISH)
+    (place / "torture_activation.py").write_text(SWISH, encoding="utf-8")
     sys.path.insert(0, str(place))
     torch.optim.LBFGS([torch.zeros(1, requires_grad=True)])  # imports a second's worth that no run shall wait for
     kinds = [Torture(place, kind, by) for kind in KINDS]

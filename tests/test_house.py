@@ -12,6 +12,7 @@ SOURCE = Path(repu_lab.__file__).parent
 COLUMN = (
     "activations", "theory", "networks", "tasks", "figures", "tracking", "configs", "runs", "claims", "report", "cli",
 )  # fmt: skip
+SCRIPTS = sorted(SOURCE.parents[1].glob("scripts/*.py"))
 FILES = sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")
 
 
@@ -47,3 +48,31 @@ def test_an_upward_import_is_found(tmp_path: Path) -> None:
     file = tmp_path / "kernel.py"
     file.write_text("def f():\n    from repu_lab.runs import folder\n    import repu_lab.cli\n")
     assert imported_rooms(file) == {"runs", "cli"}
+
+
+def of_the_locale(path: Path) -> list[int]:
+    """Return the lines that read or write a text file in whatever encoding the locale says."""
+    lines = []
+    for call in (node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)):
+        name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+        owner = getattr(getattr(call.func, "value", None), "id", "")
+        binary = any("b" in str(getattr(mode, "value", "")) for mode in [*call.args[1:2], *call.args[:1]])
+        text = (
+            (name == "open" and owner != "os" and not binary)
+            or (name == "read_text" and isinstance(call.func, ast.Attribute))
+            or (name == "write_text" and len(call.args) == 1)  # RunFolder's own takes a name too
+        )
+        if text and not any(keyword.arg in ("encoding", None) for keyword in call.keywords):
+            lines.append(call.lineno)
+    return lines
+
+
+@pytest.mark.parametrize("path", [*FILES, *SCRIPTS], ids=lambda path: path.name)
+def test_text_files_are_utf_8_in_any_locale(path: Path) -> None:
+    assert of_the_locale(path) == []
+
+
+def test_a_text_file_of_the_locale_is_found(tmp_path: Path) -> None:
+    file = tmp_path / "x.py"
+    file.write_text("open(p)\nopen(p, 'rb')\np.open('w')\np.read_text()\nf.write_text(n, t)\np.write_text(t, **TEXT)\n")
+    assert of_the_locale(file) == [1, 3, 4]

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from repu_lab.cli import main
-from repu_lab.configs.configfile import literal
+from repu_lab.configs.spelling import literal
 from repu_lab.runs.building import load_population
 from repu_lab.tracking.events import EVENTS_NAME
 

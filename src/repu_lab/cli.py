@@ -1,8 +1,8 @@
 """The door: `repu-lab COMMAND ...`. Nothing heavy is imported before a command needs it.
 
-Exit codes: 0 done, 1 a run failed, 2 a mistake in the command line (one line says which, nothing was written),
-3 `require=` was not met, 130 or 143 interrupted by Ctrl-C or SIGTERM. A sweep exits with 1 if any of its jobs failed,
-else 3 if any was not as required.
+Exit codes: 0 done, 1 a run failed, or standard output could not be written (a full disk), 2 a mistake in the command
+line (one line says which, nothing was written), 3 `require=` was not met, 128 + n interrupted by signal n: 130 is
+Ctrl-C, 143 SIGTERM. A sweep exits with 1 if any of its jobs failed, else 3 if any was not as required.
 """
 
 import importlib
@@ -10,9 +10,11 @@ import itertools
 import os
 import sys
 from collections.abc import Sequence
+from errno import ENAMETOOLONG
 
 from repu_lab import __version__
 from repu_lab.runs.interruption import Interrupted, terminable
+from repu_lab.runs.streams import standard_streams
 
 # Name: what it does, and the function (config, folder) -> exit code that does it to one job. Each is a Hydra
 # application over conf/<name>.yaml.
@@ -61,16 +63,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     before, sys.argv = sys.argv, [sys.argv[0], *arguments]  # what was typed, for the manifests
     try:
+        with standard_streams() as lost:
+            code = _ended(arguments)
+            if code == 0 and (why := lost()):
+                return _complain(f"standard output cannot be written ({why})", 1)
+            return code
+    finally:
+        sys.argv = before
+
+
+def _ended(arguments: list[str]) -> int:
+    try:
         with terminable():
             return _dispatch(arguments)
     except Interrupted as signal:
         return _complain("interrupted", signal.code)
-    except BrokenPipeError:
-        # The reader of our output has gone (repu-lab --help | head); Python would complain once more at its exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    finally:
-        sys.argv = before
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -82,6 +89,10 @@ def _dispatch(arguments: list[str]) -> int:
     if rest[0] == "--version":
         print(f"repu-lab {__version__}")
         return 0
+    try:
+        os.getcwd()
+    except OSError:
+        return _complain(f"{rest[0][:80]}: the working directory was removed; go to another one", 2)
     if rest[0] in COMPLETION:
         from repu_lab.configs.completion import shell_completion
 
@@ -114,21 +125,24 @@ def _path_command(name: str, arguments: list[str]) -> int:
         return module.command(arguments)
     except ConfigError as error:
         return _complain(f"{name}: {error}", 2)
+    except OSError as error:
+        return _refused(name, error)
 
 
 def _command(name: str, arguments: list[str], multirun: bool) -> int:
     """Check every job of a command line, then let Hydra run them."""
     from repu_lab.configs.composition import compose_jobs
-    from repu_lab.configs.config import ConfigError, with_lists
+    from repu_lab.configs.config import ConfigError
     from repu_lab.configs.configfile import unfold
     from repu_lab.configs.points import has_points
+    from repu_lab.configs.spelling import spelt_out
 
     try:
         show, overrides = _split(arguments)
         if multirun and name == "reproduce":
             raise ConfigError("-m: a reproduction is no sweep; leave it out (claim=6,7 names several claims)")
         multirun = multirun or has_points(overrides)
-        overrides = unfold(name, with_lists(name, overrides), multirun)
+        overrides = unfold(name, spelt_out(name, overrides), multirun)
         jobs = compose_jobs(name, overrides, multirun)
         if show and multirun:
             raise ConfigError(f"{show[0]}: shows the config of one run; leave out -m")
@@ -137,6 +151,8 @@ def _command(name: str, arguments: list[str], multirun: bool) -> int:
         return run_jobs(name, COMMANDS[name][1], overrides, jobs, show, multirun)
     except ConfigError as error:
         return _complain(f"{name}: {error}", 2)
+    except OSError as error:
+        return _refused(name, error)
 
 
 def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
@@ -174,6 +190,12 @@ def _unknown_command(name: str) -> int:
     if "=" in name and what == "command":
         return _complain(f"{printable(name)}: a command comes first, for example repu-lab train {printable(name)}", 2)
     return _complain(f"{printable(name)}: no such {what}{nearest(name, valid)}; valid: {', '.join(valid)}", 2)
+
+
+def _refused(name: str, error: OSError) -> int:
+    """Say what the system does not do, such as to write to a disk that is full."""
+    code = 2 if error.errno == ENAMETOOLONG else 1
+    return _complain(f"{name}: {error.filename or ''}: {error.strerror or error}", code)
 
 
 def _complain(message: str, code: int) -> int:

@@ -24,7 +24,11 @@ def fault(name):
     if name == "segfault": ctypes.string_at(0)
     if name == "kill": os.kill(os.getpid(), signal.SIGKILL)
     if name == "memory": raise MemoryError("no memory")
-    number = {"interrupt": signal.SIGINT, "terminate": signal.SIGTERM, "kill_driver": signal.SIGKILL}.get(name)
+    if name in ("hangup", "cpu limit"):  # reach the worker too, one of them it alone
+        os.kill(os.getpid(), signal.SIGHUP if name == "hangup" else signal.SIGXCPU)
+    number = {
+        "hangup": signal.SIGHUP, "interrupt": signal.SIGINT, "terminate": signal.SIGTERM, "kill_driver": signal.SIGKILL
+    }.get(name)
     if number:
         os.kill(driver, number)
         while asked() is None:  # the worker hears of it

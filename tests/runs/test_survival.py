@@ -153,6 +153,25 @@ def test_a_signal_whose_exception_is_swallowed_still_ends_the_run(run, monkeypat
         assert steps_kept(run) == steps  # in the end the loop looks
 
 
+@pytest.mark.parametrize("number", interruption.SIGNALS)
+def test_every_signal_that_asks_for_an_end_is_heard_after_the_step(number, run, monkeypatch):
+    with monkeypatch.context() as patch:
+        signals_at(patch, 2, number=number)
+        assert typed(*command(run)) == 128 + number
+    assert manifest(run)["status"] == "interrupted" and steps_kept(run)[-1] == 3
+
+
+def test_a_hangup_that_follows_does_not_cut_short_what_sigterm_has_started():
+    done = []
+    with pytest.raises(Interrupted) as interrupted, terminable():
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            signal.raise_signal(signal.SIGHUP)
+            done.append("saved")
+    assert done and interrupted.value.code == 143
+
+
 def test_signals_that_were_ignored_stay_ignored_and_handlers_are_put_back():
     before = [signal.getsignal(number) for number in interruption.SIGNALS]
     with pytest.raises(Interrupted) as interrupted, terminable():

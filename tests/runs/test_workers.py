@@ -2,9 +2,11 @@
 
 import fcntl
 import json
+import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,8 @@ import torch
 from faulty import FAULTY, TINY, break_at, jobs, statuses, sweep
 
 from repu_lab.cli import main
+from repu_lab.configs.config import ConfigError
+from repu_lab.runs.workers import Pool, Slot
 
 REPU_LAB = str(Path(sys.executable).with_name("repu-lab"))
 # Job "1e8 0" is the one with large preactivations; all are one group.
@@ -80,7 +84,7 @@ def test_on_failure_stop_stops_at_the_first(empty_folder, capsys):
     assert len(list(empty_folder.rglob("manifest.json"))) == 1
 
 
-@pytest.mark.parametrize(("fault", "code"), [("interrupt", 130), ("terminate", 143)])
+@pytest.mark.parametrize(("fault", "code"), [("interrupt", 130), ("terminate", 143), ("hangup", 129)])
 def test_after_a_signal_the_same_command_goes_on_to_the_same_bits(fault, code, empty_folder, capsys):
     break_at(empty_folder, fault)
     variants = ("initialization=custom", "initialization.c_w=1,2", "seed=0,1", "+activation.after=60")
@@ -91,6 +95,32 @@ def test_after_a_signal_the_same_command_goes_on_to_the_same_bits(fault, code, e
     assert sweep(*variants) == 0
     assert all("resumed" in manifest for _, manifest in jobs().values())
     _same_as_unbroken(empty_folder, variants)
+
+
+def test_a_worker_at_the_limit_of_its_cpu_time_saves_and_ends(empty_folder, capsys):
+    break_at(empty_folder, "cpu limit")
+    variants = ("initialization=he", "seed=0,1", "+activation.after=60")
+    assert sweep(*variants) == 1
+    assert "2 jobs interrupted" in capsys.readouterr().out
+    assert list(empty_folder.glob("outputs/sweeps/s/.groups/*/checkpoints/*.ckpt"))
+    (empty_folder / "fault").unlink()
+    assert sweep(*variants) == 0
+
+
+def test_a_temporary_folder_with_a_long_name_is_no_hindrance(empty_folder):
+    """A socket's path has at most 107 bytes."""
+    long = empty_folder / ("x" * 132)
+    long.mkdir()
+    command = [REPU_LAB, "propagate", "-m", "sweep=s", "depth=1", "width=4", "members=1", "probe=4", "seed=0,1"]
+    done = subprocess.run(command, env=os.environ | {"TMPDIR": str(long)}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "2 jobs in" in done.stdout, done.stderr
+    assert list(long.iterdir()) == []
+
+
+def test_no_temporary_folder_is_a_mistake(monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", "/dev/null")
+    with pytest.raises(ConfigError, match="TMPDIR"):
+        Pool([Slot()])
 
 
 def test_workers_outlive_a_killed_driver_until_they_have_saved(empty_folder):

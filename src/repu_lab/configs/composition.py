@@ -72,6 +72,10 @@ def compose_jobs(command: str, overrides: Sequence[str], multirun: bool = False)
             named = mistakes.printable(str(job.folder))
             raise ConfigError(f"hydra.sweep.subdir: {both} would share {named}; leave it out, or name each job's own")
         first[job.folder] = number
+        here = Path.cwd()
+        if getattr(job.config, "rerun", False) and job.folder.resolve() in (here, *here.parents):
+            named = mistakes.printable(str(job.folder))
+            raise ConfigError(f"rerun=true: would move the working directory aside with {named}; name another place")
         for key, folder in zip(DIRECTORIES[multirun], job.places, strict=True):
             _check_place(f"hydra.{key}={mistakes.printable(str(folder))}", folder)
         if multirun and Path(os.path.normpath(job.places[0])) not in Path(os.path.normpath(job.folder)).parents:
@@ -305,10 +309,11 @@ def _check_place(named_by: str, folder: Path) -> None:
         raise ConfigError(f"{named_by}: holds characters that cannot be shown; name another place")
     if len(os.fsencode(there)) > LONGEST_PATH or any(len(os.fsencode(part)) > LONGEST_NAME for part in there.parts):
         raise ConfigError(f"{named_by}: is too long a name; name another place")
-    while not there.exists() and there != there.parent:
+    while not os.path.lexists(there) and there != there.parent:
         there = there.parent
     if not there.is_dir():
-        raise ConfigError(f"{named_by}: cannot be made, since {there} is a file; name another place")
+        what = f"{mistakes.printable(str(there))} is a {'file' if there.exists() else 'link to nothing'}"
+        raise ConfigError(f"{named_by}: cannot be made, since {what}; name another place")
     # What has finished can be read where nothing can be written.
     if not os.access(there, os.W_OK | os.X_OK) and not (folder / "manifest.json").exists():
         raise ConfigError(f"{named_by}: cannot be made, since {there} is not writable; name another place")

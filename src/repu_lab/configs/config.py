@@ -7,7 +7,6 @@ finds the same folder on every machine. Nothing here imports torch.
 import hashlib
 import json
 import re
-from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import Any
@@ -17,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from repu_lab.configs.mistakes import printable
-from repu_lab.configs.schema import COMMANDS, LISTS, TARGETS, TASK_KEYS, TaskConfig
+from repu_lab.configs.schema import COMMANDS, TARGETS, TASK_KEYS, TaskConfig
 
 
 class ConfigError(ValueError):
@@ -117,16 +116,6 @@ def _check_task(task: TaskConfig) -> None:
                 f"task.{key}={getattr(task, key)}: belongs to {group}={' or '.join(owners)}, but here it is {chosen}; "
                 "leave it out"
             )
-
-
-def with_lists(command: str, overrides: Sequence[str]) -> list[str]:
-    """Write key=A,B as key=[A,B] for the keys that take a list."""
-    keys = LISTS.get(command, ())
-    return [
-        f"{key}=[{value}]" if key in keys and "," in value and not value.startswith("[") else text
-        for text in overrides
-        for key, _, value in [text.partition("=")]
-    ]
 
 
 def result_fields(config: Any) -> dict[str, Any]:

@@ -7,13 +7,13 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 from repu_lab.configs.composition import composer
 from repu_lab.configs.config import ConfigError
 from repu_lab.configs.mistakes import nearest, printable
 from repu_lab.configs.schema import COMMANDS
+from repu_lab.configs.spelling import literal
 from repu_lab.configs.untrusted import foreign_target, read_plain, read_run_config, walk
 
 WHAT = {"config": "the config.yaml of a run", "resume": "the folder of a run"}
@@ -41,7 +41,7 @@ def unfold(command: str, overrides: Sequence[str], multirun: bool = False) -> li
     if not isinstance(path, str):
         raise ConfigError(f"{source}=...: takes one path: {WHAT[source]}")
     named_by = f"{source}={printable(path)}"
-    if source == "resume" and Path(path).is_file():
+    if source == "resume" and os.path.isfile(path):
         raise ConfigError(f"{named_by}: is a file; name {WHAT[source]}")
     try:
         tree = read_run_config(path) if os.path.isdir(path) else read_plain(path)
@@ -61,23 +61,6 @@ def unfold(command: str, overrides: Sequence[str], multirun: bool = False) -> li
             raise ConfigError(f"{named_by}: {printable(repr(key))} is no name of a key")
     place = [f"hydra.run.dir={literal(path)}"] if source == "resume" else []
     return [*_overrides(tree, groups), *overrides, *place]
-
-
-def literal(value: Any) -> str:
-    """Return a value in the grammar of Hydra's overrides."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, (int, float)):
-        return repr(value)
-    if isinstance(value, (list, tuple)):
-        return f"[{','.join(map(literal, value))}]"
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{key}:{literal(inner)}" for key, inner in value.items()) + "}"
-    # Backslashes are doubled before a quote only, which is what the grammar undoes.
-    inside = re.sub(r"(?<!\\)(\\*)('|\Z)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), str(value))
-    return f"'{inside}'"
 
 
 def _overrides(tree: dict[str, Any], groups: set[str]) -> Iterator[str]:

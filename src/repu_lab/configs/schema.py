@@ -185,3 +185,4 @@ COMMANDS: dict[str, type] = {
 }  # fmt: skip
 # Keys that take a list; to Hydra `claim=6,7` alone would be a sweep.
 LISTS = {"reproduce": ("claim",)}
+PATHS = ("config", "resume", "points", "task.cache", "hydra.run.dir", "hydra.sweep.dir")

@@ -55,5 +55,5 @@ class Page:
 
     def html(self) -> str:
         """Return the whole page."""
-        template = files("repu_lab.report").joinpath("page.html").read_text()
+        template = files("repu_lab.report").joinpath("page.html").read_text(encoding="utf-8")
         return Template(template).substitute(title=text(self.title, 200), body=join(*self._sections))

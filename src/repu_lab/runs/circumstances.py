@@ -37,7 +37,7 @@ def _versions() -> dict[str, str]:
 @cache
 def _processor() -> str:
     """Return the processor's name: what the kernel of a matrix product is chosen by."""
-    with suppress(OSError), open("/proc/cpuinfo") as file:
+    with suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:
         for line in file:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()

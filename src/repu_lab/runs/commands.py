@@ -138,7 +138,7 @@ def _do(command: str, config: Any, path: Path, work: Callable[[Any, RunFolder], 
     except KeyboardInterrupt:
         print(f"interrupted; the same command goes on with the run in {path}")
         raise
-    except (BrokenPipeError, ConfigError):
+    except ConfigError:
         raise
     except Exception as error:
         if asked() is not None:

@@ -41,6 +41,7 @@ DECISIVE = ("device", "threads", "machine", "versions")  # what the bits of a ru
 EVENTS = "events.out.tfevents.*"
 CHECKED = 1 << 26  # bytes: of larger files the size alone is compared, so that a stored result comes at once
 SYNCED = 16  # files at once
+TEXT = {"encoding": "utf-8", "errors": "backslashreplace"}  # in any locale; names of files may hold half of a sign
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # libyaml's, where it is, is ten times as fast
 
 
@@ -103,7 +104,9 @@ class RunFolder:
         """Return a JSON object of the folder, None if it is missing or damaged."""
         path = self.path / name
         try:
-            value = json.loads(path.read_text()) if path.is_file() else None  # a pipe would wait for ever
+            value = (
+                json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+            )  # a pipe would wait for ever
         except (OSError, ValueError, RecursionError):
             return None
         return value if isinstance(value, dict) else None
@@ -114,9 +117,9 @@ class RunFolder:
     ) -> Iterator["RunFolder"]:
         """Hold the folder for a run: lock it, write config and manifest, and keep the status true whatever happens.
 
-        The run is `finished` when the block ends, `interrupted` on KeyboardInterrupt or when nobody reads its output
-        any more, `failed` with traceback.txt on any other exception; exceptions go on to the caller. ConfigError if
-        another process runs here. What is there stays, for the run to go on from, unless it starts `afresh`.
+        The run is `finished` when the block ends, `interrupted` on KeyboardInterrupt, `failed` with traceback.txt on
+        any other exception; exceptions go on to the caller. ConfigError if another process runs here. What is there
+        stays, for the run to go on from, unless it starts `afresh`.
         """
         if afresh:
             self._move_aside()
@@ -135,7 +138,7 @@ class RunFolder:
                 written = sorted(self._written | {path.name for path in self.path.glob(EVENTS)})
                 self._end("finished", files={name: _about_file(self.path / name) for name in written})
             except BaseException as error:
-                if isinstance(error, (KeyboardInterrupt, BrokenPipeError)) or asked() is not None:
+                if isinstance(error, KeyboardInterrupt) or asked() is not None:
                     self._end("interrupted")
                     raise
                 with suppress(OSError):  # a full disk, a folder that is gone: the exception itself says so
@@ -150,7 +153,7 @@ class RunFolder:
     def write_text(self, name: str, text: str) -> None:
         """Write a text file atomically."""
         with self.writing(name) as temporary:
-            temporary.write_text(text)
+            temporary.write_text(text, **TEXT)
 
     @contextmanager
     def writing(self, name: str) -> Iterator[Path]:
@@ -182,7 +185,7 @@ class RunFolder:
         if self.echo:
             print(line, flush=True)
         if not self.lost:
-            with suppress(OSError), open(self.path / "run.log", "a") as file:  # what was printed stands on the screen
+            with suppress(OSError), open(self.path / "run.log", "a", **TEXT) as file:  # what was printed was seen
                 file.write(line + "\n")
 
     def _begin(self, before: Mapping[str, Any] | None, **about: Any) -> None:
@@ -273,7 +276,7 @@ class RunFolder:
             if path.is_symlink() or not (path.is_file() or path.is_dir()):
                 raise ConfigError(f"{path}: is a link or a device, and a run writes into its own files; remove it")
         try:
-            file = open(self.path / "lock", "a+")  # noqa: SIM115 (closed below)
+            file = open(self.path / "lock", "a+", encoding="utf-8")  # noqa: SIM115 (closed below)
         except OSError as error:
             raise ConfigError(f"{self.path}: cannot be written to ({error.strerror}); name another place") from error
         # flock is given up by the system when its owner dies, however it dies.

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: at once where nothing is lost, after the step where something would be."""
+"""Signals that ask for an end: heard at once where nothing is lost, after the step where something would be."""
 
 import signal
 import threading
@@ -7,7 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# Ctrl-C; kill; the terminal is closed; what schedulers send ahead of a limit; the limit of CPU time.
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGXCPU)
+# Those that reach every process of a terminal or a job.
+GROUP_WIDE = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
 
 class Interrupted(KeyboardInterrupt):
@@ -21,22 +24,25 @@ class Interrupted(KeyboardInterrupt):
 
 @dataclass
 class Request:
-    """A handler of signals: which has asked for an end first. It raises at once, or on a second SIGINT only."""
+    """A handler of signals: which has asked for an end first. It raises for that one if `at_once`; for a second SIGINT.
+
+    Others that follow (SIGHUP seldom comes without SIGTERM) do not cut short what the first one has started.
+    """
 
     number: int | None = None
     at_once: bool = False
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         """Take a signal."""
-        again = self.number is not None and number == signal.SIGINT
+        first = self.number is None
         self.number = self.number or number
-        if self.at_once or again:
+        if self.at_once if first else number == signal.SIGINT:
             raise Interrupted(number)
 
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Raise Interrupted on SIGINT and SIGTERM, from wherever the program is."""
+    """Raise Interrupted on any of SIGNALS, from wherever the program is."""
     with _handling(Request(at_once=True)):
         try:
             yield
@@ -48,7 +54,7 @@ def terminable() -> Iterator[None]:
 
 @contextmanager
 def deferred() -> Iterator[Request]:
-    """Keep the first SIGINT or SIGTERM as a request that is to be looked at; a second SIGINT raises at once."""
+    """Keep the first of SIGNALS as a request that is to be looked at; a second SIGINT raises at once."""
     with _handling(Request(asked())) as request:
         yield request
 

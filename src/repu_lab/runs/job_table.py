@@ -68,7 +68,7 @@ def error_of(folder: RunFolder) -> str | None:
     if (folder.manifest() or {}).get("status") == "finished":
         return None
     try:
-        lines = (folder.path / "traceback.txt").read_text(errors="replace").strip().splitlines()
+        lines = (folder.path / "traceback.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()
     except OSError:
         lines = []
     # A traceback of Python's says at its end what a dead process's says first.

@@ -1,4 +1,4 @@
-"""Run the checked jobs of a command line through Hydra and gather their exit codes."""
+"""Run the checked jobs of a command line and gather their exit codes; Hydra runs those of its own launchers."""
 
 import importlib
 import json
@@ -18,15 +18,11 @@ from omegaconf.errors import OmegaConfBaseException
 from repu_lab.configs import config, mistakes
 from repu_lab.configs.composition import Job
 from repu_lab.configs.config import ConfigError
-from repu_lab.configs.configfile import literal
 from repu_lab.configs.groups import conf_dir
+from repu_lab.configs.spelling import literal
 from repu_lab.runs.launching import launch, plan
 
 FAILED, MISTAKE, NOT_MET = 1, 2, 3
-
-
-class ReaderGone(KeyboardInterrupt):
-    """Whoever read the output has gone (repu-lab ... | head). No Exception, since Hydra prints those."""
 
 
 def run_jobs(
@@ -43,38 +39,38 @@ def run_jobs(
     module, _, name = target.partition(":")
     commands = importlib.import_module(module)
     run: Callable[[Any, Path], int] = getattr(commands, name)
+    if show:
+        _hydra(command, lambda _: None, [*show, *overrides])
+        return 0
+    for job in jobs:
+        commands.prepare(command, job.config, job.folder)
+    if not multirun:
+        return run(jobs[0].config, _relative(jobs[0].folder))
     results: list[tuple[Path, int]] = []
-    arguments = [*show, *overrides]
-    if not show:
-        for job in jobs:
-            commands.prepare(command, job.config, job.folder)
-    if multirun:
-        # Hydra evaluates the sweep's folder once for each job, from the job's own overrides: it would be another one.
-        arguments = ["--multirun", *arguments, f"hydra.sweep.dir={literal(str(jobs[0].sweep))}"]
+    typed = sys.argv
 
     def task(cfg: DictConfig) -> None:
-        folder = _relative(Path(HydraConfig.get().runtime.output_dir))
+        # The bare value: a $ in the working directory's name refers to nothing.
+        folder = _relative(Path(HydraConfig.get().runtime._get_node("output_dir")._value()))
         with _argv(typed):  # what the run's manifest shall tell
-            try:
-                code = _run(command, run, cfg, folder)
-            except BrokenPipeError as error:
-                raise ReaderGone from error
+            code = _run(command, run, cfg, folder)
         results.append((folder, code))
 
+    # Hydra evaluates the sweep's folder once for each job, from the job's own overrides: it would be another one.
+    _hydra(command, task, ["--multirun", *overrides, f"hydra.sweep.dir={literal(str(jobs[0].sweep))}"])
+    codes = [code for _, code in results]
+    _print_table(jobs, results)
+    return FAILED if any(code not in (0, NOT_MET) for code in codes) else max(codes, default=0)
+
+
+def _hydra(command: str, task: Callable[[DictConfig], None], arguments: Sequence[str]) -> None:
+    """Let Hydra do a task for each job of a command line, or show its config."""
     application = hydra.main(config_path=str(conf_dir()), config_name=command, version_base="1.3")(task)
-    typed = sys.argv
     try:
         with _argv([sys.argv[0], *arguments]), _errors_raised():
             application()
-    except ReaderGone as gone:
-        raise BrokenPipeError from gone
     except (HydraException, OmegaConfBaseException, OSError) as error:
         raise ConfigError(mistakes.one_line(error)) from error
-    codes = [code for _, code in results]
-    if not multirun:
-        return codes[0] if codes else 0
-    _print_table(jobs, results)
-    return FAILED if any(code not in (0, NOT_MET) for code in codes) else max(codes, default=0)
 
 
 def _run(command: str, run: Callable[[Any, Path], int], cfg: DictConfig, folder: Path) -> int:
@@ -87,7 +83,7 @@ def _run(command: str, run: Callable[[Any, Path], int], cfg: DictConfig, folder:
 
 def _relative(path: Path) -> Path:
     """Return a path as seen from the working directory, as people type it, if it lies inside."""
-    here = Path.cwd()
+    here, path = Path.cwd(), Path(os.path.abspath(path))
     return path.relative_to(here) if path.is_relative_to(here) else path
 
 
@@ -121,7 +117,7 @@ def _print_table(jobs: Sequence[Job], results: Sequence[tuple[Path, int]]) -> No
     rows = []
     for job, (folder, code) in zip(jobs, results, strict=False):
         try:
-            outcomes = json.loads((folder / "result.json").read_text())["outcomes"]
+            outcomes = json.loads((folder / "result.json").read_text(encoding="utf-8"))["outcomes"]
             became = ", ".join(f"{outcome} {count}" for outcome, count in outcomes.items())
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             became = "failed" if code else "done"

@@ -62,7 +62,7 @@ def propagate(experiment: Experiment, folder: RunFolder, expected: Forecast | No
     with folder.writing("statistics.npz") as path:
         table.save(path)
     rows = _rows(measured, theory)
-    with folder.writing("table.csv") as path, open(path, "w", newline="") as file:
+    with folder.writing("table.csv") as path, open(path, "w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)

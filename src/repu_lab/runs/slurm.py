@@ -188,7 +188,9 @@ def states(jobs: Iterable[str]) -> dict[str, str]:
 
 def _slurm(*command: str, unknown: str | None = None) -> str:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_SECONDS, check=False)
+        done = subprocess.run(
+            command, capture_output=True, encoding="utf-8", errors="replace", timeout=ANSWER_SECONDS, check=False
+        )  # fmt: skip
     except subprocess.TimeoutExpired as error:
         told = f"no answer from Slurm's controller within {ANSWER_SECONDS} s"
         raise ConfigError(f"hydra/launcher=slurm: {told}; is it up? (scontrol ping)") from error
@@ -224,6 +226,6 @@ def _name(group: Group) -> str:
 
 def _last_words(folder: Path, job: str, lines: int = 20) -> str:
     for file in sorted(folder.glob(f"{job}_*_log.out")):
-        text: Sequence[str] = file.read_text(errors="replace").strip().splitlines()
+        text: Sequence[str] = file.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         return "\n" + "\n".join(text[-lines:])
     return ""

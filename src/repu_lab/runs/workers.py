@@ -4,8 +4,9 @@ A task is a function of one argument and of `report`, which tells the parent how
 takes one after another; when it dies (a segmentation fault, the memory's end, a kill), its task is reported as dead and
 the next one gets a new worker. When the parent dies, a worker is interrupted as by SIGTERM: it saves and ends.
 
-Workers are forked from a server that has imported torch once, so a new one is there at once. Ctrl-C, which reaches all
-processes of a terminal, is blocked in them: they hear of it from the parent, after the step.
+Workers are forked from a server that has imported torch once, so a new one is there at once. Signals that reach all
+processes of a terminal or a job, Ctrl-C first of all, are blocked in them: they hear of it from the parent, after the
+step.
 """
 
 import faulthandler
@@ -27,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from repu_lab.configs.config import ConfigError
-from repu_lab.runs.interruption import Interrupted, Request, terminable
+from repu_lab.runs.interruption import GROUP_WIDE, SIGNALS, Interrupted, Request, terminable
 
 Report = Callable[[float], None]
 Task = Callable[[Any, Report], Any]
@@ -35,6 +36,7 @@ Task = Callable[[Any, Report], Any]
 PROGRESS_SECONDS = 0.2  # between two reports of a worker's progress
 # macOS's own libraries do not survive a fork; there a worker takes the seconds of importing torch.
 METHOD = "spawn" if sys.platform == "darwin" else "forkserver"
+LONGEST_TEMPORARY = 70  # bytes; the server listens on a socket 32 further, and a socket's path has at most 103
 PRELOADED = ["repu_lab.runs.training", "repu_lab.runs.propagation", "repu_lab.runs.analysis"]
 
 
@@ -61,7 +63,10 @@ class Pool:
     def __init__(self, slots: Sequence[Slot]):
         """Take the slots, one worker each."""
         self.waiting: deque[tuple[Task, Any, bool]] = deque()
-        self._logs = tempfile.TemporaryDirectory(prefix="repu-lab-")  # what workers write to their error output
+        try:
+            self._logs = tempfile.TemporaryDirectory(prefix="repu-lab-")  # what workers write to their error output
+        except OSError as error:
+            raise ConfigError(f"TMPDIR: {error.strerror}; name a folder that can be written, TMPDIR=DIR") from error
         self._workers = [_Worker(slot, Path(self._logs.name) / f"{i}.log") for i, slot in enumerate(slots)]
 
     def submit(self, task: Task, argument: Any, *, alone: bool = False) -> None:
@@ -166,16 +171,20 @@ class _Worker:
 
 @contextmanager
 def _inherited() -> Iterator[None]:
-    """Start processes, the server among them, that are deaf to Ctrl-C and do not import from the working directory.
+    """Start processes, the server among them, deaf to Ctrl-C and its like, without the working directory.
 
-    The server is a `python -c`, which would take a torch.py that lies there for torch.
+    The server is a `python -c`, which would take a torch.py that lies in the working directory for torch.
     """
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, GROUP_WIDE)
     path = os.environ.get("PYTHONSAFEPATH")
     os.environ["PYTHONSAFEPATH"] = "1"
+    temporary = tempfile.gettempdir()
+    if len(os.fsencode(temporary)) > LONGEST_TEMPORARY:
+        tempfile.tempdir = "/tmp"
     try:
         yield
     finally:
+        tempfile.tempdir = temporary
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         if path is None:
             del os.environ["PYTHONSAFEPATH"]
@@ -189,7 +198,8 @@ def serve(connection: Connection, log: str, environment: dict[str, str], threads
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # a job's words are in its run.log
     faulthandler.enable()
     asked = Request()
-    signal.signal(signal.SIGTERM, asked)  # between two tasks
+    for number in SIGNALS:
+        signal.signal(number, asked)  # between two tasks
     threading.Thread(target=_follow_parent, daemon=True).start()
     import torch
 
@@ -246,5 +256,5 @@ def _death(code: int | None) -> str:
 
 
 def _tail(log: Path, lines: int = 20) -> str:
-    text = log.read_text(errors="replace").strip() if log.exists() else ""
+    text = log.read_text(encoding="utf-8", errors="replace").strip() if log.exists() else ""
     return "\n" + "\n".join(text.splitlines()[-lines:]) if text else ""

@@ -1,5 +1,6 @@
 """The arguments of a command that takes a path instead of overrides."""
 
+import os
 from collections.abc import Mapping, Sequence
 
 from repu_lab.configs.config import ConfigError
@@ -12,7 +13,7 @@ def parse(
     """Return the one path and the values given to each option; ConfigError for anything else.
 
     options: name -> its valid values, None where it takes any text, () where it takes none. Both `--by run` and
-    `--by=run` are understood.
+    `--by=run` are understood, and ~ for the home folder.
     """
     paths: list[str] = []
     given: dict[str, list[str]] = {}
@@ -20,7 +21,7 @@ def parse(
     for argument in remaining:
         name, equals, value = argument.partition("=")
         if not argument.startswith("-"):
-            paths.append(argument)
+            paths.append(os.path.expanduser(argument))
             continue
         if name not in options:
             raise ConfigError(f"{printable(name)}: no such option{nearest(name, options)}; valid: {', '.join(options)}")
@@ -36,7 +37,7 @@ def parse(
             raise ConfigError(f"{name}: needs a value{one_of}")
         if valid and text not in valid:
             raise ConfigError(f"{name} {printable(text)}: must be one of {', '.join(valid)}{nearest(text, valid)}")
-        given.setdefault(name, []).append(text)
+        given.setdefault(name, []).append(os.path.expanduser(text) if text.startswith("~/") else text)
     if len(paths) != 1:
         found = f"got {len(paths)}: {printable(' '.join(paths))}" if paths else "none was given"
         raise ConfigError(f"{what}: takes one folder, {found}")

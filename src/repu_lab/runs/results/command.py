@@ -1,5 +1,6 @@
 """`repu-lab results DIR`: one table of all runs below a folder."""
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -73,7 +74,7 @@ def command(arguments: Sequence[str]) -> int:
 
 def find_runs(folder: str, *, everything: bool = False) -> list[Run]:
     """Return the runs below a folder; ConfigError if there is no such folder, or no run in it."""
-    if not Path(folder).is_dir():
+    if not os.path.isdir(folder):
         raise ConfigError(f"{printable(folder)}: is no folder; name a run, a sweep or outputs")
     runs = scan(folder, everything=everything)
     if not runs:

@@ -1,0 +1,40 @@
+"""What the lab understands beyond Hydra's grammar: lists without brackets, ~ for the home folder; and how to quote."""
+
+import os
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from repu_lab.configs.schema import LISTS, PATHS
+
+
+def spelt_out(command: str, overrides: Sequence[str]) -> list[str]:
+    """Write key=A,B as key=[A,B] for the keys that take a list, and a path's ~ as the home folder."""
+    return [_spelt_out(text, *text.partition("=")[::2], LISTS.get(command, ())) for text in overrides]
+
+
+def literal(value: Any) -> str:
+    """Return a value in the grammar of Hydra's overrides."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (int, float)):
+        return repr(value)
+    if isinstance(value, (list, tuple)):
+        return f"[{','.join(map(literal, value))}]"
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{key}:{literal(inner)}" for key, inner in value.items()) + "}"
+    # Backslashes are doubled before a quote only, which is what the grammar undoes.
+    inside = re.sub(r"(?<!\\)(\\*)('|\Z)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), str(value))
+    inside = re.sub(r"(\\*)\$\{", r"\1\1\\${", inside)  # a name that holds ${ refers to nothing
+    return f"'{inside}'"
+
+
+def _spelt_out(text: str, key: str, value: str, lists: Sequence[str]) -> str:
+    if key in lists and "," in value and not value.startswith("["):
+        return f"{key}=[{value}]"
+    bare = value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value
+    if key in PATHS and bare.startswith("~") and (path := os.path.expanduser(bare)) != bare:
+        return f"{key}={literal(path)}"
+    return text
