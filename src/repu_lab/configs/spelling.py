@@ -10,7 +10,7 @@ from repu_lab.configs.schema import LISTS, PATHS
 
 def spelt_out(command: str, overrides: Sequence[str]) -> list[str]:
     """Write key=A,B as key=[A,B] for the keys that take a list, and a path's ~ as the home folder."""
-    return [_spelt_out(text, *text.partition("=")[::2], LISTS.get(command, ())) for text in overrides]
+    return [_spelt_out(text, LISTS.get(command, ())) for text in overrides]
 
 
 def literal(value: Any) -> str:
@@ -31,7 +31,8 @@ def literal(value: Any) -> str:
     return f"'{inside}'"
 
 
-def _spelt_out(text: str, key: str, value: str, lists: Sequence[str]) -> str:
+def _spelt_out(text: str, lists: Sequence[str]) -> str:
+    key, _, value = text.partition("=")
     if key in lists and "," in value and not value.startswith("["):
         return f"{key}=[{value}]"
     bare = value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value

@@ -41,7 +41,7 @@ DECISIVE = ("device", "threads", "machine", "versions")  # what the bits of a ru
 EVENTS = "events.out.tfevents.*"
 CHECKED = 1 << 26  # bytes: of larger files the size alone is compared, so that a stored result comes at once
 SYNCED = 16  # files at once
-TEXT = {"encoding": "utf-8", "errors": "backslashreplace"}  # in any locale; names of files may hold half of a sign
+SPELT = "backslashreplace"  # half of a sign, as names of files may hold
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # libyaml's, where it is, is ten times as fast
 
 
@@ -153,7 +153,7 @@ class RunFolder:
     def write_text(self, name: str, text: str) -> None:
         """Write a text file atomically."""
         with self.writing(name) as temporary:
-            temporary.write_text(text, **TEXT)
+            temporary.write_text(text, encoding="utf-8", errors=SPELT)
 
     @contextmanager
     def writing(self, name: str) -> Iterator[Path]:
@@ -185,7 +185,8 @@ class RunFolder:
         if self.echo:
             print(line, flush=True)
         if not self.lost:
-            with suppress(OSError), open(self.path / "run.log", "a", **TEXT) as file:  # what was printed was seen
+            path = self.path / "run.log"
+            with suppress(OSError), open(path, "a", encoding="utf-8", errors=SPELT) as file:  # it stands on the screen
                 file.write(line + "\n")
 
     def _begin(self, before: Mapping[str, Any] | None, **about: Any) -> None:

@@ -50,8 +50,9 @@ def run_jobs(
     typed = sys.argv
 
     def task(cfg: DictConfig) -> None:
-        # The bare value: a $ in the working directory's name refers to nothing.
-        folder = _relative(Path(HydraConfig.get().runtime._get_node("output_dir")._value()))
+        # Its bare value: a $ in the working directory's name refers to nothing.
+        runtime: Any = HydraConfig.get().runtime
+        folder = _relative(Path(runtime._get_node("output_dir")._value()))
         with _argv(typed):  # what the run's manifest shall tell
             code = _run(command, run, cfg, folder)
         results.append((folder, code))
