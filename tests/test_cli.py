@@ -26,9 +26,9 @@ class Faulty(torch.nn.Tanh):
         super().__init__()
         self.fault = fault
     def forward(self, z):
-        if z.dim() == 3 and self.fault == "raise":
+        if z.dim() == 3 and z.dtype == torch.float32 and self.fault == "raise":
             raise RuntimeError("boom")
-        if z.dim() == 3 and self.fault == "interrupt":
+        if z.dim() == 3 and z.dtype == torch.float32 and self.fault == "interrupt":
             os.kill(multiprocessing.parent_process().pid, signal.SIGINT)
             self.fault = "none"
         return super().forward(z)
@@ -128,7 +128,7 @@ MISTAKES = [
     (["train", "device=cuda:99"], ["device=cuda:99", "cpu"]),
     (["train", "activation=custom", "activation._target_=no.Thing"], ["activation._target_=no.Thing", "No module"]),
     (["train", "activation=custom", "activation._target_=torch.nn.Thing"], ["activation._target_", "has no Thing"]),
-    (["train", "activation=custom", "activation._target_=math.sin"], ["activation._target_", "torch.nn.Module"]),
+    (["train", "activation=custom", "activation._target_=math.pi"], ["activation._target_", "torch.nn.Module"]),
     (["train", "width=100000", "members=1000"], ["width=100000", "GiB free"]),
 ]
 

@@ -40,7 +40,7 @@ class Faulty(torch.nn.Tanh):
         self.size, self.after, self.what, self.calls = size, after, what, 0
 
     def forward(self, z):
-        if z.dim() == 3 and os.path.exists("fault"):
+        if z.dim() == 3 and z.dtype == torch.float32 and os.path.exists("fault"):
             self.calls += 1
             if self.calls == self.after or (self.after is None and z.abs().max() > self.size):
                 fault(self.what or open("fault").read())

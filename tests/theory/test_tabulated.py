@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from torch import Tensor, nn
 
-from repu_lab.activations import SiLU, Softplus, SplineRePU, Tanh, as_activation
+from repu_lab.activations import Adapted, SiLU, Softplus, SplineRePU, Tanh, as_activation
 from repu_lab.theory import layers
 from repu_lab.theory.closed_forms import moments
 from repu_lab.theory.quadrature import QuadratureMoments
@@ -21,7 +21,7 @@ class Growing(nn.Module):
 
 ACTIVATIONS = {
     "tanh": Tanh(), "silu": SiLU(), "softplus": Softplus(), "spline": SplineRePU(2), "kinked": as_activation(Kinked()),
-    "growing": as_activation(Growing()),
+    "growing": Adapted(Growing()),
 }  # fmt: skip
 
 

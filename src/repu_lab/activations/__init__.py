@@ -7,7 +7,8 @@ their limit from the left, as torch does for relu; factors that vanish are never
 """
 
 from repu_lab.activations.base import Activation
-from repu_lab.activations.custom import Adapted, as_activation, check_elementwise
+from repu_lab.activations.checks import check_dtype
+from repu_lab.activations.custom import Adapted, as_activation
 from repu_lab.activations.powers import (
     Hardswish,
     Identity,
@@ -78,5 +79,5 @@ __all__ = [
     "SplineRePU",
     "Tanh",
     "as_activation",
-    "check_elementwise",
+    "check_dtype",
 ]

@@ -12,6 +12,7 @@ GAUSSIAN_TAIL = 40.0
 EXPONENTIAL_TAIL = 800.0
 
 LARGEST = 1e30  # of an argument: products of several stay far from the end of float64
+LARGEST_DEGREE = 20  # of a power: beyond it theory leaves float64, and float32 networks overflow in the first layers
 
 Elementwise = Callable[[Tensor], Tensor]
 
@@ -24,6 +25,11 @@ class Activation(nn.Module):
 
     kinks: tuple[float, ...] = ()
     degree: float | None = None
+
+    @property
+    def title(self) -> str:
+        """What messages and pictures call it: the name of its class."""
+        return type(self).__name__
 
     def forward(self, z: Tensor) -> Tensor:
         """Return s(z), elementwise; differentiable, its gradient is `derivative`."""

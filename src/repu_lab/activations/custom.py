@@ -1,71 +1,109 @@
-"""A user's own elementwise module as an activation."""
+"""A user's own elementwise module or function as an activation."""
 
+import copy
 from collections.abc import Callable
+from functools import partial
+from typing import Any
+from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
 
-from repu_lab.activations.base import Activation, finite_number
+from repu_lab.activations.base import Activation, Elementwise, finite_number
+from repu_lab.activations.checks import changes_its_argument, check_activation
+
+_checked: WeakSet[Activation] = WeakSet()
 
 
-def as_activation(module: nn.Module) -> Activation:
-    """Return the module itself if it is an `Activation`, else the module adapted; ValueError if not elementwise."""
-    if isinstance(module, Activation):
-        return module
-    adapted = Adapted(module)
-    check_elementwise(adapted)
-    return adapted
+def as_activation(own: nn.Module | Elementwise) -> Activation:
+    """Return an `Activation` as it is, anything else adapted; a user's own is checked once: ValueError as there.
+
+    See `check_activation` for what is refused.
+    """
+    if isinstance(own, type) or not callable(own):
+        raise ValueError(f"{own!r} is not an activation: give a module, as MyActivation(), or a function of a tensor")
+    if isinstance(own, Activation) and (type(own).__module__.startswith("repu_lab.") or own in _checked):
+        return own
+    activation = own if isinstance(own, Activation) else Adapted(own)
+    check_activation(activation)
+    _checked.add(activation)
+    return activation
 
 
 class Adapted(Activation):
-    """A user's own module as an `Activation`.
+    """A user's own module or function as an `Activation`, in float64 on the CPU.
 
-    `derivative`, `second_derivative`, `kinks` and `degree` are taken from the module where it has them; a missing
-    derivative comes from autograd, which is right everywhere but at the kinks.
+    `derivative`, `second_derivative`, `kinks` and `degree` are taken from it where it has them; a missing derivative
+    comes from autograd, which is right everywhere but at the kinks, and where torch does not differentiate twice
+    (hardsigmoid), s'' comes from differences of s'.
     """
 
-    def __init__(self, module: nn.Module):
-        """Wrap the module; it must map a tensor to one of the same shape, each element on its own."""
+    def __init__(self, own: nn.Module | Elementwise):
+        """Wrap a copy; it must map a tensor to one of the same shape, each element on its own."""
         super().__init__()
-        self.module = module
-        self.kinks = tuple(float(kink) for kink in getattr(module, "kinks", ()))
-        degree = getattr(module, "degree", None)
-        self.degree = None if degree is None else finite_number("degree", degree)
+        module = copy.deepcopy(own) if isinstance(own, nn.Module) else Function(own)
+        self.module = module.to(dtype=torch.float64, device="cpu").requires_grad_(False)
+        try:
+            self.kinks = tuple(sorted(finite_number("kinks", kink) for kink in self._declared("kinks", ())))
+            degree = self._declared("degree", None)
+            self.degree = None if degree is None else finite_number("degree", degree)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{self.title}: {error}") from error
+        self.in_place = changes_its_argument(self.module)
+        self.twice = differentiates_twice(self)
+
+    @property
+    def title(self) -> str:
+        """The name of the user's class or function."""
+        own = getattr(self.module, "function", self.module)
+        own = own.func if isinstance(own, partial) else own
+        return getattr(own, "__name__", type(own).__name__)
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.module(z)
+        return self.module(z.clone() if self.in_place else z)
 
     def derivative(self, z: Tensor) -> Tensor:
-        own = getattr(self.module, "derivative", None)
-        return own(z) if own is not None else elementwise_derivative(self.module, z)
+        own = self._declared("derivative", None)
+        return own(z) if own is not None else elementwise_derivative(self.forward, z)
 
     def second_derivative(self, z: Tensor) -> Tensor:
-        own = getattr(self.module, "second_derivative", None)
-        return own(z) if own is not None else elementwise_derivative(self.derivative, z)
+        own = self._declared("second_derivative", None)
+        if own is not None:
+            return own(z)
+        if self.twice:
+            return elementwise_derivative(self.derivative, z)
+        with torch.no_grad():
+            step = torch.finfo(z.dtype).eps ** 0.4 * (1 + z.abs())
+            return (self.derivative(z + step) - self.derivative(z - step)) / (2 * step)
+
+    def _declared(self, name: str, default: Any) -> Any:
+        return getattr(self.module, name, getattr(getattr(self.module, "function", None), name, default))
 
 
-def check_elementwise(activation: Activation) -> None:
-    """Raise ValueError unless s keeps the shape, acts on each element alone and is finite on moderate arguments.
+class Function(nn.Module):
+    """A plain function as a module."""
 
-    Nor may it change its buffers: a run that goes on has its parameters, but nothing else that it remembers.
-    """
-    name = type(getattr(activation, "module", activation)).__name__
-    buffers = [buffer.clone() for buffer in activation.buffers()]
-    z = torch.linspace(-8, 8, 24, dtype=torch.float64).view(4, 6)
-    with torch.no_grad():
-        try:
-            value = activation(z)
-            alone = torch.stack([activation(element.view(1, 1)).view(()) for element in z.flatten()]).view(4, 6)
-        except (RuntimeError, IndexError, TypeError, ValueError) as error:
-            raise ValueError(f"{name} cannot be applied elementwise: {error}") from error
-    if not all(map(torch.equal, buffers, activation.buffers())):
-        raise ValueError(f"{name} changes its buffers: s(z) must depend on z and the parameters alone")
-    if value.shape != z.shape or not torch.equal(value.isnan(), alone.isnan()):
-        raise ValueError(f"{name} is not elementwise: it must map every element on its own and keep the shape")
-    if not value.isfinite().all():
-        raise ValueError(f"{name} is not finite on the whole line, first at z={z[~value.isfinite()][0].item():.3g}")
-    if not torch.allclose(value, alone, rtol=1e-9, atol=1e-12):
-        raise ValueError(f"{name} is not elementwise: an element's value depends on its neighbours")
+    def __init__(self, function: Elementwise):
+        """Take the function of a tensor."""
+        super().__init__()
+        self.function = function
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Return the function's value."""
+        return self.function(z)
+
+    def extra_repr(self) -> str:
+        """Return its name."""
+        return getattr(self.function, "__name__", "")
+
+
+def differentiates_twice(activation: "Adapted") -> bool:
+    """Say whether autograd gives s''; False too where s itself cannot be applied, which the check reports."""
+    try:
+        elementwise_derivative(activation.derivative, torch.ones(1, dtype=torch.float64))
+    except Exception:
+        return False
+    return True
 
 
 def elementwise_derivative(function: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:

@@ -7,10 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from repu_lab.activations.base import Activation, WithDerivative, finite_number, power
+from repu_lab.activations.base import LARGEST_DEGREE, Activation, WithDerivative, finite_number, power
 
-# Beyond these powers theory leaves float64, and float32 networks overflow in the first layers.
-LARGEST_POWER = 20
 LARGEST_MREPU_POWER = 9
 LARGEST_MREPU_SCALE = 1e3
 
@@ -27,8 +25,8 @@ class RePU(Activation):
         self.p = finite_number("p", p)
         if self.p <= 0.5:
             raise ValueError(f"p={p} must be greater than 1/2: for p <= 1/2 the variance of RePU's slope is infinite")
-        if self.p > LARGEST_POWER:
-            raise ValueError(f"p={p} must be at most {LARGEST_POWER}: theory's averages leave float64")
+        if self.p > LARGEST_DEGREE:
+            raise ValueError(f"p={p} must be at most {LARGEST_DEGREE}: theory's averages leave float64")
         self.kinks = (0.0,)
         self.degree = self.p
 
@@ -109,8 +107,8 @@ class Monomial(Activation):
     def __init__(self, p: int = 2):
         """Take the power p; ValueError unless it is an integer >= 1."""
         super().__init__()
-        if finite_number("p", p) != int(p) or not 1 <= p <= LARGEST_POWER:
-            raise ValueError(f"p={p} must be an integer of at least 1 and at most {LARGEST_POWER}")
+        if finite_number("p", p) != int(p) or not 1 <= p <= LARGEST_DEGREE:
+            raise ValueError(f"p={p} must be an integer of at least 1 and at most {LARGEST_DEGREE}")
         self.p = int(p)
         self.degree = float(self.p)
 

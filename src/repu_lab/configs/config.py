@@ -15,6 +15,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from repu_lab.configs.code import activation_name, code_of
 from repu_lab.configs.mistakes import printable
 from repu_lab.configs.schema import COMMANDS, TARGETS, TASK_KEYS, TaskConfig
 
@@ -129,8 +130,11 @@ def result_fields(config: Any) -> dict[str, Any]:
 
 
 def config_hash(command: str, config: Any) -> str:
-    """Return 16 hexadecimal digits of the SHA-256 of the command and its fields that decide the result."""
-    canonical = json.dumps([command, result_fields(config)], sort_keys=True, separators=(",", ":"), allow_nan=False)
+    """Return 16 hexadecimal digits of the SHA-256 of the command, its fields that decide the result, and own code."""
+    identity = [command, result_fields(config)]
+    if code := code_of(getattr(config, "activation", {})):
+        identity.append(code)
+    canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
@@ -141,11 +145,10 @@ def folder_name(command: str, config: Any) -> str:
     """
     if command == "reproduce":
         return f"reproduce-{config.scale}"
-    activation = dict(config.activation)
-    name = str(activation.pop("name", "activation"))
-    activation.pop("_target_", None)
-    details = "".join(f"_{key}{value}" for key, value in sorted(activation.items()) if value is not None)
-    slug = f"{command}-{name}{details}-depth{config.depth}-width{config.width}-{config.initialization.name}"
+    arguments = {key: value for key, value in config.activation.items() if key not in ("name", "_target_")}
+    details = "".join(f"_{key}{value}" for key, value in sorted(arguments.items()) if value is not None)
+    name = activation_name(config.activation) + details
+    slug = f"{command}-{name}-depth{config.depth}-width{config.width}-{config.initialization.name}"
     return f"{safe(slug)}-{config_hash(command, config)[:8]}"
 
 

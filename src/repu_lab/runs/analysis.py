@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from repu_lab.activations import Activation
+from repu_lab.configs.code import activation_name
 from repu_lab.configs.config import ConfigError, config_hash
 from repu_lab.configs.schema import TheoryConfig
 from repu_lab.figures import kernel_by_layer, phase_diagram, susceptibilities
@@ -34,13 +35,13 @@ MARGINAL = 1e-9  # a chi_parallel this close to 1 is 1: what happens is decided 
 
 def check_theory(config: TheoryConfig) -> tuple[Activation, Initialization]:
     """Return the activation and the rule; ConfigError if theory cannot speak of them."""
-    activation = build_activation(config.activation)
+    activation = build_activation(config.activation, config.dtype)
     sizes = (INPUTS, *[config.width] * config.depth, INPUTS)
     rule = build_rule(config, sizes, activation)
     try:
         mean_square_slope(activation, rule.k1 or 1.0)
     except ValueError as error:
-        raise ConfigError(f"activation={config.activation['name']}: {error}") from error
+        raise ConfigError(f"activation={activation_name(config.activation)}: {error}") from error
     if rule.k1 <= 0:
         raise ConfigError("initialization.k1=0: a signal of size 0 stays 0; choose k1 > 0")
     return activation, rule

@@ -6,15 +6,15 @@ import pickle
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
-from torch import nn
 
-from repu_lab.activations import Activation, as_activation
+from repu_lab.activations import Activation, as_activation, check_dtype
 from repu_lab.configs.config import ConfigError
 from repu_lab.configs.mistakes import one_line
 from repu_lab.configs.schema import TrainConfig
@@ -92,7 +92,7 @@ def build(config: Any) -> Experiment:
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     device = pick_device(config.device)
-    activation = build_activation(config.activation)
+    activation = build_activation(config.activation, config.dtype)
     task = build_task(config)
     n_0 = task.train.x.shape[1]
     sizes = (n_0, *[config.width] * config.depth, task.outputs)
@@ -168,10 +168,35 @@ def pick_device(name: str) -> torch.device:
     return torch.device(present[0] if name == "auto" else name)
 
 
-def build_activation(settings: dict[str, Any]) -> Activation:
-    """Return the activation of a `_target_` and its arguments; the working directory is searched too."""
+def build_activation(settings: dict[str, Any], dtype: str = "float32") -> Activation:
+    """Return the activation of a `_target_`, a class or a function, and its arguments, checked for a number format.
+
+    The working directory is searched too. A class that draws its parameters draws them from seed 0.
+    """
     arguments = {key: value for key, value in settings.items() if key not in ("name", "_target_")}
     target = str(settings.get("_target_") or "")
+    found = _find(target)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            own: Any = (
+                found(**arguments) if isinstance(found, type) else partial(found, **arguments) if arguments else found
+            )
+        if not callable(own):
+            raise ConfigError(f"activation._target_={target}: must be a torch.nn.Module or a function of a tensor")
+        activation = as_activation(own)
+        if not target.startswith(OWN_PACKAGE):
+            check_dtype(activation, getattr(torch, dtype))
+        return activation
+    except ConfigError:
+        raise
+    except Exception as error:  # whatever its own code raises
+        told = one_line(error)
+        raise ConfigError(f"activation.{told}" if told.split("=")[0] in arguments else f"activation: {told}") from error
+
+
+def _find(target: str) -> Any:
+    """Return the class or function of that name."""
     place, _, name = target.rpartition(".")
     if not place:
         raise ConfigError(f"activation._target_={target}: must be module.Class, e.g. my_module.MyActivation")
@@ -188,13 +213,9 @@ def build_activation(settings: dict[str, Any]) -> Activation:
     found = getattr(module, name, None)
     if found is None:
         raise ConfigError(f"activation._target_={target}: module {place} has no {name}")
-    if not (isinstance(found, type) and issubclass(found, nn.Module)):
-        raise ConfigError(f"activation._target_={target}: must be a class derived from torch.nn.Module")
-    try:
-        return as_activation(found(**arguments))
-    except Exception as error:  # whatever its own code raises
-        told = one_line(error)
-        raise ConfigError(f"activation.{told}" if told.split("=")[0] in arguments else f"activation: {told}") from error
+    if not callable(found):
+        raise ConfigError(f"activation._target_={target}: must be a torch.nn.Module or a function of a tensor")
+    return found
 
 
 def build_task(config: Any) -> Task:

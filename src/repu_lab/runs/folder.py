@@ -30,6 +30,7 @@ from typing import Any, TextIO
 
 import yaml
 
+from repu_lab.configs.code import code_of
 from repu_lab.configs.config import ConfigError, config_hash, result_fields
 from repu_lab.configs.mistakes import escaped
 from repu_lab.configs.untrusted import read_run_config
@@ -129,7 +130,8 @@ class RunFolder:
             before = self.manifest()
             damaged = self.damaged()
             self.write_text("config.yaml", yaml.dump(result_fields(config), Dumper=DUMPER, sort_keys=False))
-            self._begin(before, command=command, config_hash=config_hash(command, config), **about)
+            code = code_of(getattr(config, "activation", {}))
+            self._begin(before, command=command, config_hash=config_hash(command, config), code=code, **about)
             if damaged:
                 self.log(f"warning:  not as it was written: {', '.join(damaged)}; made again")
             try:
@@ -213,11 +215,14 @@ class RunFolder:
     ) -> None:  # fmt: skip
         """Refuse a folder that holds a run of another command or config, naming what differs."""
         differences = self._differences(config)
+        changed = _changed_files(manifest.get("code"), config)
         cure = "choose another folder"
         if manifest.get("command", command) != command:
             told = f"it is of repu-lab {manifest['command']}"
         elif differences is None:
             told = "its config.yaml cannot be read"
+        elif changed:
+            told = f"{', '.join(changed)} changed since"
         elif differences.keys() <= set(may_differ):
             return
         else:
@@ -351,6 +356,12 @@ def _brief(before: Any, now: Any) -> str:
         keys = [key for key in before if before[key] != now.get(key)]
         before, now = {key: before[key] for key in keys}, {key: now.get(key) for key in keys}
     return f"{before}, is {now}"
+
+
+def _changed_files(before: Any, config: Any) -> list[str]:
+    """Return the names of the user's own files that are not as they were when the run was made."""
+    before, now = before if isinstance(before, Mapping) else {}, code_of(getattr(config, "activation", {}))
+    return [name for name in sorted({*map(str, before), *now}) if before.get(name) != now.get(name)]
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from repu_lab.configs.code import activation_name
 from repu_lab.networks.initialization import Initialization
 from repu_lab.runs.building import Experiment
 from repu_lab.runs.folder import RunFolder
@@ -85,5 +86,5 @@ def title(experiment: Experiment) -> str:
     """Return the run in a few words, for the head of a figure."""
     config, rule = experiment.config, experiment.rule
     details = ", ".join(f"{k}={v}" for k, v in config.activation.items() if k not in ("name", "_target_"))
-    name = config.activation["name"] + (f"({details})" if details else "")
+    name = activation_name(config.activation) + (f"({details})" if details else "")
     return f"{name}, depth {config.depth}, width {config.width}, {rule.name}: C_W={rule.C_W[-1]:.4g}, k1={rule.k1:.4g}"

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import torch
 
+from repu_lab.configs.code import activation_name
 from repu_lab.configs.composition import Job
 from repu_lab.configs.config import result_fields
 from repu_lab.runs.analysis import check_theory
@@ -162,7 +163,7 @@ def _print_costs(groups: Sequence[Group], costs: Sequence[Cost], workers: int, s
 def _network(group: Group) -> str:
     config, members, jobs = group.jobs[0].config, group.members, len(group.jobs)
     population = f"{members} network{'s' * (members != 1)} of {jobs} job{'s' * (jobs != 1)}"
-    return f"{population}, {config.activation['name']}, depth {config.depth}, width {config.width}"
+    return f"{population}, {activation_name(config.activation)}, depth {config.depth}, width {config.width}"
 
 
 def _bytes(count: int) -> str:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from repu_lab.activations import ACTIVATIONS
+from repu_lab.configs.code import activation_name
 from repu_lab.configs.config import config_hash, result_fields
 from repu_lab.configs.schema import OUTCOMES, TrainConfig
 from repu_lab.networks.optimizers import Optimizer
@@ -281,7 +282,8 @@ def flat_parameters(config: TrainConfig) -> dict[str, Any]:
     flat: dict[str, Any] = {"activation": None} | dict.fromkeys(_activation_keys())
     for key, value in result_fields(config).items():
         if isinstance(value, dict):
-            flat |= {key if name == "name" else f"{key}.{name}": v for name, v in value.items() if name != "_target_"}
+            named = {**value, "name": activation_name(value)} if key == "activation" else value
+            flat |= {key if name == "name" else f"{key}.{name}": v for name, v in named.items() if name != "_target_"}
         else:
             flat[key] = value
     return flat

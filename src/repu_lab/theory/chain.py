@@ -184,7 +184,7 @@ class _PowerLaw:
         """Return (a, q) with |s(z)| = |a| |z|^q far out on one side."""
         s = _apply(self.activation, np.array([sign * TAIL, 2 * sign * TAIL])).tolist()
         if not all(math.isfinite(value) for value in s):
-            raise ValueError(f"{type(self.activation).__name__} grows faster than a power: s({sign * TAIL:g}) = {s[0]}")
+            raise ValueError(f"{self.activation.title} grows faster than a power: s({sign * TAIL:g}) = {s[0]}")
         if s[0] == 0 or s[1] == 0 or s[0] * s[1] < 0:
             return 0.0, 0.0
         q = round(math.log2(s[1] / s[0]), 6)

@@ -41,7 +41,7 @@ class PowerMoments(QuadratureMoments):
         super().__init__(activation)
         assert activation.degree is not None
         self.p = p = float(activation.degree)
-        name = type(getattr(activation, "module", activation)).__name__
+        name = activation.title
         if p <= 0.5:
             raise ValueError(f"{name} of degree {p:g}: E[s'^2] is infinite, the degree must be greater than 1/2")
         self.a_plus, self.a_minus, *doubled = (float(a) for a in self.s(np.array([1.0, -1.0, 2.0, -2.0])))

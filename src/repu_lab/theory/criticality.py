@@ -125,7 +125,7 @@ def critical_initialization(activation: Activation, depth: int) -> Initializatio
     """
     per_map(1.0, 0.0, depth)
     result = analyse(activation)
-    name = type(getattr(activation, "module", activation)).__name__
+    name = activation.title
     by_class = {point.universality_class: point for point in reversed(result.points)}
     if SCALE_INVARIANT in by_class:
         point = by_class[SCALE_INVARIANT]
@@ -188,7 +188,7 @@ def _on_grid(activation: Activation, form: QuadratureMoments) -> tuple[Array, Ar
     exists = np.isfinite(overlap) & np.isfinite(slope) & np.isfinite(form.mean_square(GRID))
     if not exists.any():
         mean_square(activation, GRID[0])  # says why
-        raise ValueError(f"{type(activation).__name__}: its slope cannot be averaged over any Gaussian")
+        raise ValueError(f"{activation.title}: its slope cannot be averaged over any Gaussian")
     exists &= slope > 0
     return GRID[exists], overlap[exists], slope[exists]
 

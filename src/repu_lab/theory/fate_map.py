@@ -89,7 +89,7 @@ def _tables(form: QuadratureMoments):
         g, slope, perp = form.mean_square(K), form.stein(K), form.mean_square_slope(K)
         exists = np.isfinite(g) & np.isfinite(slope) & np.isfinite(perp) & (g > 0)
         if not exists.any():
-            raise ValueError(f"{type(form.activation).__name__} cannot be averaged over any Gaussian")
+            raise ValueError(f"{form.activation.title} cannot be averaged over any Gaussian")
         x, g, slope, perp = TABLE[exists], g[exists], slope[exists], perp[exists]
         exponent = K[exists] * slope / g
         logs = [np.maximum(np.log(np.abs(value)), -745.0) for value in (slope, perp)]

@@ -225,7 +225,7 @@ def _moment(function, activation: Activation, K: float | np.float64) -> np.float
 
 def _degree(activation: Activation) -> float:
     if activation.degree is None:
-        raise ValueError(f"{type(activation).__name__} is not homogeneous: ln S has no closed law, use chain()")
+        raise ValueError(f"{activation.title} is not homogeneous: ln S has no closed law, use chain()")
     return activation.degree
 
 

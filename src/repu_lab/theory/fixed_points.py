@@ -74,7 +74,7 @@ def fixed_correlation(activation: Activation) -> tuple[float, float]:
     """
     form = moments(activation)
     if not isinstance(form, PowerMoments):
-        raise ValueError(f"{type(activation).__name__} is not homogeneous: its correlation map depends on K")
+        raise ValueError(f"{activation.title} is not homogeneous: its correlation map depends on K")
     g = float(form.mean_square(np.ones(1))[0])
     if form.p == 1:
         return 1.0, 1.0

@@ -251,4 +251,4 @@ def _range(layers: NDArray) -> tuple[int, int] | None:
 def _name(activation: Activation) -> str:
     module = getattr(activation, "module", activation)
     extra = module.extra_repr()
-    return type(module).__name__ + (f"({extra})" if extra else "")
+    return activation.title + (f"({extra})" if extra else "")

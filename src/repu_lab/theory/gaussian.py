@@ -107,7 +107,7 @@ def _checked(activation: Activation, K: Array, function) -> Array:
 
 
 def _reason(activation: Activation, K: float) -> str:
-    form, name = moments(activation), type(getattr(activation, "module", activation)).__name__
+    form, name = moments(activation), activation.title
     z = np.linspace(-14, 14, 2001) * np.sqrt(K)
     finite = np.isfinite(form.s(z)) & np.isfinite(form.slope(z))
     if not finite.all():
