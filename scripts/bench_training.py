@@ -19,7 +19,8 @@ from repu_lab.runs.building import build
 from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.schedule import is_measured
 from repu_lab.runs.state import Run, State
-from repu_lab.runs.training import observe, train_step
+from repu_lab.runs.stepping import train_step
+from repu_lab.runs.training import observe
 from repu_lab.tasks import digits, on_device
 from repu_lab.tracking.tracker import Tracker
 

@@ -12,7 +12,7 @@ import pytest
 
 from repu_lab.cli import main
 from repu_lab.configs.composition import compose_jobs
-from repu_lab.runs import commands, training
+from repu_lab.runs import commands, stepping
 from repu_lab.runs.checkpoint import HEADER
 
 TORTURE = Path(__file__).parents[2] / "scripts" / "torture.py"
@@ -40,7 +40,7 @@ def typed(*arguments: str) -> int:
 
 def signals_at(monkeypatch: pytest.MonkeyPatch, *calls: int, number: int = signal.SIGTERM) -> None:
     """Let a signal come while the steps of these numbers, counted from now on, are done."""
-    original, done = training.train_step, 0
+    original, done = stepping.train_step, 0
 
     def step(*arguments: Any) -> Any:
         nonlocal done
@@ -49,7 +49,7 @@ def signals_at(monkeypatch: pytest.MonkeyPatch, *calls: int, number: int = signa
         done += 1
         return original(*arguments)
 
-    monkeypatch.setattr(training, "train_step", step)
+    monkeypatch.setattr(stepping, "train_step", step)
 
 
 def manifest(folder: Path) -> dict[str, Any]:

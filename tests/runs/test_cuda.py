@@ -5,7 +5,7 @@ import torch
 
 from repu_lab import MRePU, forecast_network, initialize_
 from repu_lab.runs.state import State
-from repu_lab.runs.training import train_step
+from repu_lab.runs.stepping import train_step
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA device")
 

@@ -13,7 +13,7 @@ from surviving import ADAM, KINDS, STEPS, manifest, same, signals_at, steps_kept
 
 from repu_lab.configs.config import ConfigError
 from repu_lab.networks import lbfgs
-from repu_lab.runs import training
+from repu_lab.runs import stepping
 from repu_lab.runs.checkpoint import PLACE, Checkpoints, read, write
 from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.interruption import Interrupted
@@ -68,7 +68,7 @@ def test_the_kinds_are_what_they_are_called(unbroken):
 
 
 def test_a_failed_run_goes_on_when_it_is_typed_again(run, unbroken, monkeypatch, capsys):
-    original = training.train_step
+    original = stepping.train_step
 
     def broken(*arguments):
         if steps_kept(run)[-1:] == [7]:
@@ -76,7 +76,7 @@ def test_a_failed_run_goes_on_when_it_is_typed_again(run, unbroken, monkeypatch,
         return original(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "train_step", broken)
+        patch.setattr(stepping, "train_step", broken)
         assert train(run, *ADAM) == 1
     assert manifest(run)["status"] == "failed" and "kettle" in (run / "traceback.txt").read_text()
     assert "failed: RuntimeError: the power of a neighbour's kettle" in capsys.readouterr().out

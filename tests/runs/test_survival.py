@@ -15,7 +15,7 @@ from surviving import ADAM, TORTURE, damages, manifest, same, signals_at, steps_
 
 from repu_lab import figures
 from repu_lab.runs import folder as run_folder
-from repu_lab.runs import forecasting, interruption, training
+from repu_lab.runs import forecasting, interruption, stepping, training
 from repu_lab.runs.checkpoint import PLACE, Damaged, read
 from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.interruption import Interrupted, asked, deferred, terminable
@@ -339,7 +339,7 @@ def test_a_disk_that_is_full_at_the_end_loses_no_checkpoint(name, run, unbroken,
 @pytest.mark.parametrize("replaced", [False, True])
 def test_a_folder_that_is_removed_while_it_trains_ends_the_run(replaced, run, monkeypatch, capsys):
     """Another run may be in its place by then: nothing of it is touched."""
-    original, other = training.train_step, {"manifest.json": "{}", "lock": "", "run.log": "mine\n"}
+    original, other = stepping.train_step, {"manifest.json": "{}", "lock": "", "run.log": "mine\n"}
 
     def step(*arguments):
         if steps_kept(run)[-1:] == [5]:
@@ -350,7 +350,7 @@ def test_a_folder_that_is_removed_while_it_trains_ends_the_run(replaced, run, mo
                     (run / name).write_text(text)
         return original(*arguments)
 
-    monkeypatch.setattr(training, "train_step", step)
+    monkeypatch.setattr(stepping, "train_step", step)
     assert train(run, *ADAM) == 1
     out = capsys.readouterr().out
     assert out.count("failed: FileNotFoundError") == 1 and "traceback.txt" not in out

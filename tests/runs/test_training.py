@@ -11,7 +11,7 @@ from repu_lab.runs.building import load_population
 from repu_lab.runs.outcome import Progress
 from repu_lab.runs.schedule import is_measured, is_profiled
 from repu_lab.runs.state import State
-from repu_lab.runs.training import train_step
+from repu_lab.runs.stepping import train_step
 
 OUTCOMES = {
     "exploded": ("activation=repu", "depth=20", "initialization=he"),

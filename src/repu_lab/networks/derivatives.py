@@ -40,7 +40,8 @@ def jets(
     W_MIO, b_M1O, _ = maps[0]
     M, B = len(W_MIO), len(x_BI)
     z = torch.baddbmm(b_M1O, x_BI.expand(M, -1, -1), W_MIO)
-    slopes = W_MIO[:, list(first)].unsqueeze(2).expand(-1, -1, B, -1)
+    # Not W[:, list(first)]: its index would be sent to the device, and every step would wait for it.
+    slopes = torch.stack([W_MIO[:, k] for k in first], dim=1).unsqueeze(2).expand(-1, -1, B, -1)
     d = torch.cat([slopes, torch.zeros_like(slopes[:, :J])], dim=1)  # first, then second derivatives
     layers = [Jet(z, d[:, :K], d[:, K:])]
     for l, (W_MIO, b_M1O, _) in enumerate(maps[1:], 1):

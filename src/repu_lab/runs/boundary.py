@@ -20,7 +20,8 @@ from repu_lab.runs.building import build, build_group
 from repu_lab.runs.forecasting import forecast_run
 from repu_lab.runs.outcome import judge
 from repu_lab.runs.state import State
-from repu_lab.runs.training import END_CHECK, evaluate, train_step
+from repu_lab.runs.stepping import train_step
+from repu_lab.runs.training import END_CHECK, evaluate
 
 AXES = ("c_w", "c_b", "k1", "lr", "width")
 TRAINED = frozenset({"trained"})

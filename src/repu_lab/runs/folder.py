@@ -54,6 +54,7 @@ class RunFolder:
         self.path = Path(path)
         self.echo = echo
         self.resumed = False  # whether a run that began earlier goes on here
+        self.notes: dict[str, Any] = {}  # what the manifest tells of the run once it has ended
         self._held: TextIO | None = None  # the lock
         self._written: set[str] = set()
         self._waiting: dict[Path, Path] | None = None  # files that take their names at the end of synced_together
@@ -208,7 +209,7 @@ class RunFolder:
     def _end(self, status: str, **about: Any) -> None:
         with suppress(OSError) if status != "finished" else nullcontext():
             manifest = self.manifest() or {}
-            self.write_json("manifest.json", manifest | {"status": status, "end": _now()} | about)
+            self.write_json("manifest.json", manifest | {"status": status, "end": _now()} | self.notes | about)
 
     def _check_same(
         self, command: str, manifest: Mapping[str, Any], config: Any, may_differ: Collection[str]

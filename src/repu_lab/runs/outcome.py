@@ -119,16 +119,16 @@ class Progress:
         losses = {name: full(math.nan, torch.float64) for name in ("first_loss", "last_loss", "peak_loss")}
         return cls(alive=full(True, torch.bool), updates=full(0, torch.int64), **losses, **steps)
 
-    def record_loss(self, step: int, loss_M: Tensor) -> None:
-        """Note the losses of the batch of a step, before its update."""
+    def record_loss(self, step: int | Tensor, loss_M: Tensor) -> None:
+        """Note the losses of the batch of a step, before its update; the step may be a number on the device."""
+        at = step if isinstance(step, Tensor) else self.updates.new_full((), step)
         self.updates += self.alive
         loss_M = loss_M.double()
-        if step == 0:
-            self.first_loss.copy_(loss_M)
+        self.first_loss.copy_(torch.where(at == 0, loss_M, self.first_loss))
         self.last_loss.copy_(torch.where(self.alive, loss_M, self.last_loss))
         torch.fmax(self.peak_loss, self.last_loss, out=self.peak_loss)
         rises = (self.excursion_step < 0) & (self.last_loss > EXCURSION * self.first_loss)
-        self.excursion_step.masked_fill_(rises, step)
+        self.excursion_step.copy_(torch.where(rises, at, self.excursion_step))
 
     def record_evaluation(self, step: int, evaluation: Evaluation, criterion: float) -> None:
         """Note when a member first met the criterion, or first beat the constant predictor."""

@@ -20,7 +20,8 @@ from repu_lab.runs.forecasting import announce
 from repu_lab.runs.group import PICTURES, Group, run_group
 from repu_lab.runs.schedule import is_measured, is_profiled
 from repu_lab.runs.state import Run, State
-from repu_lab.runs.training import END_CHECK, finish, observe, train_step
+from repu_lab.runs.stepping import train_step
+from repu_lab.runs.training import END_CHECK, finish, observe
 from repu_lab.theory.forecast import Forecast
 from repu_lab.tracking.tracker import Tracker
 

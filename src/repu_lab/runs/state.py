@@ -51,6 +51,8 @@ class State:
     ended: list[int | None]  # the step at which a run ended
     seconds: float = 0.0  # spent in the loop, and in observing
     observing: float = 0.0
+    stepping: str | None = None  # how the steps are done, see runs.stepping; None before it is chosen
+    chunk: int | None = None  # members that pass at once, None if all do
 
     @classmethod
     def start(cls, experiments: Sequence[Experiment]) -> "State":
@@ -78,6 +80,8 @@ class State:
             table.restore(content)
         for name in ("step", "events", "ended", "seconds", "observing"):
             setattr(state, name, saved[name])
+        # Checkpoints of earlier versions have neither.
+        state.stepping, state.chunk = saved.get("stepping"), saved.get("chunk", state.chunk)
         return state
 
     @classmethod
@@ -110,6 +114,8 @@ class State:
             "ended": list(self.ended),
             "seconds": self.seconds,
             "observing": self.observing,
+            "stepping": self.stepping,
+            "chunk": self.chunk,
         }
 
     @property

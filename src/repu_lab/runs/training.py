@@ -17,7 +17,6 @@ from repu_lab.activations import ACTIVATIONS
 from repu_lab.configs.code import activation_name
 from repu_lab.configs.config import config_hash, result_fields
 from repu_lab.configs.schema import OUTCOMES, TrainConfig
-from repu_lab.networks.optimizers import Optimizer
 from repu_lab.networks.population import Population
 from repu_lab.networks.statistics import LayerStatistics, measure
 from repu_lab.runs.checkpoint import Checkpoints, Damaged, Saved, dump
@@ -29,6 +28,7 @@ from repu_lab.runs.pictures import draw_solution
 from repu_lab.runs.refining import add_measures, refine
 from repu_lab.runs.schedule import is_measured, is_profiled
 from repu_lab.runs.state import Run, State, members
+from repu_lab.runs.stepping import stepper
 from repu_lab.tasks import Evaluation, Split, Task
 from repu_lab.theory.forecast import Forecast
 from repu_lab.tracking.digest import Digest, digests
@@ -66,7 +66,12 @@ def train(runs: Sequence[Run], checkpoints: Checkpoints, bar: Bar) -> list[dict[
         state = State.start(experiments)
     else:
         checkpoints.say(f"resumed:  from the checkpoint at step {state.step}")
-    population, progress = state.population, state.progress
+    progress = state.progress
+    advance, told = stepper(state, task, config.batch_size, config.steps - state.step)
+    for run in runs:
+        run.folder.notes["steps"] = state.stepping
+    if told:
+        checkpoints.say(told)
     with ExitStack() as stack:
         trackers = {
             i: stack.enter_context(_tracker(run, state.events[i])) for i, run in enumerate(runs) if not run.stored
@@ -98,24 +103,13 @@ def train(runs: Sequence[Run], checkpoints: Checkpoints, bar: Bar) -> list[dict[
                     break
                 for run in ending:
                     progress.alive[state.rows[run]] = False  # the others train on without them
-                batch = task.batch(step, config.batch_size)
-                loss_M = train_step(population, state.optimizer, task, batch, progress.alive)
-                progress.record_loss(step, loss_M)
+                advance(step)
                 bar.update()
         if asked.number is not None:  # while the last step was observed; from here on a signal ends at once
             raise Interrupted(asked.number)
         state.seconds = time.perf_counter() - start
         with synced_together([runs[i].folder for i in trackers]):
             return [finish(runs[i], state, i, trackers[i], checkpoints) for i in trackers]
-
-
-def train_step(population: Population, optimizer: Optimizer, task: Task, batch: Split, alive_M: Tensor) -> Tensor:
-    """Do one step of every member that is alive and return the losses (M,) before it; the others are left alone."""
-    loss_M = task.losses(population, batch)
-    (gradient_MP,) = torch.autograd.grad(loss_M.sum(), population.theta)
-    alive_M &= loss_M.isfinite()
-    optimizer.step(population.theta, gradient_MP, alive_M)
-    return loss_M.detach()
 
 
 def observe(

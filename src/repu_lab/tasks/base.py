@@ -75,10 +75,17 @@ class Task:
 
         Each epoch is a fresh permutation of the training split; what does not fill a batch is left out.
         """
+        return self.at(self.index(step, size))
+
+    def index(self, step: int, size: int) -> Tensor:
+        """Return which training examples (B,) the batch of a step holds, without waiting for the device."""
         epoch, place = divmod(step, len(self.train) // size)
-        index = _permutation(len(self.train), self.data_seed, epoch)[place * size : (place + 1) * size]
-        index = index.to(self.train.x.device)
-        return Split(self.train.x[index], self.train.y[index])
+        order = _permutation(len(self.train), self.data_seed, epoch, self.train.x.device)
+        return order[place * size : (place + 1) * size]
+
+    def at(self, index_B: Tensor) -> Split:
+        """Return the training examples of an index."""
+        return Split(self.train.x[index_B], self.train.y[index_B])
 
     def losses(self, population: Population, batch: Split, theta_MP: Tensor | None = None) -> Tensor:
         """Return the training loss of each member on a batch, shape (M,), of the given rows or of all."""
@@ -120,6 +127,9 @@ class Task:
 
 
 @lru_cache(maxsize=2)
-def _permutation(size: int, seed: int, epoch: int) -> Tensor:
+def _permutation(size: int, seed: int, epoch: int, device: torch.device) -> Tensor:
+    """Return an epoch's order, on the device: sent there at once, since a batch's index would stop every step."""
     generator = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)
-    return torch.randperm(size, generator=generator)
+    order = torch.randperm(size, generator=generator)
+    # From pinned memory it travels while the host goes on.
+    return order.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else order.to(device)
