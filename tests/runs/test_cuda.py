@@ -1,13 +1,66 @@
-"""The same code on a GPU: presets end alike, and float64 losses agree with the CPU's. Runs where a GPU is."""
+"""The same code on a GPU: presets end alike, steps wait for nothing, and what is fast gives what is plain.
+
+Runs where a GPU is; `scripts/check_gpu.py` runs it with all else there is to check on one.
+"""
 
 import pytest
 import torch
 
 from repu_lab import MRePU, forecast_network, initialize_
+from repu_lab.networks.optimizers import Optimizer
+from repu_lab.runs import stepping
 from repu_lab.runs.state import State
-from repu_lab.runs.stepping import train_step
+from repu_lab.runs.stepping import CAPTURED, PLAIN, WORTH, stepper, train_step
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA device")
+
+OWN = """
+import torch
+from torch import nn
+
+class Leaky(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.slope = nn.Parameter(torch.tensor(0.25))
+
+    def forward(self, z):
+        return torch.where(z > 0, z, self.slope * z)
+
+class Asks(nn.Module):
+    def forward(self, z):
+        return z.tanh() if float(z.detach().abs().amax()) < 1e30 else z.sin()
+"""
+CAPTURABLE = {
+    "adam": [],
+    "sgd": ["optimizer=sgd"],
+    "momentum": ["optimizer=sgd", "optimizer.momentum=0.9"],
+    "adamw": ["optimizer=adamw", "optimizer.weight_decay=0.01"],
+    "decay": ["optimizer.weight_decay=0.01"],
+    "clipped": ["optimizer.clip=1"],
+    "float64": ["dtype=float64"],
+    "bfloat16": ["dtype=bfloat16"],
+    "float16": ["dtype=float16"],
+    "tf32": ["precision=tf32"],
+    "residual": ["residual=true"],
+    "values": ["task=polynomial"],
+    "an equation": ["task=burgers", "activation=gelu", "dtype=float64", "task.collocation=500"],
+    "spline": ["activation=spline_repu"],
+    "its own parameters": ["activation=custom", "activation._target_=mine.Leaky"],
+    "some explode": ["activation=repu", "initialization=he", "depth=6", "members=8", "width=16"],
+}
+
+
+@pytest.fixture(autouse=True)
+def full_precision():
+    yield
+    torch.set_float32_matmul_precision("highest")
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
 
 
 @pytest.mark.parametrize("preset", ["repu_explodes", "repu_vanishes", "relu_trains"])
@@ -33,6 +86,92 @@ def test_float64_losses_agree_over_50_steps(experiment):
         return torch.stack(rows).cpu()
 
     torch.testing.assert_close(losses("cuda"), losses("cpu"), rtol=1e-8, atol=0)
+
+
+@pytest.mark.parametrize("kind", CAPTURABLE)
+def test_steps_are_captured_wait_for_nothing_and_give_the_plain_bits(experiment, mine, kind):
+    built = experiment("activation=mrepu", "depth=4", "members=3", "device=cuda", *CAPTURABLE[kind])
+    size = built.config.batch_size
+    state, other = State.start([built]), State.start([built])
+    step, told = stepper(state, built.task, size, 10 * WORTH)
+    assert (state.stepping, told) == (CAPTURED, "")
+    plain = stepping._plain(other, built.task, size)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for number in range(60):  # more than an epoch of digits
+            step(number)
+            plain(number)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    changing = zip(stepping._changing(state), stepping._changing(other), strict=True)
+    assert all(stepping._equal_bits(a, b) for a, b in changing)
+    assert state.progress.updates.max() == 60
+
+
+def test_what_cannot_be_captured_takes_plain_steps_and_trains(run, mine):
+    result, folder = run(
+        "activation=custom",
+        "activation._target_=mine.Asks",
+        "device=cuda",
+        "steps=200",
+        "width=64",
+        "optimizer.lr=1e-3",
+    )
+    manifest, log = folder.manifest(), (folder.path / "run.log").read_text()
+    assert manifest is not None and manifest["steps"] == PLAIN
+    assert log.count("one kernel at a time, not as one graph") == 1
+    assert result["members"][0]["metric"] > 0.8
+
+
+def test_a_captured_run_goes_on_to_the_same_bits(run, tmp_path):
+    """Extended from a checkpoint, that is with another graph, the weights are those of one run."""
+    settings = ("activation=mrepu", "members=3", "device=cuda", "depth=4")
+    _, whole = run(*settings, "steps=80", f"hydra.run.dir={tmp_path / 'whole'}")
+    _, part = run(*settings, "steps=40", f"hydra.run.dir={tmp_path / 'part'}")
+    _, part = run(*settings, "steps=80", f"hydra.run.dir={tmp_path / 'part'}", f"resume={tmp_path / 'part'}")
+    theta = [torch.load(f.path / "weights.pt", weights_only=True)["theta"] for f in (whole, part)]
+    manifest = part.manifest()
+    assert torch.equal(*theta) and manifest is not None and manifest["steps"] == CAPTURED
+
+
+@pytest.mark.parametrize("method", ["adam", "adamw"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+def test_the_kernels_of_adam_do_what_torchs_functions_do(method, dtype):
+    """20 steps of 70 members of 3,001 weights, rates and decays of their own; one member meets an infinite gradient."""
+    random = torch.Generator().manual_seed(0)
+    theta = torch.randn(70, 3001, generator=random, dtype=torch.float64).to(dtype).cuda()
+    lr = torch.logspace(-5, -2, 70, dtype=torch.float64).tolist()
+    decay = torch.linspace(0, 0.1, 70, dtype=torch.float64).tolist()
+    ours, torchs = (Optimizer(method, theta, lr=lr, weight_decay=decay) for _ in range(2))
+    assert ours.kernel is not None
+    torchs.kernel, torchs._step_MP = None, torch.zeros_like(theta)
+    rows = [(optimizer, theta.clone(), torch.ones(70, dtype=torch.bool).cuda()) for optimizer in (ours, torchs)]
+    for step in range(20):
+        gradient = torch.randn(70, 3001, generator=random, dtype=torch.float64).to(dtype).cuda()
+        if step == 7:
+            gradient[33, 1234] = torch.inf
+        for optimizer, weights, alive in rows:
+            optimizer.step(weights, gradient.clone(), alive)
+    (_, a, alive), (_, b, other) = rows
+    assert torch.equal(alive, other) and not alive[33] and alive.sum() == 69
+    # Each step is rounded once or twice, of size lr, and theta at its own size.
+    close = {torch.float64: 1e-13, torch.float32: 2e-6, torch.bfloat16: 2e-2, torch.float16: 3e-3}[dtype]
+    torch.testing.assert_close(a, b, rtol=close, atol=close)
+    assert not torch.equal(a[33], theta[33]), "it trained before"
+
+
+def test_precision_tf32_is_another_arithmetic_and_highest_is_not(experiment):
+    """tf32 keeps 10 bits: products are off by some 1e-4, those of float32 by some 1e-7; K of a layer barely moves."""
+
+    def z(*settings: str) -> torch.Tensor:
+        built = experiment("activation=tanh", "depth=5", "width=256", "device=cuda", *settings)
+        torch.set_float32_matmul_precision("high" if built.config.precision == "tf32" else "highest")
+        return built.population().preactivations(built.task.test.x[:32])[-2].detach().double()
+
+    exact, single, tf32 = z("dtype=float64"), z(), z("precision=tf32")
+    error = [((x - exact).norm() / exact.norm()).item() for x in (single, tf32)]
+    assert error[0] < 1e-5 < 5e-5 < error[1] < 5e-3
+    torch.testing.assert_close(tf32.square().mean(), exact.square().mean(), rtol=1e-3, atol=0)
 
 
 def test_a_network_of_plain_torch_starts_and_is_forecast_as_on_the_cpu():

@@ -123,8 +123,9 @@ def result_fields(config: Any) -> dict[str, Any]:
     """Return the fields that decide the result, nested, as typed or defaulted."""
     chosen: dict[str, Any] = {}
     for spec in fields(config):
-        if spec.metadata["affects_result"]:
-            value = getattr(config, spec.name)
+        value = getattr(config, spec.name)
+        unset = spec.metadata["named_if_set"] and value == spec.default
+        if spec.metadata["affects_result"] and not unset:
             chosen[spec.name] = result_fields(value) if is_dataclass(value) else value
     return chosen
 

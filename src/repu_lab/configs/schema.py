@@ -7,6 +7,8 @@ from omegaconf import MISSING
 
 from repu_lab.configs.settings import device, learning_rate, number, one_of, setting, threads, whole
 
+HIGHEST = "highest"
+PRECISIONS = (HIGHEST, "tf32")
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 TARGETS = {
     "polynomial": ("all", "x", "x2", "xy", "xyz", "legendre", "chebyshev", "random"),
@@ -115,6 +117,10 @@ class Sample:
     probe: int = setting(32, "inputs on which the statistics are measured", whole(2, 100_000))
     device: str = setting("auto", "auto (cuda, else mps, else cpu), cpu, cuda, cuda:1, mps", device)
     threads: int | None = setting(None, "CPU threads; none: torch's own choice", threads)
+    precision: str = setting(
+        HIGHEST, "products of float32 matrices: highest, or tf32 (CUDA: 10 bits of mantissa, several times as fast)",
+        one_of(*PRECISIONS), named_if_set=True,
+    )  # fmt: skip
 
 
 @dataclass(kw_only=True)

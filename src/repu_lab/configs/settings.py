@@ -11,9 +11,15 @@ from repu_lab.configs.mistakes import nearest
 Check = Callable[[Any], str | None]
 
 
-def setting(default: Any, doc: str, check: Check | None = None, *, affects_result: bool = True) -> Any:
-    """Declare a field of a config: its default, what it means, what is valid and whether it decides the result."""
-    metadata = {"doc": doc, "check": check, "affects_result": affects_result}
+def setting(
+    default: Any, doc: str, check: Check | None = None, *, affects_result: bool = True, named_if_set: bool = False
+) -> Any:
+    """Declare a field of a config: its default, what it means, what is valid and whether it decides the result.
+
+    `named_if_set`: the default is left out of the run's identity. So a key that an earlier version did not have changes
+    no folder's name, and finished runs are found again.
+    """
+    metadata = {"doc": doc, "check": check, "affects_result": affects_result, "named_if_set": named_if_set}
     if callable(default):
         return field(default_factory=default, metadata=metadata)
     return field(default=default, metadata=metadata)

@@ -3,15 +3,21 @@
 torch.optim knows one learning rate a tensor. Here its functions run at rate 1 on a tensor of zeros, which afterwards
 holds the method's direction; that is scaled by each member's own rate. So the arithmetic of the methods stays torch's,
 fused. (Its classes would do too, but making one imports torch._dynamo, more than a second.)
+
+On a GPU Adam is two kernels of the lab's own, see `adam_kernel`.
 """
 
+import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.optim.adam import adam
 from torch.optim.sgd import sgd
+
+if TYPE_CHECKING:
+    from repu_lab.networks.adam_kernel import AdamKernel
 
 PerMember = float | Sequence[float] | Tensor
 EPSILON = 1e-8  # torch's and Kingma, Ba's
@@ -39,14 +45,34 @@ class Optimizer:
         self._decays = bool((self.weight_decay_M1 != 0).any())
         self._fused = theta_MP.device.type in ("cpu", "cuda")
         self._constants = {"momentum": momentum} if method == "sgd" else {"beta1": beta1, "beta2": beta2}
-        self._step_MP = torch.zeros_like(theta_MP, requires_grad=False)
-        self.state = self._initial_state(momentum)
+        self.state = self._initial_state(theta_MP, momentum)
+        self.kernel = self._adam_kernel(theta_MP) if method != "sgd" and theta_MP.is_cuda else None
+        self._step_MP = torch.zeros_like(theta_MP, requires_grad=False) if self.kernel is None else None
 
-    def _initial_state(self, momentum: float) -> dict[str, Tensor]:
+    def _initial_state(self, theta_MP: Tensor, momentum: float) -> dict[str, Tensor]:
+        def zeros() -> Tensor:
+            return torch.zeros_like(theta_MP, requires_grad=False)
+
         if self.method == "sgd":
-            return {"momentum": torch.zeros_like(self._step_MP)} if momentum else {}
-        steps = torch.zeros((), dtype=torch.float32, device=self._step_MP.device if self._fused else "cpu")
-        return {"mean": torch.zeros_like(self._step_MP), "square": torch.zeros_like(self._step_MP), "steps": steps}
+            return {"momentum": zeros()} if momentum else {}
+        steps = torch.zeros((), dtype=torch.float32, device=theta_MP.device if self._fused else "cpu")
+        return {"mean": zeros(), "square": zeros(), "steps": steps}
+
+    def _adam_kernel(self, theta_MP: Tensor) -> "AdamKernel | None":
+        """Return Adam as kernels for this GPU; None, so that torch's functions serve, where they cannot be made."""
+        betas = self._constants["beta1"], self._constants["beta2"]
+        weight_decay_M1 = self.weight_decay_M1 if self._decays else None
+        try:
+            from repu_lab.networks.adam_kernel import AdamKernel  # Triton: only CUDA builds of torch bring it
+
+            kernel = AdamKernel(self.lr_M1, weight_decay_M1, self.method == "adamw", betas)
+            tiny = torch.zeros(len(theta_MP), 1, dtype=theta_MP.dtype, device=theta_MP.device)
+            state = {"mean": tiny.clone(), "square": tiny.clone(), "steps": torch.zeros_like(self.state["steps"])}
+            kernel(tiny, tiny.clone(), state, tiny[:, 0] == 0, EPSILON)  # compiles them
+        except Exception as error:  # no Triton, no C compiler, a GPU too old: whatever it raises of those
+            warnings.warn(f"Adam runs by torch's functions, not by the lab's kernels: {error}", stacklevel=2)
+            return None
+        return kernel
 
     @staticmethod
     def _per_member(value: PerMember, theta_MP: Tensor) -> Tensor:
@@ -64,6 +90,9 @@ class Optimizer:
         if self.clip_M1 is not None:
             norm_M1 = torch.linalg.vector_norm(grad_MP, dim=1, keepdim=True)
             grad_MP = grad_MP * (self.clip_M1 / norm_M1).clamp(max=1)
+        if self.kernel is not None:
+            self.kernel(theta_MP, grad_MP.contiguous(), self.state, alive_M, EPSILON)
+            return
         if self._decays and self.method != "adamw":
             grad_MP = torch.addcmul(grad_MP, theta_MP, self.weight_decay_M1)
         step_MP = self._direction(grad_MP).mul_(self.lr_M1)
@@ -75,6 +104,7 @@ class Optimizer:
         theta_MP.add_(step_MP)
 
     def _direction(self, grad_MP: Tensor) -> Tensor:
+        assert self._step_MP is not None
         step_MP, state = self._step_MP.zero_(), self.state
         common: dict[str, Any] = {"fused": self._fused, "lr": 1.0, "weight_decay": 0.0, "maximize": False}
         if self.method == "sgd":

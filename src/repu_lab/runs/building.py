@@ -7,21 +7,20 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 
 from repu_lab.activations import Activation, as_activation, check_dtype
 from repu_lab.configs.config import ConfigError
 from repu_lab.configs.mistakes import one_line
-from repu_lab.configs.schema import TrainConfig
+from repu_lab.configs.schema import HIGHEST, TrainConfig
 from repu_lab.configs.untrusted import OWN_PACKAGE, foreign_target, read_run_config
 from repu_lab.networks.initialization import RULES, Initialization, in_branches, initialize_, uniform_depth
 from repu_lab.networks.optimizers import Optimizer
 from repu_lab.networks.population import Population
+from repu_lab.runs.memory import free_bytes, member_bytes, members_at_once
 from repu_lab.tasks import TASKS, DataUnavailable, Task, on_device
 from repu_lab.theory import critical_initialization
 from repu_lab.theory.rates import adam_rate, sgd_rate
@@ -38,6 +37,7 @@ class Experiment:
     sizes: tuple[int, ...]
     rule: Initialization
     lr: float
+    chunk: int | None = None  # members that pass forward and backward at once; None: all
 
     @property
     def dtype(self) -> torch.dtype:
@@ -92,11 +92,12 @@ def build(config: Any) -> Experiment:
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     device = pick_device(config.device)
+    set_precision(config, device)
     activation = build_activation(config.activation, config.dtype)
     task = build_task(config)
     n_0 = task.train.x.shape[1]
     sizes = (n_0, *[config.width] * config.depth, task.outputs)
-    check_memory(config, sizes, device)
+    chunk = members_at_once(config, sizes, device)
     rule = build_rule(config, sizes, activation)
     return Experiment(
         config=config,
@@ -106,6 +107,7 @@ def build(config: Any) -> Experiment:
         sizes=sizes,
         rule=rule,
         lr=learning_rate(config, rule, activation, task, sizes),
+        chunk=chunk,
     )
 
 
@@ -275,21 +277,6 @@ def learning_rate(
         raise ConfigError(f"optimizer.lr=auto: {error}; give a number") from error
 
 
-def member_bytes(config: Any, sizes: tuple[int, ...]) -> tuple[int, int]:
-    """Return the bytes that one member's weights and its preactivations take: every tensor of a step is counted."""
-    item = getattr(torch, config.dtype).itemsize
-    parameters = sum((i + 1) * o for i, o in pairwise(sizes))
-    inputs = getattr(config, "batch_size", config.probe)
-    inputs *= 4 if config.task.name == "burgers" else 1  # u, u_x, u_t, u_xx
-    # theta, its gradient in pieces and joined, two moments, the step; z, s(z) and their gradients, of a batch.
-    return 6 * parameters * item, 3 * inputs * sum(sizes) * item
-
-
-def free_bytes(device: torch.device) -> int:
-    """Return the memory that is free."""
-    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
-
-
 def members_that_fit(config: Any) -> int:
     """Return how many members of this kind fit the half of the memory that is free."""
     task = build_task(config)
@@ -297,13 +284,12 @@ def members_that_fit(config: Any) -> int:
     return max(1, free_bytes(pick_device(config.device)) // 2 // sum(member_bytes(config, sizes)))
 
 
-def check_memory(config: Any, sizes: tuple[int, ...], device: torch.device) -> None:
-    """Raise ConfigError if the run would need more memory than is free."""
-    weights, activity = (config.members * size for size in member_bytes(config, sizes))
-    free = free_bytes(device)
-    if weights + activity > free:
-        key = "width" if weights > activity else "members"
+def set_precision(config: Any, device: torch.device) -> None:
+    """Let products of float32 matrices be computed as the config asks; ConfigError where that cannot be had."""
+    precision = getattr(config, "precision", HIGHEST)
+    if precision != HIGHEST and (device.type != "cuda" or config.dtype != "float32"):
         raise ConfigError(
-            f"{key}={getattr(config, key)}: the run needs about {(weights + activity) / 2**30:.1f} GiB, and "
-            f"{device.type} has {free / 2**30:.1f} GiB free; lower width, depth, members or batch_size"
+            f"precision={precision}: is a number format of CUDA devices for dtype=float32, but here they are "
+            f"{device.type} and {config.dtype}; leave it out"
         )
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")

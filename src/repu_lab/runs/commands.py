@@ -82,9 +82,11 @@ def propagate(config: PropagateConfig, path: Path) -> int:
 
     def work(experiment: "Experiment", folder: RunFolder) -> dict[str, Any]:
         from repu_lab.runs.forecasting import announce
+        from repu_lab.runs.memory import keys_named
         from repu_lab.runs.propagation import propagate
 
-        result = propagate(experiment, folder, announce(experiment, folder))
+        with keys_named(config, experiment.device):
+            result = propagate(experiment, folder, announce(experiment, folder))
         folder.log(f"{result['table']}\n{result['verdict']}\npicture:  {path / 'propagation.png'}")
         return result
 

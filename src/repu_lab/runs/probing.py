@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from repu_lab.runs.building import Experiment, build, build_group, member_bytes
+from repu_lab.runs.building import Experiment, build, build_group
 from repu_lab.runs.checkpoint import Checkpoints
 from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.forecasting import announce
 from repu_lab.runs.group import PICTURES, Group, run_group
+from repu_lab.runs.memory import member_bytes
 from repu_lab.runs.schedule import is_measured, is_profiled
 from repu_lab.runs.state import Run, State
 from repu_lab.runs.stepping import train_step

@@ -99,6 +99,7 @@ class State:
             tables=[StatisticsTable(experiment.seeds) for experiment in experiments],
             events=[None] * len(experiments),
             ended=[None] * len(experiments),
+            chunk=experiments[0].chunk,
         )
 
     def saved(self) -> Saved:

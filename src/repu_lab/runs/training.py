@@ -23,6 +23,7 @@ from repu_lab.runs.checkpoint import Checkpoints, Damaged, Saved, dump
 from repu_lab.runs.folder import synced_together
 from repu_lab.runs.forecasting import as_record, theory_profile, title
 from repu_lab.runs.interruption import Interrupted, deferred
+from repu_lab.runs.memory import keys_named
 from repu_lab.runs.outcome import bad_layer, judge
 from repu_lab.runs.pictures import draw_solution
 from repu_lab.runs.refining import add_measures, refine
@@ -59,6 +60,11 @@ def train(runs: Sequence[Run], checkpoints: Checkpoints, bar: Bar) -> list[dict[
     rest. Statistics, events and weights go to each run's folder, of runs whose result is not stored already.
     Interrupted, after a checkpoint, if a signal asks.
     """
+    with keys_named(runs[0].experiment.config, runs[0].experiment.device):
+        return _train(runs, checkpoints, bar)
+
+
+def _train(runs: Sequence[Run], checkpoints: Checkpoints, bar: Bar) -> list[dict[str, Any]]:
     experiments = [run.experiment for run in runs]
     task, config = experiments[0].task, experiments[0].config
     state = checkpoints.newest(experiments[0].device, lambda saved: _restore(saved, runs))
@@ -69,9 +75,11 @@ def train(runs: Sequence[Run], checkpoints: Checkpoints, bar: Bar) -> list[dict[
     progress = state.progress
     advance, told = stepper(state, task, config.batch_size, config.steps - state.step)
     for run in runs:
-        run.folder.notes["steps"] = state.stepping
+        run.folder.notes |= {"steps": state.stepping, "chunk": state.chunk}
     if told:
         checkpoints.say(told)
+    if state.chunk is not None:
+        checkpoints.say(f"memory:   holds the preactivations of {state.chunk} members at once, which pass in turn")
     with ExitStack() as stack:
         trackers = {
             i: stack.enter_context(_tracker(run, state.events[i])) for i, run in enumerate(runs) if not run.stored

@@ -1,0 +1,115 @@
+"""Adam's step of a population as two Triton kernels, for GPUs: see `Optimizer`, whose arithmetic on CPUs is torch's.
+
+torch's fused Adam knows one rate a tensor, so that rates, decays and freezing by member are passes of their own over
+theta: 17 reads and writes of its size where 9 do. On a GPU those are half of a step of many small networks.
+
+    m <- beta1 m + (1 - beta1) g      v <- beta2 v + (1 - beta2) g^2      (g with decay, for adam)
+    theta <- theta - lr (m / c1) / (sqrt(v / c2) + eps)                   (and - lr w theta, for adamw)
+
+with c = 1 - beta^steps. Shapes: M members, P parameters; one program a member and block of parameters.
+"""
+
+from typing import Any
+
+import torch
+import triton  # pyright: ignore[reportMissingImports]  (comes with torch's CUDA builds)
+import triton.language as tl  # pyright: ignore[reportMissingImports]
+from torch import Tensor
+
+BLOCK = 1024
+
+
+class AdamKernel:
+    """The two kernels with what they need of an optimizer: rates and decays (M, 1), and the method's constants."""
+
+    def __init__(self, lr_M1: Tensor, weight_decay_M1: Tensor | None, decoupled: bool, betas: tuple[float, float]):
+        """Take the rates, the decays (None: there are none), whether those are AdamW's, and beta1, beta2."""
+        self._lr_M1 = lr_M1.double()
+        self._decay_M1 = self._lr_M1 if weight_decay_M1 is None else weight_decay_M1.double()
+        self._betas = torch.tensor(betas, dtype=torch.float64, device=lr_M1.device)
+        self._lost_M = torch.zeros(len(lr_M1), dtype=torch.bool, device=lr_M1.device)
+        self._constants: dict[str, Any] = {
+            "DECAYS": weight_decay_M1 is not None, "DECOUPLED": decoupled, "BLOCK": BLOCK,
+        }  # fmt: skip
+
+    def __call__(
+        self, theta_MP: Tensor, grad_MP: Tensor, state: dict[str, Tensor], alive_M: Tensor, epsilon: float
+    ) -> None:
+        """Update the rows whose step is finite, in place, and clear `alive_M` for the others."""
+        M, P = theta_MP.shape
+        steps = state["steps"].add_(1)
+        corrections = 1 - self._betas**steps
+        blocks = triton.cdiv(P, BLOCK)
+        wide = theta_MP.dtype == torch.float64
+        settings = self._constants | {"WIDE": wide, "EPSILON": epsilon}
+        mean, square = state["mean"], state["square"]
+        self._lost_M.zero_()
+        shared = (theta_MP, mean, square, self._lr_M1, self._decay_M1, corrections)
+        _follow[(M * blocks,)](grad_MP, *shared, self._betas, self._lost_M, P, blocks, **settings)
+        alive_M &= ~self._lost_M
+        _move[(M * blocks,)](*shared, alive_M, P, blocks, **settings)
+
+
+@triton.jit
+def _direction(theta, m, v, lr, decay, c1, c2, WIDE: tl.constexpr, EPSILON: tl.constexpr, SHRINKS: tl.constexpr):
+    root = tl.sqrt(v / c2) if WIDE else tl.sqrt_rn(v / c2)
+    step = -lr * (m / c1) / (root + EPSILON)
+    if SHRINKS:
+        step -= lr * decay * theta
+    return step
+
+
+@triton.jit
+def _follow(
+    grad_MP, theta_MP, mean_MP, square_MP, lr_M, decay_M, corrections, betas, lost_M, P, blocks,
+    DECAYS: tl.constexpr, DECOUPLED: tl.constexpr, WIDE: tl.constexpr, EPSILON: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Let the moments follow the gradient, and mark the members whose step is not finite."""
+    dtype = tl.float64 if WIDE else tl.float32
+    row = tl.program_id(0) // blocks
+    column = tl.program_id(0) % blocks * BLOCK + tl.arange(0, BLOCK)
+    inside = column < P
+    place = row.to(tl.int64) * P + column
+    beta1, beta2 = tl.load(betas), tl.load(betas + 1)
+    g = tl.load(grad_MP + place, mask=inside, other=0.0).to(dtype)
+    theta = g
+    if DECAYS:
+        theta = tl.load(theta_MP + place, mask=inside, other=0.0).to(dtype)
+        if not DECOUPLED:
+            g += theta * tl.load(decay_M + row).to(dtype)
+    m = tl.load(mean_MP + place, mask=inside, other=0.0).to(dtype)
+    v = tl.load(square_MP + place, mask=inside, other=0.0).to(dtype)
+    m = beta1.to(dtype) * m + (1 - beta1).to(dtype) * g
+    v = beta2.to(dtype) * v + (1 - beta2).to(dtype) * g * g
+    # As they will be read: in float16 a finite moment may be stored as infinite.
+    m = m.to(mean_MP.dtype.element_ty).to(dtype)
+    v = v.to(square_MP.dtype.element_ty).to(dtype)
+    tl.store(mean_MP + place, m, mask=inside)
+    tl.store(square_MP + place, v, mask=inside)
+    lr, decay = tl.load(lr_M + row).to(dtype), tl.load(decay_M + row).to(dtype)
+    c1, c2 = tl.load(corrections).to(dtype), tl.load(corrections + 1).to(dtype)
+    step = _direction(theta, m, v, lr, decay, c1, c2, WIDE, EPSILON, DECAYS and DECOUPLED)
+    lost = tl.where(inside & ~(tl.abs(step) < float("inf")), 1, 0)
+    if tl.max(lost, axis=0) > 0:
+        tl.store(lost_M + row, True)  # whichever block is first: all of them write the same
+
+
+@triton.jit
+def _move(
+    theta_MP, mean_MP, square_MP, lr_M, decay_M, corrections, alive_M, P, blocks,
+    DECAYS: tl.constexpr, DECOUPLED: tl.constexpr, WIDE: tl.constexpr, EPSILON: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Move the members that are alive along their direction."""
+    dtype = tl.float64 if WIDE else tl.float32
+    row = tl.program_id(0) // blocks
+    if tl.load(alive_M + row):
+        column = tl.program_id(0) % blocks * BLOCK + tl.arange(0, BLOCK)
+        inside = column < P
+        place = row.to(tl.int64) * P + column
+        theta = tl.load(theta_MP + place, mask=inside, other=0.0).to(dtype)
+        m = tl.load(mean_MP + place, mask=inside, other=0.0).to(dtype)
+        v = tl.load(square_MP + place, mask=inside, other=0.0).to(dtype)
+        lr, decay = tl.load(lr_M + row).to(dtype), tl.load(decay_M + row).to(dtype)
+        c1, c2 = tl.load(corrections).to(dtype), tl.load(corrections + 1).to(dtype)
+        theta += _direction(theta, m, v, lr, decay, c1, c2, WIDE, EPSILON, DECAYS and DECOUPLED)
+        tl.store(theta_MP + place, theta, mask=inside)
