@@ -45,9 +45,9 @@ class AdamKernel:
         mean, square = state["mean"], state["square"]
         self._lost_M.zero_()
         shared = (theta_MP, mean, square, self._lr_M1, self._decay_M1, corrections)
-        _follow[(M * blocks,)](grad_MP, *shared, self._betas, self._lost_M, P, blocks, **settings)
+        _follow[(M * blocks,)](grad_MP, *shared, self._betas, self._lost_M, P, blocks, **settings)  # pyright: ignore[reportIndexIssue]
         alive_M &= ~self._lost_M
-        _move[(M * blocks,)](*shared, alive_M, P, blocks, **settings)
+        _move[(M * blocks,)](*shared, alive_M, P, blocks, **settings)  # pyright: ignore[reportIndexIssue]
 
 
 @triton.jit
