@@ -63,9 +63,10 @@ def random_task(device: str, dtype: str, examples: int = 16_384) -> Task:
 def network(case: Case, device: str) -> nn.Sequential:
     """Return the usual network."""
     s = {"tanh": nn.Tanh, "spline_repu": SplineRePU}[case.activation]
-    hidden = [m for _ in range(case.depth - 1) for m in (nn.Linear(case.width, case.width), s())]
-    layers = [nn.Linear(INPUTS, case.width), s(), *hidden, nn.Linear(case.width, CLASSES)]
-    return nn.Sequential(*layers).to(device, getattr(torch, case.dtype))
+    with torch.device(device):
+        hidden = [m for _ in range(case.depth - 1) for m in (nn.Linear(case.width, case.width), s())]
+        layers = [nn.Linear(INPUTS, case.width), s(), *hidden, nn.Linear(case.width, CLASSES)]
+    return nn.Sequential(*layers).to(getattr(torch, case.dtype))
 
 
 def loss(z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
