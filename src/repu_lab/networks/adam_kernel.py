@@ -35,28 +35,17 @@ class AdamKernel:
     def __call__(
         self, theta_MP: Tensor, grad_MP: Tensor, state: dict[str, Tensor], alive_M: Tensor, epsilon: float
     ) -> None:
-        """Update the rows whose step is finite, in place, and clear `alive_M` for the others."""
+        """Update the rows whose step is finite, in place, and clear `alive_M` for the others; the gradient is lost."""
         M, P = theta_MP.shape
-        steps = state["steps"].add_(1)
-        corrections = 1 - self._betas**steps
+        corrections = 1 - self._betas ** state["steps"].add_(1)
         blocks = triton.cdiv(P, BLOCK)
-        wide = theta_MP.dtype == torch.float64
-        settings = self._constants | {"WIDE": wide, "EPSILON": epsilon}
-        mean, square = state["mean"], state["square"]
         self._lost_M.zero_()
-        shared = (theta_MP, mean, square, self._lr_M1, self._decay_M1, corrections)
-        _follow[(M * blocks,)](grad_MP, *shared, self._betas, self._lost_M, P, blocks, **settings)  # pyright: ignore[reportIndexIssue]
+        _follow[(M * blocks,)](  # pyright: ignore[reportIndexIssue]
+            grad_MP, theta_MP, state["mean"], state["square"], self._lr_M1, self._decay_M1, corrections, self._betas,
+            self._lost_M, P, blocks, WIDE=theta_MP.dtype == torch.float64, EPSILON=epsilon, **self._constants,
+        )  # fmt: skip
         alive_M &= ~self._lost_M
-        _move[(M * blocks,)](*shared, alive_M, P, blocks, **settings)  # pyright: ignore[reportIndexIssue]
-
-
-@triton.jit
-def _direction(theta, m, v, lr, decay, c1, c2, WIDE: tl.constexpr, EPSILON: tl.constexpr, SHRINKS: tl.constexpr):
-    root = tl.sqrt(v / c2) if WIDE else tl.sqrt_rn(v / c2)
-    step = -lr * (m / c1) / (root + EPSILON)
-    if SHRINKS:
-        step -= lr * decay * theta
-    return step
+        _move[(M * blocks,)](grad_MP, theta_MP, alive_M, P, blocks, BLOCK=BLOCK)  # pyright: ignore[reportIndexIssue]
 
 
 @triton.jit
@@ -64,52 +53,47 @@ def _follow(
     grad_MP, theta_MP, mean_MP, square_MP, lr_M, decay_M, corrections, betas, lost_M, P, blocks,
     DECAYS: tl.constexpr, DECOUPLED: tl.constexpr, WIDE: tl.constexpr, EPSILON: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Let the moments follow the gradient, and mark the members whose step is not finite."""
+    """Let the moments follow the gradient, put the step in its place, and mark the members whose step is not finite."""
     dtype = tl.float64 if WIDE else tl.float32
     row = tl.program_id(0) // blocks
     column = tl.program_id(0) % blocks * BLOCK + tl.arange(0, BLOCK)
     inside = column < P
     place = row.to(tl.int64) * P + column
+    lr, decay = tl.load(lr_M + row).to(dtype), tl.load(decay_M + row).to(dtype)
     beta1, beta2 = tl.load(betas), tl.load(betas + 1)
+    c1, c2 = tl.load(corrections).to(dtype), tl.load(corrections + 1).to(dtype)
     g = tl.load(grad_MP + place, mask=inside, other=0.0).to(dtype)
     theta = g
     if DECAYS:
         theta = tl.load(theta_MP + place, mask=inside, other=0.0).to(dtype)
         if not DECOUPLED:
-            g += theta * tl.load(decay_M + row).to(dtype)
+            g += theta * decay
     m = tl.load(mean_MP + place, mask=inside, other=0.0).to(dtype)
     v = tl.load(square_MP + place, mask=inside, other=0.0).to(dtype)
     m = beta1.to(dtype) * m + (1 - beta1).to(dtype) * g
     v = beta2.to(dtype) * v + (1 - beta2).to(dtype) * g * g
-    # As they will be read: in float16 a finite moment may be stored as infinite.
-    m = m.to(mean_MP.dtype.element_ty).to(dtype)
-    v = v.to(square_MP.dtype.element_ty).to(dtype)
     tl.store(mean_MP + place, m, mask=inside)
     tl.store(square_MP + place, v, mask=inside)
-    lr, decay = tl.load(lr_M + row).to(dtype), tl.load(decay_M + row).to(dtype)
-    c1, c2 = tl.load(corrections).to(dtype), tl.load(corrections + 1).to(dtype)
-    step = _direction(theta, m, v, lr, decay, c1, c2, WIDE, EPSILON, DECAYS and DECOUPLED)
-    lost = tl.where(inside & ~(tl.abs(step) < float("inf")), 1, 0)
+    # From v as it is, not as it is stored: in float16 (1 - beta2) g^2 of a small gradient would be 0.
+    root = tl.sqrt(v / c2) if WIDE else tl.sqrt_rn(v / c2)
+    step = -lr * (m / c1) / (root + EPSILON)
+    if DECAYS and DECOUPLED:
+        step -= lr * decay * theta
+    step = step.to(grad_MP.dtype.element_ty)
+    tl.store(grad_MP + place, step, mask=inside)
+    lost = tl.where(inside & ~(tl.abs(step.to(dtype)) < float("inf")), 1, 0)
     if tl.max(lost, axis=0) > 0:
         tl.store(lost_M + row, True)  # whichever block is first: all of them write the same
 
 
 @triton.jit
-def _move(
-    theta_MP, mean_MP, square_MP, lr_M, decay_M, corrections, alive_M, P, blocks,
-    DECAYS: tl.constexpr, DECOUPLED: tl.constexpr, WIDE: tl.constexpr, EPSILON: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
-    """Move the members that are alive along their direction."""
-    dtype = tl.float64 if WIDE else tl.float32
+def _move(step_MP, theta_MP, alive_M, P, blocks, BLOCK: tl.constexpr):
+    """Move the members that are alive by their step."""
     row = tl.program_id(0) // blocks
     if tl.load(alive_M + row):
         column = tl.program_id(0) % blocks * BLOCK + tl.arange(0, BLOCK)
         inside = column < P
         place = row.to(tl.int64) * P + column
-        theta = tl.load(theta_MP + place, mask=inside, other=0.0).to(dtype)
-        m = tl.load(mean_MP + place, mask=inside, other=0.0).to(dtype)
-        v = tl.load(square_MP + place, mask=inside, other=0.0).to(dtype)
-        lr, decay = tl.load(lr_M + row).to(dtype), tl.load(decay_M + row).to(dtype)
-        c1, c2 = tl.load(corrections).to(dtype), tl.load(corrections + 1).to(dtype)
-        theta += _direction(theta, m, v, lr, decay, c1, c2, WIDE, EPSILON, DECAYS and DECOUPLED)
-        tl.store(theta_MP + place, theta, mask=inside)
+        theta = tl.load(theta_MP + place, mask=inside, other=0.0)
+        step = tl.load(step_MP + place, mask=inside, other=0.0)
+        tl.store(theta_MP + place, theta + step, mask=inside)
