@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from statistics import median
+from typing import Any
 
 import torch
 from torch import nn
@@ -29,7 +30,7 @@ from repu_lab.tasks import Split, Task, on_device
 from repu_lab.tasks.images import classification
 from repu_lab.tracking.tracker import Tracker
 
-Step = Callable[[int], None]
+Step = Callable[[int], Any]
 STEPS = 1000  # of the run whose statistics are counted
 INPUTS, CLASSES = 64, 10
 

@@ -106,7 +106,7 @@ def checks(folder: Path, device: str, claims: str, deadline: float) -> dict[str,
     for where in (device, "cpu"):
         settings = [f"claim={claims}", "scale=smoke", f"device={where}", f"threads={threads}"]
         commands[where] = [*lab, "reproduce", *settings, f"hydra.run.dir={place}/{where}"]
-    logs = {name: open(folder / f"{name}.log", "w") for name in commands}  # noqa: SIM115
+    logs = {name: open(folder / f"{name}.log", "w", encoding="utf-8") for name in commands}  # noqa: SIM115
     running = {
         name: subprocess.Popen(command, cwd=ROOT, env=environment, stdout=logs[name], stderr=subprocess.STDOUT)
         for name, command in commands.items()
@@ -128,14 +128,14 @@ def checks(folder: Path, device: str, claims: str, deadline: float) -> dict[str,
         if number in verdicts["cpu"] and verdict["verdict"] != verdicts["cpu"][number]["verdict"]
     ]
     failed = [f"{name}: {code}, see {name}.log" for name, code in codes.items() if code]
-    tail = (folder / "tests.log").read_text().strip().splitlines()[-1:]
+    tail = (folder / "tests.log").read_text(encoding="utf-8").strip().splitlines()[-1:]
     return {"tests": tail, "seconds": times, "verdicts": verdicts, "failed": failed + differing}
 
 
 def judged(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield number, verdict and seconds of every claim of a reproduction."""
     for path in sorted(folder.glob("*/claim.json")):
-        claim = json.loads(path.read_text())
+        claim = json.loads(path.read_text(encoding="utf-8"))
         yield str(claim["number"]), {"verdict": claim["verdict"], "seconds": round(claim["seconds"], 1)}
 
 
@@ -229,7 +229,7 @@ def profiled(step: Step, device: str, steps: int = 3) -> tuple[float, float, dic
         for number in range(steps):
             step(number)
         synchronize(device)
-    events = [e for e in recorded.events() if e.device_type == torch.autograd.DeviceType.CUDA]
+    events = [e for e in recorded.events() or [] if e.device_type == torch.autograd.DeviceType.CUDA]
     by_name: dict[str, float] = {}
     for event in events:
         by_name[event.name[:120]] = by_name.get(event.name[:120], 0.0) + event.self_device_time_total / steps / 1e3
