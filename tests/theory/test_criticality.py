@@ -19,7 +19,8 @@ from repu_lab.activations import (
     as_activation,
 )
 from repu_lab.theory import criticality, gaussian, kernel
-from repu_lab.theory.criticality import analyse, critical_initialization, fixed_points
+from repu_lab.theory.choosing import critical_initialization
+from repu_lab.theory.criticality import analyse, fixed_points
 from repu_lab.theory.fate_map import FATES, fate_map
 
 # K*, C_W, C_b, C_W g''/2 and the companion: computed independently at 12 or more digits.

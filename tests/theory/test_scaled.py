@@ -7,7 +7,8 @@ from oracles import Oracle
 
 from repu_lab.activations import MRePU
 from repu_lab.theory import gaussian
-from repu_lab.theory.criticality import UNSTABLE_AT_0, analyse, critical_initialization
+from repu_lab.theory.choosing import critical_initialization
+from repu_lab.theory.criticality import UNSTABLE_AT_0, analyse
 from repu_lab.theory.finite_width import blow_up_probability, blow_up_probability_log_diffusion
 from repu_lab.theory.kernel import layers
 from repu_lab.theory.quadrature import QuadratureMoments

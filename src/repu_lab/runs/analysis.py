@@ -137,6 +137,12 @@ def _answer(found: Criticality, rule: Initialization, fixed: list[dict[str, Any]
             f"    companion fixed point K={other.K:.10g}, chi_parallel={other.chi_parallel:.8f}"
             for other in point.companions if other.K is not None
         ]  # fmt: skip
+    for point in found.near:
+        where = "any K" if point.K is None else f"K*={point.K:.6g}"
+        lines.append(
+            f"  nearly critical at C_W={point.C_W:.6g}, C_b={point.C_b:.6g}, {where}: {point.stability}, "
+            f"|ln chi| up to {point.distance:.2g} a layer"
+        )
     if found.certificate:
         lines.append(f"  why none: {found.certificate}")
     if found.a_1 is not None and all(point.K is not None for point in found.points):

@@ -1,16 +1,15 @@
 """Effective theory of wide networks at initialization: pure float64 mathematics, no config, no files.
 
 gaussian: averages of an activation. kernel, tangent: layer by layer at infinite width. criticality: where signals keep
-their size, and which variances to choose. Every function names its formula and source.
+their size. choosing: which variances to start with. Every function names its formula and source.
 """
 
+from repu_lab.theory.choosing import Initialization, critical_initialization
 from repu_lab.theory.criticality import (
     Criticality,
     CriticalPoint,
     FixedPoint,
-    Initialization,
     analyse,
-    critical_initialization,
     fixed_correlation,
     fixed_points,
 )

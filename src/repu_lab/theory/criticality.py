@@ -5,32 +5,35 @@ chi_perp = C_W E[s s''], a point at K > 0 needs E[s s''] = 0; then C_W = 1 / E[s
 be >= 0. K = 0 is critical at C_W = 2 / (s'(0+)^2 + s'(0-)^2), C_b = 0 when s(0) = 0 and that slope is not 0.
 Scale-invariant, K* = 0 and half-stable classes as in Roberts, Yaida, Hanin, The Principles of Deep Learning Theory,
 chapter 5.
+
+Nothing turns on rounding: where a typed constant moves an activation off its critical point, the point is kept among
+the near ones, with its distance from criticality.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.optimize import fminbound
 
 from repu_lab.activations import Activation
 from repu_lab.theory.angles import Array
 from repu_lab.theory.closed_forms import PowerMoments, moments
 from repu_lab.theory.fixed_points import FixedPoint, companions_of, fixed_correlation, fixed_points, sign_changes
-from repu_lab.theory.gaussian import mean_square, stein
-from repu_lab.theory.kernel import per_map
+from repu_lab.theory.gaussian import mean_square
 from repu_lab.theory.quadrature import QuadratureMoments
 
 __all__ = [
     "HALF_STABLE",
+    "NEAR",
     "SCALE_INVARIANT",
     "STABLE_AT_0",
     "UNSTABLE_AT_0",
     "CriticalPoint",
     "Criticality",
     "FixedPoint",
-    "Initialization",
     "analyse",
-    "critical_initialization",
     "fixed_correlation",
     "fixed_points",
 ]
@@ -39,10 +42,14 @@ SCALE_INVARIANT = "scale-invariant"
 STABLE_AT_0 = "K*=0 stable"
 UNSTABLE_AT_0 = "K*=0 unstable"
 HALF_STABLE = "half-stable"
+NEAR = "near-critical"
 
 GRID = np.logspace(-8, 8, 200)
 FLAT = 1e-12  # |chi_parallel / chi_perp - 1| below this at every K of the grid is rounding: scale-invariant
+NEARLY_FLAT = 1e-3  # below this at every K an activation is nearly scale-invariant: ReLU + 1e-9, an ELU of alpha = 1e-3
 ZERO = 1e-14  # below this a single ratio is rounding
+# |ln chi| a layer up to which a point is near: what is off by 5 % a layer is off by a factor of 3 after 20 layers.
+NEAR_DISTANCE = 0.05
 SIDE = 1e-150  # where one-sided derivatives at 0 are read off: nearer than any curvature can be felt
 
 
@@ -52,6 +59,7 @@ class CriticalPoint:
 
     coefficient: how C_W g(K) leaves the diagonal there: C_W g''/2 for half-stable (in (K - K*)^2), a_1 for K*=0 (in
     K^2), or the coefficient of K^(3/2), as `order` says. companions: the other fixed points at the same (C_W, C_b).
+    distance: 0 for a critical point; for a near one the larger of |ln chi_parallel| and |ln chi_perp| there, a layer.
     """
 
     K: float | None
@@ -62,6 +70,7 @@ class CriticalPoint:
     order: float
     stability: str
     companions: tuple[FixedPoint, ...] = ()
+    distance: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -69,22 +78,14 @@ class Criticality:
     """All critical points, best first (scale-invariant or half-stable before K*=0); certificate says why there is none.
 
     a_1, b_1: C_W g = K + a_1 K^2, chi_perp = 1 + b_1 K near the K*=0 point; None where g has no such expansion.
+    near: points that are critical but for a distance of at most NEAR_DISTANCE, nearest kind first.
     """
 
     points: tuple[CriticalPoint, ...]
     certificate: str | None
     a_1: float | None
     b_1: float | None
-
-
-@dataclass(frozen=True)
-class Initialization:
-    """Variances of weights and biases (l >= 2), the mean square k1 of the first preactivation, and why these."""
-
-    C_W: float
-    C_b: float
-    k1: float
-    reason: str
+    near: tuple[CriticalPoint, ...] = ()
 
 
 def analyse(activation: Activation) -> Criticality:
@@ -95,76 +96,42 @@ def analyse(activation: Activation) -> Criticality:
     form = moments(activation)
     if isinstance(form, PowerMoments):
         return _of_power(form)
-    K, overlap, slope = _on_grid(activation, form)
+    K, g, overlap, slope = _on_grid(activation, form)
     ratio = np.where(np.abs(overlap / slope) < ZERO, 0.0, overlap / slope)
-    at_zero = _expansion_at_zero(activation, form, ratio)
-    if at_zero is not None and at_zero.coefficient == 0 and np.all(np.abs(ratio) < FLAT):
+    at_zero = _expansion_at_zero(activation, form, K, ratio)
+    if at_zero is not None and at_zero.distance > NEAR_DISTANCE:
+        at_zero = None
+    if at_zero is not None and at_zero.coefficient == at_zero.distance == 0 and np.all(np.abs(ratio) < FLAT):
         point = CriticalPoint(None, at_zero.C_W, 0.0, SCALE_INVARIANT, 0.0, 2.0, "every K is a fixed point")
         return Criticality((point,), None, 0.0, 0.0)
-    points = [
-        _at_root(activation, form, root) for root in sign_changes(_ratio_at(form), K[ratio != 0], ratio[ratio != 0])
-    ]
-    found = [point for point in points if point is not None]
-    a_1 = b_1 = None
+    roots = sign_changes(_ratio_at(form), K[ratio != 0], ratio[ratio != 0])
+    points = [_at_root(activation, form, root) for root in roots]
     if at_zero is not None:
-        found.append(at_zero)
-        if at_zero.order == 2:
-            a_1, b_1 = at_zero.coefficient, _b_1(activation)
-    return Criticality(
-        tuple(found), None if found else _certificate(activation, form, K, overlap, len(points)), a_1, b_1
-    )
+        points.append(at_zero)
+    found = [point for point in points if point.distance == 0]
+    a_1 = b_1 = None
+    if at_zero is not None and at_zero.order == 2:
+        a_1, b_1 = at_zero.coefficient, _b_1(activation)
+    near = [point for point in points if 0 < point.distance <= NEAR_DISTANCE]
+    if np.all(np.abs(ratio) < NEARLY_FLAT):
+        C_W = 1 / float(form.mean_square(np.ones(1))[0])
+        off = float(np.abs(ratio).max())
+        near.insert(0, CriticalPoint(None, C_W, 0.0, SCALE_INVARIANT, 0.0, 2.0, "every K nearly stays", distance=off))
+    near += _between(form, K, np.stack((g, slope + overlap, slope)), (*found, *near))
+    certificate = None if found else _certificate(activation, form, K, overlap, len(roots))
+    return Criticality(tuple(found), certificate, a_1, b_1, tuple(near))
 
 
-def critical_initialization(activation: Activation, depth: int) -> Initialization:
-    """Choose the variances for a network with `depth` hidden layers.
+def kept_at(K: float | Array, averages: Array) -> tuple[Array, Array, Array]:
+    """Return (C_W, C_b, distance): the variances that keep K and are nearest to critical, from g, g' and E[s'^2] at K.
 
-    In this order: a half-stable or scale-invariant point (k1 = K*, or 1 where any K will do); a stable K*=0 at k1 = 1;
-    an unstable K*=0 at k1 = 0.15 / (a_1 depth) on the line chi_parallel = 1 (C_W = 1/g', C_b = k1 - g/g'); else, no
-    point being critical, the C_W = k1 / g(k1) that keeps the kernel at k1 = 1. ValueError as for `analyse`, and for
-    depth < 1.
+    chi_parallel and chi_perp lie on both sides of 1 by the same factor, where C_b >= 0 allows it.
     """
-    per_map(1.0, 0.0, depth)
-    result = analyse(activation)
-    name = activation.title
-    by_class = {point.universality_class: point for point in reversed(result.points)}
-    if SCALE_INVARIANT in by_class:
-        point = by_class[SCALE_INVARIANT]
-        return Initialization(point.C_W, 0.0, 1.0, f"{name} is scale-invariant: at C_W={point.C_W:.6g} every K stays")
-    if HALF_STABLE in by_class:
-        point = by_class[HALF_STABLE]
-        assert point.K is not None
-        return Initialization(
-            point.C_W, point.C_b, point.K, f"{name} is critical at K={point.K:.6g} ({point.stability})"
-        )
-    if STABLE_AT_0 in by_class:
-        point = by_class[STABLE_AT_0]
-        return Initialization(point.C_W, 0.0, 1.0, f"{name} is critical at K=0, which attracts: K decays slowly from 1")
-    if UNSTABLE_AT_0 in by_class:
-        return _beside_unstable_zero(activation, by_class[UNSTABLE_AT_0], name, depth)
-    g = float(mean_square(activation, 1.0))
-    if g == 0:
-        raise ValueError(f"{name} is zero almost everywhere: no C_W keeps its kernel")
-    return Initialization(1 / g, 0.0, 1.0, f"{name} has no critical point; C_W={1 / g:.6g} keeps K=1 at infinite width")
-
-
-def _beside_unstable_zero(activation: Activation, point: CriticalPoint, name: str, depth: int) -> Initialization:
-    if point.order == 2 and point.coefficient:
-        k1 = 0.15 / (point.coefficient * depth)
-    elif point.coefficient:
-        # K' = K + k K^(3/2) blows up after 2/(k sqrt K) layers, K + a_1 K^2 after 1/(a_1 K): the same share of them.
-        k1 = (0.3 / (point.coefficient * depth)) ** 2
-    else:
-        # 0.15 / (a_1 depth) is where chi_parallel = 1 + 2 a_1 K has risen to 1 + 0.3 / depth.
-        excess = point.C_W * stein(activation, GRID) - 1 - 0.3 / depth
-        k1 = float(GRID[np.argmax(excess > 0)])
-    slope, g = float(stein(activation, k1)), float(mean_square(activation, k1))
-    # C_b ~ a_1 k1^2 cancels to a relative error of eps / (a_1 k1), far below what it needs; it is never negative.
-    return Initialization(
-        1 / slope,
-        max(0.0, k1 - g / slope),
-        k1,
-        f"{name} is critical only at K=0, which repels: K={k1:.3g} on the line chi_parallel=1 for {depth} layers",
-    )
+    g, stein, slope = averages
+    with np.errstate(all="ignore"):
+        C_W = np.minimum(K / g, 1 / np.sqrt(stein * slope))
+        distance = np.maximum(np.abs(np.log(C_W * stein)), np.abs(np.log(C_W * slope)))
+    return C_W, np.maximum(K - C_W * g, 0.0), distance
 
 
 def _of_power(form: PowerMoments) -> Criticality:
@@ -182,15 +149,15 @@ def _of_power(form: PowerMoments) -> Criticality:
     return Criticality((), certificate, None, None)
 
 
-def _on_grid(activation: Activation, form: QuadratureMoments) -> tuple[Array, Array, Array]:
-    """Return the part of the grid on which the averages exist, with E[s s''] and E[s'^2] there."""
-    overlap, slope = form.curvature_overlap(GRID), form.mean_square_slope(GRID)
-    exists = np.isfinite(overlap) & np.isfinite(slope) & np.isfinite(form.mean_square(GRID))
+def _on_grid(activation: Activation, form: QuadratureMoments) -> tuple[Array, Array, Array, Array]:
+    """Return the part of the grid on which the averages exist, with g, E[s s''] and E[s'^2] there."""
+    g, overlap, slope = form.mean_square(GRID), form.curvature_overlap(GRID), form.mean_square_slope(GRID)
+    exists = np.isfinite(overlap) & np.isfinite(slope) & np.isfinite(g)
     if not exists.any():
         mean_square(activation, GRID[0])  # says why
         raise ValueError(f"{activation.title}: its slope cannot be averaged over any Gaussian")
     exists &= slope > 0
-    return GRID[exists], overlap[exists], slope[exists]
+    return GRID[exists], g[exists], overlap[exists], slope[exists]
 
 
 def _ratio_at(form: QuadratureMoments):
@@ -201,26 +168,55 @@ def _ratio_at(form: QuadratureMoments):
     return ratio
 
 
-def _at_root(activation: Activation, form: QuadratureMoments, K: float) -> CriticalPoint | None:
-    """Return the critical point at a root of E[s s''], or None if its C_b is negative."""
+def _at_root(activation: Activation, form: QuadratureMoments, K: float) -> CriticalPoint:
+    """Return the critical point at a root of E[s s'']: a near one if it would need a negative C_b."""
     K_ = np.array([K])
     C_W = 1 / float(form.mean_square_slope(K_)[0])
-    C_b = K - C_W * float(form.mean_square(K_)[0])
-    if C_b < -1e-13 * K:
-        return None
+    g = float(form.mean_square(K_)[0])
+    C_b = K - C_W * g
     curvature = C_W * float(form.second_variation(K_)[0]) / 2
     side = "attracts from below, repels above" if curvature > 0 else "attracts from above, repels below"
+    if C_b < -1e-13 * K:
+        off = float(np.log(C_W * g / K))
+        return CriticalPoint(K, K / g, 0.0, NEAR, curvature, 2.0, f"C_b={C_b:.2g} would make it critical", (), off)
     others = companions_of(activation, K, C_W, max(C_b, 0.0))
     return CriticalPoint(K, C_W, max(C_b, 0.0), HALF_STABLE, curvature, 2.0, side, others)
 
 
-def _expansion_at_zero(activation: Activation, form: QuadratureMoments, ratio: Array) -> CriticalPoint | None:
+def _between(form: QuadratureMoments, K: Array, averages: Array, known: Sequence[CriticalPoint]) -> list[CriticalPoint]:
+    """Return the points at which the distance from criticality has a minimum that no point known explains."""
+    _, _, distance = kept_at(K, averages)
+    # Where the distance is rounding (around K = 0, or for ever) its minima are noise.
+    felt = np.minimum(distance[:-2], distance[2:]) > 1e-9
+    lowest = (distance[1:-1] < distance[:-2]) & (distance[1:-1] <= distance[2:]) & (distance[1:-1] <= NEAR_DISTANCE)
+    found = []
+    for i in np.nonzero(felt & lowest)[0] + 1:
+        # A constant s(0) that moves K = 0 away makes a minimum of its own: s(0)^2 is what keeps it from 0.
+        shifted = float(form.s(np.zeros(1))[0]) ** 2 > 0.1 * distance[i] * averages[0, i]
+        if any(
+            K[i - 1] <= point.K <= K[i + 1] if point.K else shifted and point.distance < 4 * distance[i]
+            for point in known
+        ):
+            continue
+
+        def at(x: float) -> tuple[Array, Array, Array]:
+            K_ = np.exp([x])
+            return kept_at(K_, np.stack((form.mean_square(K_), form.stein(K_), form.mean_square_slope(K_))))
+
+        x = float(fminbound(lambda x: float(at(x)[2][0]), *np.log(K[[i - 1, i + 1]])))  # pyright: ignore[reportArgumentType]
+        C_W, C_b, off = (float(value[0]) for value in at(x))
+        where = "chi_parallel and chi_perp are nearest to 1 here"
+        found.append(CriticalPoint(float(np.exp(x)), C_W, C_b, NEAR, np.nan, 2.0, where, (), off))
+    return sorted(found, key=lambda point: point.distance)
+
+
+def _expansion_at_zero(activation: Activation, form: QuadratureMoments, K: Array, ratio: Array) -> CriticalPoint | None:
     """Return The K*=0 point: needs s(0) = 0 and a slope on at least one side; its class from the next order of g.
 
-    Where no order shows (s is linear around 0, as hardtanh is) the sign of E[s s''] at the smallest K decides.
+    Where no order shows (s is linear around 0, as hardtanh is) the sign of E[s s''] at the smallest K decides. With
+    s(0) not 0 but small, a near one: it stays as far from K = 0 as a bias of variance C_W s(0)^2 would keep it.
     """
-    if abs(float(form.s(np.zeros(1))[0])) > 1e-300:
-        return None
+    at_0 = abs(float(form.s(np.zeros(1))[0]))
     left, right = form.slope(np.array([-SIDE, SIDE]))
     squares = left**2 + right**2
     if not 1e-12 < squares < np.inf:
@@ -229,16 +225,25 @@ def _expansion_at_zero(activation: Activation, form: QuadratureMoments, ratio: A
     bend_left, bend_right = form.curvature(np.array([-SIDE, SIDE]))
     # E[a z d z^2] on either side: E[z^3; z > 0] = sqrt(2/pi) K^(3/2).
     half_power = float(C_W * (right * bend_right - left * bend_left) * np.sqrt(2 / np.pi))
-    if abs(half_power) > 1e-6 * C_W * squares:
+    # Below K = (half_power / a_1)^2 = 1e-8 no network of 10^8 layers gets: there a jump of s'' decides nothing.
+    a_1 = _a_1(activation)
+    if abs(half_power) > max(1e-6 * C_W * squares, 1e-4 * abs(a_1)):
         coefficient, order, law = half_power, 1.5, f"K ~ {4 / half_power**2:.4g}/l^2"
     else:
-        coefficient, order = _a_1(activation), 2.0
+        coefficient, order = a_1, 2.0
         law = f"K ~ {1 / abs(coefficient):.4g}/l" if coefficient else "slower than any power of K"
     felt = ratio[ratio != 0]
     sign = coefficient if coefficient else (felt[0] if felt.size else 0.0)
+    distance = 0.0
+    if at_0 > 1e-300:
+        # The bias C_W s(0)^2 and c K^q are of one size there; ln chi is about their share of K.
+        distance = 2 * float(abs(coefficient) ** (1 / order) * (C_W * at_0**2) ** (1 - 1 / order))
+        distance = max(distance, at_0 * float(np.abs([bend_left, bend_right]).max()) * C_W)
+        if not coefficient:  # linear around 0: the bias's share of the smallest K at which that ends
+            distance = C_W * at_0**2 / float(K[ratio != 0][0]) if felt.size else 0.0
     if sign > 0:
-        return CriticalPoint(0.0, C_W, 0.0, UNSTABLE_AT_0, coefficient, order, "repels")
-    return CriticalPoint(0.0, C_W, 0.0, STABLE_AT_0, coefficient, order, f"attracts, {law}")
+        return CriticalPoint(0.0, C_W, 0.0, UNSTABLE_AT_0, coefficient, order, "repels", distance=distance)
+    return CriticalPoint(0.0, C_W, 0.0, STABLE_AT_0, coefficient, order, f"attracts, {law}", distance=distance)
 
 
 def _taylor(activation: Activation) -> tuple[float, float, float]:
