@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from repu_lab.cli import main
@@ -142,6 +143,18 @@ def test_propagate_measures_beside_theory(folder, capsys):
     assert sum(found["outcomes"].values()) == 2
     assert [row["layer"] for row in found["layers"]] == [1, 2, 3]
     assert (run / "propagation.png").exists() and (run / "table.csv").exists()
+
+
+def test_propagate_shows_the_input_by_which_a_network_explodes(folder, capsys):
+    """The median K of RePU vanishes while the largest input of the same networks overflows."""
+    assert main(["propagate", "activation=repu", "depth=12", "width=32", "members=4"]) == 0
+    out = capsys.readouterr().out
+    assert "4 of 4 exploded" in out and "(the largest of 32 inputs decides)" in out and "largest" in out
+    (run,) = (folder / "outputs").iterdir()
+    last = json.loads((run / "result.json").read_text())["layers"][-1]
+    assert last["log10_K"] < -77 and last["log10_K_largest"] > 77
+    with np.load(run / "statistics.npz") as table:
+        np.testing.assert_allclose(last["log10_K_largest"], table["log10_K"][0, -1].max(), rtol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def test_every_quantity_equals_its_formula(measured):
         np.testing.assert_allclose(stats.log10_max_abs[l], np.log10(np.abs(z_MPN).max((1, 2))), atol=1e-12)
         deviation = z_MPN - z_MPN.mean(-1, keepdims=True)
         kurtosis = (deviation**4).mean(-1) / (deviation**2).mean(-1) ** 2 - 3
-        np.testing.assert_allclose(stats.excess_kurtosis[l], np.sort(kurtosis, axis=1)[:, 2], atol=1e-9)
+        np.testing.assert_allclose(stats.excess_kurtosis[l], np.median(kurtosis, axis=1), atol=1e-9)
     for l, affine in enumerate(population.affine_maps()[1:]):
         W = affine.W_MIO.detach().double().numpy()
         C_W = W.shape[1] * (W**2).mean((1, 2))[:, None]

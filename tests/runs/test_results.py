@@ -6,13 +6,12 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from made_up import record, write_run, write_sweep
 from scipy import stats
 
 from repu_lab.configs.config import ConfigError
-from repu_lab.runs.results import Member, quantile, rows, scan, summarise, wilson
+from repu_lab.runs.results import Member, rows, scan, summarise, wilson
 from repu_lab.runs.results.printing import as_table
 from repu_lab.runs.results.selection import arrange, parse_filter, select
 
@@ -42,13 +41,6 @@ def test_wilson_covers_what_it_says():
 def test_wilson_of_no_share(successes, n):
     with pytest.raises(ValueError, match=f"{successes} of {n} is no share"):
         wilson(successes, n)
-
-
-@pytest.mark.parametrize("q", [0.0, 0.25, 0.5, 0.75, 0.9, 1.0])
-def test_quantile_against_numpy(q):
-    values = np.random.default_rng(0).normal(size=17).tolist()
-    assert quantile(values, q) == pytest.approx(np.quantile(values, q))
-    assert quantile([], q) is None
 
 
 def test_a_network_without_a_metric_ranks_as_the_worst():
@@ -205,7 +197,12 @@ def test_propagate_counts(tmp_path):
     folder = write_run(tmp_path / "p", command="propagate")
     (folder / "result.json").write_text(json.dumps({"outcomes": {"exploded": 3, "survived": 1}}))
     (row,) = rows(scan(tmp_path), "run")
-    assert (row.cells["outcome"], row.cells["n"], row.cells["trained"]) == ("exploded 3, survived 1", 4, 1)
+    assert (row.cells["outcome"], row.cells["n"], row.cells["survival"]) == ("exploded 3, survived 1", 4, 0.25)
+    assert [row.cells[name] for name in ("trained", "share", "share_low", "share_high")] == [None] * 4
+    (by_config,) = rows(scan(tmp_path), "config")
+    assert "trained" not in as_table([by_config], "config") and "exploded 3, survived 1" in as_table(
+        [by_config], "config"
+    )
 
 
 def test_measures_of_the_task_are_columns(tmp_path):

@@ -43,8 +43,11 @@ def test_every_outcome_is_reached(run, name):
             assert member["layer"] is None and member["loss"] > 10 * math.log(10)
         if wanted in ("trained", "learning"):
             assert member["layer"] is None and 0 <= member["step"] <= result["steps"]
-    if wanted in ("exploded", "vanished"):
-        assert result["steps"] == 0  # nothing is left to train
+    if wanted == "exploded":  # nothing is left to train
+        assert result["steps"] == 0 and "not trained, since no network is finite" in result["verdict"]
+        assert all(member["metric"] is None for member in result["members"])
+    else:
+        assert result["steps"] > 0 and "not trained" not in result["verdict"]
 
 
 def test_a_rise_that_comes_back_is_an_excursion_and_no_outcome(run):

@@ -26,6 +26,7 @@ from repu_lab.theory.fate import (
     log10_one_minus_correlation,
     lost_gradient_layers,
     overflow_layers,
+    rounding,
     survival_depth,
     underflow_layers,
 )
@@ -76,13 +77,16 @@ def test_first_ends():
 
 
 def test_collapsed_layer():
-    assert collapsed_layer(np.array([-1.0, -5.0, -20.0, -30.0]), 1e-7, 1) == 3
-    assert collapsed_layer(np.array([-1.0, -20.0, -5.0, -30.0]), 1e-7, 1) == 4
-    assert collapsed_layer(np.array([-1.0, -20.0, -5.0]), 1e-7, 1) == 0
-    assert collapsed_layer(np.array([-np.inf, -np.inf]), 1e-7, 1) == 1
-    # Rounding errors grow with the width.
-    assert collapsed_layer(np.array([0.0, -13.5]), 1e-7, 1) == 0
-    assert collapsed_layer(np.array([0.0, -13.5]), 1e-7, 100) == 2
+    assert collapsed_layer(np.array([-1.0, -5.0, -20.0, -30.0]), 1e-7) == 3
+    assert collapsed_layer(np.array([-1.0, -20.0, -5.0, -30.0]), 1e-7) == 4
+    assert collapsed_layer(np.array([-1.0, -20.0, -5.0]), 1e-7) == 0
+    assert collapsed_layer(np.array([-np.inf, -np.inf]), 1e-7) == 1
+
+
+def test_rounding_grows_with_the_width_where_sums_are_rounded_too():
+    assert rounding("bfloat16", 16) == rounding(torch.bfloat16, 4096) == pytest.approx(0.12 * 2**-7)
+    assert rounding("float32", 256) == pytest.approx(4 * 0.12 * 2**-23)
+    assert rounding("float64", 4096) == pytest.approx(2 * rounding("float64", 256))
 
 
 def test_lost_gradient():

@@ -17,7 +17,7 @@ from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 from tensorboard.plugins.hparams import metadata
 
 from repu_lab.networks.statistics import HISTOGRAM_EDGES, LayerStatistics
-from repu_lab.tracking.digest import depth_profile, digest, digests, quantiles
+from repu_lab.tracking.digest import depth_profile, digest, digests
 from repu_lab.tracking.events import EVENTS_NAME, EventFile, crc32c, masked_crc32c
 from repu_lab.tracking.tags import TAGS, UndeclaredTag, declared, tags_as_markdown
 from repu_lab.tracking.tracker import FLOAT32_K, Tracker
@@ -309,13 +309,19 @@ def test_numbers_by_member_are_median_quantiles_and_a_count(tmp_path: Path) -> N
     with Tracker(tmp_path, depth=DEPTH, members=8) as tracker:
         tracker.by_member(5, {"train/loss": losses})
     found = scalars(tmp_path)
-    assert found["train/loss"] == [(5, 3.0)]
-    assert found["train/loss_q05"] == [(5, np.float32(1.2))]
-    assert found["train/loss_q95"] == [(5, np.float32(4.8))]
-    assert found["train/loss_nonfinite"] == [(5, 2.0)]  # 1e39 is a number, but none that an event file can hold
-    assert found["train/log10_loss"] == [(5, np.float32(np.log10([3, 4]).mean()))]
-    assert found["train/log10_loss_q95"][0][1] > 10
+    assert found["train/loss"] == [(5, 4.5)]  # NaN and inf are the two worst of eight
+    assert found["train/loss_q05"] == [(5, np.float32(1.35))]
+    assert "train/loss_q95" not in found
+    assert found["train/loss_nonfinite"] == [(5, 2.0)]
+    assert found["train/log10_loss"] == [(5, np.float32(np.log10(4.5)))]
     assert "train/log10_loss_nonfinite" not in found
+    with Tracker(tmp_path, depth=DEPTH, members=4) as tracker:
+        tracker.by_member(5, {"test/metric": np.array([0.9, np.nan, 0.5, np.nan]), "test/loss": np.full(4, 1e39)})
+    found = scalars(tmp_path)
+    assert "test/metric" not in found  # half of them have none, and a half is not drawn as if it were all
+    assert found["test/metric_q95"] == [(5, np.float32(0.84))] and "test/metric_q05" not in found
+    assert "test/loss" not in found and found["test/loss_nonfinite"] == [(5, 0.0)]  # more than an event file can hold
+    assert found["test/log10_loss"] == [(5, 39.0)]
 
 
 def test_nothing_that_is_not_finite_is_drawn_and_all_is_counted(tmp_path: Path) -> None:
@@ -358,16 +364,6 @@ def test_the_survivors_median_is_not_drawn_for_all() -> None:
     assert profile["correlation"][1, 4] == np.median(stats.correlation[4, 2:])
     assert profile["log10_K"].shape == (3, DEPTH + 1)
     assert profile["log10_chi_perp"].shape == (3, DEPTH)
-
-
-def test_quantiles_are_numpys_and_rank_infinities() -> None:
-    values = RNG.standard_normal((4, 101))
-    q = (0.0, 0.05, 0.5, 0.95, 1.0)
-    np.testing.assert_allclose(quantiles(values, q), np.quantile(values, q, axis=1), rtol=1e-14)
-    row = np.array([[np.nan, -np.inf, 1.0, 2.0, np.inf, np.nan]])
-    np.testing.assert_allclose(quantiles(row, (0.0, 0.5, 0.6, 1.0))[:, 0], [-np.inf, 1.5, 1.8, np.inf], rtol=1e-14)
-    np.testing.assert_array_equal(quantiles(np.array([[-np.inf, np.inf]]), (0.4, 0.6))[:, 0], [-np.inf, np.inf])
-    assert np.isnan(quantiles(np.full((2, 3), np.nan), q)).all()
 
 
 def test_histograms_keep_counts_and_edges(tmp_path: Path) -> None:

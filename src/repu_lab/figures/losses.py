@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from repu_lab.figures.style import INK, QUIET, SMALL, canvas, decades_axis, end_labels, extent, finite, quiet, title
+from repu_lab.networks.quantiles import quantiles, ranked
 
 Values = NDArray[np.float64]
 TRAIN, TEST = "#0072B2", "#D55E00"
@@ -22,13 +23,13 @@ def losses(
 ) -> Figure:
     """Draw losses and metric, each (steps, members), against the step: median and 5 to 95 % of the members.
 
-    A member without a number ranks as the worst; a median that falls on one leaves a gap. The axis of the steps is
+    A member without a number ranks as the worst; a quantile that falls on one leaves a gap. The axis of the steps is
     linear up to 1 and logarithmic from there.
     """
     figure = canvas(7.0, 2.6)
     left, right = figure.subplots(1, 2)
     train, test, reached = (np.asarray(values, np.float64) for values in (train_loss, test_loss, metric))
-    logs = [_log10(train), _log10(test)]
+    logs = [_log10(_quantiles(values, np.inf)) for values in (train, test)]
     whole = extent(logs)
     labels = []
     for axes, letter, name, label in (
@@ -41,11 +42,12 @@ def losses(
         axes.set_xlim(0, max(1, *steps))
     if whole is not None:
         decades_axis(left, *whole, smallest=1.0)
-    for values, name, colour, style in zip(logs, ("train", "test"), (TRAIN, TEST), ("-", (0, (4, 1.5))), strict=True):
-        labels += _draw(left, steps, values, np.inf, colour, style, name)
+    for rows, name, colour, style in zip(logs, ("train", "test"), (TRAIN, TEST), ("-", (0, (4, 1.5))), strict=True):
+        labels += _draw(left, steps, rows, colour, style, name)
     end_labels(left, labels)
-    end_labels(right, _draw(right, steps, reached, -np.inf, INK, "-", ""))
-    found = extent([reached])
+    shown = _quantiles(reached, -np.inf)
+    end_labels(right, _draw(right, steps, shown, INK, "-", ""))
+    found = extent([shown])
     if found is not None and found[1] <= 1:  # accuracy, or R^2, whose bad values have no bound
         right.set_ylim(min(0.0, max(found[0], -1.0)) - 0.02, 1.02)
     if train.shape[1] > 1:
@@ -53,18 +55,20 @@ def losses(
     return figure
 
 
+def _quantiles(values: Values, worst: float) -> Values:
+    return quantiles(ranked(values, worst), (0.05, 0.5, 0.95))
+
+
 def _log10(values: Values) -> Values:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(values > 0, np.log10(values), np.where(values == 0, -np.inf, np.inf))
+    with np.errstate(divide="ignore"):
+        return np.log10(values)
 
 
 def _draw(
-    axes: Axes, steps: Sequence[int], values: Values, worst: float, colour: str, style: object, name: str
+    axes: Axes, steps: Sequence[int], rows: Values, colour: str, style: object, name: str
 ) -> list[tuple[float, float, str, str]]:
     """Draw median and band and return the label at its end."""
-    ranked = np.sort(np.where(np.isnan(values), worst, values), axis=1)
-    last = ranked.shape[1] - 1
-    low, median, high = (finite(ranked[:, round(q * last)]) for q in (0.05, 0.5, 0.95))
+    low, median, high = (finite(row) for row in rows)
     axes.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
     axes.plot(steps, median, color=colour, linewidth=1.2, linestyle=style, marker="o", markersize=2.2)  # type: ignore[arg-type]
     known = np.flatnonzero(np.isfinite(median))

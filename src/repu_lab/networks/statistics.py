@@ -156,8 +156,16 @@ def moments(z_DMPN: Tensor) -> dict[str, Tensor]:
         "correlation": overlap,
         "mean": z_DMPN.mean((-1, -2)),
         "log10_max_abs": largest.amax((-1, -2)).log10(),
-        "excess_kurtosis": kurtosis.median(-1).values,
+        "excess_kurtosis": _median(kurtosis),
     }
+
+
+def _median(values: Tensor) -> Tensor:
+    """Return the median along the last axis: the mean of the middle two (torch's is the lower one), NaN if any is."""
+    count = values.shape[-1]
+    ordered = values.sort(-1).values  # NaN last
+    middle = (ordered[..., (count - 1) // 2] + ordered[..., count // 2]) / 2
+    return torch.where(ordered[..., -1].isnan(), torch.nan, middle)
 
 
 def _counts(z_DMPN: Tensor, histogram: bool) -> dict[str, Tensor]:

@@ -1,8 +1,10 @@
 """The page of one run: forecast beside measurement, outcomes, depth profiles, losses, config."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
+from repu_lab.networks.quantiles import RULE, median
 from repu_lab.report.markup import Content, Html, join, tag
 from repu_lab.report.page import Page
 from repu_lab.report.parts import badge, command_line, facts, figure, folded, preformatted, stored_figure, table, when
@@ -10,8 +12,8 @@ from repu_lab.report.stored import Profile, Statistics, theory_of_events, theory
 from repu_lab.runs.results.reading import Damaged, read_object, read_text
 from repu_lab.runs.results.rows import rows
 from repu_lab.runs.results.scanning import RESULT_FILES, Member, Run
-from repu_lab.runs.results.summary import quantile, summarise, where
-from repu_lab.runs.results.text import shown
+from repu_lab.runs.results.summary import summarise, where
+from repu_lab.runs.results.text import measured, shown
 
 LOG_LIMIT = 1 << 20
 LOG_SHOWN = 20_000  # characters
@@ -100,21 +102,27 @@ def _outcomes(page: Page, run: Run) -> Html:
     groups: dict[str, list[Member]] = {}
     for member in run.members:
         groups.setdefault(member.outcome, []).append(member)
-    metric = next((member.metric_name for member in run.members if member.metric_name), "metric")
+    metric_name = next((member.metric_name for member in run.members if member.metric_name), None)
+    metric = metric_name or "metric"
     titles = ["outcome", "networks", "layer (networks)", f"median {metric}", "median loss"]
     cells = []
     for outcome, members in sorted(groups.items(), key=lambda item: -len(item[1])):
         found = summarise(members)
-        steps = quantile([member.step for member in members if member.step is not None], 0.5)
-        cells.append([outcome, found.n, where(found.layers), found.quartiles[1], found.loss, steps])
+        steps = median([member.step for member in members], math.inf)
+        middle = measured(found.quartiles[1]) if metric_name else None
+        cells.append([outcome, found.n, where(found.layers), middle, found.loss, steps])
     titles.append("median step")
     kept = [i for i in range(len(titles)) if any(row[i] not in (None, "") for row in cells)]
-    counts = table(page, [titles[i] for i in kept], [[row[i] for i in kept] for row in cells])
+    caption = f"Medians: {RULE}." if metric_name and len(run.members) > 1 else ""
+    counts = table(page, [titles[i] for i in kept], [[row[i] for i in kept] for row in cells], caption)
     each = Html()
     if len(run.members) > 1 and run.command == "train":
         names = ["seed", "outcome", "layer", "step", "loss", "metric", "excursion_step", "excursion_size"]
         names += sorted({name for member in run.members for name in member.measures})
-        every = [[row.cells.get(name) for name in names] for row in rows([run], "member")]
+        every = [
+            [measured(row.cells.get(name)) if name == "metric" else row.cells.get(name) for name in names]
+            for row in rows([run], "member")
+        ]
         shown_names = [name.replace("metric", metric).replace("_", " ") for name in names]
         each = folded("Every network", table(page, shown_names, every, tall=True))
     return tag("section", tag("h2", "Outcomes"), counts, each)
@@ -179,8 +187,14 @@ def _losses(page: Page, run: Run, statistics: Statistics) -> Html:
 
     metric = next((member.metric_name for member in run.members if member.metric_name), "metric")
     picture = losses(statistics.steps, found["train_loss"], found["test_loss"], found["test_metric"], metric)
-    caption = f"Loss of the batch and of the test split, and {metric} on the test split, at the measured steps."
-    ends = {name: quantile(value[-1][value[-1] == value[-1]].tolist(), 0.5) for name, value in found.items()}
+    caption = (
+        f"Loss of the batch and of the test split, and {metric} on the test split, at the measured steps: medians and "
+        f"5 to 95 % of the networks; {RULE}."
+    )
+    ends = {
+        name: median(value[-1].tolist(), math.inf if name.endswith("loss") else -math.inf)
+        for name, value in found.items()
+    }
     alt = f"Loss and {metric} over {statistics.steps[-1]} steps; medians at the end: " + ", ".join(
         f"{name.replace('_', ' ')} {shown(value) or 'none'}" for name, value in ends.items()
     )

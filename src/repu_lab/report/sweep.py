@@ -2,8 +2,10 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from repu_lab.networks.quantiles import RULE
 from repu_lab.report.charts import chart, independent_keys
 from repu_lab.report.markup import Html, tag
 from repu_lab.report.page import Page
@@ -11,7 +13,7 @@ from repu_lab.report.parts import badge, command_line, facts, figure, folded, pl
 from repu_lab.report.run import about_versions
 from repu_lab.runs.results.printing import table_cells
 from repu_lab.runs.results.reading import Damaged, read_object
-from repu_lab.runs.results.rows import Row, rows, shown_columns
+from repu_lab.runs.results.rows import SHARE, SURVIVAL, Row, rows, shown_columns
 from repu_lab.runs.results.scanning import STATES, Run
 from repu_lab.runs.results.selection import ordered
 from repu_lab.runs.results.summary import counted
@@ -50,7 +52,7 @@ def jobs(page: Page, runs: Sequence[Run], heading: str) -> Html:
     titles, cells = table_cells(ordered(rows(runs, "run")), "run")
     cells = [[badge(cell) if title == "state" else cell for title, cell in zip(titles, row, strict=True)]
              for row in cells]  # fmt: skip
-    caption = "Outcomes counted, layers of failure, median of the metric [quartiles]"
+    caption = f"Outcomes counted, layers of failure, median of the metric [quartiles]; {RULE}"
     return tag("section", tag("h2", heading), table(page, titles, cells, caption, tall=True))
 
 
@@ -67,13 +69,19 @@ def _configs(page: Page, title: str, command: str, runs: Sequence[Run]) -> Html:
     """Return the table by config of the runs of one command, and its picture."""
     by_config = ordered(rows(runs, "config"))
     titles, cells = table_cells(by_config, "config")
-    share = "share that survives" if command == "propagate" else "share trained"
     caption = {
         "theory": "What theory forecasts",
-        "propagate": "n networks, those that survive the first pass with a 95 % Wilson interval, all outcomes",
+        "propagate": "n networks, and what became of them on the first pass",
     }.get(command, "n networks, those that trained with a 95 % Wilson interval, all outcomes, layers of failure, "
-                   "median of the metric [quartiles]")  # fmt: skip
-    drawn = chart(by_config, share) if command != "theory" else None
+                   f"median of the metric [quartiles]; {RULE}")  # fmt: skip
+    if command == "propagate":  # nothing trains there: what is drawn is the share that survives
+        survival = [
+            row.cells | {to: row.cells[of] for to, of in zip(SHARE, SURVIVAL, strict=True)} for row in by_config
+        ]
+        drawn = chart([replace(row, cells=cells) for row, cells in zip(by_config, survival, strict=True)],
+                      "share that survives")  # fmt: skip
+    else:
+        drawn = chart(by_config) if command != "theory" else None
     return tag(
         "section", tag("h2", title), table(page, titles, cells, caption, tall=True),
         figure(page, drawn.figure, drawn.alt, drawn.caption) if drawn is not None else None,

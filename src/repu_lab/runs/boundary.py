@@ -90,14 +90,14 @@ def theory_boundary(
 def outcomes(configs: Sequence[TrainConfig], steps: int) -> list[str]:
     """Return the outcomes of jobs of one network each and of one shape, trained as one population.
 
-    Those that explode or vanish on the first pass are done with it: only the others are trained.
+    Those that explode on the first pass are done with it: only the others are trained.
     """
     experiments = build_group(configs)
     task, batch_size = experiments[0].task, configs[0].batch_size
     state = State.start(experiments)
-    lost = (state.first.exploded > 0) | (state.first.vanished > 0)
+    lost = state.first.exploded > 0
     if steps and lost.any() and not lost.all():
-        ends = np.where(state.first.exploded > 0, "exploded", "vanished").astype(object)
+        ends = np.full(len(configs), "exploded", object)
         ends[~lost] = outcomes([config for config, gone in zip(configs, lost, strict=True) if not gone], steps)
         return ends.tolist()
     step = 0

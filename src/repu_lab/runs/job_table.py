@@ -1,12 +1,13 @@
 """The table at the end of a sweep, and what it is made of: the folders of the jobs."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from statistics import median
 from typing import Any
 
 from repu_lab.configs.composition import Job
 from repu_lab.configs.mistakes import escaped, printable
+from repu_lab.networks.quantiles import median
 from repu_lab.runs.commands import RESULTS, meets
 from repu_lab.runs.folder import RunFolder
 
@@ -76,9 +77,8 @@ def error_of(folder: RunFolder) -> str | None:
 
 
 def median_metric(result: Mapping[str, Any]) -> float | None:
-    """Return the median of the members' metric, None where there is none."""
-    metrics = [member["metric"] for member in result.get("members", []) if member.get("metric") is not None]
-    return median(metrics) if metrics else None
+    """Return the median of the members' metric, None where there is none or it falls on a network without one."""
+    return median([member.get("metric") for member in result.get("members", [])], -math.inf)
 
 
 def _became(result: Mapping[str, Any]) -> tuple[list[str], tuple[str, str]]:
@@ -87,9 +87,9 @@ def _became(result: Mapping[str, Any]) -> tuple[list[str], tuple[str, str]]:
     if not isinstance(outcomes, dict):
         return ["done"], ("", "")
     several = sum(outcomes.values()) > 1
-    metric = median_metric(result)
+    members, metric = result.get("members", []), median_metric(result)
     seconds = f"{result['seconds']:.1f} s" if "seconds" in result else ""
     return [f"{outcome} {count}" if several else outcome for outcome, count in outcomes.items()], (
-        "" if metric is None else f"{result['members'][0]['metric_name']} {metric:.3f}",
+        f"{members[0]['metric_name']} {'-' if metric is None else f'{metric:.3f}'}" if members else "",
         seconds,
     )

@@ -1,6 +1,6 @@
 """What became of each network: the first pass, and the verdict at the end.
 
-Outcomes, the first that fits: exploded, vanished (both on the first pass), diverged, trained, learning, stalled.
+Outcomes, the first that fits: trained, exploded, vanished (both on the first pass), diverged, learning, stalled.
 """
 
 import math
@@ -15,17 +15,20 @@ from torch import Tensor
 
 from repu_lab.networks.population import Population
 from repu_lab.tasks import Evaluation, Split, Task
+from repu_lab.tasks.measures import in_float64
+from repu_lab.theory.fate import KNOWN
 
-# A preactivation is a sum of n rounded products, whose errors add up like a random walk: about eps sqrt(n) |z|. Outputs
-# that differ by less than four times that between all inputs carry no trace of the input.
-ROUNDING = 4.0
+# Outputs that spread over the inputs by more than this many eps of their size tell them apart, whatever rounding does:
+# the errors of healthy networks reach 5.5 eps (ReLU, depth 150, bfloat16), and larger ones are those of chaotic
+# networks, which enlarge every difference. Only what spreads less is compared with float64.
+DOUBTFUL = 16.0
 # A final loss ten times that of the constant predictor: no network that learns, or just stands still, is there.
 DIVERGED = 10.0
 # A loss of ten times its first value is a rise worth recording; MRePU networks make it and recover.
 EXCURSION = 10.0
 # Three standard errors: one in 700 networks that know nothing is taken for a learning one.
 LEARNING = 3.0
-# Bound on the preactivations that a diagnosis holds at once (elements), as in networks.statistics.
+# Bound on the preactivations and parameters that a diagnosis holds at once (elements).
 CHUNK = 16_000_000
 
 
@@ -40,14 +43,50 @@ class FirstPass:
 def first_pass(population: Population, task: Task, batch: Split) -> FirstPass:
     """Run the first batch forward and backward and find the members that explode or vanish, with their layer.
 
-    Exploded: some z^l has a non-finite entry; the layer is the first such l. Vanished: the outputs of all inputs are
-    equal up to rounding (the layer is the first l from which on that holds), or every entry of dL/dW^1 is below the
-    smallest normal number (the layer is the largest l whose dL/dz^l is).
+    Exploded: some z^l has a non-finite entry; the layer is the first such l. Vanished: the outputs no longer correlate
+    with those of the same weights in float64 (the layer is the first l from which on z^l does not: `lost_layer`), or
+    every entry of dL/dW^1 is below the smallest normal number (the layer is the largest l whose dL/dz^l is). Costs one
+    training step, and a pass in float64 of the members whose outputs spread by less than DOUBTFUL eps.
     """
-    chunk = max(1, CHUNK // (sum(population.sizes) * len(batch)))
+    chunk = max(1, CHUNK // (sum(population.sizes) * len(batch) + population.theta.shape[1]))
     parts = [_diagnose(population, rows, task, batch) for rows in population.theta.detach().split(chunk)]
     exploded, vanished = (torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True))
     return FirstPass(exploded=exploded, vanished=np.where(exploded > 0, 0, vanished))
+
+
+@torch.no_grad()
+def lost_layer(population: Population, theta_MP: Tensor, x_BI: Tensor) -> Tensor:
+    """Return for each row the first layer from which on z^l says nothing of the inputs but rounding, 0 if none; (M,).
+
+    Compared, centred over the inputs, with the same weights in float64 (on the CPU where the device has none, mps). In
+    float64 itself, with nothing more exact at hand, with the same sums in another order, whose errors are others: where
+    each correlates KNOWN with exact values, the two correlate KNOWN^2.
+    """
+    z_D = population.preactivations(x_BI, theta_MP)
+    if theta_MP.dtype == torch.float64:
+        known, other_D = KNOWN**2, _reversed_sums(population, theta_MP, x_BI)
+    else:
+        theta_MP, x_BI = in_float64(theta_MP), in_float64(x_BI)
+        twin = Population(
+            population.activation, population.sizes, residual=population.residual, dtype=torch.float64,
+            device=theta_MP.device,
+        )  # fmt: skip
+        known, other_D = KNOWN, twin.preactivations(x_BI, theta_MP)
+    lost_DM = torch.stack([_is_rounding(z, other, known) for z, other in zip(z_D, other_D, strict=True)])
+    # From the first layer on after which it never tells them apart again: the cumulative product, from the output down.
+    lost_DM = lost_DM.flip(0).cumprod(0).flip(0).bool()
+    return torch.where(lost_DM.any(0), lost_DM.int().argmax(0) + 1, 0).to(z_D[0].device)
+
+
+def _reversed_sums(population: Population, theta_MP: Tensor, x_BI: Tensor) -> list[Tensor]:
+    """Return z^1 .. z^{L+1} of the same networks with inputs and hidden units in reversed order, put in order again."""
+    maps = population.affine_maps(theta_MP)
+    parts = []
+    for l, (W_MIO, b_M1O, own_MA) in enumerate(maps, 1):
+        units = [-1] if l < len(maps) else []  # the outputs stay
+        parts += [W_MIO.flip([1, *units]).flatten(1), b_M1O.flip(units).flatten(1), own_MA]
+    *hidden_D, output = population.preactivations(x_BI.flip(-1), torch.cat(parts, dim=1))
+    return [z.flip(-1) for z in hidden_D] + [output]
 
 
 def bad_layer(population: Population, task: Task, batch: Split, member: int) -> int:
@@ -76,23 +115,49 @@ def _passes(population: Population, theta_MP: Tensor, task: Task, batch: Split) 
 def _diagnose(population: Population, theta_MP: Tensor, task: Task, batch: Split) -> tuple[Tensor, Tensor]:
     z_D, gradient_D, gradient_W = _passes(population, theta_MP, task, batch)
     bad_DM = torch.stack([~z.isfinite().all(-1).all(-1) for z in z_D])
+    exploded = torch.where(bad_DM.any(0), bad_DM.int().argmax(0) + 1, 0)
     tiny = torch.finfo(theta_MP.dtype).tiny
-    equal_DM = torch.stack([_same_for_all_inputs(z, fan_in) for z, fan_in in zip(z_D, population.sizes, strict=False)])
-    # From the first layer on after which it never differs again: the cumulative product from the output downwards.
-    equal_DM = equal_DM.flip(0).cumprod(0).flip(0).bool()
     faint_DM = torch.stack([gradient.abs().amax((-1, -2)) < tiny for gradient in gradient_D])
     lost_M = gradient_W.abs().amax((-1, -2)) < tiny
-    depth = len(z_D)
-    layer_lost = torch.where(lost_M, depth - faint_DM.flip(0).int().argmax(0), 0)
-    layer_lost = torch.where(lost_M & ~faint_DM.any(0), 1, layer_lost)
-    vanished = torch.where(equal_DM.any(0), equal_DM.int().argmax(0) + 1, layer_lost)
-    return torch.where(bad_DM.any(0), bad_DM.int().argmax(0) + 1, 0), vanished
+    vanished = torch.where(lost_M, len(z_D) - faint_DM.flip(0).int().argmax(0), 0)
+    vanished = torch.where(lost_M & ~faint_DM.any(0), 1, vanished)
+    doubtful = (exploded == 0) & ~_is_clear(z_D[-1])
+    if len(batch) > 1 and doubtful.any():
+        layer = lost_layer(population, theta_MP[doubtful], batch.x)
+        vanished[doubtful] = torch.where(layer > 0, layer, vanished[doubtful])
+    return exploded, vanished
 
 
-def _same_for_all_inputs(z_MBN: Tensor, fan_in: int) -> Tensor:
-    spread_MN = z_MBN.amax(1) - z_MBN.amin(1)
-    rounding = ROUNDING * torch.finfo(z_MBN.dtype).eps * math.sqrt(fan_in)
-    return (spread_MN <= rounding * z_MBN.abs().amax((1, 2)).unsqueeze(1)).all(-1)
+def _is_clear(z_MBN: Tensor) -> Tensor:
+    """Whether z spreads over the inputs by more than rounding can make."""
+    z = in_float64(z_MBN)
+    z = z / _largest(z)
+    return _norm(_centred(z)) > DOUBTFUL * torch.finfo(z_MBN.dtype).eps * _norm(z)
+
+
+def _is_rounding(z_MBN: Tensor, other_MBN: Tensor, known: float) -> Tensor:
+    """Whether z, centred over the inputs, correlates less than `known` with other values, or differs by more.
+
+    The second is the same bound, sqrt(1/known^2 - 1) for exact values, where there are too few numbers for a
+    correlation: two are always on one line.
+    """
+    scale = _largest(other_MBN)
+    z, other = _centred(in_float64(z_MBN) / scale), _centred(other_MBN / scale)
+    uncorrelated = (z * other).sum((1, 2)) <= known * _norm(z) * _norm(other)
+    return ~_is_clear(z_MBN) & (uncorrelated | (_norm(z - other) > math.sqrt(1 / known**2 - 1) * _norm(other)))
+
+
+def _largest(z_MBN: Tensor) -> Tensor:
+    return z_MBN.abs().amax((1, 2), keepdim=True).clamp(min=torch.finfo(z_MBN.dtype).tiny)
+
+
+def _norm(z_MBN: Tensor) -> Tensor:
+    return z_MBN.square().sum((1, 2)).sqrt()
+
+
+def _centred(z_MBN: Tensor) -> Tensor:
+    z = z_MBN - z_MBN[:, :1]  # so that equal ones give exactly 0: their mean is not always the same number
+    return z - z.mean(1, keepdim=True)
 
 
 @dataclass(kw_only=True)
@@ -138,11 +203,13 @@ class Progress:
 
 def judge(
     progress: Progress, first: FirstPass, evaluation: Evaluation, task: Task, seeds: list[int], steps: int,
-    diverged_layer: Callable[[int], int],
+    diverged_layer: Callable[[int], int], *, refined: bool = False,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Return one record a member: seed, outcome, the layer and step where it was first seen, loss, metric, excursion.
 
-    `diverged_layer(member)` finds the layer of a member that stopped being finite after the first pass.
+    A member that meets the criterion is trained, whatever its first pass or its last step were like. One that no step
+    has changed has no metric; `refined`: those still alive were changed after the last step. `diverged_layer(member)`
+    finds the layer of a member that stopped being finite after the first pass.
     """
     baseline_loss, _ = task.baseline()
     records = []
@@ -150,9 +217,12 @@ def judge(
     test = {name: value.tolist() for name, value in vars(evaluation).items()}
     for i, seed in enumerate(seeds):
         frozen = not state["alive"][i]
-        loss, metric = test["loss"][i], test["metric"][i]
+        changed = state["updates"][i] > 0 or (refined and not frozen)
+        loss, metric = test["loss"][i], test["metric"][i] if changed else math.nan
         layer, step = None, steps
-        if first.exploded[i]:
+        if metric >= task.criterion:
+            outcome, step = "trained", state["first_trained"][i]
+        elif first.exploded[i]:
             outcome, layer, step = "exploded", int(first.exploded[i]), 0
         elif first.vanished[i]:
             outcome, layer, step = "vanished", int(first.vanished[i]), 0
@@ -160,9 +230,7 @@ def judge(
             outcome, layer, step = "diverged", diverged_layer(i), state["updates"][i]
         elif not loss <= DIVERGED * baseline_loss:
             outcome, layer = "diverged", None if math.isfinite(loss) else diverged_layer(i)
-        elif metric >= task.criterion:
-            outcome, step = "trained", state["first_trained"][i]
-        elif test["advantage"][i] >= LEARNING:
+        elif changed and test["advantage"][i] >= LEARNING:
             outcome, step = "learning", state["first_learning"][i]
         else:
             outcome = "stalled"

@@ -61,17 +61,16 @@ def propagate(experiment: Experiment, folder: RunFolder, expected: Forecast | No
         figure.savefig(path, format="png", dpi=200)
     with folder.writing("statistics.npz") as path:
         table.save(path)
-    rows = _rows(measured, theory)
+    rows = _rows(measured, theory, largest_kernel(stats.log10_K))
     with folder.writing("table.csv") as path, open(path, "w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    fates = _fates(first.exploded, first.vanished)
     forecast = "none" if expected is None else expected.summary()
     return {
-        "verdict": f"forecast: {forecast} | measured: {_summary(first.exploded, first.vanished)}",
+        "verdict": f"forecast: {forecast} | measured: {_summary(first.exploded, first.vanished, len(probe))}",
         "table": _printed(rows),
-        "outcomes": fates,
+        "outcomes": _fates(first.exploded, first.vanished),
         "forecast": None if expected is None else as_record(expected),
         "log_domain": in_logs,
         "layers": rows,
@@ -85,18 +84,27 @@ def _fates(exploded: NDArray[np.int64], vanished: NDArray[np.int64]) -> dict[str
     return {name: count for name, count in counts.items() if count}
 
 
-def _summary(exploded: NDArray[np.int64], vanished: NDArray[np.int64]) -> str:
+def largest_kernel(log10_K: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return log10 K of the largest input of any network by layer, (L+1, M, P) -> (L+1,), +inf behind an overflow."""
+    return np.where(np.isnan(log10_K), np.inf, log10_K).astype(np.float64).max(axis=(1, 2))
+
+
+def _summary(exploded: NDArray[np.int64], vanished: NDArray[np.int64], inputs: int) -> str:
     parts = []
+    decides = {"exploded": f" (the largest of {inputs} inputs decides)" if inputs > 1 else "", "vanished": ""}
     for name, layers in (("exploded", exploded), ("vanished", vanished)):
         at = ", ".join(f"{layer} ({count})" for layer, count in sorted(Counter(layers[layers > 0].tolist()).items()))
         if at:
-            parts.append(f"{int((layers > 0).sum())} of {len(layers)} {name}, at layer {at}")
+            parts.append(f"{int((layers > 0).sum())} of {len(layers)} {name}, at layer {at}{decides[name]}")
     alive = int(((exploded == 0) & (vanished == 0)).sum())
     return "; ".join(parts + ([f"{alive} of {len(exploded)} survived"] if alive else []))
 
 
-def _rows(measured: Profile, theory: Profile | None) -> list[dict[str, Any]]:
-    """One row a layer: each quantity's measured 5, 50 and 95 % quantile and theory's value; None where undefined."""
+def _rows(measured: Profile, theory: Profile | None, largest: NDArray[np.float64]) -> list[dict[str, Any]]:
+    """One row a layer: each quantity's measured 5, 50 and 95 % quantile and theory's value; None where undefined.
+
+    log10_K_largest is that of the one input of all networks that is largest there, by which a network explodes.
+    """
     layers = measured["log10_K"].shape[1]
 
     def at(values: NDArray[np.float64] | None, l: int) -> float | None:
@@ -110,6 +118,7 @@ def _rows(measured: Profile, theory: Profile | None) -> list[dict[str, Any]]:
             low, median, high = measured[name]
             row |= {f"{name}_q05": at(low, l), name: at(median, l), f"{name}_q95": at(high, l)}
             row[f"{name}_theory"] = None if theory is None else at(theory[name], l)
+        row["log10_K_largest"] = at(largest, l)
         if theory is not None:
             row["log10_K_theory_q05"] = at(theory["log10_K_quantiles"][0], l)
             row["log10_K_theory_q95"] = at(theory["log10_K_quantiles"][-1], l)
@@ -126,9 +135,12 @@ def _printed(rows: list[dict[str, Any]]) -> str:
     def text(value: float | None) -> str:
         return f"{'-' if value is None else f'{value if abs(value) > 1e-9 else 0:.4g}':>11}"
 
-    lines = ["layer" + "".join(f"{title:>22}" for title in titles.values())]
-    lines.append("     " + "".join(f"{'measured':>11}{'theory':>11}" for _ in titles))
+    # Behind the medians of log10 K, that of the largest input, whose overflow ends a network.
+    parts = {name: (("", "_largest") if name == "log10_K" else ("",)) + ("_theory",) for name in titles}
+    heads = {"": "measured", "_largest": "largest", "_theory": "theory"}
+    lines = ["layer" + "".join(f"{title:>{11 * len(parts[name])}}" for name, title in titles.items())]
+    lines.append("     " + "".join(f"{heads[part]:>11}" for name in titles for part in parts[name]))
     for i in shown:
-        cells = (f"{text(rows[i][name])}{text(rows[i][f'{name}_theory'])}" for name in titles)
+        cells = (text(rows[i][name + part]) for name in titles for part in parts[name])
         lines.append(f"{rows[i]['layer']:5}" + "".join(cells))
     return "\n".join(lines)

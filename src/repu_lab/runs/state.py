@@ -20,7 +20,7 @@ from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.outcome import FirstPass, Progress, first_pass
 from repu_lab.tasks import Evaluation
 from repu_lab.theory.forecast import Forecast
-from repu_lab.tracking.table import StatisticsTable
+from repu_lab.tracking.table import StatisticsTable, precision
 
 Members = TypeVar("Members", Progress, FirstPass, Evaluation)
 
@@ -96,7 +96,7 @@ class State:
             optimizer=make_optimizer(experiments, population),
             first=FirstPass(exploded=none, vanished=none),
             progress=Progress.start(population.members, experiments[0].device),
-            tables=[StatisticsTable(experiment.seeds) for experiment in experiments],
+            tables=[StatisticsTable(each.seeds, precision(each.dtype)) for each in experiments],
             events=[None] * len(experiments),
             ended=[None] * len(experiments),
             chunk=experiments[0].chunk,
@@ -125,9 +125,8 @@ class State:
         return sum(tensor.nbytes for tensor in (self.population.theta, *self.optimizer.state.values()))
 
     def settled(self, rows: slice) -> bool:
-        """Whether every member's outcome is settled: exploded or vanished on the first pass, or frozen since."""
-        lost = torch.from_numpy((self.first.exploded[rows] > 0) | (self.first.vanished[rows] > 0))
-        return bool((lost | ~self.progress.alive[rows].cpu()).all())
+        """Whether nothing changes any more: every member is frozen, exploded on the first pass or since."""
+        return not self.progress.alive[rows].any()
 
 
 def _check_form(name: str, value: Any, blank: Any) -> None:

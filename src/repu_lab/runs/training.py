@@ -1,5 +1,6 @@
 """Training a population: the loop, and what is observed along it."""
 
+import math
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -7,9 +8,9 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import cache
 from inspect import signature
-from statistics import median
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,13 +19,14 @@ from repu_lab.configs.code import activation_name
 from repu_lab.configs.config import config_hash, result_fields
 from repu_lab.configs.schema import OUTCOMES, TrainConfig
 from repu_lab.networks.population import Population
+from repu_lab.networks.quantiles import median
 from repu_lab.networks.statistics import LayerStatistics, measure
 from repu_lab.runs.checkpoint import Checkpoints, Damaged, Saved, dump
 from repu_lab.runs.folder import synced_together
 from repu_lab.runs.forecasting import as_record, theory_profile, title
 from repu_lab.runs.interruption import Interrupted, deferred
 from repu_lab.runs.memory import keys_named
-from repu_lab.runs.outcome import bad_layer, judge
+from repu_lab.runs.outcome import DIVERGED, bad_layer, judge
 from repu_lab.runs.pictures import draw_solution
 from repu_lab.runs.refining import add_measures, refine
 from repu_lab.runs.schedule import is_measured, is_profiled
@@ -142,8 +144,13 @@ def observe(
         stats = measure(population, probe.x, loss, histogram=profiling, theta_MP=theta_MP)
         digested = digests(stats, sizes, profiled=profiling)
     progress = state.progress
-    last_loss, alive = progress.last_loss.cpu().numpy(), progress.alive.cpu().numpy()
-    judged = {"test/loss": evaluation.loss.cpu().numpy(), "test/metric": evaluation.metric.cpu().numpy()}
+    alive = progress.alive.cpu().numpy()
+    last_loss = np.where(alive, progress.last_loss.cpu(), np.nan)  # one that is frozen has no loss any more
+    # Where training goes on, step 0 shows how it starts; of a member that no step will change nothing is known.
+    untouched = (progress.updates == 0).cpu().numpy() & (state.step > 0)
+    untrained = (state.first.exploded > 0) | (config.steps == 0) | untouched
+    metric = np.where(np.concatenate([untrained[state.rows[i]] for i in watched]), np.nan, evaluation.metric.cpu())
+    judged = {"test/loss": evaluation.loss.cpu().numpy(), "test/metric": metric}
     start = 0
     if len(watched) == len(runs):
         progress.record_evaluation(state.step, evaluation, task.criterion)
@@ -194,7 +201,12 @@ def finish(run: Run, state: State, index: int, tracker: Tracker, checkpoints: Ch
         run.folder.log(f"refined:  {said}")
     evaluation = evaluate(population, judged, theta_MP)
     progress.record_evaluation(step, evaluation, task.criterion)
-    records = judge(progress, first, evaluation, judged, experiment.seeds, step, diverged_layer)
+    if said is not None:  # what TensorBoard's table shows is what the result says
+        judged_at = step + config.task.lbfgs_steps
+        tracker.by_member(judged_at, {"test/loss": evaluation.loss.cpu(), "test/metric": evaluation.metric.cpu()})
+    records = judge(
+        progress, first, evaluation, judged, experiment.seeds, step, diverged_layer, refined=said is not None
+    )
     add_measures(records, task.measures(population, theta_MP))
     outcomes = dict(Counter(record["outcome"] for record in records))
     told = verdict(expected, records)
@@ -250,16 +262,19 @@ def summary(records: list[dict[str, Any]]) -> str:
     for outcome, count in Counter(record["outcome"] for record in records).most_common():
         these = [record for record in records if record["outcome"] == outcome]
         layers = Counter(record["layer"] for record in these if record["layer"] is not None)
-        metrics = [record["metric"] for record in these if record["metric"] is not None]
-        part = outcome
+        part, elsewhere = outcome, count - layers.total()
         if layers:
             part += ", " + WHERE[outcome] + " at layer "
             part += ", ".join(f"{layer} ({n}{of})" if of else f"{layer}" for layer, n in sorted(layers.items()))
-        elif of:
-            part += f" ({count}{of})"
-        if metrics and outcome in ("trained", "learning", "stalled"):
-            part += f", {these[0]['metric_name']} {median(metrics):.3f}"
+        if elsewhere:
+            part += f", {FINITE[outcome]}" if outcome in FINITE else ""
+            part += f" ({elsewhere}{of})" if of else ""
+        metric = median([record["metric"] for record in these], -math.inf)
+        if outcome not in ("exploded", "diverged"):
+            part += f", {these[0]['metric_name']} " + ("-" if metric is None else f"{metric:.3f}")
         parts.append(part)
+    if all(record["outcome"] == "exploded" for record in records):
+        parts.append("not trained, since no network is finite")
     return "; ".join(parts)
 
 
@@ -274,6 +289,8 @@ WHERE = {
     "vanished": "signal or gradient lost",
     "diverged": "first non-finite value",
 }
+# What became of those that have no such layer.
+FINITE = {"diverged": f"loss more than {DIVERGED:g} times that of the constant predictor"}
 
 
 def flat_parameters(config: TrainConfig) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from repu_lab.theory.fate import (
     log10_one_minus_correlation,
     lost_gradient_layers,
     overflow_layers,
+    rounding,
     survival_depth,
     underflow_layers,
     vanishing_cause,
@@ -147,7 +148,7 @@ def forecast(
     ends_alone = ends.exploded.any() or ends.died.any()
     if inputs > 1 and (ends_alone or leading_power(activation) > 1):
         ends = follow_batch(activation, **law, inputs=inputs, correlation=correlation, dtype=own, seed=seed)
-    collapsed = collapsed_layer(log10_distance, own.eps, width) if inputs > 1 else 0
+    collapsed = collapsed_layer(log10_distance, rounding(dtype, width)) if inputs > 1 else 0
     lost = lost_gradient_layers(one, own)
     probabilities, seen = judge(ends, lost=lost, collapsed=collapsed, log10_distance=float(log10_distance[-1]))
     fate = max(FATES, key=lambda name: probabilities[name])

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from repu_lab.networks.quantiles import quantiles
+
 if TYPE_CHECKING:
     from repu_lab.networks.statistics import LayerStatistics
 
@@ -75,29 +77,6 @@ def depth_profile(stats: Any) -> Profile:
     of entries over all members.
     """
     return next(_profiles(stats, stats.nan.shape[1]))
-
-
-def quantiles(values: NDArray[Any], q: Sequence[float], *, defined: float = 0.0) -> NDArray[np.float64]:
-    """Return the quantiles of each row, (rows, N) -> (len(q), rows), leaving NaN out and ordering -inf and +inf.
-
-    Linear between neighbours as numpy's default; next to an infinite one the nearer of the two. NaN for a row of NaN
-    and for one of which less than the share `defined` is a number.
-    """
-    if values.shape[1] == 1:
-        return np.repeat(values.T.astype(np.float64), len(q), axis=0)
-    ordered = np.sort(np.asarray(values, np.float64), axis=1)  # NaN last
-    count = ordered.shape[1] - np.isnan(ordered).sum(axis=1)
-    place = np.asarray(q, np.float64)[:, None] * np.maximum(count - 1, 0)
-    below = np.floor(place).astype(int)
-    above = np.ceil(place).astype(int)
-    rows = np.arange(len(ordered))
-    low, high, share = ordered[rows, below], ordered[rows, above], place - below
-    with np.errstate(invalid="ignore"):
-        between = low + (high - low) * share
-    nearest = np.where(share < 0.5, low, high)
-    result = np.where(np.isfinite(low) & np.isfinite(high), between, nearest)
-    result[:, count < defined * ordered.shape[1]] = np.nan
-    return result
 
 
 def _digests(stats: "LayerStatistics", members: int, profiled: bool) -> Iterator[Digest]:

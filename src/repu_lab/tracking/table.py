@@ -13,15 +13,20 @@ from repu_lab.networks.statistics import AXES, HISTOGRAM_EDGES, LayerStatistics
 COUNTED = ("histogram", "zeros")  # counts, on profiled steps only
 
 
+def precision(dtype: torch.dtype) -> type[np.floating]:
+    """Return the format in which numbers of networks of this dtype are kept: they are logarithms or of order one."""
+    return np.float64 if dtype == torch.float64 else np.float32
+
+
 class StatisticsTable:
     """Rows are measured steps. Saved, each array has a leading axis `step`; `axes` (JSON) names the axes of each.
 
     Coordinates: step (updates done), layer (1..L+1), member (its seed), histogram_edges (log10|z|). Losses and metric
-    have the axes (step, member). Training keeps numbers in float32: they are logarithms or of order one.
+    have the axes (step, member) and are in float64: a loss may leave float32.
     """
 
-    def __init__(self, seeds: list[int], precision: type[np.floating] = np.float32):
-        """Take one seed a member, and the format of the measured numbers."""
+    def __init__(self, seeds: list[int], precision: type[np.floating]):
+        """Take one seed a member, and the format of what is measured of the layers."""
         self.seeds = seeds
         self.precision = precision
         self.steps: list[int] = []
@@ -33,16 +38,19 @@ class StatisticsTable:
     def add(self, step: int, stats: LayerStatistics | None, by_member: dict[str, NDArray[Any]]) -> None:
         """Append what was measured after `step` updates."""
         self.steps.append(step)
-        rows = {name.replace("/", "_"): (value, ("member",)) for name, value in by_member.items()}
+        rows: dict[str, tuple[NDArray[Any], tuple[str, ...]]] = {}
+        rows |= {name.replace("/", "_"): (value, ("member",)) for name, value in by_member.items()}
         if stats is not None:
-            rows |= {name: (getattr(stats, name), axes) for name, axes in AXES.items() if name not in COUNTED}
+            for name, axes in AXES.items():
+                value = getattr(stats, name)
+                if name not in COUNTED:
+                    rows[name] = (value.astype(self.precision) if value.dtype == np.float64 else value, axes)
             if stats.histogram is not None and stats.zeros is not None:  # kept as sums over the members
                 rows["histogram"] = (stats.histogram.sum(axis=1), ("layer", "bin"))
                 rows["zeros"] = (stats.zeros.sum(axis=1), ("layer",))
                 self.histogram_steps.append(step)
         for name, (value, axes) in rows.items():
-            small = value.astype(self.precision) if value.dtype == np.float64 else value
-            self.values.setdefault(name, []).append(small)
+            self.values.setdefault(name, []).append(value)
             self.axes[name] = ("profiled_step" if name in COUNTED else "step", *axes)
 
     def content(self) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Literal
 
+from repu_lab.networks.quantiles import RULE
+
 Kind = Literal["scalar", "histogram", "image", "text", "plugin"]
 
 
@@ -64,7 +66,7 @@ def _over_depth(name: str, formula: str, unit: str, meaning: str, *, theory: boo
 
 def _by_member(name: str, formula: str, unit: str, meaning: str, *, counted: bool = True) -> list[Tag]:
     tags = [
-        Tag(name, "scalar", formula, unit, "training step", f"{meaning}: median over members with a finite value"),
+        Tag(name, "scalar", formula, unit, "training step", f"{meaning}: median, {RULE}"),
         Tag(f"{name}_q05", "scalar", formula, unit, "training step", "its 5 % quantile over members"),
         Tag(f"{name}_q95", "scalar", formula, unit, "training step", "its 95 % quantile over members"),
         Tag(f"{name}_nonfinite", "scalar", "count", "members", "training step", "members for which it is not finite"),

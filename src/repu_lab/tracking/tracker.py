@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from repu_lab.networks.quantiles import quantiles, ranked
 from repu_lab.tracking import summaries
-from repu_lab.tracking.digest import BY_LAYER, COUNTED, QUANTILES, Digest, curve_layers, quantiles
+from repu_lab.tracking.digest import BY_LAYER, COUNTED, QUANTILES, Digest, curve_layers
 from repu_lab.tracking.events import EVENTS_NAME, EventFile
 from repu_lab.tracking.summaries import HParam
 
@@ -28,6 +29,11 @@ TITLES = {
     "log10_gradient": "log10 mean square gradient against layer",
     "correlation": "correlation of pairs against layer",
 }
+
+
+def is_loss(tag: str) -> bool:
+    """Whether smaller is better."""
+    return tag.endswith("/loss")
 
 
 class Tracker:
@@ -59,17 +65,19 @@ class Tracker:
     def by_member(self, step: int, values: Mapping[str, ArrayLike]) -> None:
         """Write one number per member, (M,): median, 5 and 95 % quantile (M > 1), and how many are not finite.
 
-        They are those of the members with a finite value. A loss, which may exceed float32, is written as log10 too.
+        A member without a number ranks as the worst, and what falls on it is not drawn. Of a loss, which may exceed
+        float32, the log10 is written too.
         """
         number = np.array([np.asarray(value, np.float64).ravel() for value in values.values()])
-        finite = np.isfinite(number)
-        row = dict(zip((f"{tag}_nonfinite" for tag in values), (~finite).sum(axis=1).tolist(), strict=True))
-        losses = [i for i, tag in enumerate(values) if tag.endswith("/loss")]
-        positive = np.where(finite[losses] & (number[losses] > 0), number[losses], np.nan)
-        drawable = np.where(np.abs(number) <= summaries.FLOAT32_MAX, number, np.nan)
-        names = [*values, *(f"{tag.removesuffix('loss')}log10_loss" for tag in values if tag.endswith("/loss"))]
-        columns = quantiles(np.concatenate([drawable, np.log10(positive)]), QUANTILES).T.tolist()
-        for name, (low, median, high) in zip(names, columns, strict=True):
+        row: dict[str, float] = dict(
+            zip((f"{tag}_nonfinite" for tag in values), (~np.isfinite(number)).sum(axis=1).tolist(), strict=True)
+        )
+        worst = np.array([[np.inf if is_loss(tag) else -np.inf] for tag in values])
+        drawn = dict(zip(values, quantiles(ranked(number, worst), QUANTILES).T, strict=True))
+        with np.errstate(divide="ignore"):
+            drawn |= {f"{tag.removesuffix('loss')}log10_loss": np.log10(drawn[tag]) for tag in values if is_loss(tag)}
+        for name, column in drawn.items():
+            low, median, high = column.tolist()
             row |= {name: median} | ({f"{name}_q05": low, f"{name}_q95": high} if self.members > 1 else {})
         self._write([(step, summaries.scalars(row))])
 

@@ -3,6 +3,6 @@
 from repu_lab.runs.results.reading import Damaged
 from repu_lab.runs.results.rows import Row, by_config, rows
 from repu_lab.runs.results.scanning import Member, Run, scan
-from repu_lab.runs.results.summary import Summary, quantile, summarise, wilson
+from repu_lab.runs.results.summary import Summary, summarise, wilson
 
-__all__ = ["Damaged", "Member", "Row", "Run", "Summary", "by_config", "quantile", "rows", "scan", "summarise", "wilson"]
+__all__ = ["Damaged", "Member", "Row", "Run", "Summary", "by_config", "rows", "scan", "summarise", "wilson"]

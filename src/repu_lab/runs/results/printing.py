@@ -12,7 +12,7 @@ from repu_lab.runs.results.reading import Scalar
 from repu_lab.runs.results.rows import Row, metric_name, shown_columns
 from repu_lab.runs.results.scanning import STATES, Run
 from repu_lab.runs.results.summary import counted
-from repu_lab.runs.results.text import is_number, shown, visible
+from repu_lab.runs.results.text import is_number, measured, shown, visible
 
 LONGEST = 60  # characters of a cell in the terminal
 NOTES = 10  # runs without a result named below the table
@@ -55,18 +55,15 @@ def table_cells(table: Sequence[Row], by: str) -> tuple[list[str], list[list[str
     if by != "config" and any(row.cells.get("state") != "finished" for row in table):
         add("state")
     if by == "config":
-        columns["trained"] = _share
+        if any(row.cells.get("share") is not None for row in table):
+            columns["trained"] = _share
         if any(row.cells.get("without_result") for row in table):
             add("without_result", "no result")
     add("outcome")
     if any(row.cells.get("layer") is not None for row in table):
         add("layer")
-    if any(row.cells.get("metric") is not None for row in table):
-        name = metric_name(table)
-        if by == "member":
-            add("metric", name)
-        else:
-            columns[name] = _quartiles
+    if any(row.cells.get("metric_name") for row in table):
+        columns[metric_name(table)] = _metric if by == "member" else _quartiles
     for measure in dict.fromkeys(name for row in table for name in sorted(row.measures)):
         add(measure)
     if by != "config":
@@ -125,11 +122,13 @@ def _share(row: Row) -> str:
     return f"{row.cells['trained']} of {row.cells['n']}, {share:.2f} [{low:.2f}, {high:.2f}]"
 
 
+def _metric(row: Row) -> str:
+    return measured(row.cells.get("metric")) if row.cells.get("metric_name") else ""
+
+
 def _quartiles(row: Row) -> str:
-    low, middle, high = (row.cells.get(name) for name in ("metric_q25", "metric", "metric_q75"))
-    if middle is None:
-        return ""
-    return shown(middle) if low == high else f"{shown(middle)} [{shown(low)}, {shown(high)}]"
+    low, high = (row.cells.get(name) for name in ("metric_q25", "metric_q75"))
+    return _metric(row) if low == high else f"{_metric(row)} [{measured(low)}, {measured(high)}]"
 
 
 @lru_cache(maxsize=100_000)  # most cells of a column say the same

@@ -4,13 +4,17 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from repu_lab.networks.quantiles import median
 from repu_lab.runs.results.reading import Scalar
 from repu_lab.runs.results.scanning import Member, Run
-from repu_lab.runs.results.summary import Summary, counted, quantile, summarise, where
+from repu_lab.runs.results.summary import Summary, counted, summarise, where
 
 BY = ("member", "run", "config")
 # Configs that agree in all but these are one config: the same law, other networks.
 SEEDS = ("seed", "members")
+# Columns of a share and its interval: of the networks that trained, or that survived where none is trained.
+SHARE = ("share", "share_low", "share_high")
+SURVIVAL = ("survival", "survival_low", "survival_high")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,19 +118,18 @@ def _summary_cells(found: Summary, run: Run) -> dict[str, Scalar]:
         "metric": found.quartiles[1], "metric_q25": found.quartiles[0], "metric_q75": found.quartiles[2],
         "metric_name": next((member.metric_name for member in run.members), None),
     }  # fmt: skip
-    # Theory's answer is no network.
-    return (
-        cells | dict.fromkeys(("n", "trained", "share", "share_low", "share_high"))
-        if run.command == "theory"
-        else cells
-    )
+    untold: tuple[str, ...] = () if run.command == "train" else ("trained", *SHARE)
+    if run.command == "propagate":
+        cells |= zip(SURVIVAL, (found.share, low, high), strict=True)
+    if run.command == "theory":  # its answer is no network
+        untold += ("n",)
+    return cells | dict.fromkeys(untold)
 
 
 def _medians(members: Sequence[Member]) -> dict[str, Scalar]:
     """Return the median of each measure; a network without one ranks as the worst."""
     names = dict.fromkeys(name for member in members for name in member.measures)
-    values = {name: [member.measures.get(name) for member in members] for name in names}
-    return {name: quantile([math.inf if v is None else v for v in column], 0.5) for name, column in values.items()}
+    return {name: median([member.measures.get(name) for member in members], math.inf) for name in names}
 
 
 def _several(runs: Sequence[Run], members: Sequence[Member]) -> dict[str, frozenset[Scalar]]:

@@ -2,9 +2,10 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from repu_lab.networks.quantiles import median, of_networks
 from repu_lab.runs.results.scanning import Member
 
 GOOD = ("trained", "survived", "survives")  # of train, propagate, theory
@@ -31,16 +32,15 @@ class Summary:
 
 
 def summarise(members: Sequence[Member]) -> Summary:
-    """Summarise networks; one without a metric (or loss) ranks as the worst of all, since it has failed."""
+    """Summarise networks; the quartiles and the loss as in networks.quantiles."""
     outcomes = Counter(member.outcome for member in members)
     good = sum(outcomes[name] for name in GOOD)
-    metrics = [-math.inf if member.metric is None else member.metric for member in members]
-    losses = [math.inf if member.loss is None else member.loss for member in members]
+    low, middle, high = of_networks([member.metric for member in members], (0.25, 0.5, 0.75), -math.inf)
     layers = Counter(int(member.layer) for member in members if member.layer is not None)
     return Summary(
         n=len(members), good=good, interval=wilson(good, len(members)) if members else None,
-        quartiles=(quantile(metrics, 0.25), quantile(metrics, 0.5), quantile(metrics, 0.75)),
-        loss=quantile(losses, 0.5), outcomes=dict(outcomes.most_common()), layers=dict(sorted(layers.items())),
+        quartiles=(low, middle, high), loss=median([member.loss for member in members], math.inf),
+        outcomes=dict(outcomes.most_common()), layers=dict(sorted(layers.items())),
     )  # fmt: skip
 
 
@@ -57,22 +57,6 @@ def wilson(successes: int, n: int, z: float = NORMAL_95) -> tuple[float, float]:
     return low, 1.0 if successes == n else (middle + spread) / (n + z * z)
 
 
-def quantile(values: Iterable[float], q: float) -> float | None:
-    """Return a quantile, linear between neighbours; None if there is none or it falls on an infinite value."""
-    ordered = sorted(values)
-    if not ordered:
-        return None
-    place = q * (len(ordered) - 1)
-    low, high = ordered[math.floor(place)], ordered[math.ceil(place)]
-    if low == high:
-        value = low
-    elif math.isfinite(low) and math.isfinite(high):
-        value = low + (high - low) * (place - math.floor(place))
-    else:
-        value = low if place - math.floor(place) < 0.5 else high
-    return value if math.isfinite(value) else None
-
-
 def counted(counts: dict[str, int]) -> str:
     """Return `trained 30, diverged 2`."""
     return ", ".join(f"{name} {count}" for name, count in counts.items())
@@ -82,5 +66,5 @@ def where(layers: dict[int, int]) -> str:
     """Return the layers of failure, `9 (31), 10 (1)`, or `4-17, median 9` where there are many."""
     if len(layers) <= LISTED:
         return ", ".join(f"{layer} ({count})" for layer, count in layers.items())
-    median = quantile([layer for layer, count in layers.items() for _ in range(count)], 0.5)
-    return f"{min(layers)}-{max(layers)}, median {median:g}"
+    middle = median([layer for layer, count in layers.items() for _ in range(count)], math.inf)
+    return f"{min(layers)}-{max(layers)}, median {middle:g}"

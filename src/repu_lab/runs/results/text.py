@@ -22,10 +22,15 @@ def shown(value: Scalar) -> str:
     return str(value)
 
 
+def measured(value: Scalar) -> str:
+    """Return a number of a network as `shown` does, a dash where there is none: untrained, or not finite."""
+    return shown(value) or "-"
+
+
 def is_number(text: str) -> bool:
-    """Say whether a shown value is a number, or nothing."""
+    """Say whether a shown value is a number, a dash or nothing."""
     try:
-        float(text or 0)
+        float(text.removeprefix("-") or 0)
     except ValueError:
         return False
     return True

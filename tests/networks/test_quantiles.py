@@ -1,0 +1,31 @@
+"""Quantiles as the lab shows them, against numpy's and by hand."""
+
+import numpy as np
+import pytest
+
+from repu_lab.networks.quantiles import median, of_networks, quantiles, ranked
+
+RNG = np.random.default_rng(0)
+
+
+def test_quantiles_are_numpys_and_rank_infinities():
+    values = RNG.standard_normal((4, 101))
+    q = (0.0, 0.05, 0.5, 0.95, 1.0)
+    np.testing.assert_allclose(quantiles(values, q), np.quantile(values, q, axis=1), rtol=1e-14)
+    row = np.array([[np.nan, -np.inf, 1.0, 2.0, np.inf, np.nan]])
+    np.testing.assert_allclose(quantiles(row, (0.0, 0.5, 0.6, 1.0))[:, 0], [-np.inf, 1.5, 1.8, np.inf], rtol=1e-14)
+    assert not np.isfinite(quantiles(row, (0.1, 0.9))).any()  # between a number and an infinite one
+    np.testing.assert_array_equal(quantiles([[1.0, np.inf, np.inf, np.inf]], (0.0, 0.5))[:, 0], [1.0, np.inf])
+    assert np.isnan(quantiles(np.full((2, 3), np.nan), q)).all()
+
+
+def test_networks_without_a_number_rank_as_the_worst():
+    values = RNG.normal(size=17).tolist()
+    q = (0.0, 0.25, 0.5, 0.9, 1.0)
+    assert of_networks(values, q, np.inf) == pytest.approx(np.quantile(values, q).tolist())
+    assert median([0.9, None, 0.5], -np.inf) == 0.5 and median([0.9, None, 0.5], np.inf) == 0.9
+    assert median([0.9, float("nan")], -np.inf) is None and median([0.9, float("nan")], np.inf) is None
+    assert median([], np.inf) is None and median([None], np.inf) is None
+    np.testing.assert_array_equal(
+        ranked([[1, np.nan], [np.nan, 2]], [[np.inf], [-np.inf]]), [[1, np.inf], [-np.inf, 2]]
+    )
