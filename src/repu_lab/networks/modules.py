@@ -6,14 +6,17 @@ Any nn.Module will do that `observe` knows for a multilayer perceptron of nn.Lin
 import math
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from repu_lab.networks import initialization
 from repu_lab.networks.observing import Perceptron, observe
+from repu_lab.networks.passing import Pass, departures, first_pass
 from repu_lab.networks.population import Population
 from repu_lab.theory import Initialization, critical_initialization, mean_square
-from repu_lab.theory.forecast import Forecast, forecast
+from repu_lab.theory.fate import COLLAPSE, FATES, LOG10_WEIGHT_GRADIENT, collapsed_layer, first_ends, limits
+from repu_lab.theory.forecast import QUANTILES, Forecast, forecast
 
 
 def initialize_(
@@ -58,9 +61,12 @@ def forecast_network(
 ) -> Forecast:  # fmt: skip
     """Forecast what a network, as it is initialized now, does to a batch of `inputs` inputs in its dtype.
 
-    Its variances are measured, whatever drew them: C_W^l = fan_in mean(W^l_ij^2), C_b^l = mean(b^l_i^2). `correlation`
-    of two inputs' first preactivations; left out: that of orthogonal inputs. Hidden layers of several widths count with
-    their harmonic mean. See `forecast`, also for its errors; ValueError as for `initialize_`, and if it is residual.
+    The fate, K by layer over the inputs, the gradient and the correlation are measured: Gaussian inputs with |x|^2/n_0
+    = input_mean_square go through its own weights, so they hold whatever drew those. The curves of the infinitely wide
+    network are theory's, for variances C_W^l = fan_in mean(W^l_ij^2), C_b^l = mean(b^l_i^2); they speak of independent
+    and of orthogonal weights of mean 0 alone, and advice says if these are neither. `correlation` of two inputs' first
+    preactivations, for theory; left out: that of orthogonal inputs. Hidden layers of several widths count with their
+    harmonic mean. See `forecast`, also for its errors; ValueError as for `initialize_`, and if it is residual.
     """
     _check_input(input_mean_square)
     found = observe(network, activation)
@@ -71,10 +77,48 @@ def forecast_network(
     k1 = C_b[0] + C_W[0] * input_mean_square
     if correlation is None and k1 > 0:
         correlation = C_b[0] / k1
-    return forecast(
+    expected = forecast(
         found.activation, C_W=C_W[1:], C_b=C_b[1:], k1=k1, depth=found.depth, width=found.width, dtype=found.dtype,
         inputs=inputs, correlation=correlation, seed=seed,
     )  # fmt: skip
+    return _measured(expected, found, first_pass(found, inputs=inputs, mean_square=input_mean_square, seed=seed))
+
+
+def _measured(expected: Forecast, found: Perceptron, seen: Pass) -> Forecast:
+    """Return theory's forecast with the fate that the network itself has."""
+    own = limits(found.dtype)
+    ends = first_ends(seen.log10_z[None], seen.log10_h[None], own)
+    collapsed = collapsed_layer(seen.log10_distance, own.eps, found.width) if expected.inputs > 1 else 0
+    lost = seen.log10_gradient[0] / 2 + LOG10_WEIGHT_GRADIENT < own.smallest_normal
+    exploded, died = int(ends.exploded[0]), int(ends.died[0])
+    if exploded:
+        fate, layer = "explodes", exploded
+    elif died or collapsed or lost:
+        fate, layer = "vanishes", died or collapsed or 1
+    else:
+        collapses = expected.inputs > 1 and seen.log10_distance[-1] < math.log10(COLLAPSE)
+        fate, layer = ("collapses correlations" if collapses else "survives"), None
+    departs = departures(found)
+    known = not departs or departs == ["matrices are orthogonal"]
+    law = f"a known law: {departs[0] if departs else 'independent, of mean 0'}" if known else (
+        f"no known law, since {' and '.join(departs)}: theory's curves do not hold"
+    )  # fmt: skip
+    K = np.quantile(seen.log10_K, QUANTILES, axis=0, method="inverted_cdf")
+    text = f"Measured on this network with {len(seen.log10_K)} inputs: {fate}" + (f" at layer {layer}" if layer else "")
+    return replace(
+        expected,
+        fate=fate,
+        probability=1.0,
+        probabilities={name: float(name == fate) for name in FATES},
+        networks=1,
+        layer=layer,
+        layer_range=None if layer is None else (layer, layer),
+        survival_depth=found.depth if layer is None else max(0, layer - 2),
+        log10_K_quantiles=K,
+        log10_gradient=seen.log10_gradient,
+        log10_one_minus_correlation=seen.log10_distance,
+        advice=f"{text}. Its weights are of {law}.",
+    )
 
 
 def _start(found: Perceptron) -> Initialization:

@@ -1,0 +1,104 @@
+"""One batch through the weights that a network has, and what those weights were drawn from.
+
+Everything is float64, in which float32 neither overflows nor rounds; a float64 network ends where it would itself.
+Shapes: L hidden layers, B inputs, N units, O outputs of a map, I its inputs.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from repu_lab.networks.observing import Perceptron
+
+Floats = NDArray[np.float64]
+
+# Independent draws pass each of the tests but once in a million.
+DEVIATIONS = 5.0
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What a batch met; column l - 1 is layer l = 1..L+1, +inf from the layer on at which float64 ends.
+
+    `log10_K` (B, L+1). `log10_z`, `log10_h` (L+1): the largest |z^l| and |s(z^l)| of all. `log10_gradient` (L+1): mean
+    square of a random output gradient carried back, relative to the output's. `log10_distance` (L+1): 1 - c between
+    neighbouring inputs, the median, from differences, so that it is followed to 1e-31.
+    """
+
+    log10_K: Floats
+    log10_z: Floats
+    log10_h: Floats
+    log10_gradient: Floats
+    log10_distance: Floats
+
+
+@torch.no_grad()
+def first_pass(network: Perceptron, *, inputs: int, mean_square: float, seed: int) -> Pass:
+    """Send `inputs` Gaussian inputs, all with |x|^2/n_0 = mean_square, through the network."""
+    random = torch.Generator().manual_seed(seed)
+    maps = [_float64(linear) for linear in network.linears]
+    h = torch.randn(max(inputs, 2), network.sizes[0], generator=random, dtype=torch.float64)
+    h *= (mean_square / h.square().mean(1, keepdim=True)).sqrt()
+    zs, hs = [], []
+    for W, b in maps:
+        zs.append(torch.addmm(b, h, W.T))
+        hs.append(h := network.activation(zs[-1].clone()))
+    g = torch.randn(zs[-1].shape, generator=random, dtype=torch.float64)
+    gradients = [g]
+    for z, (W, _) in zip(zs[-2::-1], maps[:0:-1], strict=True):
+        gradients.append(g := (g @ W) * network.activation.derivative(z.clone()))
+    K = torch.stack([z.square().mean(1) for z in zs], dim=1)
+    apart = torch.stack([(z[0:-1:2] - z[1::2]).square().mean(1) for z in zs], dim=1)
+    distance = apart / (2 * (K[0:-1:2] * K[1::2])[: len(apart)].sqrt())
+    gradient = torch.stack([g.square().mean() for g in gradients[::-1]])
+    z, h = (torch.stack([a.abs().max() for a in arrays]) for arrays in (zs, hs))
+    return Pass(*map(_log10, (K[:inputs], z, h, gradient / gradient[-1], distance.median(0).values)))
+
+
+def departures(network: Perceptron) -> list[str]:
+    """Return in what the weights and biases of the maps l >= 2 differ from independent draws of mean 0; none: nothing.
+
+    Of independent draws sum_ij W_ij / sqrt(sum W_ij^2) is a standard normal number, so is that of biases; row sums have
+    variance I v, v = mean W_ij^2; eigenvalues of W W^T have the relative variance min(O, I) / max(O, I) (Marchenko,
+    Pastur), and none if W is orthogonal.
+    """
+    maps = [_float64(linear) for linear in network.linears[1:]]
+    found = []
+    if (t := _standardized([W for W, _ in maps])) > DEVIATIONS:
+        found.append(f"weights have a mean ({t:.0f} standard errors from 0)")
+    if (t := _standardized([b for _, b in maps])) > DEVIATIONS:
+        found.append(f"biases have a mean ({t:.0f} standard errors from 0)")
+    rows = torch.cat([W.sum(1).square() / (W.shape[1] * W.square().mean()).clamp(min=1e-300) for W, _ in maps])
+    if abs(rows.mean() - 1).item() > DEVIATIONS * (2 / len(rows)) ** 0.5:
+        found.append(f"row sums have {rows.mean():.2g} of the variance of independent weights")
+    spread = [_spread(W) for W, _ in maps if min(W.shape) >= 8 and bool(W.any())]
+    if spread and np.median(spread) < 0.1:
+        found.append("matrices are orthogonal")
+    elif spread and abs(np.median(spread) - 1) > 0.5:
+        found.append(f"squared singular values have {np.median(spread):.2g} of the spread of independent weights")
+    return found
+
+
+def _float64(linear: nn.Linear) -> tuple[Tensor, Tensor]:
+    W = linear.weight.detach().cpu().double()
+    bias = linear.bias
+    return W, W.new_zeros(len(W)) if bias is None else bias.detach().cpu().double()
+
+
+def _log10(values: Tensor) -> Floats:
+    return values.log10().nan_to_num(nan=np.inf, posinf=np.inf, neginf=-np.inf).numpy()
+
+
+def _standardized(parts: list[Tensor]) -> float:
+    """|sum| / sqrt(sum of squares), the parts scaled to one size."""
+    scaled = torch.cat([(part / part.square().mean().sqrt().clamp(min=1e-300)).flatten() for part in parts])
+    return (scaled.sum().abs() / scaled.square().sum().sqrt().clamp(min=1e-300)).item()
+
+
+def _spread(W: Tensor) -> float:
+    """Relative variance of the squared singular values, in units of that of independent weights."""
+    squares = torch.linalg.svdvals(W).square()
+    return (squares.var(correction=0) / squares.mean() ** 2 * max(W.shape) / min(W.shape)).item()

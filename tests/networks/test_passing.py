@@ -1,0 +1,129 @@
+"""Forecasts of networks as they are: measured on their own weights, whatever drew those."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from repu_lab import forecast_network
+from repu_lab.activations import MRePU, ReLU, RePU, Tanh
+from repu_lab.networks.observing import observe
+from repu_lab.networks.passing import departures, first_pass
+
+
+def network(activation: nn.Module, depth: int, width: int = 64) -> nn.Sequential:
+    maps = [m for _ in range(depth) for m in (nn.Linear(width, width), activation)]
+    return nn.Sequential(*maps, nn.Linear(width, 10)).double()
+
+
+def linears(of: nn.Module) -> list[nn.Linear]:
+    return [m for m in of.modules() if isinstance(m, nn.Linear)]
+
+
+@torch.no_grad()
+def drawn(activation: nn.Module, depth: int, draw, C_W: float, width: int = 64) -> nn.Sequential:
+    made = network(activation, depth, width)
+    for linear in linears(made):
+        draw(linear.weight)
+        linear.weight *= (C_W / (linear.in_features * linear.weight.square().mean())).sqrt()
+        linear.bias.zero_()
+    return made
+
+
+@torch.no_grad()
+def realised() -> nn.Sequential:
+    """RePU_2 tailored by its biases: rows of mean 0, biases of mean 7.8; measured elsewhere K = 62.07, 61.47, 61.27."""
+    torch.manual_seed(0)
+    made = drawn(RePU(2), 50, nn.init.orthogonal_, 1.0)
+    for l, linear in enumerate(linears(made)):
+        nn.init.orthogonal_(linear.weight)
+        if l:
+            linear.weight -= linear.weight.mean(1, keepdim=True)
+            linear.weight *= 0.063805
+        linear.bias.fill_(7.804353 if l < 50 else 0.0)
+    return made
+
+
+def test_a_healthy_network_of_no_known_law_is_called_healthy() -> None:
+    seen = forecast_network(realised().float(), inputs=64)
+    assert seen.fate == "survives" and seen.layer is None
+    np.testing.assert_allclose(10 ** seen.log10_K_quantiles[2, [0, 24, 49]], [62.07, 61.47, 61.27], rtol=0.03)
+    for what in ("no known law", "biases have a mean", "row sums have"):
+        assert what in seen.advice
+
+
+@pytest.mark.parametrize("q", [1.0, 3.0])
+def test_what_is_measured_is_what_torch_does(q: float) -> None:
+    """K, the largest numbers and the gradient against the module itself and autograd."""
+    torch.manual_seed(1)
+    made = drawn(Tanh(), 6, nn.init.normal_, 1.5, 20)
+    found = observe(made)
+    seen = first_pass(found, inputs=4, mean_square=q, seed=3)
+    random = torch.Generator().manual_seed(3)
+    x = torch.randn(4, 20, generator=random, dtype=torch.float64)
+    h, zs = x * (q / x.square().mean(1, keepdim=True)).sqrt(), []
+    for module in made:
+        h = module(h)
+        if isinstance(module, nn.Linear):
+            h.retain_grad()
+            zs.append(h)
+    cotangent = torch.randn(4, 10, generator=random, dtype=torch.float64)
+    (zs[-1] * cotangent).sum().backward()
+    for l, z in enumerate(zs):
+        np.testing.assert_allclose(10 ** seen.log10_K[:, l], z.detach().square().mean(1), rtol=1e-12)
+        assert 10 ** seen.log10_z[l] == pytest.approx(z.abs().max().item(), rel=1e-12)
+        wanted = z.grad.square().mean() / cotangent.square().mean()
+        assert 10 ** seen.log10_gradient[l] == pytest.approx(wanted.item(), rel=1e-12)
+
+
+DRAWS = {
+    "normal": (nn.init.normal_, []),
+    "uniform": (nn.init.uniform_, ["weights have a mean", "row sums"]),  # on [0, 1]
+    "symmetric": (lambda W: nn.init.uniform_(W, -1, 1), []),
+    "orthogonal": (nn.init.orthogonal_, ["matrices are orthogonal"]),
+    "identity": (nn.init.eye_, ["weights have a mean", "matrices are orthogonal"]),
+}
+
+
+@pytest.mark.parametrize("name", DRAWS)
+def test_draws_are_told_apart(name: str) -> None:
+    draw, wanted = DRAWS[name]
+    torch.manual_seed(2)
+    for depth in (3, 12):
+        told = departures(observe(drawn(Tanh(), depth, draw, 1.0)))
+        assert all(any(t.startswith(w) for t in told) for w in wanted), told
+        assert bool(told) == bool(wanted), told
+    centred = copy.deepcopy(drawn(Tanh(), 5, nn.init.normal_, 1.0))
+    with torch.no_grad():
+        for linear in linears(centred):
+            linear.weight -= linear.weight.mean(1, keepdim=True)
+    assert any(t.startswith("row sums have") for t in departures(observe(centred)))
+
+
+# log10 K at 5, 50, 95 % of 400 orthogonal networks of width 64, and by how much a network's own may leave that.
+ORTHOGONAL = {
+    "tanh": (Tanh(), 1.0, 1.0, 10, (-1.263, -1.197)),
+    "tanh, deep": (Tanh(), 1.0, 1.0, 50, (-1.988, -1.954)),
+    "ReLU": (ReLU(), 2.0, 1.0, 50, (-1.717, 0.669)),
+    "MRePU": (MRePU(1), 1.0, 1e-3, 50, (-3.088, -2.787)),
+}
+
+
+@pytest.mark.parametrize("name", ORTHOGONAL)
+def test_orthogonal_networks_have_their_own_law(name: str) -> None:
+    """At least 12 of 20 networks within the published 5 to 95 % range (0.9 each: fewer has probability 1e-4)."""
+    s, C_W, k1, layer, (low, high) = ORTHOGONAL[name]
+    torch.manual_seed(5)
+    inside = 0
+    for seed in range(20):
+        made = drawn(s, layer - 1, nn.init.orthogonal_, C_W)
+        with torch.no_grad():
+            linears(made)[0].weight.mul_((k1 / C_W) ** 0.5)
+            made[-1] = last = nn.Linear(64, 64).double()
+            nn.init.orthogonal_(last.weight).mul_(C_W**0.5)
+            last.bias.zero_()
+        K = first_pass(observe(made), inputs=1, mean_square=1.0, seed=seed).log10_K[0, -1]
+        inside += low <= K <= high
+    assert inside >= 12
