@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from repu_lab.activations import GELU, Activation, MRePU, ReLU, RePU, Sigmoid, Softplus, Tanh
+from repu_lab.activations import GELU, Activation, Erf, MRePU, ReLU, RePU, Sigmoid, Softplus, Tanh
 from repu_lab.networks.initialization import initialize_, uniform_depth
 from repu_lab.networks.population import Population
 from repu_lab.runs.outcome import first_pass
@@ -254,6 +254,13 @@ def test_advice_says_what_the_forecast_holds(name, words):
     result = forecast(activation, **settings, inputs=128)
     assert all(word in result.advice for word in words), result.advice
     assert "\n" not in result.summary() and result.summary().startswith(result.fate)
+
+
+def test_a_lost_gradient_is_told_of_the_finite_networks_that_lose_it():
+    """Saturated units have s' = 0 in every finite network, while E s'^2 of the infinitely wide one is large."""
+    result = forecast(Erf(), C_W=1e9, C_b=0.0, k1=1e9, depth=8, width=16, inputs=32)
+    assert result.fate == "vanishes" and result.log10_gradient[0] > 0
+    assert "the gradient at layer 1 is 0 times the output's" in result.advice and "10^" not in result.advice
 
 
 @pytest.mark.parametrize(("change", "message"), [

@@ -183,7 +183,8 @@ def forecast(
         advice="",
     )
     cause = vanishing_cause(ends, lost=lost, collapsed=collapsed)
-    return replace(result, advice=_advice(activation, result, cause))
+    assert one.log10_gain is not None
+    return replace(result, advice=_advice(activation, result, cause, one.log10_gain[lost > 0].sum(axis=1) / 2))
 
 
 _NEVER = (
@@ -203,8 +204,11 @@ def _log10_ntk(log10_K: Floats, log10_chi_perp: Floats) -> Floats:
     return log10_H
 
 
-def _advice(activation: Activation, result: Forecast, cause: str) -> str:
-    """One or two sentences, each a fact of this forecast."""
+def _advice(activation: Activation, result: Forecast, cause: str, log10_lost: Floats) -> str:
+    """One or two sentences, each a fact of this forecast.
+
+    log10_lost: of the networks of this width that lose the gradient, its size at layer 1 relative to the output's.
+    """
     batch = "one input" if result.inputs == 1 else f"a batch of {result.inputs} inputs"
     share, p = f"At width {result.width}, {result.probability:.0%} of networks", activation.degree
     hopeless = p is not None and p > 1 and not any(result.C_b)
@@ -217,11 +221,13 @@ def _advice(activation: Activation, result: Forecast, cause: str) -> str:
         how = {
             "zero": "the preactivations underflow",
             "equal": "the outputs are equal up to rounding for all inputs",
-            "gradient": f"the gradient at layer 1 is 10^{gain:.0f} times the output's",
+            "gradient": f"the gradient at layer 1 is {_size(log10_lost)} the output's in the median of them",
         }[cause]
         text = f"{share} lose the signal of {batch} in {result.dtype}, at {_layers_text(result.layer_range)}: {how}."
         if hopeless:
             return f"{text} {_NEVER.format(p)}"
+        if cause == "gradient":  # chi_perp of infinitely wide networks need not be that of these
+            return text
         chi_perp = 10 ** float(result.log10_chi_perp[-2])
         return f"{text} A layer multiplies small squared differences of inputs by {chi_perp:.2g}, where 1 keeps them."
     alive = 1 - result.probabilities["explodes"] - result.probabilities["vanishes"]
@@ -233,6 +239,12 @@ def _advice(activation: Activation, result: Forecast, cause: str) -> str:
         distance = 10 ** result.log10_one_minus_correlation[-1]
         text += f" Inputs become nearly equal (1 - c = {distance:.1g} at the output), so learning will be slow."
     return text
+
+
+def _size(log10_values: Floats) -> str:
+    """Return `10^-42 times`, the median, or `0 times` where that has no logarithm."""
+    median = float(np.median(log10_values)) if len(log10_values) else -math.inf
+    return f"10^{median:.0f} times" if math.isfinite(median) else "0 times"
 
 
 def _layers_text(layers: tuple[int, int] | None) -> str:
