@@ -227,6 +227,9 @@ def test_networks_are_not_loaded_by_a_foreign_config(text, needle):
     folder = trained()
     Path("mine.py").write_text("open('owned', 'w')\n")
     (folder / "config.yaml").write_text(text)
+    with pytest.raises(ValueError, match=r"config\.yaml: holds \d+ of \d+ bytes"):
+        load_population(folder)
+    (folder / "manifest.json").unlink()
     with pytest.raises(ValueError, match=needle):
         load_population(folder)
     assert not Path("owned").exists()

@@ -141,7 +141,7 @@ def test_a_file_of_other_content_is_named_and_set_aside_and_the_one_before_is_us
 def test_what_is_no_file_is_named_and_nobody_waits_for_it(place, make):
     place.save(1)
     make(place.path / name(2))
-    assert place.newest() == 1 and "it is no file" in place.said[0]
+    assert place.newest() == 1 and f"{name(2)} is no file" in place.said[0]
     assert place.names == [name(1), f"{name(2)}.damaged"]
 
 

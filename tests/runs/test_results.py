@@ -97,8 +97,8 @@ DAMAGE = [
     ("config.yaml", remove, "config.yaml is missing"),
     ("config.yaml", put("a: [1"), "config.yaml is no YAML"),
     ("config.yaml", put(b"\xff\xfe\x00"), "config.yaml is no text"),
-    ("config.yaml", put(ALIASES), "config.yaml has YAML aliases"),
-    ("config.yaml", put("!!python/object/apply:os.getcwd []"), "config.yaml is no YAML"),
+    ("config.yaml", put(ALIASES), "config.yaml has an alias"),
+    ("config.yaml", put("!!python/object/apply:os.getcwd []"), "config.yaml is no plain YAML"),
     ("config.yaml", put("x" * 300_000), "config.yaml is larger"),
     ("statistics.npz", cut, "statistics.npz is cut short"),
 ]

@@ -18,8 +18,9 @@ from repu_lab.configs.composition import Job, composer
 from repu_lab.configs.config import folder_name
 from repu_lab.runs.building import Experiment, build, pick_device
 from repu_lab.runs.folder import RunFolder
+from repu_lab.runs.job_table import error_of, stored_result
 from repu_lab.runs.launching import launch
-from repu_lab.runs.sweep import error_of
+from repu_lab.runs.reading import Contents
 
 Choice = TypeVar("Choice")
 
@@ -44,7 +45,7 @@ class Trained:
     @cached_property
     def statistics(self) -> dict[str, np.ndarray]:
         """The per-layer numbers of the run, by name, with the axes that statistics.npz names."""
-        with np.load(self.folder / "statistics.npz") as table:
+        with Contents(self.folder).stream("statistics.npz") as file, np.load(file) as table:
             return dict(table)
 
     def share(self, outcome: str) -> float:
@@ -147,8 +148,7 @@ def _outside_hydra() -> Iterator[None]:
 
 
 def _trained(job: Job) -> Trained:
-    folder = RunFolder(job.folder)
-    result, error = folder.read_json("result.json"), error_of(folder)
-    if result is None or error is not None:
-        raise RunFailed(f"{job.folder.name}: {error}")
+    result = stored_result("train", job)
+    if result is None:
+        raise RunFailed(f"{job.folder.name}: {error_of(RunFolder(job.folder)) or 'its result is damaged'}")
     return Trained(job.overrides, job.folder, result)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from repu_lab.configs.config import ConfigError
 from repu_lab.configs.mistakes import printable
-from repu_lab.runs.folder import RunFolder
+from repu_lab.runs.output import check_output, write_output
 from repu_lab.runs.results.arguments import parse
 
 HELP = """\
@@ -46,15 +46,12 @@ def write_report(folder: Path, output: Path | None = None) -> Path:
     target = folder / "report.html" if output is None else output
     if target.suffix not in (".html", ".htm"):
         raise ConfigError(f"--output {printable(str(target))}: is no name of a page; let it end in .html")
-    if target.is_dir() or (output is not None and not target.parent.is_dir()):
-        why = "is a folder" if target.is_dir() else f"there is no folder {target.parent}"
-        raise ConfigError(f"--output {printable(str(target))}: {printable(why)}; name a file")
-    content = page_of(folder)
-    try:
-        RunFolder(target.parent).write_text(target.name, content)
-    except OSError as error:
-        told = f"{printable(str(target))}: cannot be written ({error.strerror}); name another place with --output"
-        raise ConfigError(told) from error
+    if output is None and (target.is_symlink() or (target.exists() and not target.is_file())):
+        told = "is a link, a folder or a device; remove it, or name another place with --output"
+        raise ConfigError(f"{printable(str(target))}: {told}")
+    if folder.is_dir():  # else the page says so
+        check_output("--output", target)
+    write_output("--output", target, page_of(folder))
     return target
 
 

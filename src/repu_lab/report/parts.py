@@ -8,10 +8,10 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from repu_lab.configs.files import Damaged, read_bytes
 from repu_lab.report.markup import Content, Html, join, tag, text
 from repu_lab.report.page import Page
 from repu_lab.report.svg import Unusable, draw, inline
-from repu_lab.runs.results.reading import Damaged, read_bytes
 from repu_lab.runs.results.text import is_number, shown
 
 MARKS = {

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from repu_lab.configs.files import Damaged
 from repu_lab.report.markup import Html, join, tag
 from repu_lab.report.page import Page
 from repu_lab.report.parts import (
@@ -25,7 +26,8 @@ from repu_lab.report.parts import (
 )
 from repu_lab.report.run import about_versions, shown_any
 from repu_lab.report.sweep import unfinished
-from repu_lab.runs.results.reading import Damaged, number, read_object
+from repu_lab.runs.reading import read_object
+from repu_lab.runs.results.reading import number
 from repu_lab.runs.results.scanning import STATES, Run, last_line
 from repu_lab.runs.results.summary import counted
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from repu_lab.runs.results.reading import Damaged, read_bytes
+from repu_lab.configs.files import Damaged
+from repu_lab.runs.reading import Contents
 from repu_lab.tracking.digest import BY_LAYER, depth_profile
 from repu_lab.tracking.events import EVENTS_NAME, record
 
@@ -29,18 +30,17 @@ class Statistics:
         """Read the table of a run's folder."""
         names = (*BY_LAYER, *COUNTS, *LOSSES, "step", "profiled_step")
         try:
-            path = folder / "statistics.npz"
-            with zipfile.ZipFile(path) as archive:
-                wanted = [archive.getinfo(f"{name}.npy") for name in names if f"{name}.npy" in archive.namelist()]
-                if sum(entry.file_size for entry in wanted) > GIBIBYTE:
-                    raise Damaged("statistics.npz is too large to be drawn")
-            with np.load(path, allow_pickle=False) as table:
-                self.values: dict[str, NDArray[Any]] = {name: table[name] for name in names if name in table.files}
+            with Contents(folder).stream("statistics.npz") as file:
+                with zipfile.ZipFile(file) as archive:
+                    wanted = [archive.getinfo(f"{name}.npy") for name in names if f"{name}.npy" in archive.namelist()]
+                    if sum(entry.file_size for entry in wanted) > GIBIBYTE:
+                        raise Damaged("statistics.npz is too large to be drawn")
+                file.seek(0)
+                with np.load(file, allow_pickle=False) as table:
+                    self.values: dict[str, NDArray[Any]] = {name: table[name] for name in names if name in table.files}
             self.steps = [int(step) for step in self.values["step"]]
         except Damaged:
             raise
-        except FileNotFoundError as error:
-            raise Damaged("statistics.npz is missing") from error
         except Exception as error:  # zipfile and numpy have many ways to fail on a file that is cut or made up
             raise Damaged("statistics.npz is cut short or damaged") from error
 
@@ -106,7 +106,7 @@ def _scalars(folder: Path) -> Iterator[tuple[int, str, float]]:
     from tensorboard.compat.proto.event_pb2 import Event  # pyright: ignore[reportAttributeAccessIssue]
 
     try:
-        content = read_bytes(str(folder / EVENTS_NAME), EVENTS_LIMIT)
+        content = Contents(folder).content(EVENTS_NAME, EVENTS_LIMIT)
     except Damaged:
         return
     place = 0

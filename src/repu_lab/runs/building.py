@@ -14,13 +14,15 @@ import torch
 
 from repu_lab.activations import Activation, as_activation, check_dtype
 from repu_lab.configs.config import ConfigError
+from repu_lab.configs.files import Damaged
 from repu_lab.configs.mistakes import one_line
 from repu_lab.configs.schema import HIGHEST, TrainConfig
-from repu_lab.configs.untrusted import OWN_PACKAGE, foreign_target, read_run_config
+from repu_lab.configs.untrusted import OWN_PACKAGE, foreign_target
 from repu_lab.networks.initialization import RULES, Initialization, in_branches, initialize_, uniform_depth
 from repu_lab.networks.optimizers import Optimizer
 from repu_lab.networks.population import Population
 from repu_lab.runs.memory import free_bytes, member_bytes, members_at_once
+from repu_lab.runs.reading import Contents
 from repu_lab.tasks import TASKS, DataUnavailable, Task, on_device
 from repu_lab.theory import critical_initialization
 from repu_lab.theory.rates import adam_rate, sgd_rate
@@ -132,28 +134,32 @@ def load_population(folder: Path | str, *, trust: bool = False) -> Population:
     No code is loaded with them: ValueError if the activation is a class outside repu_lab, unless `trust` is true, and
     if config.yaml or weights.pt are not what a run writes.
     """
+    contents = Contents(folder)
     try:
-        config = read_run_config(folder)
-    except ValueError as error:
-        raise ValueError(f"{folder}/config.yaml: {error}") from error
+        config = contents.config()
+    except Damaged as error:
+        raise ValueError(f"{folder}/config.yaml: {str(error).removeprefix('config.yaml ')}") from error
     foreign = foreign_target(config)
     if foreign is not None and not trust:
         raise ValueError(f"{folder} names {foreign}: trust=True to run its code")
     weights = Path(folder) / "weights.pt"
-    if weights.exists() and not weights.is_file():
-        raise ValueError(f"{weights}: is no file")  # a pipe would wait for ever
     try:
-        saved = torch.load(weights, map_location="cpu", weights_only=True)
+        with contents.stream("weights.pt") as file:
+            saved = torch.load(file, map_location="cpu", weights_only=True)
         theta_MP = saved["theta"]
+        if theta_MP.shape[1] != sum((i + 1) * o for i, o in pairwise(saved["sizes"])):  # before memory is taken for it
+            raise ValueError
         population = Population(
             build_activation(config["activation"]), saved["sizes"], len(theta_MP),
             residual=config.get("residual", False), dtype=theta_MP.dtype,
         )  # fmt: skip
         with torch.no_grad():
             population.theta.copy_(theta_MP)
+    except Damaged as error:
+        raise ValueError(f"{weights}: {str(error).removeprefix('weights.pt ')}") from error
     except OSError as error:
         raise ValueError(f"{weights}: {error.strerror or error}") from error
-    except (pickle.UnpicklingError, RuntimeError, LookupError, TypeError, EOFError, AttributeError) as error:
+    except (AttributeError, EOFError, LookupError, RuntimeError, TypeError, ValueError, pickle.PickleError) as error:
         raise ValueError(f"{weights}: holds no weights of a run with its config.yaml") from error
     return population
 

@@ -16,12 +16,14 @@ from typing import Any, BinaryIO, TypeVar, cast
 
 import torch
 
+from repu_lab.configs.files import Damaged, open_regular
 from repu_lab.runs.folder import RunFolder
+from repu_lab.runs.guarding import CHECKPOINTS, remove_leftovers
 
 MAGIC = b"repu-lab checkpoint 1 sha256 "
 HEADER = len(MAGIC) + 64 + 1
 KEPT = 2
-PLACE = "checkpoints"
+PLACE = CHECKPOINTS
 NAME = re.compile(r"step_[0-9]{10}\.ckpt")
 # What is written along the way takes at most this share of the time. The cost of the first is guessed at the rate of a
 # slow disk (bytes a second).
@@ -31,10 +33,6 @@ BLOCK = 1 << 22
 
 Saved = dict[str, Any]
 Restored = TypeVar("Restored")
-
-
-class Damaged(ValueError):
-    """A checkpoint that this run cannot go on from: says why."""
 
 
 class Checkpoints:
@@ -109,8 +107,7 @@ class Checkpoints:
         One that is damaged, or that `restore` complains of (Damaged, or an error of content that is not as it should
         be), is named, renamed to <name>.damaged and passed over.
         """
-        for leftover in self.place.glob(".*.[0-9]*"):  # of a write that was killed
-            leftover.unlink()
+        remove_leftovers(self.place)
         files = _files(self.folder)
         for path in reversed(files):
             try:
@@ -163,9 +160,7 @@ def dump(state: Saved, file: BinaryIO) -> str:
 
 def read(path: Path, device: torch.device | str = "cpu") -> Saved:
     """Return the state in a file; Damaged if it is not a whole checkpoint. No code in it is run."""
-    if not path.is_file():  # a pipe would wait for ever
-        raise Damaged("it is no file")
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         header = file.read(HEADER)
         if len(header) < HEADER or not header.startswith(MAGIC):
             raise Damaged("it is empty" if not header else "it is no checkpoint, or was cut short")

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from repu_lab.configs.config import ConfigError
+from repu_lab.configs.files import Damaged
 from repu_lab.configs.mistakes import escaped, one_line
 from repu_lab.configs.schema import PropagateConfig, TheoryConfig, TrainConfig
 from repu_lab.runs.folder import RunFolder
+from repu_lab.runs.group import PLACE
 from repu_lab.runs.interruption import asked
+from repu_lab.runs.reading import Contents
 
 if TYPE_CHECKING:
     from repu_lab.runs.building import Experiment
@@ -130,8 +133,11 @@ def _do(command: str, config: Any, path: Path, work: Callable[[Any, RunFolder], 
 
         experiment = build(config)
     about = {} if experiment is None else {"device": str(experiment.device), "threads": experiment.threads}
+    warning = _extension(config, folder)
     try:
         with folder.run(command, config, about, afresh=config.rerun):
+            if warning is not None:
+                folder.log(warning)
             result = work(experiment, folder)
             folder.write_json(RESULTS[command], result)
             folder.log(f"folder:   {path}")
@@ -150,6 +156,19 @@ def _do(command: str, config: Any, path: Path, work: Callable[[Any, RunFolder], 
         print(f"failed: {type(error).__name__}: {one_line(error)} ({last.name}, line {last.lineno}){see}")
         return EXIT_FAILED, {}
     return 0, result
+
+
+def _extension(config: Any, folder: RunFolder) -> str | None:
+    """Return the warning for a job of a sweep that goes on to more steps than the sweep gave it, else None."""
+    sweep = next((parent for parent in folder.path.absolute().parents if (parent / PLACE).is_dir()), None)
+    if getattr(config, "resume", None) is None or sweep is None:
+        return None
+    try:
+        steps = Contents(folder.path).config().get("steps")
+    except Damaged:
+        return None
+    told = f"is a job of the sweep in {sweep}, which gave it {steps} steps; the sweep will show it as extended"
+    return f"warning:  {folder.path.name} {told}, and rerun=true runs it again" if steps != config.steps else None
 
 
 def _stored(command: str, config: Any, folder: RunFolder) -> dict[str, Any] | None:

@@ -13,12 +13,8 @@ stand in its manifest with size and SHA-256. A run that did not end goes on in i
 """
 
 import errno
-import fcntl
-import hashlib
 import json
 import os
-import re
-import socket
 import traceback
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -32,15 +28,15 @@ import yaml
 
 from repu_lab.configs.code import code_of
 from repu_lab.configs.config import ConfigError, config_hash, result_fields
+from repu_lab.configs.files import Damaged
 from repu_lab.configs.mistakes import escaped
-from repu_lab.configs.untrusted import read_run_config
 from repu_lab.runs.circumstances import circumstances
+from repu_lab.runs.guarding import EVENTS, locked, own_copies, remove_leftovers, temporary_name
 from repu_lab.runs.interruption import asked
+from repu_lab.runs.reading import Contents, about_file
 
 OWN_NAMES = ("lock", "config.yaml", "run.log", "checkpoints")  # what a run may leave that dies before its manifest
 DECISIVE = ("device", "threads", "machine", "versions")  # what the bits of a run depend on, beside its config
-EVENTS = "events.out.tfevents.*"
-CHECKED = 1 << 26  # bytes: of larger files the size alone is compared, so that a stored result comes at once
 SYNCED = 16  # files at once
 SPELT = "backslashreplace"  # half of a sign, as names of files may hold
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # libyaml's, where it is, is ten times as fast
@@ -68,8 +64,8 @@ class RunFolder:
         run whose files are damaged is whole enough if its result is, and no checkpoint is there to make them again.
         """
         manifest = self.manifest()
-        if manifest is None and not (self.path / "manifest.json").exists():
-            self._check_own()
+        if manifest is None and not os.path.lexists(self.path / "manifest.json"):
+            self._check_own(config, may_differ)
             return None
         if manifest is None or manifest.get("config_hash") != config_hash(command, config):
             self._check_same(command, manifest or {}, config, may_differ)
@@ -84,9 +80,7 @@ class RunFolder:
 
     def damaged(self) -> list[str]:
         """Return the names of the files of a finished run that are not as they were written, or not there."""
-        files = (self.manifest() or {}).get("files")
-        files = files if isinstance(files, dict) else {}
-        return [name for name, about in files.items() if _about_file(self.path / name) != about]
+        return [name for name, _ in Contents(self.path).damage()]
 
     @property
     def lost(self) -> bool:
@@ -104,14 +98,11 @@ class RunFolder:
 
     def read_json(self, name: str) -> dict[str, Any] | None:
         """Return a JSON object of the folder, None if it is missing or damaged."""
-        path = self.path / name
+        contents = Contents(self.path)
         try:
-            value = (
-                json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-            )  # a pipe would wait for ever
-        except (OSError, ValueError, RecursionError):
+            return contents.manifest if name == "manifest.json" else contents.json(name)
+        except Damaged:
             return None
-        return value if isinstance(value, dict) else None
 
     @contextmanager
     def run(
@@ -127,7 +118,7 @@ class RunFolder:
             self._move_aside()
         self.path.mkdir(parents=True, exist_ok=True)
         with self.lock():
-            self._remove_leftovers()
+            remove_leftovers(self.path)
             before = self.manifest()
             damaged = self.damaged()
             self.write_text("config.yaml", yaml.dump(result_fields(config), Dumper=DUMPER, sort_keys=False))
@@ -139,7 +130,7 @@ class RunFolder:
                 yield self
                 (self.path / "traceback.txt").unlink(missing_ok=True)  # of an earlier attempt
                 written = sorted(self._written | {path.name for path in self.path.glob(EVENTS)})
-                self._end("finished", files={name: _about_file(self.path / name) for name in written})
+                self._end("finished", files={name: about_file(self.path / name) for name in written})
             except BaseException as error:
                 if isinstance(error, KeyboardInterrupt) or asked() is not None:
                     self._end("interrupted")
@@ -168,7 +159,7 @@ class RunFolder:
             told = "the folder was removed or replaced while the run was in it"
             raise FileNotFoundError(errno.ENOENT, told, str(self.path))
         target = self.path / name
-        temporary = target.with_name(f".{target.name}.{os.getpid()}")
+        temporary = target.with_name(temporary_name(target.name))
         try:
             yield temporary
             if self._waiting is None or target.parent != self.path:  # a checkpoint never waits
@@ -188,9 +179,9 @@ class RunFolder:
         if self.echo:
             print(line, flush=True)
         if not self.lost:
-            path = self.path / "run.log"
-            with suppress(OSError), open(path, "a", encoding="utf-8", errors=SPELT) as file:  # it stands on the screen
-                file.write(line + "\n")
+            told = (line + "\n").encode("utf-8", "backslashreplace")
+            with suppress(OSError), open(self.path / "run.log", "ab") as file:  # what was printed stands on the screen
+                file.write(told)
 
     def _begin(self, before: Mapping[str, Any] | None, **about: Any) -> None:
         """Write the manifest of a run that starts, or goes on: then it keeps its first start and lists the others."""
@@ -234,8 +225,8 @@ class RunFolder:
     def _differences(self, config: Any) -> dict[str, str] | None:
         """Return what differs from the run that lies here, key by key in words; None if that cannot be told."""
         try:
-            there = _flat(read_run_config(self.path))
-        except ValueError:
+            there = _flat(Contents(self.path).config())
+        except Damaged:
             return None
         here = _flat(result_fields(config))
         return {
@@ -244,27 +235,31 @@ class RunFolder:
             if here.get(key) != there.get(key)
         }
 
-    def _check_own(self) -> None:
-        """Refuse a folder without a manifest that holds what no run of the lab has made."""
+    def _check_own(self, config: Any, may_differ: Collection[str]) -> None:
+        """Refuse a folder without a manifest that holds files of others, unless its config.yaml is that of this run."""
         names = [path.name for path in self.path.iterdir()] if self.path.is_dir() else []
         foreign = [name for name in names if not (name in OWN_NAMES or name.startswith("."))]
-        if foreign:
-            raise ConfigError(f"{self.path} holds files that are not of a run ({foreign[0]}); choose another folder")
-
-    def _remove_leftovers(self) -> None:
-        """Remove the temporary files of a process that was killed."""
-        for path in self.path.glob(".*"):
-            if re.fullmatch(r"\..+\.\d+", path.name):
-                path.unlink()
+        differences = self._differences(config) if foreign else {}
+        if differences is None or not differences.keys() <= set(may_differ):
+            told = f"holds files that are not of a run ({escaped(foreign[0])})"
+            raise ConfigError(f"{self.path} {told}; choose another folder")
 
     def _move_aside(self) -> None:
         if not self.path.is_dir() or not any(self.path.iterdir()):
             return
         with self.lock():  # refuses if a live process runs in it
+            here = self.path.resolve()
+            if here == Path.cwd() or here in Path.cwd().parents:
+                told = "rerun=true moves it aside, and the working directory is in it"
+                raise ConfigError(f"{self.path}: {told}; change to another one")
             number = 1
-            while (aside := self.path.with_name(f"{self.path.name}.{number}")).exists():
+            while os.path.lexists(aside := self.path.with_name(f"{self.path.name}.{number}")):
                 number += 1
-            self.path.rename(aside)
+            try:
+                self.path.rename(aside)
+            except OSError as error:
+                told = f"cannot be moved aside ({error.strerror}); choose another folder"
+                raise ConfigError(f"{self.path}: {told}") from error
 
     def died(self, told: str) -> None:
         """Write down that the process of the run ended without a word."""
@@ -274,32 +269,13 @@ class RunFolder:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the folder; ConfigError if nothing can be written there, or, naming the process, if another one does.
-
-        Refused is also a folder that leads out of itself: a file behind a link would be cut, appended to or removed.
-        """
-        names = (*OWN_NAMES, EVENTS, "checkpoints/*")
-        for path in (path for name in names for path in self.path.glob(name)):
-            if path.is_symlink() or not (path.is_file() or path.is_dir()):
-                raise ConfigError(f"{path}: is a link or a device, and a run writes into its own files; remove it")
-        try:
-            file = open(self.path / "lock", "a+", encoding="utf-8")  # noqa: SIM115 (closed below)
-        except OSError as error:
-            raise ConfigError(f"{self.path}: cannot be written to ({error.strerror}); name another place") from error
-        # flock is given up by the system when its owner dies, however it dies.
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                file.seek(0)
-                raise ConfigError(f"{self.path} is in use by another run ({file.read().strip()})") from error
-            file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()}")
-            file.flush()
+        """Hold the folder; ConfigError if it cannot be held, or leads out of itself (see `locked`)."""
+        with locked(self.path) as file:
             self._held = file
             try:
                 if self.lost:
                     raise ConfigError(f"{self.path} was moved or removed by another run; type the command again")
+                own_copies(self.path)
                 yield
             finally:
                 self._held = None
@@ -332,19 +308,6 @@ def synced_together(folders: Collection[RunFolder]) -> Iterator[None]:
 def _sync(path: Path) -> None:
     with open(path, "rb") as file:
         os.fsync(file.fileno())
-
-
-def _about_file(path: Path) -> dict[str, Any] | None:
-    """Return size and SHA-256 of a file (None if it is large), None if it cannot be read."""
-    if not path.is_file():  # a pipe would wait for ever
-        return None
-    try:
-        with open(path, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            digest = hashlib.file_digest(file, "sha256").hexdigest() if size <= CHECKED else None
-    except OSError:
-        return None
-    return {"bytes": size, "sha256": digest}
 
 
 def _now() -> str:

@@ -16,6 +16,7 @@ from repu_lab.configs.composition import Job
 from repu_lab.configs.config import config_hash, result_fields
 from repu_lab.configs.schema import TrainConfig
 from repu_lab.runs.folder import RunFolder, synced_together
+from repu_lab.runs.guarding import CHECKPOINTS, check_inside
 
 if TYPE_CHECKING:
     from repu_lab.runs.building import Experiment
@@ -177,6 +178,7 @@ def _checkpointed(group: Group, runs: "Sequence[Run]") -> RunFolder:
     """Return the folder of the checkpoints: a population's own, or the job's."""
     if group.place is None:
         return runs[0].folder
+    check_inside(group.place / CHECKPOINTS, group.place.parent.parent)
     place = RunFolder(group.place)
     place.path.mkdir(parents=True, exist_ok=True)
     place.write_json("group.json", {"jobs": [config_hash(group.command, job.config) for job in group.jobs]})

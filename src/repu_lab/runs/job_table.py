@@ -3,15 +3,21 @@
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from repu_lab.configs.composition import Job
+from repu_lab.configs.config import ConfigError, config_hash
+from repu_lab.configs.files import Damaged, read_bytes
 from repu_lab.configs.mistakes import escaped, printable
 from repu_lab.networks.quantiles import median
 from repu_lab.runs.commands import RESULTS, meets
 from repu_lab.runs.folder import RunFolder
+from repu_lab.runs.reading import Contents
 
 FAILED, NOT_MET = 1, 3
+WHOLE = ("finished", "extended")  # states of jobs that a sweep leaves as they are
+TRACEBACK_LIMIT = 1 << 20  # bytes
 
 
 def print_table(command: str, jobs: Sequence[Job]) -> int:
@@ -22,8 +28,11 @@ def print_table(command: str, jobs: Sequence[Job]) -> int:
     for job, typed in zip(jobs, own, strict=True):
         folder = RunFolder(job.folder)
         manifest, result = folder.manifest() or {}, folder.read_json(RESULTS[command])
+        steps = extended(command, job)
+        more = [] if steps is None else [f"extended to {steps} steps"]
         if manifest.get("status") != "finished" or result is None:
-            status = "damaged" if manifest.get("status") == "finished" else manifest.get("status", "not started")
+            status = manifest.get("status", "not started")
+            status = "damaged" if status == "finished" or not isinstance(status, str) else status
             became, numbers = [status], ("", "")
             code = FAILED
             others[status] += 1
@@ -34,7 +43,7 @@ def print_table(command: str, jobs: Sequence[Job]) -> int:
             networks.update(result.get("outcomes", {"done": 1}))
             if command == "train" and not meets(job.config, result):
                 code = code or NOT_MET
-        rows.append((", ".join(became), *numbers, typed, job.folder.name))
+        rows.append((", ".join([*more, *became]), *numbers, typed, job.folder.name))
     print(f"{len(jobs)} job{'s' * (len(jobs) != 1)} in {jobs[0].sweep}:")
     print_columns(rows)
     total = [f"{count} {name}" for name, count in networks.most_common()]
@@ -64,13 +73,38 @@ def stored_result(command: str, job: Job) -> dict[str, Any] | None:
     return RunFolder(job.folder).finished(command, job.config, RESULTS[command])
 
 
+def job_state(command: str, job: Job) -> str:
+    """Return finished, extended (see below), what its manifest says, or new; ConfigError if another run is there."""
+    try:
+        if stored_result(command, job) is not None:
+            return "finished"
+    except ConfigError:
+        if extended(command, job) is None:
+            raise
+        return "extended"
+    return str((RunFolder(job.folder).manifest() or {}).get("status", "new"))
+
+
+def extended(command: str, job: Job) -> int | None:
+    """Return the steps to which `resume=DIR steps=N` took a job of a sweep, None if it has its own."""
+    there = (RunFolder(job.folder).manifest() or {}).get("config_hash")
+    if command != "train" or there in (None, config_hash(command, job.config)):
+        return None
+    try:
+        steps = Contents(job.folder).config().get("steps")
+    except Damaged:
+        return None
+    longer = isinstance(steps, int) and steps > job.config.steps
+    return steps if longer and there == config_hash(command, replace(job.config, steps=steps)) else None
+
+
 def error_of(folder: RunFolder) -> str | None:
     """Return the error of a job that failed, in one line, None if it finished."""
     if (folder.manifest() or {}).get("status") == "finished":
         return None
     try:
-        lines = (folder.path / "traceback.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    except OSError:
+        lines = read_bytes(folder.path / "traceback.txt", TRACEBACK_LIMIT).decode(errors="replace").strip().splitlines()
+    except Damaged:
         lines = []
     # A traceback of Python's says at its end what a dead process's says first.
     return (lines[-1] if lines[0].startswith("Traceback") else lines[0]) if lines else "ended without a result"

@@ -1,7 +1,6 @@
 """Run the checked jobs of a command line and gather their exit codes; Hydra runs those of its own launchers."""
 
 import importlib
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +19,7 @@ from repu_lab.configs.composition import Job
 from repu_lab.configs.config import ConfigError
 from repu_lab.configs.groups import conf_dir
 from repu_lab.configs.spelling import literal
+from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.launching import launch, plan
 
 FAILED, MISTAKE, NOT_MET = 1, 2, 3
@@ -117,11 +117,10 @@ def _print_table(jobs: Sequence[Job], results: Sequence[tuple[Path, int]]) -> No
     shared = set.intersection(*(set(job.overrides) for job in jobs)) if len(jobs) > 1 else set()
     rows = []
     for job, (folder, code) in zip(jobs, results, strict=False):
-        try:
-            outcomes = json.loads((folder / "result.json").read_text(encoding="utf-8"))["outcomes"]
+        outcomes = (RunFolder(folder).read_json("result.json") or {}).get("outcomes")
+        became = "failed" if code else "done"
+        if isinstance(outcomes, dict):
             became = ", ".join(f"{outcome} {count}" for outcome, count in outcomes.items())
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            became = "failed" if code else "done"
         own = " ".join(override for override in job.overrides if override not in shared)
         rows.append((became, own, folder.name))
     widths = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]

@@ -17,10 +17,9 @@ from repu_lab.configs.composition import Job
 from repu_lab.configs.config import result_fields
 from repu_lab.runs.analysis import check_theory
 from repu_lab.runs.building import build, members_that_fit
-from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.forecasting import forecast_run
 from repu_lab.runs.group import Group, check_group
-from repu_lab.runs.job_table import own_overrides, print_columns, stored_result
+from repu_lab.runs.job_table import WHOLE, job_state, own_overrides, print_columns
 from repu_lab.runs.probing import Cost, probe_job, probe_training
 from repu_lab.runs.sweep import memory_bound, plan_groups
 from repu_lab.runs.workers import Slot
@@ -41,8 +40,8 @@ def print_plan(command: str, jobs: Sequence[Job], slots: Sequence[Slot], max_mem
     start_up = time.time() - psutil.Process().create_time()  # importing torch and composing: a run has to, too
     if slots[0].threads is not None:
         torch.set_num_threads(slots[0].threads)
-    states = {job.folder: _state(command, job) for job in jobs}
-    left = [job for job in jobs if states[job.folder] != "finished" or job.config.rerun]
+    states = {job.folder: job_state(command, job) for job in jobs}
+    left = [job for job in jobs if states[job.folder] not in WHOLE or job.config.rerun]
     groups = [Group(command=command, jobs=(job,)) for job in left]
     if left and jobs[0].sweep is not None:
         groups = plan_groups(command, jobs, left, memory_bound(members_that_fit, left, len(slots), max_members))
@@ -61,12 +60,6 @@ def print_plan(command: str, jobs: Sequence[Job], slots: Sequence[Slot], max_mem
         _print_costs(groups, _costs(groups, expected), len(slots), start_up)
     print("plan=true: nothing was run, nothing written")
     return 0
-
-
-def _state(command: str, job: Job) -> str:
-    if stored_result(command, job) is not None:
-        return "finished"
-    return str((RunFolder(job.folder).manifest() or {}).get("status", "new"))
 
 
 def _forecasts(command: str, jobs: Sequence[Job]) -> Forecasts:

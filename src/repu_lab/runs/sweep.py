@@ -4,10 +4,11 @@ Typed again, a sweep runs what is missing, failed or interrupted: a group that w
 other groups would change the last bits; jobs that were left over are grouped anew.
 """
 
-import shutil
+import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -28,13 +29,16 @@ from repu_lab.runs.group import (
     make_groups,
     members_that_fit,
     run_group,
+    shape,
 )
+from repu_lab.runs.guarding import check_inside, remove_group
 from repu_lab.runs.interruption import Interrupted, Request, deferred
-from repu_lab.runs.job_table import error_of, print_table, stored_result
+from repu_lab.runs.job_table import WHOLE, error_of, job_state, print_table, stored_result
 from repu_lab.runs.workers import Event, Pool, Slot, Task
 
 # So many jobs that fail alike before any other has ended stop a sweep: all the others would too.
 ALIKE = 3
+NAME = re.compile(r"[0-9a-f]{16}")  # of a group's folder
 WAIT_SECONDS = 0.2
 
 
@@ -73,6 +77,8 @@ def run_sweep(
     """
     if left := unfinished(command, jobs):
         sweep = sweep_of(jobs)
+        for folder in (sweep / PLACE, *(job.folder for job in left)):
+            check_inside(folder, sweep)
         with Pool(slots) as pool:
 
             def fits(config: Any) -> int:
@@ -104,8 +110,9 @@ def sweep_of(jobs: Sequence[Job]) -> Path:
 
 
 def unfinished(command: str, jobs: Sequence[Job]) -> list[Job]:
-    """Return the jobs that have to run; ConfigError if a folder holds another run."""
-    return [job for job in jobs if stored_result(command, job) is None or job.config.rerun]
+    """Return the jobs that have to run, without those that were extended; ConfigError if a folder holds another run."""
+    states = [job_state(command, job) for job in jobs]
+    return [job for job, state in zip(jobs, states, strict=True) if job.config.rerun or state not in WHOLE]
 
 
 def memory_bound(fits: Bound, jobs: Sequence[Job], workers: int, max_members: int | None) -> Bound:
@@ -126,17 +133,39 @@ def plan_groups(command: str, jobs: Sequence[Job], left: Sequence[Job], bound: B
     rest = {config_hash(command, job.config): job for job in left}
     groups: list[Group] = []
     if not left[0].config.rerun:
-        for file in sorted((sweep / PLACE).glob("*/group.json")):
-            hashes = (RunFolder(file.parent).read_json(file.name) or {}).get("jobs", [])
-            resumable = all(name in known for name in hashes) and any(name in rest for name in hashes)
-            begun = any(file.parent.glob("checkpoints/*.ckpt")) or any(name not in rest for name in hashes)
-            if resumable and begun:
-                groups.append(make_group(command, [known[name] for name in hashes], sweep))
-                rest = {name: job for name, job in rest.items() if name not in hashes}
+        taken = set[str]()
+        for place in group_places(sweep):
+            group = _stored_group(command, place, known)
+            hashes = [] if group is None else [config_hash(command, job.config) for job in group.jobs]
+            begun = any(place.glob("checkpoints/*.ckpt")) or any(name not in rest for name in hashes)
+            if group is not None and begun and any(name in rest for name in hashes) and taken.isdisjoint(hashes):
+                groups.append(group)
+                taken.update(hashes)
+                rest = {name: job for name, job in rest.items() if name not in taken}
         alone = {name: job for name, job in rest.items() if any(job.folder.glob("checkpoints/*.ckpt"))}
         groups += [make_group(command, [job], sweep) for job in alone.values()]
         rest = {name: job for name, job in rest.items() if name not in alone}
     return groups + make_groups(command, rest.values(), sweep, bound)
+
+
+def group_places(sweep: Path) -> list[Path]:
+    """Return the folders of groups that were cut off, in a fixed order; links and what is called otherwise are none."""
+    if (sweep / PLACE).is_symlink():
+        return []
+    places = (file.parent for file in (sweep / PLACE).glob("*/group.json"))
+    return sorted(place for place in places if NAME.fullmatch(place.name) and not place.is_symlink())
+
+
+def _stored_group(command: str, place: Path, known: Mapping[str, Job]) -> Group | None:
+    """Return the group that a folder says it is of, None if that cannot be: its name is a hash of its jobs."""
+    hashes = (RunFolder(place).read_json("group.json") or {}).get("jobs")
+    if not isinstance(hashes, list) or not all(isinstance(name, str) and name in known for name in hashes):
+        return None
+    jobs = [known[name] for name in hashes]
+    if command != "train" or len(set(hashes)) < max(2, len(hashes)) or len({shape(job.config) for job in jobs}) > 1:
+        return None
+    group = make_group(command, jobs, place.parent.parent)
+    return group if group.place == place else None
 
 
 class _Driver:
@@ -176,7 +205,8 @@ class _Driver:
         if event.kind == "interrupted":
             return
         if group.place is not None:
-            shutil.rmtree(group.place, ignore_errors=True)  # every job has its result, or is run again
+            with suppress(OSError):  # every job has its result, or is run again: what is left here serves nobody
+                remove_group(group.place, group.place.parent.parent)
             if event.kind != "done":  # one job may have brought down the others: each again, in a process of its own
                 for job in group.jobs:
                     self.pool.submit(run_group, Group(command=self.command, jobs=(self._again(job),)), alone=True)
@@ -218,5 +248,5 @@ def _record_death(command: str, job: Job, told: str) -> None:
 
 
 def _forget_groups(sweep: Path) -> None:
-    for file in (sweep / PLACE).glob("*/group.json"):
-        shutil.rmtree(file.parent)
+    for place in group_places(sweep):
+        remove_group(place, sweep)

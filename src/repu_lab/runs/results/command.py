@@ -7,7 +7,7 @@ from pathlib import Path
 
 from repu_lab.configs.config import ConfigError
 from repu_lab.configs.mistakes import printable
-from repu_lab.runs.folder import RunFolder
+from repu_lab.runs.output import check_output, write_output
 from repu_lab.runs.results.arguments import parse
 from repu_lab.runs.results.printing import as_csv, as_json, as_table, census, notes
 from repu_lab.runs.results.rows import BY, rows
@@ -58,6 +58,9 @@ def command(arguments: Sequence[str]) -> int:
     targets = {option: options[option][-1] for option in ("--csv", "--json") if option in options}
     if list(targets.values()).count("-") > 1:
         raise ConfigError("--csv - --json -: one of them can have the standard output; name a file for the other")
+    for option, target in targets.items():
+        if target != "-":
+            check_output(option, Path(target))
     runs = find_runs(folder, everything="--all" in options)
     every = rows(runs, by)
     table = ordered(select(every, conditions), columns)
@@ -86,11 +89,4 @@ def _write(option: str, target: str, text: str) -> None:
     if target == "-":
         sys.stdout.write(text)
         return
-    path = Path(target)
-    if path.is_dir() or not path.parent.is_dir():
-        why = "is a folder" if path.is_dir() else f"there is no folder {path.parent}"
-        raise ConfigError(f"{option} {printable(target)}: {printable(why)}; name a file, or - for standard output")
-    try:
-        RunFolder(path.parent).write_text(path.name, text)
-    except OSError as error:
-        raise ConfigError(f"{option} {printable(target)}: cannot be written ({error.strerror})") from error
+    write_output(option, Path(target), text)

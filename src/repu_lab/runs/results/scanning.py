@@ -5,22 +5,13 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from fnmatch import fnmatch
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from repu_lab.runs.folder import EVENTS
-from repu_lab.runs.results.reading import (
-    Damaged,
-    Scalar,
-    check_archive,
-    check_size,
-    number,
-    read_config,
-    read_object,
-    read_text,
-)
+from repu_lab.configs.files import Damaged, open_regular, read_bytes
+from repu_lab.runs.reading import CHECKED, SMALL, Contents
+from repu_lab.runs.results.reading import Scalar, check_archive, flatten, number
 
 # running: a live process holds the lock; damaged: a file of it cannot be what it should be.
 STATES = ("finished", "running", "interrupted", "failed", "damaged")
@@ -65,7 +56,11 @@ def scan(root: Path | str, *, everything: bool = False) -> list[Run]:
     Hidden folders (.groups) and what a later run moved aside (`<name>.1` beside `<name>`) count only if `everything`.
     Reproductions are no runs, but their runs are. Symbolic links are not followed.
     """
-    runs = (read_run(path, root) for path in run_folders(root, everything=everything))
+    root = os.fspath(root)
+    runs = (
+        read_run(path, root, small=CHECKED if path == root else SMALL)  # of one run alone all that it has can be hashed
+        for path in run_folders(root, everything=everything)
+    )
     return [run for run in runs if run.command in RESULT_FILES or run.state == "damaged"]
 
 
@@ -87,69 +82,69 @@ def run_folders(root: Path | str, *, everything: bool = False) -> Iterator[str]:
         waiting += [os.path.join(folder, name) for name in sorted(below, reverse=True)]
 
 
-def read_run(folder: str, root: Path | str) -> Run:
-    """Read one run folder; nothing in it can make this fail."""
-    run = Run(Path(folder), os.path.relpath(folder, root))
-    damage: list[str] = []
+def read_run(folder: str, root: Path | str, *, small: int = SMALL) -> Run:
+    """Read one run folder; nothing in it can make this fail.
 
-    def read(reader: Callable[..., Any], name: str, *arguments: Any) -> Any:
+    Files that a finished run has written are hashed if they are read here or not larger than `small`, and else
+    compared by their size.
+    """
+    run = Run(Path(folder), os.path.relpath(folder, root))
+    contents = Contents(folder)
+    damage: dict[str, str] = {}  # by file
+
+    def read(name: str, reader: Callable[..., Any], *arguments: Any) -> Any:
         try:
-            return reader(os.path.join(folder, name), *arguments)
+            return reader(*arguments)
         except Damaged as error:
-            damage.append(str(error))
+            damage[name] = str(error)
             return {}
 
-    manifest = read(read_object, "manifest.json")
+    manifest = read("manifest.json", lambda: contents.manifest)
     run.command = _text(manifest.get("command"))
     status = manifest.get("status")
     run.state = status if status in STATES else "damaged"
     if manifest and run.state == "damaged":
-        damage.append(f"manifest.json has the status {_text(status)[:40] or 'nothing'}")
-    if run.state == "running" and not is_held(folder):
+        damage["manifest.json"] = f"manifest.json has the status {_text(status)[:40] or 'nothing'}"
+    if run.state == "running" and not read("lock", is_held, folder):
         run.state, run.note = "interrupted", "its process is gone"
     if run.state == "failed":
         run.note = last_line(os.path.join(folder, "traceback.txt"))
     if manifest and run.command not in RESULT_FILES:
         return run
-    run.config = read(read_config, "config.yaml")
+    run.config = flatten(read("config.yaml", contents.config))
     name = RESULT_FILES.get(run.command, "result.json")
     if run.state == "finished" or (run.state == "damaged" and os.path.exists(os.path.join(folder, name))):
-        read(check_archive, "statistics.npz")
-        for file, size in _sizes(manifest):
-            read(check_size, file, size)
-        result = read(read_object, name)
+        result = read(name, contents.json, name)
         run.seconds = number(result.get("seconds"))
-        run.members = (read(_members, name, result) or []) if result else []
+        run.members = (read(name, _members, name, result) or []) if result else []
+        archive = os.path.join(folder, "statistics.npz")
+        if "statistics.npz" not in contents.files and os.path.lexists(archive):
+            read("statistics.npz", check_archive, archive)
+        damage = dict(contents.damage(small)) | damage
     if damage:
-        run.state, run.note = "damaged", "; ".join(filter(None, [run.note, *damage]))
+        run.state, run.note = "damaged", "; ".join(filter(None, [run.note, *damage.values()]))
     return run
 
 
-def _sizes(manifest: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the files, and their sizes, whose damage nothing else finds."""
-    files = manifest.get("files")
-    for name, about in files.items() if isinstance(files, dict) else ():
-        if fnmatch(name, EVENTS) and isinstance(about, dict):
-            yield os.path.basename(name), about.get("bytes")
-
-
 def is_held(folder: str) -> bool:
-    """Say whether a live process works in a run folder: it holds the lock."""
+    """Say whether a live process works in a run folder: it holds the lock. Damaged if the lock is no file."""
     try:
-        with open(os.path.join(folder, "lock"), "rb") as file:
+        with open_regular(os.path.join(folder, "lock")) as file:
             # A shared lock, given back at once: it can be had only while nobody works there.
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except OSError:
-        return False
+    except Damaged as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return False
+        raise
     return False
 
 
 def last_line(path: str) -> str:
     """Return the last line of a traceback, which names the error; '' if it cannot be read."""
     try:
-        lines = read_text(path, TEXT_LIMIT).splitlines()
+        lines = read_bytes(path, TEXT_LIMIT).decode(errors="replace").splitlines()
     except Damaged:
         return ""
     return next((line.strip() for line in reversed(lines) if line.strip()), "")
@@ -161,7 +156,7 @@ def _moved_aside(name: str, beside: Mapping[str, bool], folder: str) -> bool:
     return match is not None and beside.get(match[1], False) and os.path.exists(there)
 
 
-def _members(path: str, result: Mapping[str, Any]) -> list[Member]:
+def _members(name: str, result: Mapping[str, Any]) -> list[Member]:
     """Return the networks of a result: one by one (train), only counted (propagate), or the forecast one (theory)."""
     members, outcomes, fate = (result.get(key) for key in ("members", "outcomes", "fate"))
     if isinstance(members, list) and all(isinstance(record, dict) for record in members):
@@ -172,7 +167,7 @@ def _members(path: str, result: Mapping[str, Any]) -> list[Member]:
             return [Member(name) for name, count in counts.items() for _ in range(int(count))]
     if isinstance(fate, str):
         return [Member(fate)]
-    raise Damaged(f"{os.path.basename(path)} holds no result")
+    raise Damaged(f"{name} holds no result")
 
 
 def _member(record: Mapping[str, Any]) -> Member:

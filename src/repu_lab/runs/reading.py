@@ -1,0 +1,148 @@
+"""The one reader of a run's folder, which anybody may have cut, filled or swapped.
+
+Bounded, never waiting, and checked: the manifest of a finished run holds size and SHA-256 of every file that was
+written, and what is not as it was written is Damaged, whoever asks.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from repu_lab.configs.files import Damaged, as_text, open_regular, read_bytes
+from repu_lab.configs.untrusted import LARGEST, plain
+
+MEBIBYTE = 1 << 20
+RESULT_LIMIT = 256 * MEBIBYTE  # bytes; a million members take 200 MB
+MOST_PARTS = 20_000_000  # of a JSON text, each of up to 100 bytes of memory: `[{},{},...` takes 30 times its file
+# Larger files are compared by their size, until they are loaded: a stored result comes at once; the same where 10,000
+# runs are shown.
+CHECKED = 64 * MEBIBYTE
+SMALL = MEBIBYTE // 16
+
+
+class Contents:
+    """What a run's folder holds, by its manifest."""
+
+    def __init__(self, folder: Path | str):
+        """Name the folder; its manifest is read when it is first asked for."""
+        self.folder = os.fspath(folder)
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """What manifest.json says; Damaged if it is missing or cannot be read."""
+        return read_object(os.path.join(self.folder, "manifest.json"))
+
+    @cached_property
+    def files(self) -> dict[str, dict[str, Any]]:
+        """Size and SHA-256 of each file of a finished run, {} where the manifest lists none."""
+        try:
+            files = self.manifest.get("files")
+        except Damaged:
+            return {}
+        entries = files.items() if isinstance(files, dict) else ()
+        return {name: about for name, about in entries if isinstance(about, dict)}
+
+    def content(self, name: str, limit: int) -> bytes:
+        """Return what a file holds, of at most `limit` bytes; Damaged if it is not as it was written."""
+        content = read_bytes(os.path.join(self.folder, name), limit)
+        if (about := self.files.get(name)) is not None:
+            digest = hashlib.sha256(content).hexdigest() if about.get("sha256") else None
+            _compare(name, about, len(content), digest)
+        return content
+
+    def text(self, name: str, limit: int) -> str:
+        """Return a text file, checked in the same way."""
+        return as_text(self.content(name, limit), name)
+
+    def json(self, name: str, limit: int = RESULT_LIMIT) -> dict[str, Any]:
+        """Return the JSON object of a file, checked in the same way."""
+        return parsed(self.text(name, limit), name)
+
+    def config(self) -> dict[str, Any]:
+        """Return the mapping in config.yaml, checked in the same way."""
+        try:
+            return plain(self.content("config.yaml", LARGEST))
+        except Damaged:
+            raise
+        except ValueError as error:
+            raise Damaged(f"config.yaml {error}") from error
+
+    def stream(self, name: str) -> BinaryIO:
+        """Open a file of any size that has been read through and is as it was written; the caller closes it."""
+        file = open_regular(os.path.join(self.folder, name))
+        try:
+            if (about := self.files.get(name)) is not None:
+                _check(name, about, file, limit=None)
+                file.seek(0)
+        except BaseException:
+            file.close()
+            raise
+        return file
+
+    def damage(self, limit: int = CHECKED) -> Iterator[tuple[str, str]]:
+        """Yield name and reason of each listed file that is not as it was written; by size alone above the limit."""
+        for name, about in self.files.items():
+            try:
+                if os.path.basename(name) != name or name in ("", ".", ".."):
+                    raise Damaged(f"manifest.json lists {name!r}, which is not in the folder")
+                with open_regular(os.path.join(self.folder, name)) as file:
+                    _check(name, about, file, limit)
+            except Damaged as error:
+                yield name, str(error)
+
+
+def read_object(path: str, limit: int = RESULT_LIMIT) -> dict[str, Any]:
+    """Return the JSON object of a file, with None for a NaN or an infinity; Damaged if it holds none."""
+    name = os.path.basename(path)
+    return parsed(as_text(read_bytes(path, limit), name), name)
+
+
+def parsed(text: str, name: str) -> dict[str, Any]:
+    """Return the JSON object in the text of a file of this name; Damaged if it is none."""
+    if sum(map(text.count, ",{[")) > MOST_PARTS:
+        raise Damaged(f"{name} holds more than {MOST_PARTS} entries")
+    try:
+        value = json.loads(text, parse_constant=lambda _: None)
+    except (ValueError, RecursionError) as error:
+        raise Damaged(f"{name} is cut short or no JSON") from error
+    if not isinstance(value, dict):
+        raise Damaged(f"{name} holds no object")
+    return value
+
+
+def about_file(path: Path) -> dict[str, Any] | None:
+    """Return size and SHA-256 of a file, None if it cannot be read."""
+    try:
+        with open_regular(path) as file:
+            return {"bytes": os.fstat(file.fileno()).st_size, "sha256": _digest(file)}
+    except (Damaged, OSError):
+        return None
+
+
+def _check(name: str, about: dict[str, Any], file: BinaryIO, limit: int | None) -> None:
+    size = os.fstat(file.fileno()).st_size
+    hashed = about.get("sha256") and size == about.get("bytes") and (limit is None or size <= limit)
+    try:
+        _compare(name, about, size, _digest(file) if hashed else None)
+    except OSError as error:
+        raise Damaged(f"{name} cannot be read ({error.strerror})") from error
+
+
+def _compare(name: str, about: dict[str, Any], size: int, digest: str | None) -> None:
+    """Raise Damaged if a file is not as it was written; without a digest its size alone is compared."""
+    if size != about.get("bytes"):
+        raise Damaged(f"{name} holds {size} of {_number(about.get('bytes'))} bytes")
+    if digest is not None and digest != about["sha256"]:
+        raise Damaged(f"{name} is not as it was written")
+
+
+def _digest(file: BinaryIO) -> str:
+    return hashlib.file_digest(file, "sha256").hexdigest()  # pyright: ignore[reportArgumentType]
+
+
+def _number(value: Any) -> str:
+    return str(value) if isinstance(value, int) and abs(value) < 1 << 64 else "?"
