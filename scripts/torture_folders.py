@@ -217,7 +217,7 @@ def again(draw: random.Random, outside: Path, harms: "Counter[str]") -> tuple[st
         value = draw.choice(GROUPS)
         odd = {"self": hashes, "twice": [hashes[0]] * 2, "others": [hashes[0], hashes[-1]]}.get(str(value), value)
         if value in ("self", "twice", "others"):
-            place = groups / hashlib.sha256("".join(odd).encode()).hexdigest()[:16]
+            place = groups / hashlib.sha256("".join(odd or []).encode()).hexdigest()[:16]
         (place / "checkpoints").mkdir(parents=True)
         (place / "checkpoints" / "step_0000000001.ckpt").write_text(draw.choice(TEXTS), errors="replace")
         (place / ".notes.2024").write_text("mine")

@@ -90,7 +90,7 @@ def locked(folder: Path) -> Iterator[TextIO]:
 
 def own_copies(folder: Path) -> None:
     """Replace files of a held folder that are written into in place by copies where they have a second name."""
-    for path in (Path(entry) for entry in os.scandir(folder) if IN_PLACE.fullmatch(entry.name)):
+    for path in (Path(entry) for entry in _entries(folder) if IN_PLACE.fullmatch(entry.name)):
         if path.stat().st_nlink > 1 and path.name != "lock":
             temporary = path.with_name(temporary_name(path.name))
             shutil.copy2(path, temporary)
@@ -99,7 +99,7 @@ def own_copies(folder: Path) -> None:
 
 def _refuse_links(folder: Path) -> None:
     for place in (folder, folder / CHECKPOINTS):
-        for entry in os.scandir(place) if place.is_dir() else ():
+        for entry in _entries(place):
             is_folder = entry.is_dir(follow_symlinks=False)
             if entry.name == CHECKPOINTS and not is_folder:
                 why = "is a link or a device" if entry.is_symlink() or not entry.is_file() else "is no folder"
@@ -110,6 +110,13 @@ def _refuse_links(folder: Path) -> None:
             else:
                 continue
             raise ConfigError(f"{entry.path}: {why}, and a run writes into its own files; remove it")
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        return list(entries)
 
 
 def _open_lock(path: Path) -> TextIO:
