@@ -30,6 +30,7 @@ from repu_lab.configs.code import code_of
 from repu_lab.configs.config import ConfigError, config_hash, result_fields
 from repu_lab.configs.files import Damaged
 from repu_lab.configs.mistakes import escaped
+from repu_lab.configs.untrusted import read_run_config
 from repu_lab.runs.circumstances import circumstances
 from repu_lab.runs.guarding import EVENTS, locked, own_copies, remove_leftovers, temporary_name
 from repu_lab.runs.interruption import asked
@@ -225,8 +226,9 @@ class RunFolder:
     def _differences(self, config: Any) -> dict[str, str] | None:
         """Return what differs from the run that lies here, key by key in words; None if that cannot be told."""
         try:
-            there = _flat(Contents(self.path).config())
-        except Damaged:
+            # Not checked: an extension that is killed early has written its config and not its manifest.
+            there = _flat(read_run_config(self.path))
+        except ValueError:
             return None
         here = _flat(result_fields(config))
         return {

@@ -74,7 +74,7 @@ def stored_result(command: str, job: Job) -> dict[str, Any] | None:
 
 
 def job_state(command: str, job: Job) -> str:
-    """Return finished, extended (see below), what its manifest says, or new; ConfigError if another run is there."""
+    """Return finished, damaged, extended (see below), new, or what else its manifest says; ConfigError for another run."""
     try:
         if stored_result(command, job) is not None:
             return "finished"
@@ -82,7 +82,8 @@ def job_state(command: str, job: Job) -> str:
         if extended(command, job) is None:
             raise
         return "extended"
-    return str((RunFolder(job.folder).manifest() or {}).get("status", "new"))
+    status = str((RunFolder(job.folder).manifest() or {}).get("status", "new"))
+    return "damaged" if status in WHOLE else status
 
 
 def extended(command: str, job: Job) -> int | None:

@@ -8,6 +8,7 @@ a driver that is killed and typed again finds what it has submitted.
 """
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from typing import Any
 from repu_lab.configs.config import ConfigError, config_hash
 from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.group import Group, run_group
+from repu_lab.runs.guarding import check_inside
 from repu_lab.runs.interruption import Interrupted, terminable
 from repu_lab.runs.workers import Event, Task
 
@@ -72,7 +74,9 @@ class SlurmPool:
         self.running: dict[str, Group] = {}  # by job id
         self._polled = 0.0
         self._again = Counter[str]()
-        record = self.place.read_json(RECORD) or {}
+        check_inside(place / "slurm", place.parent)
+        said = (self.place.read_json(RECORD) or {}).items()
+        record = {name: i for name, i in said if isinstance(i, str) and re.fullmatch(r"[0-9]+_[0-9]+", i)}
         active = {i for i, state in states(record.values()).items() if state not in ENDED}
         self._submitted = {name: i for name, i in record.items() if i in active}
         self.place.write_json(RECORD, self._submitted)
