@@ -164,7 +164,7 @@ def torture(place: Path, cases: int, seed: int) -> int:
 def look(draw: random.Random, outside: Path, harms: "Counter[str]") -> tuple[str, Callable[[], int]]:
     """Harm one of the runs; return what was done, and what looks at the tree."""
     folder = Path("tree") / draw.choice(list(RUNS))
-    written = json.loads((folder / "manifest.json").read_text())["files"]
+    written = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["files"]
     told = [harm(folder, draw, outside, harms) for _ in range(draw.choice((1, 1, 2, 3)))]
     small = [name for name, about in written.items() if about["bytes"] <= 1 << 16]
     changed = [name for name in small if digest(folder / name) != written[name]["sha256"]]
@@ -207,10 +207,10 @@ def again(draw: random.Random, outside: Path, harms: "Counter[str]") -> tuple[st
     elif told == "linked checkpoints":
         place.mkdir()
         (place / "checkpoints").symlink_to(outside)
-        (place / "group.json").write_text("{}")
+        (place / "group.json").write_text("{}", encoding="utf-8")
     elif told == "a file":
         shutil.rmtree(groups)
-        groups.write_text("mine")
+        groups.write_text("mine", encoding="utf-8")
     elif told == "linked job":
         jobs[0].symlink_to(outside)
     else:
@@ -219,8 +219,10 @@ def again(draw: random.Random, outside: Path, harms: "Counter[str]") -> tuple[st
         if value in ("self", "twice", "others"):
             place = groups / hashlib.sha256("".join(odd or []).encode()).hexdigest()[:16]
         (place / "checkpoints").mkdir(parents=True)
-        (place / "checkpoints" / "step_0000000001.ckpt").write_text(draw.choice(TEXTS), errors="replace")
-        (place / ".notes.2024").write_text("mine")
+        (place / "checkpoints" / "step_0000000001.ckpt").write_text(
+            draw.choice(TEXTS), errors="replace", encoding="utf-8"
+        )
+        (place / ".notes.2024").write_text("mine", encoding="utf-8")
         (place / "group.json").write_text(draw.choice([*TEXTS[:8], json.dumps({"jobs": odd})]), errors="replace")
     rerun = draw.random() < 0.5
 
@@ -231,7 +233,7 @@ def again(draw: random.Random, outside: Path, harms: "Counter[str]") -> tuple[st
         )
         expect(not (place / "group.json").is_symlink(), "the group's file")
         mine = place / ".notes.2024"
-        expect(told != "odd" or mine.read_text() == "mine", "somebody's file is gone")
+        expect(told != "odd" or mine.read_text(encoding="utf-8") == "mine", "somebody's file is gone")
         return 0
 
     return f"groups: {told}{', rerun' * rerun}", typed
@@ -250,7 +252,7 @@ def harm(folder: Path, draw: random.Random, outside: Path, harms: "Counter[str]"
         said = manifest_of(folder)
         said[draw.choice(KEYS)] = draw.choice(VALUES)
         if not (folder / "manifest.json").is_dir() and not (folder / "manifest.json").is_fifo():
-            replace(folder / "manifest.json").write_text(json.dumps(said))
+            replace(folder / "manifest.json").write_text(json.dumps(said), encoding="utf-8")
         name = "manifest.json"
     elif kind == "text":
         replace(path).write_bytes(draw.choice(TEXTS).encode("utf-8", "surrogatepass"))
@@ -280,7 +282,7 @@ HARMS: dict[str, Callable[[Path, bytes, random.Random, Path], Any]] = {
     "hard link": lambda path, content, draw, outside: os.link(outside / "precious.txt", path),
     "sparse": lambda path, content, draw, outside: os.truncate(os.open(path, os.O_WRONLY | os.O_CREAT), 1 << 40),
     "odd name": lambda path, content, draw, outside: os.mkdir(os.fsencode(path.parent) + b"/\xff\n\x1b[2J.json"),
-    "somebody's": lambda path, content, draw, outside: path.with_name(".notes.2024").write_text("mine"),
+    "somebody's": lambda path, content, draw, outside: path.with_name(".notes.2024").write_text("mine", encoding="utf-8"),
 }  # fmt: skip
 
 
@@ -296,7 +298,7 @@ def manifest_of(folder: Path) -> dict[str, Any]:
     """Return what a manifest says, {} if it cannot be read."""
     path = folder / "manifest.json"
     try:
-        said = json.loads(path.read_text()) if path.is_file() and path.stat().st_size < 1 << 20 else {}
+        said = json.loads(path.read_text(encoding="utf-8")) if path.is_file() and path.stat().st_size < 1 << 20 else {}
     except (ValueError, RecursionError):
         return {}
     return said if isinstance(said, dict) else {}
@@ -320,7 +322,7 @@ def precious(outside: Path) -> None:
         group / "group.json",
         group / "checkpoints" / "step_0000000001.ckpt",
     ):
-        path.write_text("{}\nprecious\n")
+        path.write_text("{}\nprecious\n", encoding="utf-8")
 
 
 def fingerprint(folder: Path) -> dict[str, str | None]:

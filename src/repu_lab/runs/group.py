@@ -100,15 +100,15 @@ def members_that_fit(config: TrainConfig, report: Report) -> int:
 
 def check_group(group: Group, report: Report) -> None:
     """Raise ConfigError if a job of the group cannot run; a worker's task."""
-    if group.place is None:
+    if group.command == "train":  # what lies in the jobs' folders has been looked at
+        from repu_lab.runs.building import build_group
+
+        build_group([job.config for job in group.jobs])
+    else:
         from repu_lab.runs.commands import prepare
 
         (job,) = group.jobs
         prepare(group.command, job.config, job.folder)
-    else:
-        from repu_lab.runs.building import build_group
-
-        build_group([job.config for job in group.jobs])
 
 
 def run_group(group: Group, report: Report) -> None:

@@ -74,7 +74,7 @@ def stored_result(command: str, job: Job) -> dict[str, Any] | None:
 
 
 def job_state(command: str, job: Job) -> str:
-    """Return finished, damaged, extended (see below), new, or what else its manifest says; ConfigError for another run."""
+    """Return finished, damaged, extended (see below), new, or as its manifest says; ConfigError for another run."""
     try:
         if stored_result(command, job) is not None:
             return "finished"
