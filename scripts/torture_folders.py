@@ -223,7 +223,7 @@ def again(draw: random.Random, outside: Path, harms: "Counter[str]") -> tuple[st
             draw.choice(TEXTS), errors="replace", encoding="utf-8"
         )
         (place / ".notes.2024").write_text("mine", encoding="utf-8")
-        (place / "group.json").write_text(draw.choice([*TEXTS[:8], json.dumps({"jobs": odd})]), errors="replace")
+        (place / "group.json").write_text(draw.choice([*TEXTS[:8], json.dumps({"jobs": odd})]), "utf-8", "replace")
     rerun = draw.random() < 0.5
 
     def typed() -> int:
@@ -282,7 +282,7 @@ HARMS: dict[str, Callable[[Path, bytes, random.Random, Path], Any]] = {
     "hard link": lambda path, content, draw, outside: os.link(outside / "precious.txt", path),
     "sparse": lambda path, content, draw, outside: os.truncate(os.open(path, os.O_WRONLY | os.O_CREAT), 1 << 40),
     "odd name": lambda path, content, draw, outside: os.mkdir(os.fsencode(path.parent) + b"/\xff\n\x1b[2J.json"),
-    "somebody's": lambda path, content, draw, outside: path.with_name(".notes.2024").write_text("mine", encoding="utf-8"),
+    "somebody's": lambda path, content, draw, outside: path.with_name(".notes.2024").write_bytes(b"mine"),
 }  # fmt: skip
 
 
