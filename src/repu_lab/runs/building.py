@@ -156,6 +156,8 @@ def load_population(folder: Path | str, *, trust: bool = False) -> Population:
         )  # fmt: skip
         with torch.no_grad():
             population.theta.copy_(theta_MP)
+    except ConfigError:
+        raise
     except Damaged as error:
         raise ValueError(f"{weights}: {str(error).removeprefix('weights.pt ')}") from error
     except OSError as error:
