@@ -138,6 +138,8 @@ def is_held(folder: str) -> bool:
         if isinstance(error.__cause__, FileNotFoundError):
             return False
         raise
+    except OSError:  # a file system without locks
+        return False
     return False
 
 
