@@ -88,7 +88,7 @@ def _measured(expected: Forecast, found: Perceptron, seen: Pass) -> Forecast:
     """Return theory's forecast with the fate that the network itself has."""
     own = limits(found.dtype)
     ends = first_ends(seen.log10_z[None], seen.log10_h[None], own)
-    collapsed = collapsed_layer(seen.log10_distance, own.eps, found.width) if expected.inputs > 1 else 0
+    collapsed = collapsed_layer(seen.log10_distance, own.eps) if expected.inputs > 1 else 0
     lost = seen.log10_gradient[0] / 2 + LOG10_WEIGHT_GRADIENT < own.smallest_normal
     exploded, died = int(ends.exploded[0]), int(ends.died[0])
     if exploded:
