@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -329,6 +330,8 @@ COMPLETIONS = [
     ("repu-lab train dtype=fl", ["float16", "float32", "float64"]),
     ("repu-lab train dpth=3 wi", ["width="]),
     ("repu-lab nothing act", [""]),
+    ("repu-lab reproduce claim=", [""]),
+    ("repu-lab train resume=", [""]),
 ]
 
 
@@ -346,3 +349,42 @@ def test_completion_in_bash(line, expected):
         capture_output=True, text=True, check=True, env={**os.environ, "PATH": path},
     )  # fmt: skip
     assert sorted(done.stdout.split("\n")[:-1]) == sorted(expected)
+
+
+ZSH = """
+compdef() { :; }
+compadd() { while [[ $1 != -- ]]; do [[ $1 == -S ]] && shift; shift; done; shift; for word; print -r -- $word; }
+compset() { :; }
+_files() { print FILES; }
+eval "$(repu-lab -sc install=zsh)"
+words=(${(z)1}); CURRENT=$#words; PREFIX=$words[-1]
+_repu_lab_completion
+"""
+FISH = "repu-lab -sc install=fish | source; complete -C $argv[1]"
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("repu-lab tr", ["train"]),
+        ("repu-lab train act", ["activation.p=", "activation="]),
+        ("repu-lab train -m activation=tanh,re", ["activation=tanh,relu", "activation=tanh,repu"]),
+        ("repu-lab train resume=ru", ["FILES"]),
+    ],
+)
+@pytest.mark.parametrize("shell", [["zsh", "-f", "-c", ZSH, "zsh"], ["fish", "-N", "-c", FISH]], ids=["zsh", "fish"])
+def test_completion_in_other_shells(shell, line, expected, empty_folder):
+    if shutil.which(shell[0]) is None:
+        pytest.skip(f"no {shell[0]} on this machine")
+    (empty_folder / "run").mkdir()
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, "PATH": path, "HOME": str(empty_folder)}
+    done = subprocess.run([*shell, line], capture_output=True, text=True, check=True, env=environment)
+    assert done.stderr == ""
+    found = [line.partition("\t")[0] for line in done.stdout.splitlines()]  # fish adds what kind of file it is
+    assert sorted(found) == sorted("resume=run/" if e == "FILES" and shell[0] == "fish" else e for e in expected)
+
+
+def test_python_m_is_the_command():
+    done = subprocess.run([sys.executable, "-m", "repu_lab", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"repu-lab {__version__}\n"

@@ -48,7 +48,7 @@ examples:
   repu-lab train -m activation=repu,mrepu,relu depth=5,10,20,50
   tensorboard --logdir outputs
 
-completion in bash: eval "$(repu-lab -sc install=bash)"
+completion: eval "$(repu-lab -sc install=bash)", or zsh; in fish: repu-lab -sc install=fish | source
 """
 
 MULTIRUN = ("-m", "--multirun")

@@ -1,4 +1,4 @@
-"""Completion of the command line in bash: `eval "$(repu-lab -sc install=bash)"`."""
+"""Completion of the command line in bash, zsh and fish: `eval "$(repu-lab -sc install=bash)"`."""
 
 import os
 import sys
@@ -12,10 +12,10 @@ from repu_lab.configs.config import ConfigError
 from repu_lab.configs.mistakes import all_keys, field_of
 from repu_lab.configs.schema import COMMANDS
 
-# bash takes = and : for the ends of words, so only what follows the last of them is handed back; the words come from
-# the program, which reads the line itself. A word that is complete (no = . or / at its end) is followed by a space.
-# Where the program has nothing to say (results, report), bash completes names of files.
-SCRIPT = """\
+# A word that is complete (no = . or / at its end) is followed by a space, of which fish takes care itself. Where the
+# program has nothing to say (results, report, config=), the shell completes names of files. bash takes = for the end
+# of a word, so only what follows the last one is handed back; the words come from the program, which reads the line.
+BASH = """\
 _repu_lab_completion() {
     local line="${COMP_LINE:0:COMP_POINT}" IFS=$'\\n'
     local word="${line##* }"
@@ -29,20 +29,55 @@ _repu_lab_completion() {
 }
 complete -o nospace -o default -F _repu_lab_completion repu-lab
 """
+ZSH = """\
+_repu_lab_completion() {
+    local -a found
+    found=(${(f)"$(COMP_LINE="${(j: :)words[1,CURRENT-1]} $PREFIX" "${words[1]}" -sc query=zsh 2>/dev/null)"})
+    if (( $#found )); then
+        compadd -Q -S '' -- ${(M)found:#*[=./,]}
+        compadd -Q -- ${found:#*[=./,]}
+    else
+        compset -P '*='
+        _files
+    fi
+}
+(( $+functions[compdef] )) || { autoload -Uz compinit && compinit }
+compdef _repu_lab_completion repu-lab
+"""
+FISH = """\
+function _repu_lab_completion
+    set -l line (commandline -cp)
+    set -l program (commandline -opc)[1]
+    set -l found (env COMP_LINE="$line" $program -sc query=fish 2>/dev/null)
+    if set -q found[1]
+        printf '%s\\n' $found
+    else
+        set -l parts (string match -r '^(.*=)?(.*)$' -- (commandline -ct))
+        printf '%s\\n' "$parts[2]"(__fish_complete_path "$parts[3]")
+    end
+end
+complete -c repu-lab -f -a '(_repu_lab_completion)'
+"""
+INSTALL = {"bash": BASH, "zsh": ZSH, "fish": FISH}
+UNINSTALL = {
+    "bash": "complete -r repu-lab; unset -f _repu_lab_completion",
+    "zsh": "compdef -d repu-lab; unfunction _repu_lab_completion",
+    "fish": "complete -e -c repu-lab; functions -e _repu_lab_completion",
+}
 
 
 def shell_completion(arguments: Sequence[str], commands: Mapping[str, str]) -> int:
-    """Answer `-sc install=bash`, `-sc uninstall=bash` and, for the shell's own use, `-sc query=bash`."""
-    if arguments == ["install=bash"]:
-        print(SCRIPT, end="")
-    elif arguments == ["uninstall=bash"]:
-        print("complete -r repu-lab; unset -f _repu_lab_completion")
-    elif arguments == ["query=bash"]:
-        print("\n".join(candidates(os.environ.get("COMP_LINE", ""), commands)))
-    else:
+    """Answer `-sc install=SHELL`, `-sc uninstall=SHELL` and, for the shells' own use, `-sc query=SHELL`."""
+    action, _, shell = arguments[0].partition("=") if len(arguments) == 1 else ("", "", "")
+    if shell not in INSTALL or action not in ("install", "uninstall", "query"):
         given = mistakes.printable(" ".join(arguments)) or "nothing"
-        print(f"repu-lab -sc {given}: must be install=bash or uninstall=bash", file=sys.stderr)
+        print(f"repu-lab -sc {given}: must be install= or uninstall= {', '.join(INSTALL)}", file=sys.stderr)
         return 2
+    if action == "query":
+        for candidate in candidates(os.environ.get("COMP_LINE", ""), commands):
+            print(candidate)
+    else:
+        print(INSTALL[shell] if action == "install" else UNINSTALL[shell], end="")
     return 0
 
 
@@ -83,7 +118,8 @@ def _values(composing: Composer, cfg: DictConfig, key: str) -> Sequence[str]:
     complaint = spec.metadata["check"](object()) if spec and spec.metadata["check"] else ""
     if "must be one of " in (complaint or ""):
         return complaint.removeprefix("must be one of ").split(", ")
-    return [str(OmegaConf.select(cfg, key))] if mistakes.has_key(cfg, key) else []
+    value = OmegaConf.select(cfg, key) if mistakes.has_key(cfg, key) else None
+    return [] if value is None else [str(value)]
 
 
 def _composed(composing: Composer, words: Sequence[str]) -> DictConfig:

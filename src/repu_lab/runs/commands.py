@@ -61,7 +61,11 @@ def train(config: TrainConfig, path: Path) -> int:
     code, result = _do("train", config, path, work)
     if code or meets(config, result):
         return code
-    print(f"require={config.require}: not met, {escaped(str(result.get('outcomes')))}")
+    outcomes = result.get("outcomes")
+    became = (
+        ", ".join(f"{count} {name}" for name, count in outcomes.items()) if isinstance(outcomes, dict) else "unknown"
+    )
+    print(escaped(f"require={config.require}: not met, since of {config.members} networks became {became}"))
     return EXIT_NOT_MET
 
 
