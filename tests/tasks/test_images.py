@@ -2,12 +2,15 @@
 
 import gzip
 import hashlib
+import io
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -72,11 +75,28 @@ def answers(name: str, address: str) -> dict[str, bytes]:
     }
 
 
+SPOILT: dict[str, tuple[str, str]] = {}  # "now": which answer is spoilt, and how
+
+
 @pytest.fixture
 def openml(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], list[str]]]:
     """Serve a data set on this machine in openml.org's place; return the paths that were asked for."""
     said: dict[str, bytes] = {}
     asked: list[str] = []
+    cut = 0
+
+    def spoilt(path: str, body: bytes) -> bytes:
+        nonlocal cut
+        wanted, what = SPOILT.get("now", ("nothing", ""))
+        cut = 0
+        if wanted not in path:
+            return body
+        cut = 10 if what == "cut" else 0
+        return {
+            "cut": body[:-10], "broken gzip": body[: len(body) // 2], "not gzip": b"x" * 100, "empty": b"",
+            "HTML": gzip.compress(b"<html>Service unavailable</html>"), "a list": gzip.compress(b"[]"),
+            "null": gzip.compress(b"null"), "no keys": gzip.compress(b"{}"), "deep": gzip.compress(b"[" * 100_000),
+        }[what]  # fmt: skip
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -84,10 +104,10 @@ def openml(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], list[str
             if self.path not in said:
                 self.send_error(412)
                 return
-            body = gzip.compress(said[self.path])
+            body = spoilt(self.path, gzip.compress(said[self.path]))
             self.send_response(200)
             self.send_header("Content-Encoding", "gzip")
-            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Content-Length", str(len(body) + cut))
             self.end_headers()
             self.wfile.write(body)
 
@@ -198,6 +218,73 @@ def test_offline_and_without_a_cache_one_line_says_what_to_do(monkeypatch, tmp_p
     assert capfd.readouterr() == ("", "") and not list((tmp_path / "data").iterdir())
 
 
+@pytest.mark.filterwarnings("ignore")  # scikit-learn's of every attempt, in threads of the server's time
+@pytest.mark.parametrize(
+    "what", ["cut", "broken gzip", "not gzip", "empty", "HTML", "a list", "null", "no keys", "deep"]
+)
+@pytest.mark.parametrize("path", ["list/data_name", "features", "v1/download"])
+def test_a_strange_answer_is_one_line_and_leaves_nothing(openml, monkeypatch, tmp_path, path, what):
+    openml("mnist")
+    monkeypatch.setitem(SPOILT, "now", (path, what))
+    with pytest.raises(DataUnavailable) as caught:
+        mnist(cache=str(tmp_path))
+    message = str(caught.value)
+    assert "cannot be fetched from openml.org (" in message and "\n" not in message and len(message) < 700
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_interrupted_fetch_leaves_nothing(openml, monkeypatch, tmp_path):
+    openml("mnist")
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(np, "savez", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        mnist(cache=str(tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+def test_two_fetches_at_once_do_not_meet(openml, monkeypatch, tmp_path):
+    """The second one comes while the first has what it got, and has not stored it yet."""
+    openml("mnist")
+    original, inside = np.savez, []
+
+    def second(*arguments, **arrays):
+        if not inside:
+            inside.append(True)
+            openml_module._fetch(images.MNIST, tmp_path / "mnist.npz")
+        original(*arguments, **arrays)
+
+    monkeypatch.setattr(np, "savez", second)
+    assert mnist(cache=str(tmp_path)).train.x.shape == (EXAMPLES - TEST, 784)
+    assert inside and [path.name for path in tmp_path.iterdir()] == ["mnist.npz"]
+
+
+@pytest.mark.usefixtures("offline")
+def test_a_made_up_file_is_named_whatever_it_holds(monkeypatch, tmp_path):
+    small(monkeypatch, "mnist")
+    x, y = (part.astype(np.uint8) for part in data("mnist"))
+    file = tmp_path / "mnist.npz"
+    for shape in ((1 << 42,), (EXAMPLES, 1 << 36)):
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        with ZipFile(file, "w") as made_up:
+            made_up.writestr("x.npy", header.getvalue())
+        with pytest.raises(DataUnavailable, match=r"mnist.npz is damaged \(x holds \("):
+            mnist(cache=str(tmp_path))
+    np.savez(file, x=x, y=y)
+    whole = file.read_bytes()
+    for content in (b"", b"PK", whole[:-30], whole.replace(b"'fortran_order'", b"'fortran_ordxr'"), whole[:60]):
+        file.write_bytes(content)
+        with pytest.raises(DataUnavailable, match=r"mnist.npz is damaged .*: delete it"):
+            mnist(cache=str(tmp_path))
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(DataUnavailable, match="it is no file"):
+        mnist(cache=str(tmp_path))
+
+
 @pytest.mark.usefixtures("offline")
 def test_a_copied_cache_serves_offline_and_a_damaged_one_is_named(monkeypatch, tmp_path):
     small(monkeypatch, "mnist")
@@ -212,7 +299,7 @@ def test_a_copied_cache_serves_offline_and_a_damaged_one_is_named(monkeypatch, t
         with pytest.raises(DataUnavailable, match=r"mnist.npz is damaged .*: delete it"):
             mnist(cache=str(other))
     np.savez(other / "mnist.npz", x=x[:, :100].astype(np.uint8), y=y.astype(np.uint8))
-    with pytest.raises(DataUnavailable, match=r"holds \(40, 100\), \(40,\) instead of \(40, 784\), \(40,\)"):
+    with pytest.raises(DataUnavailable, match=r"x holds \(40, 100\) of uint8 instead of \(40, 784\) of uint8"):
         mnist(cache=str(other))
 
 

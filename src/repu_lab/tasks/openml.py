@@ -3,10 +3,12 @@
 scikit-learn is imported only when something has to be fetched: that costs a second.
 """
 
+import math
 import os
 import shutil
 import socket
 import sys
+import tempfile
 import threading
 import warnings
 from collections.abc import Iterator
@@ -15,7 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,7 +61,7 @@ def images(dataset: Dataset, folder: Path) -> tuple[NDArray[np.uint8], NDArray[n
     They are fetched the first time. DataUnavailable if that is not possible.
     """
     file = folder / f"{dataset.name}.npz"
-    if not file.exists():
+    if not os.path.lexists(file):
         _fetch(dataset, file)
     return _read(dataset, file)
 
@@ -67,9 +69,12 @@ def images(dataset: Dataset, folder: Path) -> tuple[NDArray[np.uint8], NDArray[n
 @lru_cache(maxsize=1)
 def _read(dataset: Dataset, file: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     try:
-        with open(file, "rb") as stream, np.load(stream) as stored:
-            x, y = stored["x"], stored["y"]
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        if not os.path.isfile(file):  # a pipe would wait for ever
+            raise ValueError("it is no file")
+        with ZipFile(file) as stored:
+            x = _array(stored, "x", (dataset.examples, dataset.pixels))
+            y = _array(stored, "y", (dataset.examples,))
+    except Exception as error:  # zipfile and numpy have many ways to fail on a file that is cut or made up
         raise DataUnavailable(f"{file} is damaged ({_reason(error)}): delete it, and it is fetched again") from error
     complaint = _complaint(dataset, x, y)
     if complaint:
@@ -77,10 +82,22 @@ def _read(dataset: Dataset, file: Path) -> tuple[NDArray[np.uint8], NDArray[np.u
     return x, y
 
 
+def _array(stored: ZipFile, name: str, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Read bytes of this shape; the header is looked at first, since numpy makes room for whatever it says."""
+    with stored.open(f"{name}.npy") as stream:
+        np.lib.format.read_magic(stream)
+        found, by_column, dtype = np.lib.format.read_array_header_1_0(stream)
+        if (found, dtype) != (shape, np.uint8):
+            raise ValueError(f"{name} holds {found} of {dtype} instead of {shape} of uint8")
+        content = np.frombuffer(stream.read(math.prod(shape)), np.uint8)
+        return content.reshape(shape, order="F" if by_column else "C")
+
+
 def _fetch(dataset: Dataset, file: Path) -> None:
-    download = file.parent / f"{dataset.name}.download"
+    download: Path | None = None  # of this process alone
     try:
-        download.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        download = Path(tempfile.mkdtemp(prefix=f".{dataset.name}.{os.getpid()}.", dir=file.parent))
         with progress(dataset, download), _timeout(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # scikit-learn warns at every attempt
             from sklearn.datasets import fetch_openml
@@ -93,17 +110,18 @@ def _fetch(dataset: Dataset, file: Path) -> None:
         complaint = _complaint(dataset, x, y)
         if complaint:
             raise ValueError(f"what came {complaint}")
-        partial = file.with_suffix(".partial")
+        partial = download / file.name
         with open(partial, "wb") as stream:
             np.savez(stream, x=x.astype(np.uint8), y=y.astype(np.uint8))
         os.replace(partial, file)
-    except (OSError, ValueError, KeyError) as error:
-        shutil.rmtree(download, ignore_errors=True)
+    except Exception as error:  # fetch_openml has many ways to fail on an answer that it did not expect
         raise DataUnavailable(
             f"is not in {file.parent} and cannot be fetched from openml.org ({_reason(error)}); run it once where "
             f"there is a network and copy {file.name} here, or name its folder: task.cache=DIR or {CACHE_VARIABLE}=DIR"
         ) from error
-    shutil.rmtree(download, ignore_errors=True)
+    finally:
+        if download is not None:
+            shutil.rmtree(download, ignore_errors=True)
 
 
 def _complaint(dataset: Dataset, x: NDArray, y: NDArray) -> str | None:
@@ -163,4 +181,4 @@ def _timeout() -> Iterator[None]:
 
 def _reason(error: Exception) -> str:
     text = str(getattr(error, "reason", None) or error) or type(error).__name__
-    return " ".join(text.split())
+    return " ".join(text.split())[:200]
