@@ -89,7 +89,7 @@ def _array(stored: ZipFile, name: str, shape: tuple[int, ...]) -> NDArray[np.uin
         found, by_column, dtype = np.lib.format.read_array_header_1_0(stream)
         if (found, dtype) != (shape, np.uint8):
             raise ValueError(f"{name} holds {found} of {dtype} instead of {shape} of uint8")
-        content = np.frombuffer(stream.read(math.prod(shape)), np.uint8)
+        content = np.frombuffer(bytearray(stream.read(math.prod(shape))), np.uint8)  # writable, as torch wants it
         return content.reshape(shape, order="F" if by_column else "C")
 
 
