@@ -117,7 +117,10 @@ class RunFolder:
         """
         if afresh:
             self._move_aside()
-        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:  # in /proc, or where a file has come in between
+            raise ConfigError(f"{self.path}: cannot be made ({error.strerror}); name another place") from error
         with self.lock():
             remove_leftovers(self.path)
             before = self.manifest()
