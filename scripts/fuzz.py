@@ -32,48 +32,30 @@ from typing import Any
 
 import torch
 from hydra._internal.hydra import Hydra
+from matplotlib.figure import Figure
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 import command_lines as words  # pyright: ignore[reportMissingImports]
 from repu_lab import cli
 from repu_lab.claims import command as claims_command
 from repu_lab.configs.composition import Composer
 from repu_lab.configs.schema import COMMANDS
-from repu_lab.runs import circumstances, jobs, launching
+from repu_lab.runs import analysis, circumstances, jobs, launching
 
 SECONDS = 120  # that a line may take
 NOT_RUN = 0
 KEYS = {command: [*words.keys_of(schema), *words.OF_ACTIVATIONS] for command, schema in COMMANDS.items()}
 # What is read may be anything; what is written stays in the line's folder.
-FILES = ["files", "files/run", "files/run/config.yaml", "files/cut", "files/empty", "files/points.csv", "files/odd.csv"]
-FILES += ["files/broken.yaml", "files/alias.yaml", "files/bytes", "files/nothing", "files/link", "files/long.csv", ".."]
-FILES += [
-    "/dev/null",
-    "/proc/self/mem",
-    "/etc",
-    "n" * 300,
-    "",
-    "~",
-    "~/x",
-    "files/run/",
-    "./files/../files/run",
-    "a\nb",
-]
-FILES += ["files/snow☃", "files/half\udcff", "files/deep.yaml", "files/number.yaml", "files/list.yaml", "files/made_up"]
+FILES = [
+    "files", "files/run", "files/run/config.yaml", "files/cut", "files/made_up", "files/empty", "files/bytes",
+    "files/link", "files/points.csv", "files/odd.csv", "files/long.csv", "files/nothing", "files/snow☃", "files/half\udcff",
+    "files/broken.yaml", "files/alias.yaml", "files/deep.yaml", "files/number.yaml", "files/list.yaml", "files/run/",
+    "..", "/dev/null", "/proc/self/mem", "/etc", "n" * 300, "", "~", "~/x", "./files/../files/run", "a\nb",
+]  # fmt: skip
 OUTPUTS = [
-    "x.csv",
-    "x.html",
-    "-",
-    "files",
-    "files/run/x.html",
-    "no/x.html",
-    "n" * 300 + ".html",
-    "~/x.html",
-    "",
-    "☃.htm",
-]
-OUTPUTS += ["files/run/result.json", "files/link.html", "half\udcff.html", "\x1b[2J.html", "files/bytes/x.csv"]
+    "x.csv", "x.html", "-", "files", "files/run/x.html", "no/x.html", "n" * 300 + ".html", "~/x.html", "", "☃.htm",
+    "files/run/result.json", "files/link.html", "half\udcff.html", "\x1b[2J.html", "files/bytes/x.csv",
+]  # fmt: skip
 FOLDERS = [path for path in FILES if path != "/etc"]  # a walk through which takes long
 COLUMNS = ["activation", "depth", "outcome", "metric", "state", "seed", "folder", "note", "share", "nothing", "", "-x"]
 SIGNS = ["=", "!=", "~", "<", "<=", ">", ">=", "==", "", " = ", "=~", "<>"]
@@ -89,9 +71,7 @@ class TooLong(BaseException):
 def line_of(seed: int, number: int) -> list[str]:
     """Return a command line."""
     draw = random.Random(f"{seed} {number}")
-    command = draw.choice(
-        ["train"] * 8 + ["propagate", "theory"] * 2 + ["reproduce", "results", "report"] * 2 + ["door"]
-    )
+    command = draw.choice(["train"] * 8 + ["propagate", "theory", "reproduce", "results", "report"] * 2 + ["door"])
     if command == "door":
         rest = draw.choice([[], [draw.choice(COMPLETION)], [value(draw)], ["--help"], [value(draw), value(draw)]])
         return [draw.choice(DOORS), *rest]
@@ -199,12 +179,21 @@ def quick() -> Iterator[None]:
         launching.slots(settings) if settings["where"] == "here" else None
         return NOT_RUN
 
+    drawn = Figure.savefig
+
+    def blank(self: Figure, target: Any, *, format: str, **settings: Any) -> None:  # a PNG takes 0.3 s
+        if format == "png":
+            target.write(bytes(24)) if hasattr(target, "write") else Path(target).write_bytes(bytes(24))
+        else:
+            drawn(self, target, format=format, **settings)
+
     patches: list[tuple[Any, str, Callable[..., Any]]] = [
         (Composer, "__init__", shared), (Hydra, "get_mode", lambda *_, **__: None), (os, "fsync", lambda _: None),
         (circumstances, "_git_commit", lambda: None), (jobs, "launch", launched), (jobs, "plan", lambda *_: NOT_RUN),
-        (claims_command, "_judge_all", lambda *_: []),
+        (claims_command, "_judge_all", lambda *_: []), (Figure, "savefig", blank),
     ]  # fmt: skip
     before = [(owner, name, getattr(owner, name)) for owner, name, _ in patches]
+    analysis.GRID, grid = 6, analysis.GRID
     for owner, name, instead in patches:
         setattr(owner, name, instead)
     try:
@@ -212,6 +201,7 @@ def quick() -> Iterator[None]:
     finally:
         for owner, name, value in before:
             setattr(owner, name, value)
+        analysis.GRID = grid
 
 
 def run(line: list[str], here: Path, files: Path) -> tuple[int | None, str]:
@@ -282,9 +272,11 @@ def fuzz(numbers: range, seed: int, place: Path) -> tuple[Counter[int | None], l
             line = line_of(seed, number)
             code, what = run(line, place / "parent/here", place / "files")
             codes[code] += 1
-            failed += [(number, line, what)] if what else []
+            if what:
+                failed.append((number, line, what))
+                print(f"line {number}: repu-lab {shlex.join(text[:300] for text in line)!a}\n{what}\n", flush=True)
             if number % 100 == 99:
-                print(f"{number + 1} lines, {len(failed)} failed", end="\r", file=sys.stderr, flush=True)
+                print(f"{codes.total()} lines, {len(failed)} failed", end="\r", file=sys.stderr, flush=True)
     return codes, failed
 
 
@@ -300,8 +292,6 @@ def main() -> int:
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         codes, failed = fuzz(range(chosen.first, chosen.first + chosen.lines), chosen.seed, Path(place))
-    for number, line, what in failed:
-        print(f"line {number}: repu-lab {shlex.join(text[:300] for text in line)!a}\n{what}\n")
     ended = ", ".join(f"{count} with {code}" for code, count in sorted(codes.items(), key=str))
     tracebacks = sum("Traceback" in what for _, _, what in failed)
     print(f"{codes.total()} command lines: {ended}; {tracebacks} tracebacks, {len(failed)} failed")
