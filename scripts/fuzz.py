@@ -48,7 +48,8 @@ KEYS = {command: [*words.keys_of(schema), *words.OF_ACTIVATIONS] for command, sc
 # What is read may be anything; what is written stays in the line's folder.
 FILES = [
     "files", "files/run", "files/run/config.yaml", "files/cut", "files/made_up", "files/empty", "files/bytes",
-    "files/link", "files/points.csv", "files/odd.csv", "files/long.csv", "files/nothing", "files/snow☃", "files/half\udcff",
+    "files/link", "files/points.csv", "files/odd.csv", "files/long.csv", "files/nothing", "files/snow☃",
+    "files/half\udcff",
     "files/broken.yaml", "files/alias.yaml", "files/deep.yaml", "files/number.yaml", "files/list.yaml", "files/run/",
     "..", "/dev/null", "/proc/self/mem", "/etc", "n" * 300, "", "~", "~/x", "./files/../files/run", "a\nb",
 ]  # fmt: skip
@@ -143,7 +144,7 @@ def value(draw: random.Random) -> str:
 
 def make_files(place: Path) -> None:
     """Write the files that lines name: a finished run, and what is none."""
-    place.mkdir()
+    place.mkdir(parents=True)
     with contextlib.redirect_stdout(io.StringIO()):
         assert cli.main(["train", *words.SMALL["train"], f"hydra.run.dir={place / 'run'}"]) == 0
     shutil.copytree(place / "run", place / "cut")
