@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
-import fuzz
+import fuzz  # pyright: ignore[reportMissingImports]
 
 SAMPLE = range(20_000, 20_060)
 
