@@ -40,11 +40,11 @@ from repu_lab.runs.results import command as results_command  # noqa: F401
 RUN = ["train", "activation=tanh", "depth=3", *torture.TINY, "steps=300", "hydra.run.dir=run"]
 FAILING = ["train", "activation=custom", "activation._target_=fails.Fails", "depth=3", *torture.TINY]
 FAILS = """
-import torch
+import os, torch
 
 class Fails(torch.nn.Tanh):
     def forward(self, z):
-        if z.dim() == 3:
+        if os.path.exists("run/manifest.json"):
             raise RuntimeError("größer als 雪 \\udcff")
         return super().forward(z)
 """

@@ -25,6 +25,13 @@ def test_the_lines_of_a_seed_are_the_same_and_reach_every_command():
     assert {line[0] for line in lines} >= {"train", "propagate", "theory", "reproduce", "results", "report"}
 
 
+def test_a_query_without_a_line_offers_every_command(monkeypatch, capsys):
+    """Line 1,324 of the first fuzz: a traceback."""
+    monkeypatch.delenv("COMP_LINE", raising=False)
+    assert fuzz.cli.main(["-sc", "query=bash"]) == 0
+    assert {"train", "report", "--help"} <= set(capsys.readouterr().out.split())
+
+
 @pytest.mark.parametrize(
     ("code", "out", "err"),
     [

@@ -101,10 +101,10 @@ def test_a_locale_without_a_sign_gets_its_code(folder):
 
 
 FAILING = """
-import torch
+import os, torch
 class Failing(torch.nn.Tanh):
     def forward(self, z):
-        if z.dim() == 3:
+        if os.path.exists("failed/manifest.json"):
             raise RuntimeError("größer \\udcff 雪")
         return super().forward(z)
 """

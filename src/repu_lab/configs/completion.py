@@ -83,7 +83,7 @@ def shell_completion(arguments: Sequence[str], commands: Mapping[str, str]) -> i
 
 def candidates(line: str, commands: Mapping[str, str]) -> list[str]:
     """Return what the last word of a command line may become."""
-    _, *words = line.split()
+    words = line.split()[1:]
     word = "" if line.endswith(" ") or not words else words.pop()
     words = [typed for typed in words if not typed.startswith("-")]
     if not words:
