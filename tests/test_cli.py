@@ -117,6 +117,10 @@ MISTAKES = [
     (["train", "activation=custom", "activation.a=1"], ["+activation.a=1"]),
     (["train", "width=${foo}"], ["width", "foo"]),
     (["train", "hydra.run.dir=${foo}"], ["hydra.run.dir", "foo"]),
+    (
+        ["train", "-m", "seed=1,2", "hydra/launcher=basic", "hydra.sweeper.max_batch_size=0"],
+        ["max_batch_size=0", "least 1"],
+    ),
     (["train", "hydra.run.dr=x"], ["hydra.run.dr", "did you mean hydra.run.dir?"]),
     (["train", "hydra.mode=MULTIRUN"], ["hydra.mode", "-m"]),
     (["train", "hydra.searchpath=[file:///not/there]"], ["hydra.searchpath", "/not/there"]),

@@ -269,6 +269,9 @@ class Composer:
 
 def _own_launcher(hydra: DictConfig) -> Mapping[str, Any] | None:
     launcher, sweeper = hydra.launcher, hydra.sweeper
+    batch = sweeper.get("max_batch_size")
+    if batch is not None and batch < 1:
+        raise ConfigError(f"hydra.sweeper.max_batch_size={batch}: must be a whole number of at least 1")
     own = str(launcher._target_).startswith(LAUNCHERS)
     if own and sweeper._target_ == BASIC_SWEEPER and not sweeper.max_batch_size:
         return {str(key): launcher[key] for key in launcher}
