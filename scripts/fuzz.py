@@ -272,6 +272,8 @@ def fuzz(numbers: range, seed: int, place: Path) -> tuple[Counter[int | None], l
             os.environ["HOME"] = str(home)
             line = line_of(seed, number)
             code, what = run(line, place / "parent/here", place / "files")
+            if code is not None and code > 128:  # the signal was meant for this script
+                raise KeyboardInterrupt
             codes[code] += 1
             if what:
                 failed.append((number, line, what))
