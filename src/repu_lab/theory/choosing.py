@@ -97,6 +97,7 @@ def _candidates(activation: Activation, depth: int) -> Iterator[tuple[Initializa
     if g == 0:
         raise ValueError(f"{name} is zero almost everywhere: no C_W keeps its kernel")
     what = "keeps no critical point" if result.points else "has no critical point"
+    what += f" ({result.certificate})" if moments(activation).rough else ""
     start = Initialization(1 / g, 0.0, 1.0, f"{name} {what}; C_W={1 / g:.6g} keeps K=1 at infinite width")
     if points:
         exponent = max(abs(x) for x in _exponents(activation, start))

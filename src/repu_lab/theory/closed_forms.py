@@ -12,7 +12,8 @@ from scipy.special import gamma, gammaln, hyp2f1
 from repu_lab.activations import GELU, Activation, Adapted, Erf, MRePU, Sin
 from repu_lab.theory.angles import Array, angle, determinant
 from repu_lab.theory.mrepu import MRePUMoments
-from repu_lab.theory.quadrature import QuadratureMoments, detect_kinks
+from repu_lab.theory.own_moments import OwnMoments
+from repu_lab.theory.quadrature import QuadratureMoments
 from repu_lab.theory.scaled import ScaledMoments
 
 
@@ -42,12 +43,18 @@ class PowerMoments(QuadratureMoments):
         assert activation.degree is not None
         self.p = p = float(activation.degree)
         name = activation.title
-        if p <= 0.5:
-            raise ValueError(f"{name} of degree {p:g}: E[s'^2] is infinite, the degree must be greater than 1/2")
         self.a_plus, self.a_minus, *doubled = (float(a) for a in self.s(np.array([1.0, -1.0, 2.0, -2.0])))
         if not np.allclose(doubled, [2**p * self.a_plus, 2**p * self.a_minus], rtol=1e-9, atol=1e-12):
             raise ValueError(f"{name} says that its degree is {p:g}, but s(2) / s(1) is not 2^{p:g}")
         self.amplitude = self.a_plus**2 + self.a_minus**2
+        if p <= 0.5:
+            kept = (
+                f"C_W={1 / (self.amplitude * c(p)):.6g} keeps K=1" if self.amplitude and p > -0.5 else "no C_W keeps K"
+            )
+            raise ValueError(
+                f"{name} of degree {p:g}: E[s'^2] is infinite, the degree must be greater than 1/2 for theory; "
+                f"networks run without it, {kept}"
+            )
         with np.errstate(divide="ignore"):
             # The logarithm of the product where that is finite: for ReLU at C_W = 2 log C_W + log_c is then exactly 0.
             product = self.amplitude * c(p)
@@ -294,4 +301,4 @@ def _(activation: MRePU) -> QuadratureMoments:
 
 @_by_type.register
 def _(activation: Adapted) -> QuadratureMoments:
-    return QuadratureMoments(activation, activation.kinks or detect_kinks(activation), graded=True)
+    return OwnMoments(activation)

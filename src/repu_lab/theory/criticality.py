@@ -96,6 +96,9 @@ def analyse(activation: Activation) -> Criticality:
     form = moments(activation)
     if isinstance(form, PowerMoments):
         return _of_power(form)
+    if form.rough is not None:
+        why = f"{form.rough}, so E[s'^2] and chi_perp are infinite: small differences grow without bound"
+        return Criticality((), why, None, None)
     K, g, overlap, slope = _on_grid(activation, form)
     ratio = np.where(np.abs(overlap / slope) < ZERO, 0.0, overlap / slope)
     at_zero = _expansion_at_zero(activation, form, K, ratio)
@@ -155,6 +158,8 @@ def _on_grid(activation: Activation, form: QuadratureMoments) -> tuple[Array, Ar
     exists = np.isfinite(overlap) & np.isfinite(slope) & np.isfinite(g)
     if not exists.any():
         mean_square(activation, GRID[0])  # says why
+        if (why := form.unknown(1.0)) is not None:
+            raise ValueError(f"{activation.title} {why}")
         raise ValueError(f"{activation.title}: its slope cannot be averaged over any Gaussian")
     exists &= slope > 0
     return GRID[exists], g[exists], overlap[exists], slope[exists]

@@ -108,9 +108,13 @@ def _checked(activation: Activation, K: Array, function) -> Array:
 
 def _reason(activation: Activation, K: float) -> str:
     form, name = moments(activation), activation.title
+    if (why := form.unknown(K)) is not None:
+        return f"{name} {why}"
     z = np.linspace(-14, 14, 2001) * np.sqrt(K)
     finite = np.isfinite(form.s(z)) & np.isfinite(form.slope(z))
     if not finite.all():
         first = z[~finite][np.argmin(np.abs(z[~finite]))]
         return f"{name} or its derivative is not finite at z={first:.3g}, which N(0, K={K:.3g}) reaches"
+    if np.isfinite(np.asarray(form.mean_square(np.array([K])))).all():
+        return f"{name} changes too fast for two inputs of N(0, K={K:.3g}), or s'' has no average there"
     return f"{name} grows too fast to be averaged over N(0, K={K:.3g})"

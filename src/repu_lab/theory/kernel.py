@@ -159,6 +159,11 @@ def log_mean_square(activation: Activation, log_K: Array) -> Array:
         if below.any():
             at_zero = 2 * np.log(np.abs(form.s(np.zeros(1))))
             logs = np.where(below, np.where(np.isfinite(at_zero), at_zero, logs + (x - inside)), logs)
+    if (
+        np.isnan(logs).any()
+        and (why := form.unknown(float(np.exp(x[np.isnan(logs)].min().clip(-700, 700))))) is not None
+    ):
+        raise ValueError(f"{activation.title} {why}")
     return np.where(np.isnan(logs), np.inf, logs)
 
 

@@ -36,7 +36,6 @@ STRUCTURE_CUTS = np.concatenate(
 KINK_CUTS = 8.0 ** -np.arange(0.0, 9.0)
 EDGE_TOLERANCE = 1e-12  # an integrand that is not below this (against its integral) at the window's end has no average
 SIDE = 1e-7  # distance from a kink at which one-sided slopes are read off; their error is its square
-BLOCK = 32  # values of K that share an array, so that panels that are empty for all of them can be left out
 
 # Torch starts threads for tanh, expm1, ... of 4,000 numbers and more, and waits 8 ms for them on a busy machine; 2,000
 # take 6 microseconds.
@@ -53,6 +52,8 @@ class QuadratureMoments:
     """
 
     largest_K = 1e24
+    block = 32  # values of K that share an array, so that panels that are empty for all of them can be left out
+    rough: str | None = None  # why E[s'^2] is infinite, where it is
 
     def __init__(self, activation: Activation, kinks: tuple[float, ...] | None = None, graded: bool = False):
         """Take the activation, its kinks where they are not the ones that it declares, and how it behaves there.
@@ -66,7 +67,7 @@ class QuadratureMoments:
         for kink in self.kinks:
             fixed += [kink + KINK_CUTS, kink - KINK_CUTS] if graded else []
         fixed.append(np.array(self.kinks))
-        self._fixed_cuts = np.unique(np.concatenate(fixed))
+        self.cuts = np.unique(np.concatenate(fixed))
 
     def mean_square(self, K: Array) -> Array:
         """E[s^2]."""
@@ -100,8 +101,8 @@ class QuadratureMoments:
         """E[s^2], E[z s s'] / K and E[s'^2] as the rows of an array: the activation is evaluated once for all three."""
         result = np.empty((3, K.size))
         with np.errstate(all="ignore"):
-            for start in range(0, K.size, BLOCK):
-                rows = slice(start, start + BLOCK)
+            for start in range(0, K.size, self.block):
+                rows = slice(start, start + self.block)
                 z, weights = self.rule(K[rows])
                 end = np.abs(z) > END * np.sqrt(K[rows])[:, None]
                 s, slope = self.s(z), self.slope(z)
@@ -131,7 +132,7 @@ class QuadratureMoments:
     def rule(self, K: Array) -> tuple[Array, Array]:
         """Nodes z and weights (density included), each (len(K), nodes), for one block of similar K."""
         sd = np.sqrt(K)[:, None]
-        fixed = np.broadcast_to(self._fixed_cuts, (len(K), len(self._fixed_cuts)))
+        fixed = np.broadcast_to(self.cuts, (len(K), len(self.cuts)))
         cuts = np.concatenate([sd * DENSITY_CUTS, -sd * DENSITY_CUTS, fixed], axis=1)
         cuts = np.sort(np.clip(cuts, -WINDOW * sd, WINDOW * sd), axis=1)
         half = np.diff(cuts, axis=1) / 2
@@ -141,12 +142,16 @@ class QuadratureMoments:
         weights = (half[:, :, None] * WEIGHTS).reshape(len(K), -1)
         return z, weights * np.exp(-((z / sd) ** 2) / 2) / (np.sqrt(2 * np.pi) * sd)
 
+    def unknown(self, K: float) -> str | None:
+        """Return why the averages are not known at K although they may exist; None where nothing hides them."""
+        return None
+
     def _average(self, K: Array, integrand) -> Array:
         flat = np.ravel(K)
         result = np.empty(flat.size)
         with np.errstate(all="ignore"):
-            for start in range(0, flat.size, BLOCK):
-                rows = slice(start, start + BLOCK)
+            for start in range(0, flat.size, self.block):
+                rows = slice(start, start + self.block)
                 z, weights = self.rule(flat[rows])
                 end = np.abs(z) > END * np.sqrt(flat[rows])[:, None]
                 result[rows] = _sum(integrand(z, flat[rows]) * weights, end)
@@ -174,23 +179,23 @@ def _sum(values: Array, end: Array) -> Array:
 
 
 def detect_kinks(activation: Activation) -> tuple[float, ...]:
-    """Find the points in |z| <= 20 where s' or s'' jumps, for an activation that does not name its kinks.
+    """Find the points in |z| <= 20 where s, s' or s'' jumps, for an activation that does not name its kinks.
 
     Every cell of a grid is halved 60 times, each time keeping the half over which the function changes more: a smooth
     function's change goes to zero with the cell, a jump stays. Cost 5 ms, remembered per activation.
     """
     if activation not in _detected_kinks:
         found: list[float] = []
-        for function in (activation.derivative, activation.second_derivative):
-            found += _jumps(function)
+        # The grid avoids round numbers, so that no kink lies on its points.
+        left = np.linspace(-20.0123, 20.0117, 1601)
+        for function in (activation, activation.derivative, activation.second_derivative):
+            found += jumps(function, left[:-1], left[1:])
         _detected_kinks[activation] = tuple(sorted(set(found)))
     return _detected_kinks[activation]
 
 
-def _jumps(function) -> list[float]:
-    # The grid avoids round numbers, so that no kink lies on its points.
-    left = np.linspace(-20.0123, 20.0117, 1601)[:-1]
-    right = left + (left[1] - left[0])
+def jumps(function, left: Array, right: Array) -> list[float]:
+    """Return the points in the cells at which a function jumps, one a cell."""
     low, high = _apply(function, left), _apply(function, right)
     finite = np.abs(low[np.isfinite(low)])
     scale = max(1e-300, float(finite.max(initial=0.0)))  # NaN would leave no scale, and make every point a kink

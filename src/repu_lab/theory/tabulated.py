@@ -8,6 +8,7 @@ TAIL of its smallest value, else (averages about to cease to exist, sines, a zer
 import numpy as np
 
 from repu_lab.theory.angles import Array
+from repu_lab.theory.own_moments import OwnMoments
 from repu_lab.theory.quadrature import QuadratureMoments
 
 NODES = 24
@@ -25,7 +26,7 @@ class Tabulated:
     def __init__(self, form: QuadratureMoments):
         """Take the form; closed forms are asked directly."""
         self.form = form
-        self.worthwhile = type(form) is QuadratureMoments
+        self.worthwhile = type(form) in (QuadratureMoments, OwnMoments)
         self._visits: dict[int, int] = {}
         self._cells: dict[int, tuple[Array, Array]] = {}
 
