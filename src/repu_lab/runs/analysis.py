@@ -70,7 +70,7 @@ def analyse_activation(config: TheoryConfig, folder: RunFolder) -> dict[str, Any
         "c_b": C_b[-1],
         "k1": rule.k1,
         "initialization": rule.name,
-        "fixed_points": fixed,
+        "fixed_points": [point | {"chi_perp": _finite(point["chi_perp"])} for point in fixed],
         "layers": [
             {
                 "layer": int(layer),

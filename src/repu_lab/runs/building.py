@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
+from torch import nn
 
 from repu_lab.activations import Activation, as_activation, check_dtype
 from repu_lab.configs.config import ConfigError
@@ -195,7 +196,7 @@ def build_activation(settings: dict[str, Any], dtype: str = "float32") -> Activa
             )
         if not callable(own):
             raise ConfigError(f"activation._target_={target}: must be a torch.nn.Module or a function of a tensor")
-        activation = as_activation(own)
+        activation = as_activation(cast(nn.Module, own))
         if not target.startswith(OWN_PACKAGE):
             check_dtype(activation, getattr(torch, dtype))
         return activation

@@ -185,4 +185,4 @@ QUANTITIES = ("mean_square", "stein", "mean_square_slope")
 
 def _near(K: float | Array, doubts: Array) -> Array:
     inside = np.clip(np.asarray(K), TRIALS[0], TRIALS[-1])
-    return (np.abs(np.log10(inside[..., None] / doubts)) <= 1.01).any(axis=-1)
+    return np.asarray((np.abs(np.log10(inside[..., None] / doubts)) <= 1.01).any(axis=-1))

@@ -121,7 +121,7 @@ def _analytic_step(function: Function, sd: float) -> float | None:
     return None
 
 
-def _is_known(function: Function, sd: float, sums: Array) -> bool:
+def _is_known(function: Any, sd: float, sums: Array) -> bool:
     """Say whether a user's own function has these averages: all steps may have missed a narrow bump."""
     if not hasattr(function, "reach"):
         return True
@@ -138,7 +138,8 @@ def _panels(function: Function, K11: float, slope: float, sigma: float) -> Point
     if hasattr(function, "reach"):  # a user's own, which knows its panels
         structure = np.unique(np.concatenate((structure, function.cuts[np.abs(function.cuts) < WINDOW * sd])))
         if structure.size > MOST_CUTS:
-            return tuple(np.full(1, np.nan) if i != 1 else np.zeros(1, int) for i in range(4))
+            unknown = np.full(1, np.nan)
+            return unknown, np.zeros(1, dtype=int), unknown, unknown
     passing = ((marks[:, None] + sigma * DENSITY_CUTS) / slope).ravel() if slope != 0 else np.zeros(0)
     window = WINDOW * sd
     outer = np.unique(np.clip(np.concatenate((sd * DENSITY_CUTS, structure, passing)), -window, window))

@@ -158,7 +158,7 @@ def _apart(places: list[float]) -> tuple[float, ...]:
 
 def _jumps(function: Any, places: Array) -> Array:
     """Return f(c+) - f(c-), 0 where it shrinks with the distance, as that of a root does, or is rounding."""
-    heights = []
+    heights, left, right = [], np.zeros(0), np.zeros(0)
     for size in JUMP_STEPS:
         step = size * (1 + np.abs(places))
         left_2, left, right, right_2 = function(places + np.array([[-2.0], [-1.0], [1.0], [2.0]]) * step)
