@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from repu_lab.activations import Adapted, as_activation
+from repu_lab.activations import Adapted, Tanh, as_activation
 from repu_lab.theory import analyse, critical_initialization, gaussian, pair_mean
 from repu_lab.theory.closed_forms import moments
 
@@ -110,6 +110,15 @@ def test_what_cannot_be_followed_is_not_told():
     with pytest.raises(ValueError, match=r"changes too fast beyond \|z\|=.* for 8192 panels") as error:
         gaussian.mean_square(activation, 1e8)
     assert "\n" not in str(error.value)
+
+
+def test_fine_ripples_invent_no_critical_points():
+    """tanh z + a sin(w z): E[s s''] = E[tanh tanh''] - a^2 w^2 (1 - exp(-2 w^2 K)) / 2, never 0; else not told."""
+    a, w, K = 1e-6, 1000.0, np.array([1e-4, 1e-2, 1.0])
+    form = moments(Adapted(lambda z: torch.tanh(z) + a * torch.sin(w * z)))
+    alone = gaussian.curvature_overlap(Tanh(), K)
+    assert form.curvature_overlap(K) == pytest.approx(alone - (a * w) ** 2 / 2, rel=1e-8)
+    assert np.isnan(form.curvature_overlap(np.geomspace(340, 6e7, 8))).all()
 
 
 def test_undeclared_kinks_far_out_and_on_cuts_are_found():

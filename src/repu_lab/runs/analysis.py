@@ -26,6 +26,7 @@ from repu_lab.theory import (
     tangent_layers,
 )
 from repu_lab.theory.forecast import Forecast, forecast
+from repu_lab.theory.patience import waiting
 
 INPUTS = 64  # n_0 and outputs of the network meant: they matter to rules that look at both sides of a layer only
 GRID = 200  # points a side of the phase diagram
@@ -37,7 +38,8 @@ def check_theory(config: TheoryConfig) -> tuple[Activation, Initialization]:
     """Return the activation and the rule; ConfigError if theory cannot speak of them."""
     activation = build_activation(config.activation, config.dtype)
     sizes = (INPUTS, *[config.width] * config.depth, INPUTS)
-    rule = build_rule(config, sizes, activation)
+    with waiting(activation.title, print):
+        rule = build_rule(config, sizes, activation)
     try:
         mean_square_slope(activation, rule.k1 or 1.0)
     except ValueError as error:

@@ -27,6 +27,7 @@ from repu_lab.runs.memory import free_bytes, member_bytes, members_at_once
 from repu_lab.runs.reading import Contents
 from repu_lab.tasks import TASKS, DataUnavailable, Task, on_device
 from repu_lab.theory import critical_initialization
+from repu_lab.theory.patience import waiting
 from repu_lab.theory.rates import adam_rate, sgd_rate
 
 
@@ -42,6 +43,7 @@ class Experiment:
     rule: Initialization
     lr: float
     chunk: int | None = None  # members that pass forward and backward at once; None: all
+    analysis: str = ""  # what the activation's analysis cost, where that is worth a line
 
     @property
     def dtype(self) -> torch.dtype:
@@ -102,7 +104,9 @@ def build(config: Any) -> Experiment:
     n_0 = task.train.x.shape[1]
     sizes = (n_0, *[config.width] * config.depth, task.outputs)
     chunk = members_at_once(config, sizes, device)
-    rule = build_rule(config, sizes, activation)
+    with waiting(activation.title, print) as watch:
+        rule = build_rule(config, sizes, activation)
+        lr = learning_rate(config, rule, activation, task, sizes)
     return Experiment(
         config=config,
         device=device,
@@ -110,8 +114,9 @@ def build(config: Any) -> Experiment:
         task=on_device(task, device, getattr(torch, config.dtype)),
         sizes=sizes,
         rule=rule,
-        lr=learning_rate(config, rule, activation, task, sizes),
+        lr=lr,
         chunk=chunk,
+        analysis=watch.cost,
     )
 
 

@@ -104,9 +104,14 @@ def theory(config: TheoryConfig, path: Path) -> int:
     """Say what theory knows of the activation; exit codes as for train."""
 
     def work(_: None, folder: RunFolder) -> dict[str, Any]:
+        from repu_lab.configs.code import activation_name
         from repu_lab.runs.analysis import analyse_activation
+        from repu_lab.theory.patience import waiting
 
-        result = analyse_activation(config, folder)
+        with waiting(activation_name(config.activation), folder.log) as watch:
+            result = analyse_activation(config, folder)
+        if watch.cost:
+            folder.log(watch.cost)
         folder.log(result["text"])
         return result
 

@@ -12,6 +12,7 @@ from repu_lab.runs.folder import RunFolder
 from repu_lab.tasks import Task
 from repu_lab.theory.forecast import Forecast, forecast
 from repu_lab.theory.kernel import susceptibilities
+from repu_lab.theory.patience import waiting
 
 Profile = dict[str, NDArray[np.float64]]
 
@@ -30,13 +31,18 @@ def forecast_run(experiment: Experiment) -> Forecast:
 
 def announce(experiment: Experiment, folder: RunFolder, known: Forecast | None = None) -> Forecast | None:
     """Say in the run's log how it starts and what theory advises; return the forecast (that of a twin, if known)."""
+    if experiment.analysis:
+        folder.log(experiment.analysis)
     if experiment.rule.note:
         folder.log(f"start:    {experiment.rule.note}")
     try:
-        expected = known or forecast_run(experiment)
+        with waiting(experiment.activation.title, folder.log) as watch:
+            expected = known or forecast_run(experiment)
     except ValueError as error:
         folder.log(f"forecast: none, since {error}")
         return None
+    if watch.cost:
+        folder.log(watch.cost)
     folder.log(f"advice:   {expected.advice}")
     return expected
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from repu_lab.activations import Activation
 from repu_lab.theory.pair_quadrature import pair_average
+from repu_lab.theory.patience import evaluated
 
 Array = NDArray[Any]
 
@@ -224,5 +225,11 @@ def _apply(function, z: Array) -> Array:
     """Return a torch function on a numpy array, a piece at a time."""
     flat = torch.from_numpy(np.ascontiguousarray(z)).view(-1)
     with torch.no_grad():
-        pieces = [function(piece) for piece in flat.split(PIECE)]
+        pieces = [_evaluated(function, piece) for piece in flat.split(PIECE)]
     return (pieces[0] if len(pieces) == 1 else torch.cat(pieces)).view(z.shape).numpy()
+
+
+def _evaluated(function, piece: torch.Tensor) -> torch.Tensor:
+    value = function(piece)
+    evaluated(piece.numel())
+    return value
