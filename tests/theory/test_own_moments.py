@@ -7,12 +7,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import erfc
 from torch import Tensor
 from torch.nn import functional as F
 
 from repu_lab.activations import Adapted, Tanh, as_activation
 from repu_lab.theory import analyse, critical_initialization, gaussian, pair_mean
 from repu_lab.theory.closed_forms import moments
+from repu_lab.theory.forecast import forecast
 
 Function = Callable[[Tensor], Tensor]
 POINTS = 400_000
@@ -88,6 +90,17 @@ def test_two_inputs_and_a_jump(name):
     low, high = (pair_mean(activation, 1.0, 2.0, 0.6 + sign * step)[0] for sign in (-1, 1))
     gain = pair_mean(activation, 1.0, 2.0, 0.6)[1]
     assert float(gain) == pytest.approx(float(high - low) / (2 * step), rel=1e-6)
+
+
+def test_the_forecast_of_a_jump_has_the_gradient_that_networks_have():
+    """Hardshrink's slope is 1 beyond 1/2: a layer multiplies the gradient by C_W P(|z| > 1/2); K = 1 stays."""
+    activation, depth = as_activation(F.hardshrink), 5
+    C_W = critical_initialization(activation, depth).C_W
+    expected = forecast(activation, C_W=C_W, C_b=0.0, k1=1.0, depth=depth, width=32)
+    assert expected.log10_gradient[0] == pytest.approx(depth * np.log10(C_W * erfc(0.5 / 2**0.5)), rel=1e-6)
+    assert "inf" not in expected.advice and "differences of inputs grow without bound, since s jumps" in expected.advice
+    steep = forecast(as_activation(lambda z: z.abs() ** 0.4), C_W=1.0, C_b=0.0, k1=1.0, depth=depth, width=32)
+    assert "of infinite mean square. Small differences of inputs grow without bound, since the slope" in steep.advice
 
 
 def test_two_inputs_see_a_narrow_bump():

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from repu_lab.activations import Activation
 from repu_lab.theory import kernel
 from repu_lab.theory.chain import chain, check_positive, leading_power, one_thread
+from repu_lab.theory.closed_forms import moments
 from repu_lab.theory.fate import (
     DTYPES,
     FATES,
@@ -153,7 +154,7 @@ def forecast(
     probabilities, seen = judge(ends, lost=lost, collapsed=collapsed, log10_distance=float(log10_distance[-1]))
     fate = max(FATES, key=lambda name: probabilities[name])
     layers_seen = seen.get(fate, np.empty(0))
-    gradient = np.append(np.cumsum(wide.log10_chi_perp[:depth][::-1])[::-1], 0.0)
+    gradient = np.append(np.cumsum(wide.log10_gain[:depth][::-1])[::-1], 0.0)
     result = Forecast(
         activation=_name(activation),
         C_W=tuple(C_W_l.tolist()),
@@ -234,7 +235,10 @@ def _advice(activation: Activation, result: Forecast, cause: str, log10_lost: Fl
     text = f"At width {result.width} the signal of {batch} survives {result.depth} hidden layers in {result.dtype} "
     text += f"in all of {result.networks} networks drawn" if alive == 1 else f"with probability {alive:.2f}"
     text += "; the gradient at layer 1 is "
-    text += "as large as the output's." if abs(gain) < 0.15 else f"10^{gain:.1f} times the output's."
+    size = "of infinite mean square." if gain == math.inf else f"10^{gain:.1f} times the output's."
+    text += "as large as the output's." if abs(gain) < 0.15 else size
+    if (why := moments(activation).rough) is not None:
+        text += f" Small differences of inputs grow without bound, since {why}."
     if result.fate == "collapses correlations":
         distance = 10 ** result.log10_one_minus_correlation[-1]
         text += f" Inputs become nearly equal (1 - c = {distance:.1g} at the output), so learning will be slow."

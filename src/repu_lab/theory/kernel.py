@@ -34,7 +34,8 @@ class KernelLayers:
     """One input, arrays of length depth + 1; the entry of layer l is the state or the susceptibility at z^l.
 
     K is inf or 0 where it leaves float64, its log10 is not. The susceptibilities describe the map from layer l to l + 1
-    and are NaN at the output layer. If log10_K itself leaves float64 it is +-inf.
+    and are NaN at the output layer. If log10_K itself leaves float64 it is +-inf. log10_gain: what a layer multiplies
+    the mean square gradient by: chi_perp, but finite where s jumps, since back-propagation does not see that.
     """
 
     layer: Array
@@ -44,6 +45,7 @@ class KernelLayers:
     log10_chi_parallel: Array
     chi_perp: Array
     log10_chi_perp: Array
+    log10_gain: Array
 
 
 @dataclass(frozen=True)
@@ -81,10 +83,11 @@ def layers(
     parallel, perp = _log_susceptibilities(form, K[:-1], x[:-1], table)
     with np.errstate(divide="ignore", over="ignore", under="ignore", invalid="ignore"):
         # Without weights nothing is passed on, however steep the activation is.
-        log_parallel, log_perp = (
-            np.append(np.where(W == 0, -np.inf, np.log(W) + log), np.nan) for log in (parallel, perp)
+        slopes = np.log(form.mean_square_gradient(np.clip(K[:-1], SMALL_K, form.largest_K))) if form.rough else perp
+        log_parallel, log_perp, log_gain = (
+            np.append(np.where(W == 0, -np.inf, np.log(W) + log), np.nan) for log in (parallel, perp, slopes)
         )
-        for log in (log_parallel[:-1], log_perp[:-1]):
+        for log in (log_parallel[:-1], log_perp[:-1], log_gain[:-1]):
             log[skips] = np.logaddexp(0.0, log[skips])
         return KernelLayers(
             layer=np.arange(1, depth + 2),
@@ -94,6 +97,7 @@ def layers(
             log10_chi_parallel=log_parallel / LN10,
             chi_perp=np.exp(log_perp),
             log10_chi_perp=log_perp / LN10,
+            log10_gain=log_gain / LN10,
         )
 
 

@@ -69,6 +69,12 @@ class OwnMoments(QuadratureMoments):
             felt = np.exp(-np.min(np.square(places)) / (2 * np.asarray(K))) > 0
         return np.where(felt, np.inf, value)
 
+    def mean_square_gradient(self, K: Array) -> Array:
+        """E[s'^2] without the delta functions of jumps."""
+        if self.jumps:
+            return self._told("mean_square_slope", K, super().mean_square_slope(K))
+        return self.mean_square_slope(K)
+
     def stein(self, K: Array) -> Array:
         """Return g'."""
         return self._told("stein", K, self._parts(K) if self.jumps else super().stein(K))

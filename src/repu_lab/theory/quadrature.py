@@ -78,6 +78,10 @@ class QuadratureMoments:
         """E[s'^2]."""
         return self._average(K, lambda z, _: self.slope(z) ** 2)
 
+    def mean_square_gradient(self, K: Array) -> Array:
+        """E[s'^2] with the s' of back-propagation, which does not know of jumps; else as mean_square_slope."""
+        return self.mean_square_slope(K)
+
     def stein(self, K: Array) -> Array:
         """E[z s s'] / K."""
         return self._average(K, lambda z, _: self.s(z) * self.slope(z) * z) / K

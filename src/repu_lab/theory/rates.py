@@ -71,7 +71,7 @@ def sgd_rate(
     skipped = np.where(np.arange(1, depth + 1) < depth, kernel.K[:-1], 0.0) if residual else 0.0
     with np.errstate(all="ignore"):
         mean_square = np.append(mean_square_input, (kernel.K[1:] - skipped - b) / W)
-        log_gain = np.append(np.cumsum(kernel.log10_chi_perp[:depth][::-1])[::-1], 0.0)
+        log_gain = np.append(np.cumsum(kernel.log10_gain[:depth][::-1])[::-1], 0.0)
         terms = (np.array(sizes[:-1]) * mean_square + 1) * 10.0**log_gain
     total = float(terms[np.isfinite(terms)].sum())
     return min(LARGEST_SGD_RATE, 1 / total) if total > 0 else LARGEST_SGD_RATE
