@@ -30,6 +30,7 @@ NASTY: dict[str, Function] = {
     "pole nearby": lambda z: 1 / (1 + ((z - 2) / 0.01) ** 2), "Snake": lambda z: z + torch.sin(z) ** 2,
     "kink at 25": lambda z: F.relu(z - 25) + 1, "kink at .5": lambda z: F.relu(z - 0.5),
     "kinks at thirds": lambda z: torch.clamp(z, -1 / 3, 7 / 3), "softshrink": F.softshrink,
+    "triangle wave": lambda z: (torch.remainder(z, 2) - 1).abs() * (z.abs() < 9),
     "root": lambda z: z.abs() ** 0.75, "root elsewhere": lambda z: (z - 0.3).abs() ** 0.8,
     "power": lambda z: F.relu(z + 1) ** 1.5, "CELU": lambda z: F.celu(z, 0.01),
     "root of a square": lambda z: (z * z + 1e-6).sqrt(),

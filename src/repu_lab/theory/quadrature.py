@@ -230,7 +230,8 @@ def _apply(function, z: Array) -> Array:
     flat = torch.from_numpy(np.ascontiguousarray(z)).view(-1)
     with torch.no_grad():
         pieces = [_evaluated(function, piece) for piece in flat.split(PIECE)]
-    return (pieces[0] if len(pieces) == 1 else torch.cat(pieces)).view(z.shape).numpy()
+    # force: autograd's second derivative of |z| is a tensor of zeros without memory.
+    return (pieces[0] if len(pieces) == 1 else torch.cat(pieces)).view(z.shape).numpy(force=True)
 
 
 def _evaluated(function, piece: torch.Tensor) -> torch.Tensor:
