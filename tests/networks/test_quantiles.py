@@ -17,6 +17,7 @@ def test_quantiles_are_numpys_and_rank_infinities():
     assert not np.isfinite(quantiles(row, (0.1, 0.9))).any()  # between a number and an infinite one
     np.testing.assert_array_equal(quantiles([[1.0, np.inf, np.inf, np.inf]], (0.0, 0.5))[:, 0], [1.0, np.inf])
     assert np.isnan(quantiles(np.full((2, 3), np.nan), q)).all()
+    np.testing.assert_allclose(quantiles([[-1.5e308, 1.5e308]], (0.25,))[:, 0], [-0.75e308], rtol=1e-14)
 
 
 def test_networks_without_a_number_rank_as_the_worst():

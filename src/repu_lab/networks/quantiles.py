@@ -28,8 +28,11 @@ def quantiles(values: ArrayLike, q: Sequence[float], *, defined: float = 0.0) ->
     above = np.ceil(place).astype(int)
     rows = np.arange(len(ordered))
     low, high, share = ordered[rows, below], ordered[rows, above], place - below
-    with np.errstate(invalid="ignore"):
-        result = np.where((share == 0) | (low == high), low, low + (high - low) * share)
+    with np.errstate(invalid="ignore", over="ignore"):
+        between = low + (high - low) * share
+        # Numbers of opposite signs near the end of float64 are further apart than it reaches.
+        between = np.where(np.isinf(high - low), low * (1 - share) + high * share, between)
+        result = np.where((share == 0) | (low == high), low, between)
     result[:, count < defined * ordered.shape[1]] = np.nan
     return result
 

@@ -157,10 +157,10 @@ def _on_grid(activation: Activation, form: QuadratureMoments) -> tuple[Array, Ar
     g, overlap, slope = form.mean_square(GRID), form.curvature_overlap(GRID), form.mean_square_slope(GRID)
     exists = np.isfinite(overlap) & np.isfinite(slope) & np.isfinite(g)
     if not exists.any():
-        mean_square(activation, GRID[0])  # says why
+        mean_square(activation, GRID[[0, -1]])  # says why
         if (why := form.unknown(1.0)) is not None:
             raise ValueError(f"{activation.title} {why}")
-        raise ValueError(f"{activation.title}: its slope cannot be averaged over any Gaussian")
+        raise ValueError(f"{activation.title}: its slope, or s s'', cannot be averaged over any Gaussian")
     exists &= slope > 0
     return GRID[exists], g[exists], overlap[exists], slope[exists]
 
