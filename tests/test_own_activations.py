@@ -208,3 +208,9 @@ def test_the_labs_own_and_what_was_checked_pass_as_they_are():
     copied = as_activation(module)
     assert module.weight.dtype == torch.float32 and copied.title == "PReLU"
     assert as_activation(partial(F.elu, alpha=0.3)).title == "elu"
+
+
+def test_fine_ripples_and_narrow_ramps_are_no_wrong_or_absent_slopes():
+    """A ripple of period 6e-5 has other differences than slopes; a ramp of width .001 fits between any 48 points."""
+    as_activation(lambda z: torch.tanh(z) + 1e-8 * torch.sin(1e5 * z))
+    as_activation(lambda z: torch.clamp(1000 * z, 300, 301))
