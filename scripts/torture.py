@@ -1,14 +1,18 @@
 """Kill runs with SIGKILL at random moments, resume each to its end, and compare every bit with an uninterrupted run.
 
+Then torture_folders.py (damage, swapped files, odd groups) and torture_streams.py (signals, streams, locales, places);
+each of the three can be had alone, and the counts of all stand together at the end.
+
 Each run is a process forked from this one, which has imported what they need; several kinds of them in turn. A run is
 killed once or more often. After its end weights, result (times aside), statistics and events must be those of the run
 that nobody killed, and nothing else may be left behind.
 
-    scripts/torture.py [--kills 100] [--seed 0] [--by time|calls] [--folder DIR]
+    scripts/torture.py [--kills 100] [--folders 300] [--streams 60] [--seed 0] [--by time|calls] [--folder DIR]
 
 --by time: real command lines, killed by another process after a random time, which hits writes and computations
 halfway. --by calls: the command's function alone, with an empty picture at the end, killed by itself before a random
-one of the lab's own calls: the same on every machine, and quicker. Exit code 1 if a bit differs.
+one of the lab's own calls: the same on every machine, and quicker. Exit code 1 if a bit differs, or a part finds
+anything.
 """
 
 import os
@@ -20,6 +24,7 @@ import json
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -76,6 +81,7 @@ TIMES = ("seconds", "steps_per_second", "statistics_share")
 SESSION = ("_hparams_/session_start_info", "_hparams_/session_end_info")  # hold the time of day
 LAST = "24"  # the number of the last checkpoint of a run that does not end early
 CRASHED = 70
+BESIDE = {"folders": "torture_folders.py", "streams": "torture_streams.py"}
 AGAIN = 0.3  # chance that a resumed run is killed as well
 
 
@@ -230,8 +236,8 @@ def reached(folder: Path) -> str:
     return "after its last step" if steps[-1].stem.endswith(LAST) else "while it trained"
 
 
-def torture(place: Path, kills: int, draw: random.Random, by: str) -> int:
-    """Kill so many times; print what came of it and return the exit code."""
+def torture(place: Path, kills: int, draw: random.Random, by: str) -> tuple[int, str]:
+    """Kill so many times; return the exit code and what came of it in a line."""
     (place / "torture_activation.py").write_text(SWISH, encoding="utf-8")
     sys.path.insert(0, str(place))
     torch.optim.LBFGS([torch.zeros(1, requires_grad=True)])  # imports a second's worth that no run shall wait for
@@ -253,20 +259,40 @@ def torture(place: Path, kills: int, draw: random.Random, by: str) -> int:
         print(f"{where.total()} kills, {equal} of {runs} runs bit-equal", end="\r", file=sys.stderr, flush=True)
         if not found:
             shutil.rmtree(folder)
-    print(f"{where.total()} kills: {', '.join(f'{count} {name}' for name, count in where.most_common())}")
-    print(f"{equal} of {runs} runs, of {len(kinds)} kinds, ended bit-equal to the run that nobody killed")
-    return 0 if equal == runs else 1
+    counts = ", ".join(f"{count} {name}" for name, count in where.most_common())
+    ended = f"{equal} of {runs} runs, of {len(kinds)} kinds, ended bit-equal to the run that nobody killed"
+    return 0 if equal == runs else 1, f"{where.total()} kills: {counts}; {ended}"
+
+
+def beside(script: str, cases: int, seed: int) -> tuple[int, str]:
+    """Run another script of torture; print what it finds, and return its exit code and its last line, the counts."""
+    line = [sys.executable, Path(__file__).with_name(script), "--cases", str(cases), "--seed", str(seed)]
+    done = subprocess.run(line, stdout=subprocess.PIPE, encoding="utf-8", errors="replace", check=False)
+    *found, counts = done.stdout.splitlines() or ["it said nothing"]
+    print("\n".join(found), end="\n" * bool(found), flush=True)
+    return done.returncode, counts
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--folders", type=int, default=300, help="cases of torture_folders.py; 0: none")
+    parser.add_argument("--streams", type=int, default=60, help="cases of torture_streams.py; 0: none")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--by", choices=("time", "calls"), default="time")
     parser.add_argument("--folder", type=Path, help="where runs that differ are kept; left out: a temporary folder")
     chosen = parser.parse_args()
-    with tempfile.TemporaryDirectory() as temporary:
-        return torture(chosen.folder or Path(temporary), chosen.kills, random.Random(chosen.seed), chosen.by)
+    ended: dict[str, tuple[int, str]] = {}
+    if chosen.kills:
+        with tempfile.TemporaryDirectory() as temporary:
+            place = chosen.folder or Path(temporary)
+            ended["kills"] = torture(place, chosen.kills, random.Random(chosen.seed), chosen.by)
+    for part, script in BESIDE.items():
+        if cases := getattr(chosen, part):
+            ended[part] = beside(script, cases, chosen.seed)
+    for part, (code, counts) in ended.items():
+        print(f"{part}: {'held' if code == 0 else 'FAILED'}; {counts}")
+    return 1 if any(code for code, _ in ended.values()) else 0
 
 
 if __name__ == "__main__":

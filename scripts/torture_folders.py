@@ -156,8 +156,9 @@ def torture(place: Path, cases: int, seed: int) -> int:
         changed = "" if before == after else "; OUTSIDE CHANGED"
         print(f"{case.name}: {told}: ended with {code}{changed}\n{said(case)}")
         precious(outside)
-    print(f"{cases} cases, {harms.total()} harms: {', '.join(f'{n} {name}' for name, n in harms.most_common())}")
-    print(f"{', '.join(f'{n} {name}' for name, n in counts.most_common())}; {bad} as they must not end")
+    done = ", ".join(f"{n} {name}" for name, n in harms.most_common())
+    seen = ", ".join(f"{n} {name}" for name, n in counts.most_common())
+    print(f"{cases} cases: {seen}; {bad} as they must not end; {harms.total()} harms: {done}")
     return 1 if bad else 0
 
 

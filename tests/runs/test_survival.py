@@ -41,13 +41,22 @@ def command(folder: Path, *overrides: str) -> list[str]:
 # --- kills
 
 
-def test_20_kills_at_random_moments_and_every_run_ends_bit_equal():
+def test_20_kills_harmed_folders_and_streams_and_everything_holds():
     """scripts/torture.py in its short form; the long one kills by the clock, 100 times."""
-    done = subprocess.run(
-        [sys.executable, str(TORTURE), "--kills", "20", "--by", "calls"], capture_output=True, text=True, check=False
-    )
+    short = ["--kills", "20", "--by", "calls", "--folders", "8", "--streams", "4"]
+    done = subprocess.run([sys.executable, str(TORTURE), *short], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.startswith("20 kills: ") and "while it trained" in done.stdout
+    kills, folders, streams = done.stdout.splitlines()
+    assert kills.startswith("kills: held; 20 kills: ") and "while it trained" in kills
+    assert folders.startswith("folders: held; 8 cases: ") and "; 0 as they must not end; " in folders
+    assert streams.startswith("streams: held; 4 of 4 cases held: ")
+
+
+def test_a_part_of_torture_that_finds_something_is_told_and_decides_the_exit_code(monkeypatch, capfd):
+    monkeypatch.setattr(torture, "BESIDE", {"folders": "no_such_script.py"})
+    monkeypatch.setattr(sys, "argv", ["torture.py", "--kills", "0"])
+    assert torture.main() == 1
+    assert capfd.readouterr().out == "folders: FAILED; it said nothing\n"
 
 
 # --- signals
