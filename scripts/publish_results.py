@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from repu_lab.configs.config import ConfigError
+from repu_lab.configs.files import Damaged
 from repu_lab.report.command import write_report
+from repu_lab.runs.reading import Contents
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs/results"
@@ -32,7 +34,10 @@ def main() -> int:
     claims = sorted(folder.glob("claims/*/claim.json"))
     if not claims:
         parser.error(f"{folder} holds no judged claim; `repu-lab reproduce` makes one")
-    findings = [json.loads(path.read_text(encoding="utf-8")) for path in claims]
+    try:
+        findings = [Contents(path.parent).json(path.name) for path in claims]
+    except Damaged as damage:
+        parser.error(f"{folder}: {damage}; `repu-lab reproduce` judges that claim again")
     RESULTS.mkdir(parents=True, exist_ok=True)
     for old in RESULTS.glob("*.json"):
         old.unlink()

@@ -13,8 +13,10 @@ from repu_lab.claims.verdicts import Verdict
 from repu_lab.cli import main
 from repu_lab.configs.config import ConfigError
 from repu_lab.figures.style import canvas
+from repu_lab.report.parts import badge
 
 HOME = Path("outputs/reproduce-smoke")
+DAMAGED = str(badge("damaged"))
 
 
 @pytest.fixture(autouse=True)
@@ -90,7 +92,7 @@ def test_a_claims_folder_keeps_the_contract(asked, capsys):
     assert found["commands"] == ["repu-lab reproduce claim=1 scale=smoke", "repu-lab train depth=3 activation.p=2"]
     assert {"repu-lab", "torch", "numpy"} <= found["versions"].keys()
     files = {path.name for path in (HOME / "claims/01-claim-1").iterdir()}
-    assert files == {"claim.json", "line.svg", "line.pdf", "line.png"}
+    assert files == {"claim.json", "line.svg", "line.pdf", "line.png", "manifest.json"}
     assert json.loads((HOME / "manifest.json").read_text())["status"] == "finished"
     assert " 1 supported    3 of 3" in (HOME / "run.log").read_text()
     assert "supported" in capsys.readouterr().out
@@ -110,6 +112,31 @@ def test_what_is_judged_is_kept_and_claims_share_a_folder(asked):
     assert asked == {1: 1, 2: 1}
     assert main(["reproduce", "claim=1", "scale=smoke", "rerun=true"]) == 0
     assert asked == {1: 2, 2: 1} and finding(2)
+
+
+@pytest.mark.parametrize("name", ["claim.json", "line.svg", "line.pdf", "manifest.json"])
+def test_what_was_altered_in_a_claims_folder_is_marked_and_judged_again(asked, name):
+    line = ["reproduce", "claim=1", "scale=smoke"]
+    assert main(line) == 0
+    file = HOME / "claims/01-claim-1" / name
+    before = file.read_bytes()
+    file.write_bytes(before.replace(b"3 of 3", b"9 of 9") if name == "claim.json" else before[:-20])
+    assert main(["report", str(HOME)]) == 0
+    page = (HOME / "report.html").read_text()
+    told = {"line": "bytes", "claim": "claim.json is not as it was written", "manifest": "manifest.json is cut short"}
+    assert told[name.partition(".")[0]] in page and DAMAGED in page and "9 of 9" not in page
+    assert main(line) == 0
+    assert asked == {1: 2} and file.read_bytes()[:5] == before[:5] and len(file.read_bytes()) >= len(before) - 9
+    assert DAMAGED not in (HOME / "report.html").read_text()
+
+
+def test_a_claim_of_an_older_reproduction_has_no_manifest_and_is_kept(asked):
+    line = ["reproduce", "claim=1", "scale=smoke"]
+    assert main(line) == 0
+    (HOME / "claims/01-claim-1/manifest.json").unlink()
+    assert main(line) == 0
+    page = (HOME / "report.html").read_text()
+    assert asked == {1: 1} and "3 of 3" in page and "<svg" in page and DAMAGED not in page
 
 
 def test_a_claim_without_its_data_is_inconclusive_and_the_others_run(asked):

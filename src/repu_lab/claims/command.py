@@ -1,5 +1,6 @@
 """`repu-lab reproduce`: judge the claims one after another; what has been judged is kept."""
 
+import os
 import time
 import traceback
 from collections.abc import Iterator, Sequence
@@ -56,7 +57,7 @@ def _judge_all(claims: Sequence[Claim], config: ReproduceConfig, folder: RunFold
     with _bar(claims, config.scale) as bar:
         for claim in claims:
             end = bar.n + claim.cost[config.scale]
-            stored = None if config.rerun else RunFolder(folder.path / claim.folder).read_json("claim.json")
+            stored = None if config.rerun else _stored(RunFolder(folder.path / claim.folder))
             bar.set_description(f"claim {claim.number}")
             line = f"{stored['verdict']:12} {stored['reason']} (stored)" if stored is not None else None
             if line is None:
@@ -66,6 +67,12 @@ def _judge_all(claims: Sequence[Claim], config: ReproduceConfig, folder: RunFold
             folder.log(f"{claim.number:2} {line}")
             bar.update(end - bar.n)
     return failed
+
+
+def _stored(home: RunFolder) -> dict[str, Any] | None:
+    """Return what was found of a claim, None if it has to be judged; older reproductions have no manifest of it."""
+    unreadable = os.path.lexists(home.path / "manifest.json") and home.manifest() is None
+    return None if unreadable or home.damaged() else home.read_json("claim.json")
 
 
 def _judge(claim: Claim, config: ReproduceConfig, folder: RunFolder, bar: "tqdm[Any]") -> str:
@@ -94,6 +101,7 @@ def _judge(claim: Claim, config: ReproduceConfig, folder: RunFolder, bar: "tqdm[
         save(picture, home)
     finding = claim.finding(lab, evidence, time.perf_counter() - start)
     home.write_json("claim.json", finding.as_json())
+    home.write_json("manifest.json", {"status": "finished", "command": "claim", "files": home.written()})
     (home.path / "traceback.txt").unlink(missing_ok=True)  # of an earlier attempt
     return f"{finding.verdict:12} {finding.reason} ({finding.seconds:.0f} s)"
 

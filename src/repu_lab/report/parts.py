@@ -8,10 +8,11 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from repu_lab.configs.files import Damaged, read_bytes
+from repu_lab.configs.files import Damaged
 from repu_lab.report.markup import Content, Html, join, tag, text
 from repu_lab.report.page import Page
 from repu_lab.report.svg import Unusable, draw, inline
+from repu_lab.runs.reading import Contents
 from repu_lab.runs.results.text import is_number, shown
 
 MARKS = {
@@ -107,11 +108,12 @@ def figure(page: Page, picture: Figure, alt: str, caption: str = "") -> Html:
 
 def stored_figure(page: Page, folder: Path, stem: str, alt: str, caption: str = "") -> Html:
     """Return a figure of a folder: its SVG, cleaned, else its PNG, else a line that says what is wrong with it."""
+    contents = Contents(folder)
     try:
         try:
-            markup = inline(read_bytes(str(folder / f"{stem}.svg"), PICTURE_LIMIT), f"f{page.number()}", alt, caption)
+            markup = inline(contents.content(f"{stem}.svg", PICTURE_LIMIT), f"f{page.number()}", alt, caption)
         except (Damaged, Unusable) as error:
-            content = read_bytes(str(folder / f"{stem}.png"), PICTURE_LIMIT)
+            content = contents.content(f"{stem}.png", PICTURE_LIMIT)
             if not content.startswith(PNG):
                 raise Unusable("is damaged") from error
             source = f"data:image/png;base64,{base64.b64encode(content).decode()}"

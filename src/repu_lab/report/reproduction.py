@@ -1,5 +1,6 @@
 """The page of a reproduction: the verdicts first, then a section a claim."""
 
+import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -26,7 +27,7 @@ from repu_lab.report.parts import (
 )
 from repu_lab.report.run import about_versions, shown_any
 from repu_lab.report.sweep import unfinished
-from repu_lab.runs.reading import read_object
+from repu_lab.runs.reading import Contents, read_object
 from repu_lab.runs.results.reading import number
 from repu_lab.runs.results.scanning import STATES, Run, last_line
 from repu_lab.runs.results.summary import counted
@@ -45,6 +46,7 @@ class Finding:
     said: Mapping[str, Any]
     damage: str = ""
     state: str = "damaged"  # damaged, failed, or not judged, where claim.json says nothing
+    altered: str = ""  # what of its pictures is not as it was written
 
     def text(self, key: str) -> str:
         """Return an entry as text, '' if there is none."""
@@ -75,8 +77,12 @@ def find_claims(folder: Path) -> list[Finding]:
 
 
 def _find(folder: Path) -> Finding:
+    contents = Contents(folder)
     try:
-        return Finding(folder, read_object(str(folder / "claim.json"), CLAIM_LIMIT))
+        if os.path.lexists(folder / "manifest.json"):  # older reproductions have none
+            _ = contents.manifest
+        said = contents.json("claim.json", CLAIM_LIMIT)
+        return Finding(folder, said, altered="; ".join(why for _, why in contents.damage()))
     except Damaged as damage:
         if (folder / "claim.json").exists():
             return Finding(folder, {}, str(damage))
@@ -152,6 +158,7 @@ def _claim(page: Page, finding: Finding) -> Html:
         tag("h2", finding.heading),
         tag("blockquote", finding.text("statement"), reference),
         tag("p", badge(finding.verdict), " ", finding.text("reason")),
+        tag("p", badge("damaged"), f" {finding.altered}") if finding.altered else None,
         tag("div", figures, class_="figures") if figures else None,
         [_table(page, about) for about in _list(said.get("tables"))],
         _numbers(page, said.get("numbers")),

@@ -133,8 +133,7 @@ class RunFolder:
             try:
                 yield self
                 (self.path / "traceback.txt").unlink(missing_ok=True)  # of an earlier attempt
-                written = sorted(self._written | {path.name for path in self.path.glob(EVENTS)})
-                self._end("finished", files={name: about_file(self.path / name) for name in written})
+                self._end("finished", files=self.written())
             except BaseException as error:
                 if isinstance(error, KeyboardInterrupt) or asked() is not None:
                     self._end("interrupted")
@@ -143,6 +142,11 @@ class RunFolder:
                     self.write_text("traceback.txt", traceback.format_exc())
                 self._end("failed")
                 raise
+
+    def written(self) -> dict[str, Any]:
+        """Return size and SHA-256 of each file that was written here, as a manifest lists them."""
+        names = sorted(self._written | {path.name for path in self.path.glob(EVENTS)})
+        return {name: about_file(self.path / name) for name in names}
 
     def write_json(self, name: str, value: Any) -> None:
         """Write strict JSON: a NaN or an infinity in it is a bug and raises ValueError."""
