@@ -80,6 +80,7 @@ MISTAKES = [
     (["train", "-m", "depth=5,0,3"], ["depth=0", "job 2 of 3"]),
     (["train", "dtype=int8"], ["dtype=int8", "float32"]),
     (["train", "dtype=flaot32"], ["dtype=flaot32", "did you mean float32?"]),
+    (["train", "checkpoint=${width}"], ["checkpoint=128", "checkpoint.every_seconds"]),  # the fuzz's line 2,452
     (["train", "require=train"], ["require=train", "did you mean trained?"]),
     (["theory", "optimizer=sgd"], ["optimizer=sgd", "no such key"]),
     (["propagate", "steps=5"], ["steps=5", "no such key"]),
@@ -247,7 +248,12 @@ def test_sweep_names_and_places_its_folder(empty_folder):
 
 
 def test_require(empty_folder, capsys):
-    assert main(["train", "activation=repu", "initialization=he", "require=trained", *TINY, "depth=20"]) == 3
+    repu = ["train", "activation=repu", "initialization=he", *TINY, "members=2", "depth=20"]
+    assert main([*repu, "require=trained"]) == 3
+    told = "require=trained: not met, since of 2 networks became 2 exploded"
+    assert capsys.readouterr().out.splitlines()[-1] == told
+    assert main([*repu, "require=trained"]) == 3  # stored
+    assert capsys.readouterr().out.splitlines()[-1] == told
     assert main(["train", "activation=repu", "initialization=he", "require=exploded", *TINY, "depth=20"]) == 0
     assert (
         main(["train", "-m", "activation=repu,relu", "initialization=he", "require=exploded", *TINY, "depth=20"]) == 3

@@ -55,7 +55,12 @@ def check(command: str, cfg: DictConfig) -> Any:
 
 def _check_fields(config: Any, prefix: str) -> None:
     for spec in fields(config):
-        value = getattr(config, spec.name)
+        value, made = getattr(config, spec.name), spec.default_factory
+        if isinstance(made, type) and is_dataclass(made) and not isinstance(value, made):
+            # OmegaConf lets an interpolation be of any type.
+            keys = ", ".join(f"{prefix}{spec.name}.{inner.name}" for inner in fields(made))
+            told = f"{prefix}{spec.name}={printable(str(value))}: is no value but keys, {keys}"
+            raise ConfigError(f"{told} ({spec.metadata['doc']})")
         if is_dataclass(value):
             _check_fields(value, f"{prefix}{spec.name}.")
         complaint = spec.metadata["check"] and spec.metadata["check"](value)
