@@ -267,6 +267,21 @@ def test_a_job_that_was_extended_does_not_lock_its_sweep_out(no_picture, capsys)
     assert json.loads((jobs[1].folder / "result.json").read_text())["steps"] == 2
 
 
+def test_hydras_own_launcher_leaves_an_extended_job_too(no_picture, capsys):
+    line = ["-m", *TINY, "depth=1,2", "statistics=false", "sweep=s", "hydra/launcher=basic"]
+    jobs = compose_jobs("train", line[1:], multirun=True)
+    assert main(["train", *line]) == 0
+    assert main(["train", f"resume={jobs[1].folder}", "steps=5"]) == 0
+    (jobs[0].folder / "result.json").unlink()
+    before = (jobs[1].folder / "manifest.json").read_bytes()
+    capsys.readouterr()
+    assert main(["train", *line]) == 0
+    table = capsys.readouterr().out.partition("2 jobs in")[2].splitlines()
+    assert "extended" not in table[1] and table[2].startswith("  extended to 5 steps, ")
+    assert (jobs[1].folder / "manifest.json").read_bytes() == before
+    assert json.loads((jobs[0].folder / "result.json").read_text())["steps"] == 2
+
+
 def test_what_is_not_this_job_with_more_steps_is_another_run(no_picture, capsys):
     line = [*TINY, "depth=1,2", "steps=3", "statistics=false", "sweep=s"]
     jobs = compose_jobs("train", line, multirun=True)

@@ -3,7 +3,7 @@
 import importlib
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from repu_lab.configs.config import ConfigError
 from repu_lab.configs.groups import conf_dir
 from repu_lab.configs.spelling import literal
 from repu_lab.runs.folder import RunFolder
+from repu_lab.runs.job_table import extended
 from repu_lab.runs.launching import launch, plan
 
 FAILED, MISTAKE, NOT_MET = 1, 2, 3
@@ -42,8 +43,12 @@ def run_jobs(
     if show:
         _hydra(command, lambda _: None, [*show, *overrides])
         return 0
+    longer = {} if not multirun else {
+        _relative(job.folder): steps for job in jobs if (steps := extended(command, job)) and not job.config.rerun
+    }  # fmt: skip
     for job in jobs:
-        commands.prepare(command, job.config, job.folder)
+        if _relative(job.folder) not in longer:
+            commands.prepare(command, job.config, job.folder)
     if not multirun:
         return run(jobs[0].config, _relative(jobs[0].folder))
     results: list[tuple[Path, int]] = []
@@ -54,13 +59,13 @@ def run_jobs(
         runtime: Any = HydraConfig.get().runtime
         folder = _relative(Path(runtime._get_node("output_dir")._value()))
         with _argv(typed):  # what the run's manifest shall tell
-            code = _run(command, run, cfg, folder)
+            code = 0 if folder in longer else _run(command, run, cfg, folder)
         results.append((folder, code))
 
     # Hydra evaluates the sweep's folder once for each job, from the job's own overrides: it would be another one.
     _hydra(command, task, ["--multirun", *overrides, f"hydra.sweep.dir={literal(str(jobs[0].sweep))}"])
     codes = [code for _, code in results]
-    _print_table(jobs, results)
+    _print_table(jobs, results, longer)
     return FAILED if any(code not in (0, NOT_MET) for code in codes) else max(codes, default=0)
 
 
@@ -112,8 +117,13 @@ def _errors_raised() -> Iterator[None]:
             os.environ["HYDRA_FULL_ERROR"] = before
 
 
-def _print_table(jobs: Sequence[Job], results: Sequence[tuple[Path, int]]) -> None:
-    """Print one line a job: what became of its members, what sets it apart from the others, where it lies."""
+def _print_table(
+    jobs: Sequence[Job], results: Sequence[tuple[Path, int]], longer: Mapping[Path, int]
+) -> None:  # fmt: skip
+    """Print one line a job: what became of its members, what sets it apart from the others, where it lies.
+
+    `longer`: the steps of those that were extended.
+    """
     shared = set.intersection(*(set(job.overrides) for job in jobs)) if len(jobs) > 1 else set()
     rows = []
     for job, (folder, code) in zip(jobs, results, strict=False):
@@ -121,6 +131,7 @@ def _print_table(jobs: Sequence[Job], results: Sequence[tuple[Path, int]]) -> No
         became = "failed" if code else "done"
         if isinstance(outcomes, dict):
             became = ", ".join(f"{outcome} {count}" for outcome, count in outcomes.items())
+        became = f"extended to {longer[folder]} steps, {became}" if folder in longer else became
         own = " ".join(override for override in job.overrides if override not in shared)
         rows.append((became, own, folder.name))
     widths = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
