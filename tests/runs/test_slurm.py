@@ -18,6 +18,10 @@ import pytest
 import torch
 
 from repu_lab.cli import main
+from repu_lab.configs.composition import compose_jobs
+from repu_lab.configs.config import config_hash
+from repu_lab.runs.group import Group, run_group
+from repu_lab.runs.slurm import SlurmPool
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sinfo")
@@ -194,3 +198,35 @@ def test_without_submitit_the_line_says_what_to_install(
     monkeypatch.setitem(sys.modules, "submitit", None)
     assert main([*SWEEP, *ON_SLURM]) == 2
     assert "pip install 'repu-lab[slurm]'" in capsys.readouterr().err
+
+
+SQUEUE = """#!/bin/sh
+echo '7_0|RUNNING|simulation of | somebody'
+echo "8_0|RUNNING|$(cat name)"
+echo '9_0|RUNNING|repu-lab'
+"""
+
+
+def test_a_record_that_names_other_jobs_of_the_user_lets_none_be_watched_or_cancelled(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, body in (("squeue", SQUEUE), ("scancel", '#!/bin/sh\necho "$@" >> cancelled\n')):
+        (folder / name).write_text(body)
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    place = folder / "sweep/.groups"
+    place.mkdir(parents=True)
+    settings = {"poll_seconds": 0}
+    (folder / "name").write_text(SlurmPool(place, settings).job_name)
+    jobs = compose_jobs("train", ["depth=1,2,3", "hydra.sweep.dir=sweep"], multirun=True)
+    groups = [Group(command="train", jobs=(job,)) for job in jobs]
+    names = [config_hash("train", job.config) for job in jobs]
+    (place / "slurm.json").write_text(json.dumps(dict(zip(names, ("7_0", "8_0", "9_0"), strict=True))))
+    pool = SlurmPool(place, settings)
+    for group in groups:
+        pool.submit(run_group, group)
+    assert pool.running == {"8_0": groups[1]} and [group for _, group in pool.waiting] == [groups[0], groups[2]]
+    pool.interrupt()
+    assert (folder / "cancelled").read_text() == "8_0\n"
+    (folder / "other/.groups").mkdir(parents=True)
+    assert SlurmPool(folder / "other/.groups", settings).job_name != pool.job_name

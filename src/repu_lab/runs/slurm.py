@@ -7,6 +7,7 @@ whether it still runs, by one squeue for all (no accounting database is needed).
 a driver that is killed and typed again finds what it has submitted.
 """
 
+import hashlib
 import os
 import re
 import shutil
@@ -72,12 +73,14 @@ class SlurmPool:
         self.place, self.settings = RunFolder(place), settings
         self.waiting: deque[tuple[Task, Group]] = deque()
         self.running: dict[str, Group] = {}  # by job id
+        # Its end tells this sweep's jobs from all others of the user, which an odd record may name.
+        self.job_name = f"repu-lab-{hashlib.sha256(os.fsencode(place.resolve())).hexdigest()[:12]}"
         self._polled = 0.0
         self._again = Counter[str]()
         check_inside(place / "slurm", place.parent)
         said = (self.place.read_json(RECORD) or {}).items()
         record = {name: i for name, i in said if isinstance(i, str) and re.fullmatch(r"[0-9]+_[0-9]+", i)}
-        active = {i for i, state in states(record.values()).items() if state not in ENDED}
+        active = {i for i, state in states(record.values(), self.job_name).items() if state not in ENDED}
         self._submitted = {name: i for name, i in record.items() if i in active}
         self.place.write_json(RECORD, self._submitted)
 
@@ -98,7 +101,7 @@ class SlurmPool:
             return
         self._polled = time.monotonic()
         try:
-            now = states(self.running)
+            now = states(self.running, self.job_name)
         except ConfigError:  # a controller that is being restarted: the jobs are not lost
             return
         for i, state in now.items():
@@ -131,7 +134,7 @@ class SlurmPool:
 
     def _submit_all(self) -> None:
         """Submit all groups that wait as one array."""
-        executor = _executor(self.place.path / "slurm", self.settings)
+        executor = _executor(self.place.path / "slurm", self.job_name, self.settings)
         with executor.batch():
             submitted = [executor.submit(do, task, group, self.settings["cpus"]) for task, group in self.waiting]
         groups = [group for _, group in self.waiting]
@@ -173,8 +176,8 @@ def check_slurm() -> None:
         raise ConfigError(f"hydra/launcher=slurm: {answer.strip()}; wait for it, or start it")
 
 
-def states(jobs: Iterable[str]) -> dict[str, str]:
-    """Return the state of each job (`ARRAY_TASK`), COMPLETED for one that Slurm does not know any more.
+def states(jobs: Iterable[str], name: str) -> dict[str, str]:
+    """Return the state of each job (`ARRAY_TASK`), COMPLETED for one that Slurm does not know under this name any more.
 
     ConfigError if Slurm does not answer.
     """
@@ -183,10 +186,11 @@ def states(jobs: Iterable[str]) -> dict[str, str]:
         return {}
     arrays = {job.partition("_")[0] for job in jobs}
     shown = _slurm(
-        "squeue", "--noheader", "--array", "--states=all", "--format=%i|%T", f"--jobs={','.join(sorted(arrays))}",
+        "squeue", "--noheader", "--array", "--states=all", "--format=%i|%T|%j", f"--jobs={','.join(sorted(arrays))}",
         unknown="Invalid job id",
     )  # fmt: skip
-    found = dict(line.split("|") for line in shown.split())
+    rows = [line.strip().split("|", 2) for line in shown.splitlines()]
+    found = {row[0]: row[1] for row in rows if row[2:] == [name]}
     return {job: found.get(job, "COMPLETED") for job in jobs}
 
 
@@ -207,7 +211,7 @@ def _slurm(*command: str, unknown: str | None = None) -> str:
     return done.stdout
 
 
-def _executor(folder: Path, settings: Mapping[str, Any]) -> Any:
+def _executor(folder: Path, name: str, settings: Mapping[str, Any]) -> Any:
     import submitit
 
     executor = submitit.SlurmExecutor(folder=folder, max_num_timeout=10**6)  # it counts what it never handles
@@ -216,9 +220,9 @@ def _executor(folder: Path, settings: Mapping[str, Any]) -> Any:
         "setup": list(settings["setup"]) or None,
     }  # fmt: skip
     executor.update_parameters(
-        job_name="repu-lab", time=settings["minutes"], cpus_per_task=settings["cpus"],
+        job_name=name, time=settings["minutes"], cpus_per_task=settings["cpus"],
         array_parallelism=settings["jobs_at_once"], stderr_to_stdout=True,
-        additional_parameters={"requeue": True, **settings["options"]},
+        additional_parameters={"requeue": True, **settings["options"], "job_name": name},
         **{key: value for key, value in given.items() if value is not None},
     )  # fmt: skip
     return executor
