@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import resource
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -231,6 +232,16 @@ def test_a_strange_answer_is_one_line_and_leaves_nothing(openml, monkeypatch, tm
     message = str(caught.value)
     assert "cannot be fetched from openml.org (" in message and "\n" not in message and len(message) < 700
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_an_answer_without_end_is_cut_off(openml, monkeypatch, tmp_path):
+    openml("mnist")  # some 60 kB
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    monkeypatch.setattr(openml_module, "LARGEST", 20_000)
+    with pytest.raises(DataUnavailable, match=r"from openml.org \(more than 0.02 MB came\)"):
+        mnist(cache=str(tmp_path))
+    assert not list(tmp_path.iterdir()) and resource.getrlimit(resource.RLIMIT_FSIZE) == before
 
 
 def test_an_interrupted_fetch_leaves_nothing(openml, monkeypatch, tmp_path):

@@ -3,8 +3,10 @@
 scikit-learn is imported only when something has to be fetched: that costs a second.
 """
 
+import errno
 import math
 import os
+import resource
 import shutil
 import socket
 import sys
@@ -27,6 +29,7 @@ CACHE = "~/.cache/repu-lab"
 CACHE_VARIABLE = "REPU_LAB_DATA"
 TIMEOUT = 30.0  # seconds without an answer
 POLL = 0.2  # seconds between looks at how much has come
+LARGEST = 10**9  # bytes of a file that may come: CIFAR-10 takes 250 MB
 
 
 class DataUnavailable(ValueError):
@@ -98,7 +101,7 @@ def _fetch(dataset: Dataset, file: Path) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         download = Path(tempfile.mkdtemp(prefix=f".{dataset.name}.{os.getpid()}.", dir=file.parent))
-        with progress(dataset, download), _timeout(), warnings.catch_warnings():
+        with progress(dataset, download), _timeout(), _bounded(LARGEST), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # scikit-learn warns at every attempt
             from sklearn.datasets import fetch_openml
 
@@ -179,6 +182,20 @@ def _timeout() -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
+@contextmanager
+def _bounded(size: int) -> Iterator[None]:
+    """Let no file that this process writes grow beyond so many bytes: an answer may have no end."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    tighter = min(limit for limit in (size, soft, hard) if limit != resource.RLIM_INFINITY)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (tighter, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
 def _reason(error: Exception) -> str:
+    if getattr(error, "errno", None) == errno.EFBIG:
+        return f"more than {LARGEST / 1e6:g} MB came"
     text = str(getattr(error, "reason", None) or error) or type(error).__name__
     return " ".join(text.split())[:200]
