@@ -30,3 +30,8 @@ def test_networks_without_a_number_rank_as_the_worst():
     np.testing.assert_array_equal(
         ranked([[1, np.nan], [np.nan, 2]], [[np.inf], [-np.inf]]), [[1, np.inf], [-np.inf, 2]]
     )
+
+
+def test_between_the_largest_numbers_of_either_sign_lies_a_number():
+    assert quantiles([[-1.7e308, 1.7e308]], (0.25, 0.5, 0.75))[:, 0] == pytest.approx([-0.85e308, 0, 0.85e308])
+    assert of_networks([-1.7e308, None], (0.5,), np.inf) == [None]
