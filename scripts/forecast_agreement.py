@@ -1,128 +1,262 @@
-"""How often the forecast of a run and its first pass agree: 100 configurations drawn at random, disagreements listed.
+"""Whether a forecast stated with probability p comes true in a share p of the networks: the reliability diagram.
 
-Each is composed as `repu-lab train` composes it: an activation (all that ship, with several p), an initialization (the
-named rules, critical among them, or custom C_W, C_b and k1), a depth of 3 to 60, a width of 32 to 256; digits, float32,
-batch 128. The forecast is made before any network is built; then members networks see one batch, forward and backward.
+Draws configurations as `repu-lab train` composes them (every task that needs no download, dtype, kind of activation,
+initialization; widths 8 to 512, depths 1 to 150, batches 2 to 512, plain and residual), forecasts each before a network
+is built, and measures 64 networks of each here, in plain torch: the first batch through the low-precision weights and
+through the same weights in float64, and back. Only weights, data and the elementwise activation are the lab's own
+(and, on Burgers' equation, the loss).
 
-They agree if the fate forecast is that of most members (survives and collapses correlations: neither exploded nor
-vanished) and the median layer at which those ended is within one of the forecast's 5 to 95 % range. The last columns of
-the summary count the stricter rule too: within one of the forecast's median layer.
-Usage: scripts/forecast_agreement.py [--seed 0] [--configurations 100] [--members 8] [--all]; exit code 1 below 95 %.
+Exploded: some z^l is not finite. Vanished: the outputs spread over the inputs by less than fate.DOUBTFUL eps and
+their correlation with the exact ones is below fate.KNOWN, or no entry of dL/dW^1 is a normal number. Collapsed: half
+of the pairs of inputs have 1 - c below fate.COLLAPSE at the output, given the last hidden layer. Survived: the rest.
+
+All four probabilities of each configuration go into the diagram. Its 95 % band is that of forecasts that are exact up
+to the number of networks each has drawn: true shares come from the Dirichlet posterior of its counts, then members.
+Measurements are kept in --store, one line a configuration, and never made twice: a later call goes on with the next.
+Usage: OMP_NUM_THREADS=1 scripts/forecast_agreement.py [--seed 0] [--configurations 200] [--members 64] [--store FILE]
+[--first 0] [--all]; exit code 1 if a bin leaves the band, or a fate stated at 95 % or more came true in under 85 %.
 """
 
 import argparse
+import json
+import math
 import sys
-from collections import Counter
-from dataclasses import dataclass
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.random import Generator
+from torch import Tensor
 
 from repu_lab.configs.composition import compose_jobs
-from repu_lab.runs.building import build
+from repu_lab.networks.initialization import Initialization
+from repu_lab.runs.building import Experiment, build
 from repu_lab.runs.forecasting import forecast_run
-from repu_lab.runs.outcome import first_pass
+from repu_lab.theory.fate import COLLAPSE, DOUBTFUL, FATES, KNOWN
+from repu_lab.theory.forecast import Forecast
 
 ACTIVATIONS = (
     *(f"repu activation.p={p}" for p in (1.5, 2, 3)),
-    *(f"mrepu activation.p={p}" for p in (1, 2, 3)),
-    *(f"spline_repu activation.p={p}" for p in (2, 3)),
+    *(f"mrepu activation.p={p}" for p in (1, 2, 3)), "mrepu activation.p=2 activation.scale=10",
+    *(f"spline_repu activation.p={p}" for p in (2, 3)), "spline_repu activation.plateau=8 activation.shift=-2",
     *(f"monomial activation.p={p}" for p in (2, 3)),
     *("relu", "leaky_relu", "identity", "gelu", "gelu_tanh", "silu", "mish", "hardswish"),
     *("tanh", "erf", "sin", "elu", "selu", "softplus", "sigmoid"),
-)
+    *(f"custom activation._target_=torch.nn.{name}" for name in ("Softsign", "LogSigmoid", "Tanhshrink", "CELU")),
+)  # fmt: skip
 NAMED = ("critical", "he", "lecun", "xavier", "pytorch")
-MEASURED = {"explodes": "exploded", "vanishes": "vanished"}
-REQUIRED = 0.95
+TASKS = (
+    "digits", "digits", "digits", "burgers", "polynomial task.target=all", "polynomial task.target=legendre",
+    "polynomial task.target=random task.dimension=10", "function task.target=sin", "function task.target=franke",
+)  # fmt: skip
+DTYPES = ("float32", "float32", "bfloat16", "float16", "float64")
+# Multiplications of a forward pass of all members: with the twin and the way back about a second on one core.
+WORK = 1.5e9
+CHUNK = 2e7  # preactivations held at once
+EDGES = (0.0, 0.05, 0.2, 0.4, 0.6, 0.8, 0.95, 1.0)
+STATED, REQUIRED = 0.95, 0.85
+RESAMPLINGS = 4000
+MEASURED = ("layer", "known", "clear", "gradient", "distance")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """One configuration: its overrides, what was forecast and what the members did."""
-
-    overrides: str
-    forecast: str
-    measured: str
-    fate: bool  # the fate forecast is the majority's
-    in_range: bool  # and the median layer is within one of the forecast's range
-    at_median: bool  # and within one of the forecast's median
-
-
-def draw(generator: Generator) -> list[str]:
+def draw(generator: Generator, members: int) -> list[str]:
     """Return the overrides of one configuration."""
 
     def log_uniform(low: float, high: float) -> float:
         return float(np.exp(generator.uniform(np.log(low), np.log(high))))
 
-    name, *details = str(generator.choice(ACTIVATIONS)).split()
-    overrides = [f"activation={name}", *details]
-    overrides += [f"depth={round(log_uniform(3, 60))}", f"width={round(log_uniform(32, 256))}"]
+    overrides = [f"activation={generator.choice(ACTIVATIONS)}", f"task={generator.choice(TASKS)}"]
+    overrides = [part for group in overrides for part in group.split()]
+    width, batch = round(log_uniform(8, 512)), round(log_uniform(2, 512))
+    deepest = min(150.0, max(2.0, WORK / (members * batch * width**2)))
+    depth = log_uniform(1, deepest) if generator.random() < 0.5 else generator.uniform(1, deepest)
+    overrides += [f"width={width}", f"batch_size={batch}", f"depth={max(1, round(depth))}"]
+    overrides += [f"dtype={generator.choice(DTYPES)}"]
+    overrides += ["residual=true"] * (generator.random() < 0.15)
     if generator.random() < 0.5:
         return [*overrides, f"initialization={generator.choice(NAMED)}"]
-    C_b = 0.0 if generator.random() < 0.5 else log_uniform(1e-3, 1.0)
-    overrides += ["initialization=custom", f"initialization.c_w={log_uniform(0.1, 5):.4g}"]
+    C_b = 0.0 if generator.random() < 0.4 else log_uniform(1e-3, 1.0)
+    overrides += ["initialization=custom", f"initialization.c_w={log_uniform(0.3, 4):.4g}"]
     overrides += [f"initialization.c_b={C_b:.4g}"]
     if generator.random() < 0.5:
         overrides.append(f"initialization.k1={C_b * 1.001 + log_uniform(1e-3, 3):.4g}")
     return overrides
 
 
-def compare(overrides: list[str], members: int, seed: int) -> Comparison:
-    """Forecast and measure one configuration."""
-    (job,) = compose_jobs("train", [*overrides, f"members={members}", f"seed={seed}", "threads=1", "device=cpu"])
-    experiment = build(job.config)
-    expected = forecast_run(experiment)
-    first = first_pass(experiment.population(), experiment.task, experiment.task.batch(0, job.config.batch_size))
-    layers = {"exploded": first.exploded[first.exploded > 0], "vanished": first.vanished[first.vanished > 0]}
-    counts = Counter({name: len(found) for name, found in layers.items()})
-    counts["survived"] = members - counts.total()
-    (majority, _), *_ = counts.most_common()
-    fate = MEASURED.get(expected.fate, "survived") == majority
-    in_range = at_median = fate
-    if fate and majority != "survived":
-        median = float(np.median(layers[majority]))
-        assert expected.layer is not None and expected.layer_range is not None
-        low, high = expected.layer_range
-        in_range = low - 1 <= median <= high + 1
-        at_median = abs(median - expected.layer) <= 1
-    told = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-    for found in layers.values():
-        if len(found):
-            told += f" (layer {found.min()}-{found.max()}, median {np.median(found):g})"
-    return Comparison(
-        overrides=" ".join(overrides).replace("initialization", "init").replace("activation", "act"),
-        forecast=f"{expected.summary()} [{expected.layer}]" if expected.layer else expected.summary(),
-        measured=told, fate=fate, in_range=in_range, at_median=at_median,
-    )  # fmt: skip
+def measure(experiment: Experiment, members: int) -> dict[str, list[float]]:
+    """Return, member by member, `layer` of the first non-finite z (0: none), `known`, `gradient`, `distance`.
+
+    known: correlation of the outputs with the exact ones, centred over the inputs (in float64, with outputs that
+    have other rounding errors, drawn at random: the root); clear: their spread over the inputs, over eps of their
+    size; gradient: log10 of the largest entry of dL/dW^1 over the smallest normal number; distance: log10 of the
+    median 1 - c.
+    """
+    config = experiment.config
+    per_member = config.batch_size * sum(experiment.sizes) * (4 if config.task.name == "burgers" else 1)
+    chunk = max(1, int(CHUNK / max(per_member, sum(i * o for i, o in pairwise(experiment.sizes)))))
+    found: dict[str, list[float]] = {name: [] for name in MEASURED}
+    for start in range(0, members, chunk):
+        part = replace(config, members=min(chunk, members - start), seed=config.seed + start)
+        for name, values in _measure(replace(experiment, config=part)).items():
+            found[name] += [float(value) for value in values]
+    return found
+
+
+def _measure(experiment: Experiment) -> dict[str, Tensor]:
+    task, config = experiment.task, experiment.config
+    batch = task.batch(0, config.batch_size)
+    population = experiment.population()
+    maps = [(W.detach(), b.detach()) for W, b, _ in population.affine_maps()]
+    for W, _ in maps[:1]:
+        W.requires_grad_()
+    z_D, _ = forward(experiment, batch.x, maps)
+    if task.equation is None:
+        loss_M = task.objective.losses(z_D[-1], batch.y).mean(-1)
+        (gradient_M,) = torch.autograd.grad(loss_M.sum(), maps[0][0])
+    else:
+        loss_M = task.losses(population, batch)
+        (theta_MP,) = torch.autograd.grad(loss_M.sum(), population.theta)
+        gradient_M = population.affine_maps(theta_MP)[0].W_MIO
+    with torch.no_grad():
+        jitter = torch.finfo(torch.float64).eps if experiment.dtype == torch.float64 else 0.0
+        exact_D, h_MBN = forward(experiment, batch.x.double(), [(W.double(), b.double()) for W, b in maps], jitter)
+        bad_DM = torch.stack([~z.isfinite().all(-1).all(-1) for z in z_D])
+        clear = spread(z_D[-1].double()) / torch.finfo(experiment.dtype).eps
+        a, b = (z - z.mean(1, keepdim=True) for z in (z_D[-1].double(), exact_D[-1]))
+        a, b = (z / z.abs().amax((1, 2), keepdim=True).clamp(min=1e-300) for z in (a, b))
+        known = (a * b).sum((1, 2)) / (a.square().sum((1, 2)) * b.square().sum((1, 2))).sqrt()
+        known = known.clamp(min=0).sqrt() if experiment.dtype == torch.float64 else known
+        largest = gradient_M.double().abs().amax((1, 2)).log10() - math.log10(torch.finfo(experiment.dtype).tiny)
+        return {
+            "layer": torch.where(bad_DM.any(0), bad_DM.int().argmax(0) + 1, 0),
+            "known": known.nan_to_num(0.0),
+            "clear": clear.nan_to_num(0.0),
+            "gradient": largest.nan_to_num(nan=99, neginf=-99, posinf=99),
+            "distance": distance(h_MBN, experiment.rule).log10().nan_to_num(-99, 9, -99),
+        }  # fmt: skip
+
+
+def forward(
+    experiment: Experiment, x_BI: Tensor, maps: list[tuple[Tensor, Tensor]], jitter: float = 0.0
+) -> tuple[list[Tensor], Tensor]:  # fmt: skip
+    """Return z^1 .. z^{L+1} and h^L, in the dtype of x; every h off by up to half of `jitter` at random, if asked."""
+    activation = experiment.activation.to(x_BI.dtype)
+    z_D: list[Tensor] = []
+    h = x_BI.expand(len(maps[0][0]), -1, -1)
+    for l, (W, b) in enumerate(maps):
+        branch = product(h, W) + b
+        skips = experiment.config.residual and 0 < l < len(maps) - 1
+        z_D.append(z_D[-1] + branch if skips else branch)
+        if l < len(maps) - 1:
+            h = activation(z_D[-1])
+            h = h * (1 + jitter * (torch.rand_like(h) - 0.5)) if jitter else h
+    return z_D, h
+
+
+def product(h: Tensor, W: Tensor) -> Tensor:
+    """Return h W; of half precision its sums are added up in float32 and rounded once, as processors do, back too."""
+    return (h.float() @ W.float()).to(h.dtype) if h.dtype in (torch.float16, torch.bfloat16) else h @ W
+
+
+def spread(z_MBC: Tensor) -> Tensor:
+    """Return the root mean square of z, centred over the inputs, over that of z."""
+    z = z_MBC / z_MBC.abs().amax((1, 2), keepdim=True).clamp(min=1e-300)
+    return ((z - z.mean(1, keepdim=True)).square().sum((1, 2)) / z.square().sum((1, 2))).sqrt()
+
+
+def distance(h_MBN: Tensor, rule: Initialization) -> Tensor:
+    """Return the (lower) median over pairs of inputs of 1 - c of the output's covariance C_b + (C_W / n) h h'."""
+    C_W, C_b = rule.C_W[-1], rule.C_b[-1]
+    scale = h_MBN.abs().amax(2, keepdim=True).amax(1, keepdim=True).clamp(min=1e-300)
+    bias = torch.full_like(h_MBN[..., :1], math.sqrt(C_b)) / scale
+    unit = torch.cat([h_MBN / scale * math.sqrt(C_W / h_MBN.shape[2]), bias], 2)
+    unit = unit / torch.linalg.vector_norm(unit, dim=2, keepdim=True)
+    pairs = unit.shape[1] // 2
+    return ((unit[:, 0 : 2 * pairs : 2] - unit[:, 1 : 2 * pairs : 2]).square().sum(-1) / 2).median(1).values
+
+
+def shares(measured: dict[str, list[float]]) -> dict[str, float]:
+    """Return the share of the members that met each fate."""
+    found = {name: np.array(values) for name, values in measured.items()}
+    exploded = found["layer"] > 0
+    vanished = ~exploded & (((found["known"] < KNOWN) & (found["clear"] < DOUBTFUL)) | (found["gradient"] < 0))
+    collapsed = ~exploded & ~vanished & (found["distance"] < math.log10(COLLAPSE))
+    survived = ~(exploded | vanished | collapsed)
+    return dict(zip(FATES, (float(v.mean()) for v in (exploded, vanished, collapsed, survived)), strict=True))
+
+
+def diagram(stated: list[Forecast], measured: list[dict[str, float]], members: int) -> tuple[list[str], bool]:
+    """Return the rows of the reliability diagram and whether every bin lies within its band."""
+    p = np.array([[f.probabilities[name] for name in FATES] for f in stated])
+    observed = np.array([[shares[name] for name in FATES] for shares in measured])
+    generator = np.random.default_rng(0)
+    simulated = np.stack([
+        generator.multinomial(members, generator.dirichlet(row * f.networks + 0.25, RESAMPLINGS)) / members
+        for row, f in zip(p, stated, strict=True)
+    ])  # fmt: skip
+    rows, fits = [], True
+    for low, high in pairwise(EDGES):
+        here = (p >= low) & ((p < high) | (high == 1))
+        if here.any():
+            low_95, high_95 = np.quantile(np.swapaxes(simulated, 1, 2)[here].mean(0), [0.025, 0.975])
+            share = observed[here].mean()
+            fits &= (inside := bool(low_95 <= share <= high_95))
+            rows.append(
+                f"| {low:.2f}-{high:.2f} | {here.sum()} | {p[here].mean():.3f} | {share:.3f} | "
+                f"{low_95:.3f}-{high_95:.3f} | {'yes' if inside else 'NO'} |"
+            )
+    return rows, fits
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--configurations", type=int, default=100)
-    parser.add_argument("--members", type=int, default=8)
-    parser.add_argument("--all", action="store_true", help="list the agreements too")
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--configurations", type=int, default=200)
+    parser.add_argument("--members", type=int, default=64)
+    parser.add_argument("--store", type=Path, default=Path("outputs/forecast_agreement.jsonl"))
+    parser.add_argument("--all", action="store_true", help="list every configuration, not only those that disagree")
     arguments = parser.parse_args()
-    generator = np.random.default_rng(arguments.seed)
-    drawn = [draw(generator) for _ in range(arguments.configurations)]
-    done = [
-        compare(overrides, arguments.members, 1000 * arguments.seed + arguments.members * i)
-        for i, overrides in enumerate(drawn)
-    ]
-    print("| configuration | forecast [median layer] | measured | fate | layer |")
-    print("|---|---|---|---|---|")
-    for result in done:
-        if arguments.all or not result.at_median:
-            layer = "median" if result.at_median else "range" if result.in_range else "no"
-            fate = "yes" if result.fate else "no"
-            print(f"| {result.overrides} | {result.forecast} | {result.measured} | {fate} | {layer} |")
-    total, agreed = len(done), sum(result.in_range for result in done)
-    print(Counter(result.measured.split(",")[0].split("(")[0].split()[-1] for result in done).most_common())
-    print(
-        f"agree: {agreed} of {total} (fate alone {sum(result.fate for result in done)}; layer within one of the "
-        f"forecast's median {sum(result.at_median for result in done)})"
-    )
-    return 0 if agreed >= REQUIRED * total else 1
+    kept: dict[tuple[Any, ...], dict[str, Any]] = {}
+    if arguments.store.exists():
+        lines = map(json.loads, arguments.store.read_text().splitlines())
+        kept = {(line["seed"], line["index"], line["members"]): line for line in lines}
+    arguments.store.parent.mkdir(parents=True, exist_ok=True)
+    stated, measured, table, broken = [], [], [], []
+    for index in range(arguments.first, arguments.first + arguments.configurations):
+        overrides = draw(np.random.default_rng([arguments.seed, index]), arguments.members)
+        (job,) = compose_jobs("train", [*overrides, f"seed={1000 * index}", "threads=1", "device=cpu"])
+        experiment = build(job.config)
+        expected = forecast_run(experiment)
+        key = (arguments.seed, index, arguments.members)
+        if key not in kept or kept[key]["overrides"] != overrides:
+            kept[key] = {"seed": arguments.seed, "index": index, "members": arguments.members, "overrides": overrides}
+            kept[key] |= measure(experiment, arguments.members)
+            with open(arguments.store, "a") as file:
+                file.write(json.dumps(kept[key]) + "\n")
+        found = shares({name: kept[key][name] for name in MEASURED})
+        stated.append(expected)
+        measured.append(found)
+        agree = found[expected.fate]
+        bad = expected.probability >= STATED and agree < REQUIRED
+        broken += [index] * bad
+        if arguments.all or abs(agree - expected.probability) > 0.15:
+            happened = ", ".join(f"{share:.2f} {name}" for name, share in found.items() if share)
+            table.append(
+                f"| {index} | {' '.join(overrides)} | {expected.fate} {expected.probability:.2f} | {happened} | "
+                f"known {np.median(kept[key]['known']):.2g}, gradient {np.median(kept[key]['gradient']):.1f}, "
+                f"distance {np.median(kept[key]['distance']):.1f} |{' BROKEN' * bad}"
+            )
+            print(table[-1], flush=True)
+    rows, fits = diagram(stated, measured, arguments.members)
+    print("| stated | forecasts | mean stated | came true | 95 % band | within |\n|---|---|---|---|---|---|")
+    print("\n".join(rows))
+    sure = sum(f.probability >= STATED for f in stated)
+    print(f"stated at {STATED:.0%} or more: {sure}; with under {REQUIRED:.0%} of the members: {len(broken)} {broken}")
+    return 0 if fits and not broken else 1
 
 
 if __name__ == "__main__":

@@ -12,37 +12,54 @@ from repu_lab.networks.population import Population
 from repu_lab.runs.outcome import first_pass
 from repu_lab.tasks import Split
 from repu_lab.tasks.images import digits
-from repu_lab.theory import kernel, tangent
-from repu_lab.theory.chain import Chain
+from repu_lab.theory import fate, kernel, tangent
 from repu_lab.theory.fate import (
     DTYPES,
     FATES,
     Ends,
-    collapsed_layer,
     first_ends,
     gradient_depth,
     judge,
     limits,
-    log10_one_minus_correlation,
-    lost_gradient_layers,
     overflow_layers,
-    rounding,
     survival_depth,
     underflow_layers,
 )
 from repu_lab.theory.forecast import QUANTILES, forecast
+from repu_lab.theory.pair_chain import PairChain
 
 Settings = dict[str, Any]
 NOTHING = np.zeros(4, dtype=np.int64)
 
 
 def measure(activation, *, C_W, C_b, k1, depth, width, dtype="float32", members=16):
-    """Fate and layers of the lab's own networks on a first batch of 128 digits."""
+    """Layers at which networks explode and vanish on a first batch of 128 digits, 0 where they do not.
+
+    Vanished: from which layer on z correlates by less than KNOWN with that of the same weights in float64, or else
+    where the lab's own first pass sees the gradient lost.
+    """
     task, dtype = digits(), getattr(torch, dtype)
     sizes = [64, *[width] * depth, 10]
-    population = Population(activation, sizes, members, dtype=dtype)
+    population, exact = (Population(activation, sizes, members, dtype=kind) for kind in (dtype, torch.float64))
     initialize_(population, uniform_depth("custom", sizes, C_W=C_W, C_b=C_b, k1=k1), range(members))
-    return first_pass(population, task, Split(task.train.x[:128].to(dtype), task.train.y[:128]))
+    x = task.train.x[:128].to(dtype)
+    first = first_pass(population, task, Split(x, task.train.y[:128]))
+    with torch.no_grad():
+        exact.theta.copy_(population.theta)
+        pairs = zip(population.preactivations(x), exact.preactivations(x.double()), strict=True)
+        lost_LM = np.array([(correlation(z.double(), own) < fate.KNOWN).numpy() for z, own in pairs])
+    from_here = lost_LM[::-1].cumprod(0)[::-1].astype(bool)
+    equal = np.where(from_here.any(0), from_here.argmax(0) + 1, 0)
+    gradient = np.where(lost_LM[-1], 0, first.vanished)
+    vanished = np.where(equal > 0, equal, gradient)
+    return first.exploded, np.where(first.exploded > 0, 0, vanished)
+
+
+def correlation(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Of all units' values, centred over the inputs; 0 where one of the two is constant."""
+    a, b = (z / z.abs().amax((1, 2), keepdim=True) for z in (a, b))
+    a, b = (z - z.mean(1, keepdim=True) for z in (a, b))
+    return ((a * b).sum((1, 2)) / (a.square().sum((1, 2)) * b.square().sum((1, 2))).sqrt()).nan_to_num(0.0)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -76,67 +93,100 @@ def test_first_ends():
     assert ends.died.tolist() == [0, 0, 2, 0]
 
 
-def test_collapsed_layer():
-    assert collapsed_layer(np.array([-1.0, -5.0, -20.0, -30.0]), 1e-7) == 3
-    assert collapsed_layer(np.array([-1.0, -20.0, -5.0, -30.0]), 1e-7) == 4
-    assert collapsed_layer(np.array([-1.0, -20.0, -5.0]), 1e-7) == 0
-    assert collapsed_layer(np.array([-np.inf, -np.inf]), 1e-7) == 1
+def pairs(**columns) -> PairChain:
+    """Made-up chains; what is not given is 0 at every layer."""
+    shape = next(np.shape(value) for name, value in columns.items() if name != "log10_gain")
+    zeros: dict[str, Any] = {field.name: np.zeros(shape) for field in dataclasses.fields(PairChain)}
+    zeros["log10_gain"] = np.zeros((shape[0], shape[1] - 1))
+    return PairChain(**zeros | {name: np.array(value, dtype=np.float64) for name, value in columns.items()})
 
 
-def test_rounding_grows_with_the_width_where_sums_are_rounded_too():
-    assert rounding("bfloat16", 16) == rounding(torch.bfloat16, 4096) == pytest.approx(0.12 * 2**-7)
-    assert rounding("float32", 256) == pytest.approx(4 * 0.12 * 2**-23)
-    assert rounding("float64", 4096) == pytest.approx(2 * rounding("float64", 256))
+@pytest.fixture
+def exact(monkeypatch):
+    """The thresholds without the spread that stands for what theory does not know."""
+    for name in ("SPREAD_KNOWN", "SPREAD_GRADIENT", "SPREAD_COLLAPSE"):
+        monkeypatch.setattr(fate, name, 0.0)
 
 
-def test_lost_gradient():
+def faded(samples: PairChain, dtype: str = "float32", freedom: int = 10**6, width: int = 10**4, excess: float = 0.0):
+    return fate.fading(samples, limits(dtype), freedom=freedom, excess=excess, width=width, seed=0)
+
+
+def test_outputs_are_lost_where_noise_hides_their_differences(exact):
+    """They correlate 1 / sqrt(1 + 2N/D) with exact ones: below .5 where N > 3 D/2."""
+    edge = math.log10(3)
+    spread = np.array([[-2.0, -16, -16], [-2, -16, -16], [-16, -16, -16], [-2, -16, -2], [-2, -10, -10]])
+    noise = spread + edge + np.array([[-1, 0.01, 0.01], [-1, 0.01, -0.01], [1, 1, 1], [-1, 1, -1], [-1, 1, 1]])
+    samples = pairs(log10_spread=spread, log10_noise=noise)
+    # The last one spreads over the inputs by 84 eps of its size: whatever hides that is chaos.
+    assert faded(samples).equal.tolist() == [2, 0, 1, 0, 0]
+    # In a batch ten times as far apart as the pair that is followed nothing of this is lost any more.
+    assert faded(samples, excess=0.02).equal.tolist() == [0, 0, 1, 0, 0]
+    assert faded(samples, freedom=0).equal.tolist() == [0] * 5  # a single input
+
+
+def test_of_two_numbers_noise_may_look_like_the_signal(exact):
+    """Two inputs and one output correlate by a sign; three by cos of a random angle, above .5 in a third of them."""
+    samples = pairs(log10_spread=np.full((4000, 2), -30.0), log10_noise=np.full((4000, 2), -20.0))
+    for freedom, chance in ((1, 1 / 2), (2, 1 / 3), (40, 0.0)):
+        survived = (faded(samples, freedom=freedom).equal == 0).mean()
+        assert abs(survived - chance) < 4 * math.sqrt(0.25 / 4000) * (chance > 0) + 1e-3
+    # Where a layer leaves .64 gain width = 6e-6 units that differ, all inputs are the same numbers.
+    same = dataclasses.replace(samples, log10_gain=np.full((4000, 1), -9.0))
+    assert (faded(same, freedom=1).equal > 0).mean() > 0.999
+
+
+def test_lost_gradient(exact):
     gain = np.array([[-30.0, -30.0, -30.0], [0, -40, -1], [-10, -10, -10], [5, 0, 0]])
-    samples = Chain(log10_K=np.zeros((4, 4)), log10_gain=gain)
-    # The rms gradients, relative to the output's: 10^-45, 10^-30, ...; float32's smallest normal number is 10^-37.9.
-    assert lost_gradient_layers(samples, limits("float32")).tolist() == [1, 0, 0, 0]
-    assert lost_gradient_layers(samples, limits("float16")).tolist() == [3, 2, 3, 0]
+    samples = pairs(log10_K=np.zeros((4, 4)), log10_gain=gain)
+    # The rms gradients, over the output's norm: 10^-45, 10^-30, ... by the root of the width; float32's smallest normal
+    # number is 10^-37.9, float16's 10^-4.2.
+    assert faded(samples, width=1).lost.tolist() == [1, 0, 0, 0]
+    assert faded(samples, "float16", width=1).lost.tolist() == [3, 2, 3, 0]
+    assert faded(pairs(log10_K=np.zeros((1, 2)), log10_gain=[[-6.0]]), "float16", width=10**3).lost.tolist() == [1]
+
+
+def test_collapsed(exact):
+    samples = pairs(log10_distance=[[0.0, -2.9], [-9, -3.1]])
+    assert faded(samples).collapsed.tolist() == [False, True]
+
+
+NONE = fate.Fading(NOTHING, NOTHING, np.zeros(4, dtype=bool))
+ALIVE = np.zeros(4, dtype=bool)
 
 
 def test_judge_follows_the_order_of_the_outcomes():
     ends = Ends(np.array([5, 0, 0, 0]), np.array([2, 3, 0, 0]))  # the first one explodes, whatever died before
-    probabilities, seen = judge(ends, lost=NOTHING, collapsed=0, log10_distance=-1.0)
+    probabilities, seen, cause = judge(ends, NONE, ALIVE)
     assert probabilities == {"explodes": 0.25, "vanishes": 0.25, "collapses correlations": 0.0, "survives": 0.5}
-    assert seen["explodes"].tolist() == [5] and seen["vanishes"].tolist() == [3]
-    probabilities, _ = judge(ends, lost=NOTHING, collapsed=0, log10_distance=-4.0)
-    assert probabilities["collapses correlations"] == 0.5 and probabilities["survives"] == 0
-    probabilities, seen = judge(ends, lost=NOTHING, collapsed=7, log10_distance=-20.0)
-    assert probabilities["vanishes"] == 0.75 and seen["vanishes"].tolist() == [7]
-    probabilities, seen = judge(Ends(NOTHING, NOTHING), lost=np.array([0, 4, 6, 0]), collapsed=0, log10_distance=-1.0)
-    assert probabilities["vanishes"] == 0.5 and seen["vanishes"].tolist() == [4, 6]
+    assert seen["explodes"].tolist() == [5] and seen["vanishes"].tolist() == [3] and cause == "zero"
+    half = fate.Fading(np.array([7, 6, 0, 0]), np.array([9, 0, 0, 4]), np.array([True, False, True, True]))
+    probabilities, seen, cause = judge(Ends(NOTHING, NOTHING), half, ALIVE)
+    assert probabilities == {"explodes": 0, "vanishes": 0.75, "collapses correlations": 0.25, "survives": 0}
+    assert seen["vanishes"].tolist() == [7, 6] and cause == "equal"
+    # Of chains that explode themselves nothing is learnt about the others.
+    probabilities, seen, cause = judge(Ends(NOTHING, NOTHING), half, np.array([True, True, False, False]))
+    assert (probabilities["vanishes"], probabilities["collapses correlations"], cause) == (0.5, 0.5, "gradient")
+    assert seen["vanishes"].tolist() == [4]
 
 
 def test_survival_depth():
     # A network of depth L has layers up to L + 1: one that ends at layer 9 would live with 7 hidden layers.
-    assert survival_depth(Ends(np.array([9, 9, 9, 12]), NOTHING), 0, 50) == 7
-    assert survival_depth(Ends(np.array([9, 9, 0, 0]), NOTHING), 0, 50) == 50
-    assert survival_depth(Ends(np.array([9, 0, 0, 0]), np.array([0, 5, 6, 0])), 0, 50) == 7
-    assert survival_depth(Ends(np.array([9, 0, 0, 0]), np.array([0, 5, 6, 6])), 0, 50) == 4
-    assert survival_depth(Ends(NOTHING, NOTHING), 20, 50) == 18
-    assert survival_depth(Ends(np.full(4, 2), NOTHING), 0, 50) == 0
+    assert survival_depth(Ends(np.array([9, 9, 9, 12]), NOTHING), NOTHING, 50) == 7
+    assert survival_depth(Ends(np.array([9, 9, 0, 0]), NOTHING), NOTHING, 50) == 50
+    assert survival_depth(Ends(np.array([9, 0, 0, 0]), np.array([0, 5, 6, 0])), NOTHING, 50) == 7
+    assert survival_depth(Ends(np.array([9, 0, 0, 0]), np.array([0, 5, 6, 6])), NOTHING, 50) == 4
+    assert survival_depth(Ends(NOTHING, NOTHING), np.array([20, 0, 30, 25]), 50) == 28
+    assert survival_depth(Ends(np.full(4, 2), NOTHING), NOTHING, 50) == 0
 
 
 def test_gradient_depth():
     gain = np.array([[-30.0, -30, -30, -30], [-30, -30, -30, -30], [0, 0, 0, 0]])
-    samples = Chain(log10_K=np.zeros((3, 5)), log10_gain=gain)
+    samples = pairs(log10_K=np.zeros((3, 5)), log10_gain=gain)
     # Two of three networks have 10^-15 a layer: 10^-45 at the third.
-    assert gradient_depth(samples, limits("float32")) == 2
-    assert gradient_depth(samples, limits("float64")) == 4
-
-
-def test_correlation_below_rounding():
-    C_W, C_b, k1, depth = 0.5, 0.1, 1.0, 60
-    log10_D = log10_one_minus_correlation(Tanh(), C_W=C_W, C_b=C_b, k1=k1, correlation=0.2, depth=depth)
-    exact = kernel.correlations(Tanh(), C_W, C_b, k1, k1, 0.2 * k1, depth).correlation
-    assert np.allclose(10.0 ** log10_D[:8], 1 - exact[:8], rtol=1e-6)
-    assert log10_D[-1] < -20
-    # The last layers contract by chi_perp at the fixed point of K.
-    chi_perp = kernel.layers(Tanh(), C_W, C_b, k1, depth).log10_chi_perp[-2]
-    assert np.diff(log10_D)[-1] == pytest.approx(chi_perp, rel=1e-6)
+    assert gradient_depth(samples, limits("float32"), 1) == 2
+    assert gradient_depth(samples, limits("float64"), 1) == 4
+    assert gradient_depth(samples, limits("float32"), 10**16) == 1
 
 
 REPU: Settings = {"C_W": 1.0, "C_b": 0.0, "k1": 1.0, "depth": 50, "width": 256}
@@ -148,8 +198,8 @@ def test_repu_explodes_where_it_was_measured():
     assert result.fate == "explodes" and result.probability == 1 and result.layer == 9
     assert result.layer_range in ((9, 9), (9, 10))
     assert result.summary() in (
-        "explodes, float32 overflow at layer 9",
-        "explodes, float32 overflow at layer 9-10",
+        "first pass explodes, float32 overflow at layer 9",
+        "first pass explodes, float32 overflow at layer 9-10",
     )
     assert result.overflow_layer["float32"] == {"K": 9, "z": 10}
     assert result.overflow_layer["bfloat16"] == {"K": 9, "z": 10}
@@ -183,7 +233,8 @@ def test_shapes_and_meaning_of_the_curves():
     assert result.log10_gradient[-1] == 0
     assert np.allclose(10**result.log10_ntk, tangent.layers(Tanh(), C_W, C_b, k1, depth).H, rtol=1e-12)
     pair = kernel.correlations(Tanh(), C_W, C_b, k1, k1, 0.3 * k1, depth)
-    assert np.allclose(result.correlation, pair.correlation, rtol=1e-9)
+    # The median over networks of width 64; the infinitely wide one is off by about 1/n.
+    assert np.abs(result.correlation - pair.correlation).max() < 0.03
     assert sum(result.probabilities.values()) == pytest.approx(1) and set(result.probabilities) == set(FATES)
     assert result.survival_depth == depth and result.layer is None and result.layer_range is None
     assert tuple(C_W) == result.C_W and result.activation == "Tanh" and result.dtype == "float32"
@@ -227,18 +278,19 @@ CONFIGURATIONS: dict[str, tuple[Activation, Settings, str]] = {
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_forecast_agrees_with_the_labs_networks(name):
-    activation, settings, fate = CONFIGURATIONS[name]
+    activation, settings, expected = CONFIGURATIONS[name]
     dtype = "float64" if "float64" in name else "float32"
     result = forecast(activation, **settings, dtype=dtype, inputs=128)
-    assert result.fate == fate, result.summary()
-    first = measure(activation, **settings, dtype=dtype)
-    measured = {"explodes": first.exploded, "vanishes": first.vanished}
-    if fate in measured:
-        layers = measured[fate]
+    assert result.fate == expected, result.summary()
+    exploded, vanished = measure(activation, **settings, dtype=dtype)
+    measured = {"explodes": exploded, "vanishes": vanished}
+    if expected in measured:
+        layers = measured[expected]
         assert (layers > 0).mean() > 0.7
-        assert result.layer is not None and abs(np.median(layers[layers > 0]) - result.layer) <= 1
+        # A batch's differences are those of its most different inputs, RePU's the more so: they are lost a bit later.
+        assert result.layer is not None and abs(np.median(layers[layers > 0]) - result.layer) <= 2
     else:
-        assert (np.maximum(first.exploded, first.vanished) == 0).mean() > 0.7
+        assert (np.maximum(exploded, vanished) == 0).mean() > 0.7
 
 
 @pytest.mark.parametrize(("name", "words"), [
@@ -253,7 +305,7 @@ def test_advice_says_what_the_forecast_holds(name, words):
     activation, settings, _ = CONFIGURATIONS[name]
     result = forecast(activation, **settings, inputs=128)
     assert all(word in result.advice for word in words), result.advice
-    assert "\n" not in result.summary() and result.summary().startswith(result.fate)
+    assert "\n" not in result.summary() and result.summary().startswith(f"first pass {result.fate}")
 
 
 def test_a_lost_gradient_is_told_of_the_finite_networks_that_lose_it():

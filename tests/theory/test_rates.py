@@ -4,10 +4,23 @@ import numpy as np
 import pytest
 import torch
 
-from repu_lab.activations import ACTIVATIONS, GELU, MRePU, ReLU, Tanh
+from repu_lab.activations import ACTIVATIONS, GELU, MRePU, ReLU, RePU, Tanh
+from repu_lab.configs.composition import compose_jobs
 from repu_lab.networks.initialization import initialize_, uniform_depth
 from repu_lab.networks.population import Population
-from repu_lab.theory.rates import ADAM_STEP, LARGEST_ADAM_RATE, adam_change, adam_rate, sgd_rate
+from repu_lab.runs.building import build, make_optimizer
+from repu_lab.runs.stepping import train_step
+from repu_lab.theory.rates import (
+    ADAM_STEP,
+    BLOW_UP,
+    LARGEST_ADAM_RATE,
+    SAFE,
+    WORST,
+    adam_change,
+    adam_rate,
+    sgd_rate,
+    stable_rate,
+)
 
 F64 = torch.float64
 SIZES = (20, *[60] * 30, 5)
@@ -48,3 +61,36 @@ def test_sgd_rate_is_one_over_the_measured_tangent_kernel(activation, C_W, C_b):
     wanted = 1 / sgd_rate(activation, C_W, C_b, 1.0, sizes, 1.0)
     # Corrections are of relative size depth/n = 0.02.
     assert abs(measured_M.mean().item() - wanted) < 4 * error + 0.03 * wanted
+
+
+def test_largest_stable_rate_of_relu_is_its_closed_form():
+    """sqrt(K') grows by 1 + lr n / sqrt(2 pi) a layer, 5 / n is the spread of ln K: sqrt(F) (1 + lr n_0 E|x|) ... ."""
+    rate = stable_rate(ReLU(), 2.0, 0.0, 1.0, SIZES, 0.7)
+    grown = np.exp(WORST * (5 * 30 / 60) ** 0.5) * (
+        (1 + rate * 20 * 0.7) * (1 + rate * 60 / (2 * np.pi) ** 0.5) ** 30
+    ) ** 2  # fmt: skip
+    assert BLOW_UP / 1.6 < grown <= BLOW_UP * 1.02  # the rate is found to 7 %
+    assert stable_rate(ReLU(), 2.0, 0.0, 1.0, SIZES, 0.7, beyond=rate / 2) == np.inf
+    assert stable_rate(ReLU(), 2.0, 0.0, 1.0, SIZES, 0.7, beyond=2 * rate) == rate
+    assert adam_rate(ReLU(), 2.0, 0.0, 1.0, SIZES, 0.7) < rate / SAFE
+    assert stable_rate(RePU(2), 2.0, 0.0, 1.0, SIZES, 0.7) == 0  # blows up as it is
+
+
+def train(rate: float, steps: int = 60) -> int:
+    """Return how many of 8 MRePU networks, p = 2, 10 layers of 64 on the digits, are finite after some steps."""
+    (job,) = compose_jobs(
+        "train", ["activation=mrepu", "activation.p=2", "width=64", "members=8", f"optimizer.lr={rate}", "threads=1"]
+    )  # fmt: skip
+    run = build(job.config)
+    population = run.population()
+    optimizer, alive = make_optimizer([run], population), torch.ones(8, dtype=torch.bool)
+    for step in range(steps):
+        train_step(population, optimizer, run.task, run.task.batch(step, 128), alive)
+    return int(alive.sum())
+
+
+def test_a_third_of_the_largest_stable_rate_keeps_networks_finite_and_three_times_it_does_not():
+    """MRePU p=2 diverges at the defaults of a rule that knows sizes only: lr 8e-4 left 3 of 8 networks finite."""
+    edge = stable_rate(MRePU(2), 1.0, 0.0, 0.15 / (18 * 10), (64, *[64] * 10, 10), 0.65)
+    assert train(edge / SAFE) == 8
+    assert train(SAFE * edge) <= 3

@@ -46,6 +46,7 @@ def train(config: TrainConfig, path: Path) -> int:
     """
 
     def work(experiment: "Experiment", folder: RunFolder) -> dict[str, Any]:
+        from repu_lab.runs.advice import next_command
         from repu_lab.runs.checkpoint import Checkpoints
         from repu_lab.runs.forecasting import announce
         from repu_lab.runs.state import Run
@@ -55,6 +56,7 @@ def train(config: TrainConfig, path: Path) -> int:
         checkpoints = Checkpoints(folder, config.checkpoint.every_seconds, folder.log)
         with tqdm(total=config.steps, unit="step", disable=None, leave=False) as bar:
             (result,) = train([run], checkpoints, bar)
+        result["next"] = next_command(experiment, run.expected, result["members"], path / "config.yaml")
         tell(folder, result)
         return result
 
@@ -82,6 +84,8 @@ def tell(folder: RunFolder, result: Mapping[str, Any]) -> None:
         f"time:     {result['seconds']:.1f} s for {result['steps']} steps ({result['steps_per_second']:.0f} a "
         f"second); statistics took {result['statistics_share']:.1%} of it"
     )
+    if result.get("next"):
+        folder.log(f"next:     {result['next']}")
 
 
 def propagate(config: PropagateConfig, path: Path) -> int:
@@ -130,6 +134,7 @@ def _do(command: str, config: Any, path: Path, work: Callable[[Any, RunFolder], 
         told = [
             f"{made}; rerun=true runs it again",
             *(stored[key] for key in ("table", "verdict", "text") if key in stored),
+            *([f"next:     {stored['next']}"] if stored.get("next") else []),
         ]
         print(
             *(escaped(line) for text in told for line in str(text).splitlines()), sep="\n"

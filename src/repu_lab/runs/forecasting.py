@@ -1,18 +1,22 @@
 """Theory's forecast of a run, and its numbers in the shape of the measured ones."""
 
+import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from repu_lab.configs.code import activation_name
+from repu_lab.configs.schema import TrainConfig
 from repu_lab.networks.initialization import Initialization
 from repu_lab.runs.building import Experiment
 from repu_lab.runs.folder import RunFolder
-from repu_lab.tasks import Task
 from repu_lab.theory.forecast import Forecast, forecast
 from repu_lab.theory.kernel import susceptibilities
 from repu_lab.theory.patience import waiting
+from repu_lab.theory.rates import SAFE, stable_rate
 
 Profile = dict[str, NDArray[np.float64]]
 
@@ -20,13 +24,29 @@ Profile = dict[str, NDArray[np.float64]]
 def forecast_run(experiment: Experiment) -> Forecast:
     """Forecast the first pass of a run's networks over one batch; ValueError if theory has none, with the reason."""
     config, rule, task = experiment.config, experiment.rule, experiment.task
-    if config.residual:
-        raise ValueError("theory knows the infinitely wide residual network only, not the fates of real ones")
-    k1, correlation = first_kernel(rule, task)
-    return forecast(
-        experiment.activation, C_W=rule.C_W[1:], C_b=rule.C_b[1:], k1=k1, depth=config.depth, width=config.width,
-        dtype=config.dtype, inputs=getattr(config, "batch_size", config.probe), correlation=correlation,
+    size = getattr(config, "batch_size", config.probe)
+    batch = task.batch(0, size) if hasattr(config, "batch_size") else task.test
+    k1 = rule.C_b[0] + rule.C_W[0] * task.input_mean_square
+    first = forecast(
+        experiment.activation, C_W=rule.C_W[1:], C_b=rule.C_b[1:], k1=k1,
+        depth=config.depth, width=config.width, dtype=config.dtype, inputs=size,
+        outputs=experiment.sizes[-1],
+        covariance=first_covariance(rule, batch.x[:size]), residual=config.residual,
     )  # fmt: skip
+    return with_rate(first, experiment)
+
+
+def with_rate(first: Forecast, experiment: Experiment) -> Forecast:
+    """Return the forecast with what the run's rate does: Adam's; of plain gradient descent theory knows no limit."""
+    config = experiment.config
+    if not isinstance(config, TrainConfig) or config.optimizer.name == "sgd" or first.rate == experiment.lr:
+        return first
+    mean_abs = float(experiment.task.train.x.abs().double().mean())
+    limit = stable_rate(
+        experiment.activation, first.C_W, first.C_b, first.k1, experiment.sizes, mean_abs, residual=config.residual,
+        beyond=1.08 * SAFE * experiment.lr,  # it is found to 7 %
+    )  # fmt: skip
+    return replace(first, rate=experiment.lr, stable_rate=limit)
 
 
 def announce(experiment: Experiment, folder: RunFolder, known: Forecast | None = None) -> Forecast | None:
@@ -37,7 +57,7 @@ def announce(experiment: Experiment, folder: RunFolder, known: Forecast | None =
         folder.log(f"start:    {experiment.rule.note}")
     try:
         with waiting(experiment.activation.title, folder.log) as watch:
-            expected = known or forecast_run(experiment)
+            expected = forecast_run(experiment) if known is None else with_rate(known, experiment)
     except ValueError as error:
         folder.log(f"forecast: none, since {error}")
         return None
@@ -47,12 +67,10 @@ def announce(experiment: Experiment, folder: RunFolder, known: Forecast | None =
     return expected
 
 
-def first_kernel(rule: Initialization, task: Task) -> tuple[float, float]:
-    """Return K^1 of a typical input, and the typical correlation of two inputs' first preactivations (the median)."""
-    x = task.test.x.double()
-    overlap = (x[0:-1:2] * x[1::2]).mean(-1).median().item()
-    k1 = rule.C_b[0] + rule.C_W[0] * task.input_mean_square
-    return k1, float(np.clip((rule.C_b[0] + rule.C_W[0] * overlap) / k1, -1.0, 1.0)) if k1 > 0 else 1.0
+def first_covariance(rule: Initialization, x_BI: Tensor) -> NDArray[np.float64]:
+    """Return the covariance of the first preactivations of some inputs, C_b + C_W x.x' / n_0, shape (B, B)."""
+    x = x_BI.double().cpu().numpy()
+    return rule.C_b[0] + rule.C_W[0] * (x @ x.T) / x.shape[1]
 
 
 def theory_profile(experiment: Experiment, expected: Forecast, measured: Profile) -> Profile:
@@ -64,6 +82,8 @@ def theory_profile(experiment: Experiment, expected: Forecast, measured: Profile
     """
     median = expected.log10_K_quantiles[2]
     parallel, perp = susceptibilities(experiment.activation, expected.C_W, median[:-1])
+    if experiment.config.residual:  # what is skipped adds 1, but for the map to the output
+        parallel[:-1], perp[:-1] = (np.log10(1 + 10.0 ** chi[:-1]) for chi in (parallel, perp))
     into_output = np.log10(experiment.sizes[-1] / experiment.sizes[-2])
     gains = perp + np.append(np.zeros(len(perp) - 1), into_output)
     at_output = measured["log10_gradient"][1, -1]
@@ -84,6 +104,9 @@ def as_record(expected: Forecast) -> dict[str, Any]:
         "summary": expected.summary(),
         "fate": expected.fate,
         "probability": round(expected.probability, 4),
+        "stable_rate": None
+        if expected.stable_rate is None or math.isinf(expected.stable_rate)
+        else expected.stable_rate,
         "layers": None if expected.layer_range is None else list(expected.layer_range),
     }
 

@@ -16,12 +16,8 @@ from torch import Tensor
 from repu_lab.networks.population import Population
 from repu_lab.tasks import Evaluation, Split, Task
 from repu_lab.tasks.measures import in_float64
-from repu_lab.theory.fate import KNOWN
+from repu_lab.theory.fate import DOUBTFUL, KNOWN
 
-# Outputs that spread over the inputs by more than this many eps of their size tell them apart, whatever rounding does:
-# the errors of healthy networks reach 5.5 eps (ReLU, depth 150, bfloat16), and larger ones are those of chaotic
-# networks, which enlarge every difference. Only what spreads less is compared with float64.
-DOUBTFUL = 16.0
 # A final loss ten times that of the constant predictor: no network that learns, or just stands still, is there.
 DIVERGED = 10.0
 # A loss of ten times its first value is a rise worth recording; MRePU networks make it and recover.

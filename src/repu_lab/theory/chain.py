@@ -13,7 +13,7 @@ Layer l is z^l, l = 1..depth+1; C_W and C_b belong to the affine maps 2..depth+1
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from repu_lab.activations import Activation
 from repu_lab.theory.kernel import Variances, per_map
+from repu_lab.theory.power_law import PowerLaw, largest, log_mean_square
 
 Floats = NDArray[np.float64]
 
@@ -31,9 +32,6 @@ LN10 = math.log(10.0)
 # on the number of chains.
 CHUNK = 2**15
 BATCH_CHUNK = 2**19
-# Beyond |z| = 1e30 an activation that is not homogeneous is its own leading power to better than one rounding.
-TAIL = 1e30
-LOG_TAIL = 2 * math.log(TAIL)
 # Added to a correlation matrix before its Cholesky factor is taken: inputs as close as 1 - c = 1e-10 count as one.
 JITTER = 1e-10
 
@@ -104,7 +102,7 @@ def chain(
     if not k1 >= 0 or not math.isfinite(k1):
         raise ValueError(f"k1={k1!r} must be a finite number >= 0")
     generator = np.random.default_rng(seed)
-    law = _PowerLaw(activation)
+    law = PowerLaw(activation)
     rows = max(1, CHUNK // width)
     parts = [
         _chain_chunk(law, C_W_l, C_b_l, k1, width, min(rows, chains - start), generator, details)
@@ -129,6 +127,7 @@ def batch_chain(
     inputs: int,
     networks: int,
     correlation: float | Floats = 0.0,
+    residual: bool = False,
     ceiling: float = math.inf,
     seed: int | np.random.Generator = 0,
 ) -> BatchChain:
@@ -136,26 +135,21 @@ def batch_chain(
 
     Given the n x B post-activations h, the rows of z^{l+1} are independent N(0, C_b + (C_W / n) h^T h): one B x B
     Cholesky factor and n B normals a layer, in place of n^2 weights. `k1`: S^1, one number or one for each input.
-    `correlation`: of the first preactivations, one number for all pairs or the B x B matrix. Networks in which |z| or
-    |s(z)| passed 10^ceiling are followed no further (their fate is known, and they are the ones that cost most).
+    `correlation`: of the first preactivations, one number for all pairs or the B x B matrix. `residual`: maps
+    2..depth are added to what they act on, whose units persist; log10_K is then that of the size drawn. Networks in
+    which |z| or |s(z)| passed 10^ceiling are followed no further (their fate is known, and they cost most).
     """
     C_W_l, C_b_l = per_map(C_W, C_b, depth)
     check_positive(width=width, inputs=inputs, networks=networks)
     generator = np.random.default_rng(seed)
     log_k1, R_BB = _first_covariance(k1, correlation, inputs)
-    law = _PowerLaw(activation)
+    law = PowerLaw(activation)
     rows = max(1, BATCH_CHUNK // (width * inputs))
     parts = [
-        _batch_chunk(law, C_W_l, C_b_l, log_k1, R_BB, width, min(rows, networks - start), ceiling, generator)
+        _batch_chunk(law, C_W_l, C_b_l, log_k1, R_BB, width, min(rows, networks - start), residual, ceiling, generator)
         for start in range(0, networks, rows)
     ]
     return BatchChain(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
-
-
-def leading_power(activation: Activation) -> float:
-    """Return q such that |s(z)| grows as |z|^q (0 for a bounded activation)."""
-    law = _PowerLaw(activation)
-    return law.q if law.degree is None else law.degree
 
 
 def check_positive(**counts: int) -> None:
@@ -165,58 +159,8 @@ def check_positive(**counts: int) -> None:
             raise ValueError(f"{name}={value!r} must be an integer of at least 1")
 
 
-class _PowerLaw:
-    """s(sqrt(S) x) as (a function of moderate size, the logarithm of the factor taken out).
-
-    For a homogeneous activation s(sqrt(S) x) = S^{p/2} s(x) at every S; any other one has, for |z| > TAIL, its leading
-    power a |z|^q, read off at TAIL and 2 TAIL (q = 0 for a bounded activation).
-    """
-
-    def __init__(self, activation: Activation):
-        self.activation = activation
-        self.degree = activation.degree
-        if self.degree is None:
-            right, left = self._leading(1.0), self._leading(-1.0)
-            self.q = max(right[1], left[1])
-            self.a = tuple(a if q == self.q else 0.0 for a, q in (right, left))
-
-    def _leading(self, sign: float) -> tuple[float, float]:
-        """Return (a, q) with |s(z)| = |a| |z|^q far out on one side."""
-        s = _apply(self.activation, np.array([sign * TAIL, 2 * sign * TAIL])).tolist()
-        if not all(math.isfinite(value) for value in s):
-            raise ValueError(f"{self.activation.title} grows faster than a power: s({sign * TAIL:g}) = {s[0]}")
-        if s[0] == 0 or s[1] == 0 or s[0] * s[1] < 0:
-            return 0.0, 0.0
-        q = round(math.log2(s[1] / s[0]), 6)
-        return s[0] * TAIL**-q if q > 0 else s[0], max(q, 0.0)
-
-    def value(self, log_S: Floats, x: Floats) -> tuple[Floats, Floats]:
-        """s(sqrt(S) x) / e^f and f for x of shape (..., n, B or 1) and log_S of shape (..., 1, B or 1)."""
-        if self.degree is not None:
-            return _apply(self.activation, x), self.degree / 2 * log_S
-        far = log_S > LOG_TAIL
-        with np.errstate(under="ignore"):
-            h = _apply(self.activation, np.exp(np.where(far, 0.0, log_S) / 2) * x)
-        if far.any():
-            h = np.where(far, np.where(x > 0, *self.a) * np.abs(x) ** self.q, h)
-        return h, np.where(far, self.q / 2 * log_S, 0.0)
-
-    def slope(self, log_S: Floats, x: Floats) -> tuple[Floats, Floats]:
-        """s'(sqrt(S) x) / e^f and f."""
-        if self.degree is not None:
-            f = (self.degree - 1) / 2 * log_S if self.degree != 1 else np.zeros_like(log_S)
-            return _apply(self.activation.derivative, x), f
-        far = log_S > LOG_TAIL
-        with np.errstate(under="ignore"):
-            h = _apply(self.activation.derivative, np.exp(np.where(far, 0.0, log_S) / 2) * x)
-        if far.any():
-            with np.errstate(divide="ignore"):
-                h = np.where(far, self.q * np.where(x > 0, *self.a) * np.abs(x) ** (self.q - 1), h)
-        return h, np.where(far, (self.q - 1) / 2 * log_S, 0.0)
-
-
 def _chain_chunk(
-    law: _PowerLaw,
+    law: PowerLaw,
     C_W: Floats,
     C_b: Floats,
     k1: float,
@@ -240,12 +184,12 @@ def _chain_chunk(
             log_S = log_K[l][:, None, None]
             h, factor = law.value(log_S, x)
             if details:
-                log_z[l] = log_K[l] / 2 + np.log(_largest(x, (1, 2)))
-                log_h[l] = np.log(_largest(h, (1, 2))) + factor[:, 0, 0]
+                log_z[l] = log_K[l] / 2 + np.log(largest(x, (1, 2)))
+                log_h[l] = np.log(largest(h, (1, 2))) + factor[:, 0, 0]
             if l == depth:
                 break
             log_C_W, log_C_b = np.log(C_W[l]), np.log(C_b[l])
-            step = log_C_W + _log_mean_square(h)
+            step = log_C_W + log_mean_square(h)
             log_K[l + 1] = np.logaddexp(log_C_b, step + 2 * factor[:, 0, 0])
             if y is not None and p is not None:
                 # Where ln S leaves float64 only y is left; inf - inf does not arise since y is summed on its own.
@@ -253,7 +197,7 @@ def _chain_chunk(
                 log_K[l + 1] = y[l + 1] * p ** float(l + 1) if l < 1000 / math.log2(p) else np.inf * y[l + 1]
             if details:
                 slope, factor = law.slope(log_S, x)
-                log_gain[l] = log_C_W + _log_mean_square(slope) + 2 * factor[:, 0, 0]
+                log_gain[l] = log_C_W + log_mean_square(slope) + 2 * factor[:, 0, 0]
     if not details:
         return Chain(log_K.T / LN10, None if y is None else y.T)
     return Chain(
@@ -263,28 +207,6 @@ def _chain_chunk(
         log_h.T / LN10,
         log_gain[:depth].T / LN10,
     )
-
-
-def _apply(function: Callable[[torch.Tensor], torch.Tensor], z: Floats) -> Floats:
-    with torch.no_grad():
-        return function(torch.from_numpy(z)).numpy()
-
-
-def _largest(x: Floats, axis: int | tuple[int, ...]) -> Floats:
-    """Return the largest |x|, without the array of absolute values."""
-    return np.maximum(x.max(axis), -x.min(axis))
-
-
-def _log_mean_square(h: Floats) -> Floats:
-    """Log of the mean of h^2 over the units (axis 1), without leaving float64 for tiny or huge h."""
-    mean = np.einsum("min,min->m", h, h) / h.shape[1]
-    log = np.log(mean)
-    bad = ~np.isfinite(log)
-    if bad.any():
-        largest = np.abs(h[bad]).max((1, 2), keepdims=True)
-        scaled = np.where(largest > 0, h[bad] / largest, 0.0)
-        log[bad] = np.log((scaled**2).mean((1, 2))) + 2 * np.log(largest[:, 0, 0])
-    return log
 
 
 def _first_covariance(k1: float | Floats, correlation: float | Floats, inputs: int) -> tuple[Floats, Floats]:
@@ -299,13 +221,14 @@ def _first_covariance(k1: float | Floats, correlation: float | Floats, inputs: i
 
 
 def _batch_chunk(
-    law: _PowerLaw,
+    law: PowerLaw,
     C_W: Floats,
     C_b: Floats,
     log_k1: Floats,
     R_BB: Floats,
     width: int,
     networks: int,
+    residual: bool,
     ceiling: float,
     generator: np.random.Generator,
 ) -> tuple[Floats, Floats, Floats]:
@@ -316,16 +239,22 @@ def _batch_chunk(
     log_S = np.tile(log_k1, (networks, 1))
     R = np.tile(R_BB, (networks, 1, 1))
     diagonal = np.arange(inputs)
+    skips = np.arange(depth + 1) < depth if residual else np.zeros(depth + 1, dtype=bool)  # layer l = 1.. to its next
+    skips[0] = False
+    log_before, z = log_S, np.zeros(0)
     with np.errstate(divide="ignore", over="ignore", invalid="ignore", under="ignore"):
         for l in range(depth + 1):
-            log_K[alive, :, l] = log_S
             x = _correlated_normals(R, width, generator)
+            if skips[l]:
+                log_T, log_S = log_S, np.logaddexp(log_S, log_before)
+                x = x * np.exp((log_T - log_S) / 2)[:, None, :] + z * np.exp((log_before - log_S) / 2)[:, None, :]
+            log_K[alive, :, l] = log_S
             h, factor = law.value(log_S[:, None, :], x)
-            largest = _largest(h, 1)
-            log_m = np.log(largest) + factor[:, 0, :]
-            log_z[alive, l] = (log_S / 2 + np.log(_largest(x, 1))).max(1)
+            most = largest(h, 1)
+            log_m = np.log(most) + factor[:, 0, :]
+            log_z[alive, l] = (log_S / 2 + np.log(largest(x, 1))).max(1)
             log_h[alive, l] = log_m.max(1)
-            dead = np.isneginf(log_h[alive, l]) & (not C_b[l:].any())
+            dead = np.isneginf(log_h[alive, l]) & (not (C_b[l:].any() or skips[l + 1 :].any()))
             ended = dead | (np.maximum(log_z[alive, l], log_h[alive, l]) > ceiling * LN10) | (l == depth)
             if l < depth and dead.any():
                 log_K[alive[dead], :, l + 1 :] = -np.inf
@@ -335,8 +264,9 @@ def _batch_chunk(
             if not len(alive):
                 break
             if ended.any():
-                h, largest, log_m = h[~ended], largest[~ended], log_m[~ended]
-            h = h / np.where(largest > 0, largest, 1.0)[:, None, :]
+                h, most, log_m, log_S, x = (kept[~ended] for kept in (h, most, log_m, log_S, x))
+            log_before, z = log_S, x
+            h = h / np.where(most > 0, most, 1.0)[:, None, :]
             h_torch = torch.from_numpy(h)
             gram = (h_torch.mT @ h_torch).numpy() / width
             log_C_W, log_C_b = np.log(C_W[l]), np.log(C_b[l])

@@ -14,7 +14,7 @@ import numpy as np
 
 from repu_lab.activations import Activation
 from repu_lab.theory.angles import Array
-from repu_lab.theory.chain import chain, leading_power
+from repu_lab.theory.chain import chain
 from repu_lab.theory.closed_forms import moments
 from repu_lab.theory.criticality import (
     GRID,
@@ -28,6 +28,7 @@ from repu_lab.theory.criticality import (
 )
 from repu_lab.theory.gaussian import mean_square, mean_square_slope, stein
 from repu_lab.theory.kernel import per_map
+from repu_lab.theory.power_law import leading_power
 
 CLASSES = (SCALE_INVARIANT, HALF_STABLE, STABLE_AT_0, UNSTABLE_AT_0, NEAR)
 # The networks asked where an infinitely wide one cannot tell: their number and width, the factor within which each K^l

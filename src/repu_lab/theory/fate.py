@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from repu_lab.activations import Activation
-from repu_lab.theory import kernel
-from repu_lab.theory.chain import BatchChain, Chain, batch_chain, leading_power
-from repu_lab.theory.kernel import Variances
+from repu_lab.theory.chain import BatchChain, batch_chain
+from repu_lab.theory.pair_chain import PairChain
+from repu_lab.theory.power_law import leading_power
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -20,27 +20,32 @@ Integers = NDArray[np.int64]
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 FATES = ("explodes", "vanishes", "collapses correlations", "survives")
 
-# Outputs that correlate less than this with those of the same weights in float64, centred over the inputs, have lost
-# the signal: their error is sqrt(3) times the signal. Networks that correlate .87 still train.
+# A network's outputs are lost when those of its own dtype and those of the same weights in float64, both centred over
+# the inputs, correlate by less than this: half of what they say of the input is then rounding (R^2 = 1/4).
 KNOWN = 0.5
-# They do where they spread over the inputs by this many eps of their size (root mean squares). Measured on networks
-# that lose their signal layer by layer, 6 activations, widths 16 to 512: .07 to .17 in float16 and bfloat16, whose
-# products are added up in float32, and in float32, whose sums err too, .11 to .23 (width 16), .18 to .48 (64), .34 to
-# .60 (256), .24 to .55 (512): the same times width^(1/4).
-ROUNDING = 0.12
-HALF = ("float16", "bfloat16")
+# Outputs that spread over the inputs by more than this many eps of their size tell them apart, whatever rounding does:
+# the errors of healthy networks reach 5.5 eps (ReLU, depth 150, bfloat16), and larger ones are those of chaotic
+# networks, which enlarge every difference. Only what spreads less is compared with float64.
+DOUBTFUL = 16.0
 # Below 1 - c = 1e-3 inputs that were orthogonal differ by 4 % of the signal: a network can still learn that, but slowly
 # (ReLU gets there at depth 200).
 COLLAPSE = 1e-3
-# log10 of the largest entry of dL/dW^1 over the rms gain of the backward pass: the slope of the loss (about .3), the
-# mean over a batch and the largest of many entries, together within a decade of this. An entry of dL/dz^l belongs to
-# one input of the batch, so it is smaller.
-LOG10_WEIGHT_GRADIENT = -1.0
-LOG10_LAYER_GRADIENT = -2.0
-# Below 1 - c = 1e-6 the correlation map is its tangent, while 1 - c as a difference loses its digits.
-TANGENT = 1e-6
+# rms error, in units of eps, that a layer adds: rounding of h and z; where sums are added up in the format itself also
+# the sums' errors, which grow with the width. Measured at layers 1 to 127 of ReLU, LogSigmoid and RePU networks.
+ROUNDING = 0.27
+HALF = ("float16", "bfloat16")
+# log10 of the largest entry of dL/dW^1 over that of the output's gradient carried back by the gains: the slope of the
+# loss, the mean over a batch and the largest of many entries together.
+LOG10_WEIGHT_GRADIENT = 0.0
+# An entry of dL/dz^l belongs to one input of the batch, so it is smaller.
+LOG10_LAYER_GRADIENT = -1.0
+# What theory does not know of one network's thresholds (how its errors add up, its data), as standard deviations of
+# log10: without them a forecast near a threshold is certain and wrong.
+SPREAD_KNOWN, SPREAD_GRADIENT, SPREAD_COLLAPSE = 0.3, 0.3, 0.15
 # Inputs followed together; the extremes of a larger batch are extrapolated from their spread.
 MAX_INPUTS = 32
+# Inputs whose K^1 agree within 10 %: images. Of others the largest are among those that are followed.
+SAME_SIZE = 1.1
 # Work of the batch in units (one neuron, one layer, one input), each about 50 ns.
 BATCH_UNITS = 2_000_000
 MIN_NETWORKS, MAX_NETWORKS = 5, 200
@@ -110,27 +115,31 @@ def follow_batch(
     *,
     C_W: Floats,
     C_b: Floats,
-    k1: float,
+    first: Floats,
     width: int,
     inputs: int,
-    correlation: float,
+    residual: bool,
     dtype: Limits,
     seed: int,
 ) -> Ends:
     """Return where networks end with a batch: exploded with the first of `inputs`, died with the last.
 
-    At most MAX_INPUTS inputs are followed exactly; for more, the largest log10 |z| is moved up by the spread of
-    log10 S over the inputs of that network times the difference of the expected largest of B and of MAX_INPUTS normal
-    numbers (Blom's approximation). 10 to 200 networks, as many as BATCH_UNITS allow: those that end early cost less.
+    `first` (B, B): covariance of the first preactivations of at most MAX_INPUTS inputs, which are followed exactly.
+    Where they stand for more, and all have one size, the largest log10 |z| is moved up by the spread of log10 S over
+    the inputs of that network times the difference of the expected largest of all and of those followed normal numbers
+    (Blom's approximation). 5 to 200 networks, as many as BATCH_UNITS allow: those that end early cost less.
     """
-    followed, depth = min(inputs, MAX_INPUTS), len(C_W)
+    followed, depth = len(first), len(C_W)
+    k1 = np.diagonal(first)
+    correlation = first / np.sqrt(np.outer(k1, k1))
     generator = np.random.default_rng([seed, 1])
     parts: list[BatchChain] = []
 
     def draw(networks: int) -> None:
         part = batch_chain(
             activation, C_W=C_W, C_b=C_b, k1=k1, depth=depth, width=width, inputs=followed, networks=networks,
-            correlation=correlation, ceiling=dtype.largest, seed=generator,
+            correlation=np.clip((correlation + correlation.T) / 2, -1, 1), residual=residual, ceiling=dtype.largest,
+            seed=generator,
         )  # fmt: skip
         parts.append(part)
 
@@ -140,7 +149,7 @@ def follow_batch(
     log10_K, log10_z, log10_h = (
         np.concatenate([getattr(part, name) for part in parts]) for name in ("log10_K", "log10_z", "log10_h")
     )
-    if inputs > followed:
+    if inputs > followed and k1.max() < SAME_SIZE * k1.min():
         finite = np.isfinite(log10_K)
         spread = np.where(finite.all(1), np.std(np.where(finite, log10_K, 0.0), axis=1), 0.0)
         shift = spread / 2 * (_largest_normal(inputs) - _largest_normal(followed))
@@ -148,104 +157,130 @@ def follow_batch(
     return first_ends(log10_z, log10_h, dtype)
 
 
-def lost_gradient_layers(samples: Chain, dtype: Limits) -> Integers:
-    """Return, for each chain, the largest l whose dL/dz^l underflows if that of dL/dW^1 does, else 0.
+@dataclass(frozen=True)
+class Fading:
+    """What became of the signal in each chain, (chains,).
 
-    The mean square of dL/dz^l is that of the output's gradient times the gains of the layers from l on.
+    `equal`: the layer from which on the outputs are equal up to rounding, 0 where they are not; `lost`: the last layer
+    at which the gradient is lost on its way back, 0 where it arrives; whether the inputs `collapsed`.
     """
-    assert samples.log10_gain is not None
+
+    equal: Integers
+    lost: Integers
+    collapsed: NDArray[np.bool_]
+
+
+def fading(samples: PairChain, dtype: Limits, *, freedom: int, excess: float, width: int, seed: int) -> Fading:
+    """Return what becomes of the differences between inputs, and of the gradient, in each chain.
+
+    `excess`: log10 of the mean square difference over the batch over that of the pair followed, as they enter.
+    `freedom`: outputs times the batch's inputs less one, the dimension d in which outputs and exact ones correlate; 0
+    for a single input. With noise N and half the mean square difference D/2 their correlation is about
+    1 / sqrt(1 + 2N/D) (the layer given is the first from which on that stays below KNOWN), and at the output
+
+        (s + e g) / sqrt((s + e g)^2 + e^2 chi^2_{d-1}),   s^2 = chi^2_d,  g ~ N(0, 1),  e^2 = 2N/D :
+
+    of a few numbers pure noise may look like the signal. Outputs that spread by DOUBTFUL eps are not lost. The mean
+    square of dL/dz^l is that of the output's gradient, of order 1/width at layer L, times the gains from l on.
+    """
+    chains = len(samples.log10_K)
+    generator = np.random.default_rng([seed, 2])
+    jitter = generator.standard_normal((3, chains, 1))
+    log10_error = samples.log10_noise - samples.log10_spread - excess + 2 * SPREAD_KNOWN * jitter[0]
+    below = log10_error > math.log10(1 / KNOWN**2 - 1)
+    first = np.where(below.all(1), 1, below.shape[1] - (~below[:, ::-1]).argmax(1) + 1)
+    lost = _correlation(log10_error[:, -1], freedom, generator) < KNOWN
+    lost |= (freedom > 0) & (generator.random(chains) < _identical(samples, first, width))
+    lost &= samples.log10_spread[:, -1] + excess < 2 * math.log10(DOUBTFUL * dtype.eps)
+    equal = np.where(lost, np.minimum(first, below.shape[1]), 0)
+    lost_from = log10_gradient(samples, width) + SPREAD_GRADIENT * jitter[1]
+    faint = lost_from + LOG10_LAYER_GRADIENT < dtype.smallest_normal
+    last = faint.shape[1] - faint[:, ::-1].argmax(1)
+    lost = np.where(lost_from[:, 0] + LOG10_WEIGHT_GRADIENT < dtype.smallest_normal, last, 0)
+    collapsed = samples.log10_distance[:, -1] < math.log10(COLLAPSE) + SPREAD_COLLAPSE * jitter[2, :, 0]
+    return Fading(equal, lost, collapsed)
+
+
+def _correlation(log10_error: Floats, freedom: int, generator: np.random.Generator) -> Floats:
+    """Draw the correlation of `freedom` numbers with themselves plus noise, whose variances have a known ratio."""
+    if freedom < 1:
+        return np.ones_like(log10_error)
+    error = 10 ** np.minimum(log10_error / 2, 100.0)
+    signal = np.sqrt(generator.chisquare(freedom, len(error))) + error * generator.standard_normal(len(error))
+    other = generator.chisquare(freedom - 1, len(error)) if freedom > 1 else np.zeros(len(error))
+    return signal / np.hypot(signal, error * np.sqrt(other))
+
+
+def _identical(samples: PairChain, first: Integers, width: int) -> Floats:
+    """Return the probability that two inputs closer than rounding have become the same numbers, for each chain.
+
+    Of differences below a spacing of the format a share of .64 gain of the units is left by the next layer; where none
+    is, exp(-.64 gain width), none comes back.
+    """
+    with np.errstate(over="ignore"):
+        kept = np.log1p(-np.exp(-0.64 * width * 10**samples.log10_gain).clip(max=1 - 1e-12))
+    behind = np.arange(1, kept.shape[1] + 1) >= first[:, None]
+    return 1 - np.exp(np.where(behind, kept, 0.0).sum(1))
+
+
+def rounding(dtype: Limits, width: int) -> float:
+    """Return the rms error that a layer's arithmetic adds, relative to the size of what it computes."""
+    return ROUNDING * dtype.eps * (1.0 if dtype.name in HALF else width**0.25)
+
+
+def log10_gradient(samples: PairChain, width: int) -> Floats:
+    """Return log10 of the root mean square of dL/dz^l, l = 1..depth, relative to the norm of dL/dz^{L+1}."""
     with np.errstate(invalid="ignore"):
-        gain = np.cumsum(samples.log10_gain[:, ::-1], axis=1)[:, ::-1]
-        below = gain / 2 + LOG10_LAYER_GRADIENT < dtype.smallest_normal
-        lost = gain[:, 0] / 2 + LOG10_WEIGHT_GRADIENT < dtype.smallest_normal
-    last = below.shape[1] - below[:, ::-1].argmax(1)
-    return np.where(lost, last, 0)
+        return np.cumsum(samples.log10_gain[:, ::-1], axis=1)[:, ::-1] / 2 - math.log10(width) / 2
 
 
-def rounding(dtype: str | torch.dtype, width: int) -> float:
-    """Return the spread of outputs over the inputs, relative to their size, below which it is rounding that is seen."""
-    own = limits(dtype)
-    return ROUNDING * own.eps * (1.0 if own.name in HALF else width**0.25)
+def judge(ends: Ends, faded: Fading, gone: NDArray[np.bool_]) -> tuple[dict[str, float], Mapping[str, Integers], str]:
+    """Return the probability of each fate, the layers at which "explodes" and "vanishes" were seen, the latter's cause.
 
-
-def collapsed_layer(log10_distance: Floats, spread: float) -> int:
-    """Return the first layer from which on 1 - c, the squared spread of two inputs, stays below `spread`^2, or 0."""
-    below = log10_distance < 2 * math.log10(spread)
-    return int(len(below) - below[::-1].argmin()) + 1 if below[-1] and not below.all() else int(below.all())
-
-
-def log10_one_minus_correlation(
-    activation: Activation, *, C_W: Variances, C_b: Variances, k1: float, correlation: float, depth: int
-) -> Floats:
-    """Return log10(1 - c^l), l = 1..depth+1, for two inputs of K^1 = k1 in the infinitely wide network.
-
-    From `kernel.correlations` while 1 - c > TANGENT, below it by the map's slope, so that it is followed far below the
-    rounding of c itself.
-    """
-    pair = kernel.correlations(activation, C_W, C_b, k1, k1, k1 * correlation, depth)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        out, log10_gain = np.log10(1 - pair.correlation), np.log10(pair.gain)
-    for l in range(depth):
-        if not out[l] > math.log10(TANGENT):
-            out[l + 1] = out[l] + log10_gain[l]
-    return out
-
-
-def judge(
-    ends: Ends, *, lost: Integers, collapsed: int, log10_distance: float
-) -> tuple[dict[str, float], Mapping[str, Integers]]:
-    """Return the probability of each fate and, for "explodes" and "vanishes", the layers at which it was seen.
-
-    In the order of the lab's outcomes: exploded; then vanished, by an underflow of the signal, by outputs that are
-    equal up to rounding (`collapsed` > 0), or by an underflow of the first gradient (`lost`, its own sample); the
-    rest collapse correlations if 1 - c at the output is below COLLAPSE, else survive.
+    In the order of the lab's outcomes: exploded; then vanished, by an underflow of the signal ("zero"), by outputs that
+    are "equal" up to rounding or by an underflow of the first "gradient"; the rest collapse or survive. `ends` and
+    `faded` are samples of their own; of the second those count that are not `gone` themselves, if any is left.
     """
     exploded = ends.exploded > 0
     died = ~exploded & (ends.died > 0)
     rest = float((~exploded & ~died).mean())
-    fading = 1.0 if collapsed else float((lost > 0).mean())
-    quiet = rest * (1 - fading)
-    cause = vanishing_cause(ends, lost=lost, collapsed=collapsed)
-    collapses = log10_distance < math.log10(COLLAPSE)
+    counted = ~gone if not gone.all() else gone
+    equal = (faded.equal > 0)[counted]
+    lost = (faded.lost > 0)[counted] & ~equal
+    collapsed = faded.collapsed[counted] & ~equal & ~lost
+    chances = {"zero": float(died.mean()), "equal": rest * float(equal.mean()), "gradient": rest * float(lost.mean())}
     probabilities = {
         "explodes": float(exploded.mean()),
-        "vanishes": float(died.mean()) + rest * fading,
-        "collapses correlations": quiet if collapses else 0.0,
-        "survives": 0.0 if collapses else quiet,
+        "vanishes": sum(chances.values()),
+        "collapses correlations": rest * float(collapsed.mean()),
+        "survives": rest * float((~equal & ~lost & ~collapsed).mean()),
     }
-    vanished = {"zero": ends.died[died], "equal": np.array([collapsed]), "gradient": lost[lost > 0]}[cause]
-    return probabilities, {"explodes": ends.exploded[exploded], "vanishes": vanished}
+    cause = max(chances, key=lambda name: chances[name])
+    layers = {"zero": ends.died[died], "equal": faded.equal[counted][equal], "gradient": faded.lost[counted][lost]}
+    return probabilities, {"explodes": ends.exploded[exploded], "vanishes": layers[cause]}, cause
 
 
-def vanishing_cause(ends: Ends, *, lost: Integers, collapsed: int) -> str:
-    """Return what makes most of the vanishing networks vanish: "zero", "equal" outputs or the "gradient"."""
-    alive = ends.exploded == 0
-    died = alive & (ends.died > 0)
-    fading = 1.0 if collapsed else float((lost > 0).mean())
-    if died.mean() >= float((alive & ~died).mean()) * fading:
-        return "zero"
-    return "equal" if collapsed else "gradient"
-
-
-def gradient_depth(samples: Chain, dtype: Limits) -> int:
+def gradient_depth(samples: PairChain, dtype: Limits, width: int) -> int:
     """Return the largest depth, up to the chains' own, at which half of the networks keep the gradient of W^1."""
-    assert samples.log10_gain is not None
     with np.errstate(invalid="ignore"):
-        gone = np.cumsum(samples.log10_gain, axis=1) / 2 + LOG10_WEIGHT_GRADIENT < dtype.smallest_normal
+        size = np.cumsum(samples.log10_gain, axis=1) / 2 - math.log10(width) / 2
+        gone = size + LOG10_WEIGHT_GRADIENT < dtype.smallest_normal
     half = gone.mean(0) > 0.5
     return int(half.argmax()) if half.any() else gone.shape[1]
 
 
-def survival_depth(ends: Ends, collapsed: int, depth: int) -> int:
+def survival_depth(ends: Ends, equal: Integers, depth: int) -> int:
     """Return the largest depth <= `depth` at which at least half of the networks neither explode nor vanish.
 
     A network of depth L has layers up to L + 1, so one that ends at layer l lives at depths up to l - 2.
     """
     last = np.full(len(ends.exploded), depth + 2)
-    for layers in (ends.exploded, ends.died, np.full_like(last, collapsed)):
+    for layers in (ends.exploded, ends.died):
         last = np.where(layers > 0, np.minimum(last, layers), last)
-    half = np.sort(last)[::-1][(len(last) - 1) // 2]
-    return int(np.clip(half - 2, 0, depth))
+    halves = [
+        int(np.sort(layers)[::-1][(len(layers) - 1) // 2]) for layers in (last, np.where(equal > 0, equal, depth + 2))
+    ]
+    return int(np.clip(min(halves) - 2, 0, depth))
 
 
 def _first(condition: NDArray[np.bool_]) -> int | None:

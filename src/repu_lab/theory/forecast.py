@@ -14,37 +14,39 @@ from numpy.typing import NDArray
 
 from repu_lab.activations import Activation
 from repu_lab.theory import kernel
-from repu_lab.theory.chain import chain, check_positive, leading_power, one_thread
+from repu_lab.theory.chain import check_positive, one_thread
 from repu_lab.theory.closed_forms import moments
 from repu_lab.theory.fate import (
     DTYPES,
     FATES,
-    collapsed_layer,
+    MAX_INPUTS,
+    fading,
     first_ends,
     follow_batch,
     gradient_depth,
     judge,
     limits,
-    log10_one_minus_correlation,
-    lost_gradient_layers,
     overflow_layers,
     rounding,
     survival_depth,
     underflow_layers,
-    vanishing_cause,
 )
 from repu_lab.theory.kernel import Variances
+from repu_lab.theory.pair_chain import pair_chain
+from repu_lab.theory.power_law import leading_power
 
 Floats = NDArray[np.float64]
 Layers = dict[str, dict[str, int | None]]
 
 LOG2_10 = math.log2(10.0)
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-# Work of the one-input chain in units (one neuron, one layer), each about 60 ns; with the batch's below 0.3 s.
-CHAIN_UNITS = 1_500_000
-MIN_CHAINS, MAX_CHAINS = 100, 1000
+# Work of the chain of two inputs in units (one neuron, one layer), each about 100 ns; with the batch's below 0.3 s.
+CHAIN_UNITS = 700_000
+MIN_CHAINS, MAX_CHAINS = 60, 500
 # A fate this likely is stated without its probability.
 CERTAIN = 0.95
+# From half the largest stable rate on single networks fail.
+NEAR = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +60,9 @@ class Forecast:
     number in the infinitely wide network; `underflow_layer`: falls below its smallest subnormal; None within the depth.
     `log10_K`, `log10_chi_parallel`, `log10_chi_perp`, `log10_ntk`: infinite width, one input. `log10_K_quantiles`
     (5, depth + 1): QUANTILES of log10 S at this width. `log10_gradient`: log10 of the mean square of dL/dz^l relative
-    to the output's. `log10_one_minus_correlation`: of a pair of inputs. `survival_depth`: the largest depth, up to
+    to the output's. `log10_one_minus_correlation`: of a typical pair of
+    inputs, the median over networks. `rate`: Adam's, of a training run; `stable_rate`: the largest at which it does not
+    blow up (`rates.stable_rate`). `survival_depth`: the largest depth, up to
     the one asked for, at which at least half of the networks neither explode nor vanish.
     """
 
@@ -88,6 +92,8 @@ class Forecast:
     log10_one_minus_correlation: Floats
     log10_ntk: Floats
     advice: str
+    rate: float | None = None
+    stable_rate: float | None = None
 
     @property
     def correlation(self) -> Floats:
@@ -95,17 +101,30 @@ class Forecast:
         return 1 - 10**self.log10_one_minus_correlation
 
     def summary(self) -> str:
-        """Return one line, e.g. "explodes, float32 overflow at layer 9-10"."""
-        text = self.fate
+        """Return one line, e.g. "first pass explodes, float32 overflow at layer 9-10"."""
+        text = f"first pass {self.fate}"
         if self.probability < CERTAIN:
             text += f" (probability {self.probability:.2f})"
         if self.fate == "explodes":
-            text += f", {self.dtype} overflow at {_layers_text(self.layer_range)}"
-        elif self.fate == "vanishes":
-            text += f" at {_layers_text(self.layer_range)} in {self.dtype}"
-        elif self.fate == "collapses correlations":
+            return f"{text}, {self.dtype} overflow at {_layers_text(self.layer_range)}"
+        if self.fate == "vanishes":
+            return f"{text} at {_layers_text(self.layer_range)} in {self.dtype}"
+        if self.fate == "collapses correlations":
             text += f", 1 - c = {10 ** self.log10_one_minus_correlation[-1]:.1g} at the output"
-        return text
+        training = self.training()
+        return f"{text}; {training}" if training else text
+
+    def training(self) -> str:
+        """Return what the rate does, in words; nothing where no rate is known or theory has no limit for it."""
+        if self.rate is None or not self.stable_rate:
+            return ""
+        limit = f"{self.stable_rate:.2g}, the largest stable one"
+        if self.rate > self.stable_rate:
+            return f"training fails: rate {self.rate:.2g} is above {limit}"
+        if self.rate > NEAR * self.stable_rate:
+            return f"training may fail: rate {self.rate:.2g} is near {limit}"
+        known = "" if math.isinf(self.stable_rate) else f", below {limit}"
+        return f"training is stable at rate {self.rate:.2g}{known}"
 
 
 @one_thread()
@@ -119,39 +138,45 @@ def forecast(
     width: int,
     dtype: str | torch.dtype = "float32",
     inputs: int = 1,
+    outputs: int = 10,
     correlation: float | None = None,
+    covariance: Floats | None = None,
+    residual: bool = False,
     seed: int = 0,
 ) -> Forecast:
     """Forecast the fate of networks of `depth` hidden layers at initialization.
 
     C_W, C_b: variances of the affine maps l = 2..depth+1, one number or a sequence of `depth`; k1 = K^1 of an input.
-    `inputs`: the size of the batch that must survive. `correlation` of two inputs' first preactivations; left out:
-    C_b / k1, that of orthogonal inputs (centred data). The same seed gives the same forecast. About 0.3 s at depth 50,
-    width 256, 128 inputs on one core. ValueError for depth, width or inputs < 1, C_W or C_b < 0, k1 < C_b, k1 = 0, a
-    dtype that is not one of DTYPES.
+    `inputs`: the size of the batch that must survive, `outputs`: units of the last layer. `covariance` (B, B) of the
+    first preactivations of the batch, or some of it; else `correlation` of any two; left out: C_b / k1, that of
+    orthogonal inputs (centred data). `residual`: maps 2..depth are skipped. The same seed gives the same forecast.
+    About 0.1 s at depth 50, width 256, 128 inputs on one core. ValueError for depth, width or inputs < 1, C_W or
+    C_b < 0, k1 < C_b, k1 = 0, a dtype that is not one of DTYPES.
     """
     C_W_l, C_b_l = kernel.per_map(C_W, C_b, depth)
     check_positive(width=width, inputs=inputs)
     own = limits(dtype)
-    wide = kernel.layers(activation, C_W_l, C_b_l, k1, depth)
-    if correlation is None:
-        correlation = float(C_b_l[0] / k1)
-    log10_distance = log10_one_minus_correlation(
-        activation, C_W=C_W_l, C_b=C_b_l, k1=k1, correlation=correlation, depth=depth
-    )
+    wide = kernel.layers(activation, C_W_l, C_b_l, k1, depth, residual=residual)
+    if covariance is None:
+        c = float(C_b_l[0] / k1) if correlation is None else correlation
+        count = min(inputs, MAX_INPUTS)
+        covariance, pair = k1 * (np.eye(count) * (1 - c) + c), Pair(1.0, 1 - c, 0.0)
+    else:
+        pair = typical_pair(covariance) if len(covariance) > 1 else Pair(1.0, 1.0 - C_b_l[0] / k1, 0.0)
+        covariance = largest(covariance, MAX_INPUTS)
+    law = {"C_W": C_W_l, "C_b": C_b_l, "width": width, "residual": residual}
     count = int(np.clip(CHAIN_UNITS // ((depth + 1) * width), MIN_CHAINS, MAX_CHAINS))
-    law = {"C_W": C_W_l, "C_b": C_b_l, "k1": k1, "width": width}
-    one = chain(activation, **law, depth=depth, chains=count, seed=seed, details=True)
-    assert one.log10_z is not None and one.log10_h is not None
-    ends = first_ends(one.log10_z, one.log10_h, own)
+    one = pair_chain(
+        activation, **law, k1=k1, depth=depth, chains=count, distance=pair.distance, ratio=pair.ratio,
+        rounding=rounding(own, width), seed=seed,
+    )  # fmt: skip
+    ends = alone = first_ends(one.log10_z, one.log10_h, own)
     # The first input to overflow and the last to underflow count. Where a single input never does either, the others
     # do not, unless growth faster than linear lets a few run away from the rest.
-    ends_alone = ends.exploded.any() or ends.died.any()
-    if inputs > 1 and (ends_alone or leading_power(activation) > 1):
-        ends = follow_batch(activation, **law, inputs=inputs, correlation=correlation, dtype=own, seed=seed)
-    collapsed = collapsed_layer(log10_distance, rounding(dtype, width)) if inputs > 1 else 0
-    lost = lost_gradient_layers(one, own)
-    probabilities, seen = judge(ends, lost=lost, collapsed=collapsed, log10_distance=float(log10_distance[-1]))
+    if inputs > 1 and (alone.exploded.any() or alone.died.any() or leading_power(activation) > 1):
+        ends = follow_batch(activation, **law, first=covariance, inputs=inputs, dtype=own, seed=seed)
+    faded = fading(one, own, freedom=outputs * (inputs - 1), excess=pair.excess, width=width, seed=seed)
+    probabilities, seen, cause = judge(ends, faded, (alone.exploded > 0) | (alone.died > 0))
     fate = max(FATES, key=lambda name: probabilities[name])
     layers_seen = seen.get(fate, np.empty(0))
     gradient = np.append(np.cumsum(wide.log10_gain[:depth][::-1])[::-1], 0.0)
@@ -167,10 +192,10 @@ def forecast(
         fate=fate,
         probability=probabilities[fate],
         probabilities=probabilities,
-        networks=len(ends.exploded),
+        networks=min(len(ends.exploded), count),
         layer=int(np.median(layers_seen)) if len(layers_seen) else None,
         layer_range=_range(layers_seen),
-        survival_depth=min(survival_depth(ends, collapsed, depth), gradient_depth(one, own)),
+        survival_depth=min(survival_depth(ends, faded.equal, depth), gradient_depth(one, own, width)),
         overflow_layer={name: overflow_layers(wide.log10_K, name) for name in DTYPES},
         underflow_layer={name: underflow_layers(wide.log10_K, name) for name in DTYPES},
         layers=np.arange(1, depth + 2),
@@ -179,13 +204,44 @@ def forecast(
         log10_chi_parallel=wide.log10_chi_parallel,
         log10_chi_perp=wide.log10_chi_perp,
         log10_gradient=gradient,
-        log10_one_minus_correlation=log10_distance,
+        log10_one_minus_correlation=np.quantile(one.log10_distance, 0.5, axis=0, method="inverted_cdf"),
         log10_ntk=_log10_ntk(wide.log10_K, wide.log10_chi_perp),
         advice="",
     )
-    cause = vanishing_cause(ends, lost=lost, collapsed=collapsed)
-    assert one.log10_gain is not None
-    return replace(result, advice=_advice(activation, result, cause, one.log10_gain[lost > 0].sum(axis=1) / 2))
+    log10_lost = one.log10_gain[faded.lost > 0].sum(axis=1) / 2
+    return replace(result, advice=_advice(activation, result, cause, log10_lost, residual=residual))
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two inputs that stand for the batch: K^1 of the second over that of the first, and their 1 - c.
+
+    `excess`: log10 of the batch's mean square difference, relative to its size, over that of these two.
+    """
+
+    ratio: float
+    distance: float
+    excess: float
+
+
+def typical_pair(covariance: Floats) -> Pair:
+    """Return the pair with the lower median 1 - c of inputs (0, 1), (2, 3), ...; of several such that of median D."""
+    S = np.diagonal(covariance)
+    a, b = np.arange(0, len(S) - 1, 2), np.arange(1, len(S), 2)
+    root = np.sqrt(S[a] * S[b])
+    distance = np.clip(1 - covariance[a, b] / root, 0.0, 2.0)
+    D = np.maximum(S[a] + S[b] - 2 * covariance[a, b], 0.0)
+    middle = np.lexsort((D / root, distance.round(12)))[(len(a) - 1) // 2]
+    mean = 2 * (S.mean() - covariance.mean()) * len(S) / (len(S) - 1) / S.mean()
+    relative = D[middle] / S[a[middle]]
+    excess = math.log10(mean / relative) if mean > 0 and relative > 0 else 0.0
+    return Pair(float(S[b[middle]] / S[a[middle]]), float(distance[middle]), excess)
+
+
+def largest(covariance: Floats, count: int) -> Floats:
+    """Return the covariance of the `count` inputs of the largest K^1: of inputs that differ they decide."""
+    kept = np.sort(np.argsort(-np.diagonal(covariance), kind="stable")[:count])
+    return covariance[np.ix_(kept, kept)]
 
 
 _NEVER = (
@@ -205,14 +261,14 @@ def _log10_ntk(log10_K: Floats, log10_chi_perp: Floats) -> Floats:
     return log10_H
 
 
-def _advice(activation: Activation, result: Forecast, cause: str, log10_lost: Floats) -> str:
+def _advice(activation: Activation, result: Forecast, cause: str, log10_lost: Floats, *, residual: bool) -> str:
     """One or two sentences, each a fact of this forecast.
 
     log10_lost: of the networks of this width that lose the gradient, its size at layer 1 relative to the output's.
     """
     batch = "one input" if result.inputs == 1 else f"a batch of {result.inputs} inputs"
     share, p = f"At width {result.width}, {result.probability:.0%} of networks", activation.degree
-    hopeless = p is not None and p > 1 and not any(result.C_b)
+    hopeless = p is not None and p > 1 and not any(result.C_b) and not residual
     if result.fate == "explodes":
         first = f"{share} overflow {result.dtype} on {batch}, at {_layers_text(result.layer_range)}; "
         first += f"half of all networks would survive {result.survival_depth} hidden layers."
@@ -248,7 +304,7 @@ def _advice(activation: Activation, result: Forecast, cause: str, log10_lost: Fl
 def _size(log10_values: Floats) -> str:
     """Return `10^-42 times`, the median, or `0 times` where that has no logarithm."""
     median = float(np.median(log10_values)) if len(log10_values) else -math.inf
-    return f"10^{median:.0f} times" if math.isfinite(median) else "0 times"
+    return f"10^{median:.0f} times" if median > -1e100 else "0 times"
 
 
 def _layers_text(layers: tuple[int, int] | None) -> str:

@@ -4,6 +4,8 @@ Sizes n_0, n_1 .. n_L, n_{L+1}; layer l = 1..L+1. Both rules follow a network's 
 same for every activation.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
@@ -19,8 +21,19 @@ FLUCTUATION = 5.0
 # Where the sum over layers is short larger steps gain nothing: 1e-3 to 3e-3 end alike at depth 5.
 LARGEST_ADAM_RATE = 2e-3
 LARGEST_SGD_RATE = 1.0
+# An output 300 times its size at initialization (1e5 in K) is on its way out: an unstable network is at the end of
+# float32 within another fifth of the step, and one that is not has lost what it was.
+BLOW_UP = 1e5
+# The automatic rate is at most this part of the largest stable one: MRePU networks (p = 1, 2; 5 to 20 layers) stay
+# finite at a third of it, and half of them or fewer do so at the whole (docs/learning_rates.md).
+SAFE = 3.0
+# By how many standard deviations of ln K the input that decides lies above the typical one: the worst of a few networks
+# and of a batch, whose inputs move together.
+WORST = 2.0
 # Points of a trapezoidal rule over N(0, 1): a rate needs two digits, and the rule does not mind kinks.
 NODES = np.linspace(-8, 8, 1601)
+# A step of the search for the largest stable rate takes one in so many of them.
+FEW = 20
 WEIGHTS = np.exp(-(NODES**2) / 2) / np.exp(-(NODES**2) / 2).sum()
 
 
@@ -30,11 +43,42 @@ def adam_rate(
 ) -> float:  # fmt: skip
     """Return the rate at which Adam's first step changes the preactivations by about their own size.
 
-    lr `adam_change` = ADAM_STEP / sqrt(1 + FLUCTUATION sum_{l=1..L} 1/n_l), and at most LARGEST_ADAM_RATE.
+    lr `adam_change` = ADAM_STEP / sqrt(1 + FLUCTUATION sum_{l=1..L} 1/n_l), at most LARGEST_ADAM_RATE, and at most
+    1 / SAFE of `stable_rate` (of that without spread between inputs, where K blows up before any step).
     """
-    change = adam_change(activation, C_W, C_b, k1, sizes, mean_abs_input, residual=residual)
+    K = layers(activation, C_W, C_b, k1, len(sizes) - 2, residual=residual).K
+    change = _change(activation, K, sizes, mean_abs_input)
     step = ADAM_STEP / np.sqrt(1 + FLUCTUATION * sum(1 / n for n in sizes[1:-1]))
-    return min(LARGEST_ADAM_RATE, float(step) / change) if change > 0 else LARGEST_ADAM_RATE
+    rate = min(LARGEST_ADAM_RATE, float(step) / change) if change > 0 else LARGEST_ADAM_RATE
+    for worst in (WORST, 0.0):
+        grown = _first_step(activation, C_W, C_b, K, sizes, mean_abs_input, residual=residual, worst=worst)
+        before, after = grown(np.array([0.0, SAFE * rate]))
+        if after <= BLOW_UP:
+            return rate
+        if before <= BLOW_UP:
+            return _largest_rate(grown) / SAFE
+    return rate
+
+
+def stable_rate(
+    activation: Activation, C_W: Variances, C_b: Variances, k1: float, sizes: tuple[int, ...], mean_abs_input: float, *,
+    residual: bool = False, beyond: float | None = None,
+) -> float:  # fmt: skip
+    """Return the largest rate at which Adam's first step leaves the network short of blowing up; inf if any does.
+
+    With `beyond`, inf where it lies beyond that rate, which is found at once.
+
+    The step moves every preactivation by up to lr n_{l-1} E|s(z^{l-1})|, which the layers behind it pass on:
+
+        K'^1 = (F^{1/2} K^1^{1/2} + lr n_0 E|x|)^2,   K'^{l+1} = ((C_b + C_W g(K'^l))^{1/2} + lr n_l E|s(z'^l)|)^2 .
+
+    Blown up is K'^{L+1} > BLOW_UP K^{L+1}; 0 if it is that before any step. The finite-width spread of K is
+    F = exp(WORST (sum_l (E[s^4] / g^2 - 1) / n_l)^{1/2}). Where K grows faster than linearly (MRePU,
+    RePU) the limit is a wall: its distance, not the size of the step, decides. Rates above 1 are not asked for.
+    """
+    K = layers(activation, C_W, C_b, k1, len(sizes) - 2, residual=residual).K
+    grown = _first_step(activation, C_W, C_b, K, sizes, mean_abs_input, residual=residual, worst=WORST)
+    return np.inf if beyond is not None and grown(np.array([beyond]))[0] <= BLOW_UP else _largest_rate(grown)
 
 
 def adam_change(
@@ -49,10 +93,7 @@ def adam_change(
     nothing trains.
     """
     K = layers(activation, C_W, C_b, k1, len(sizes) - 2, residual=residual).K
-    mean_abs = np.append(mean_abs_input, _mean_abs(activation, K[:-1]))
-    with np.errstate(all="ignore"):
-        moves = np.array(sizes[:-1]) * mean_abs / np.sqrt(K)
-    return float(moves[np.isfinite(moves)].sum())
+    return _change(activation, K, sizes, mean_abs_input)
 
 
 def sgd_rate(
@@ -77,10 +118,56 @@ def sgd_rate(
     return min(LARGEST_SGD_RATE, 1 / total) if total > 0 else LARGEST_SGD_RATE
 
 
-def _mean_abs(activation: Activation, K: Array) -> Array:
-    """Return E|s(z)| over N(0, K), to two digits."""
+def _change(activation: Activation, K: Array, sizes: tuple[int, ...], mean_abs_input: float) -> float:
+    mean_abs = np.append(mean_abs_input, _moments(activation, K[:-1])[0])
+    with np.errstate(all="ignore"):
+        moves = np.array(sizes[:-1]) * mean_abs / np.sqrt(K)
+    return float(moves[np.isfinite(moves)].sum())
+
+
+def _largest_rate(grown: Callable[[Array], Array]) -> float:
+    """Return the largest rate, to 7 %, at which K does not blow up: 0 if there is none, inf if it is above 1."""
+    low, high = -8.0, 0.0
+    for points in (17, 17):  # a factor of 3.2, then of 1.07 between neighbours
+        grid = np.linspace(low, high, points)
+        bad = ~(grown(10.0**grid) <= BLOW_UP)
+        if not bad.any():
+            return np.inf
+        if bad[0]:
+            return 0.0
+        low, high = grid[bad.argmax() - 1], grid[bad.argmax()]
+    return float(10.0**low)
+
+
+def _first_step(
+    activation: Activation, C_W: Variances, C_b: Variances, K: Array, sizes: tuple[int, ...], mean_abs_input: float, *,
+    residual: bool, worst: float,
+) -> Callable[[Array], Array]:  # fmt: skip
+    """Return K'^{L+1} / K^{L+1} as a function of some rates, see `stable_rate`; NaN or inf where K leaves float64."""
+    depth, n = len(sizes) - 2, np.array(sizes[:-1], dtype=np.float64)
+    W, b = np.broadcast_to(C_W, depth), np.broadcast_to(C_b, depth)
+    with np.errstate(all="ignore"):
+        _, square, fourth = _moments(activation, K[:-1], FEW)
+        start = K[0] * np.exp(worst * np.sqrt(np.nansum((fourth / square**2 - 1) / n[1:])))
+
+    def grown(lr: Array) -> Array:
+        with np.errstate(all="ignore"):
+            x = (np.sqrt(start) + lr * n[0] * mean_abs_input) ** 2
+            for l in range(depth):
+                mean_abs, square, _ = _moments(activation, x, FEW)
+                kept = x if residual and l < depth - 1 else 0.0
+                x = (np.sqrt(kept + b[l] + W[l] * square) + lr * n[l + 1] * mean_abs) ** 2
+            return x / K[-1]
+
+    return grown
+
+
+def _moments(activation: Activation, K: Array, every: int = 1) -> tuple[Array, Array, Array]:
+    """Return E|s(z)|, E s^2 and E s^4 over N(0, K), to two digits, inf where K is not; from one in `every` nodes."""
     finite = np.where(np.isfinite(K), K, 0.0)
-    z = np.sqrt(finite)[:, None] * NODES
     with torch.no_grad(), np.errstate(all="ignore"):
-        s = activation(torch.from_numpy(z)).numpy()
-        return np.where(np.isfinite(K), np.abs(s) @ WEIGHTS, np.inf)
+        s = np.abs(activation(torch.from_numpy(np.sqrt(finite)[:, None] * NODES[::every])).numpy())
+        square = s * s
+        weights = WEIGHTS[::every] * every
+        values = (s @ weights, square @ weights, (square * square) @ weights)
+        return tuple(np.where(np.isfinite(K), value, np.inf) for value in values)  # pyright: ignore[reportReturnType]

@@ -1,0 +1,222 @@
+"""Two inputs through the same random network of finite width, as the first one and the difference of the second to it.
+
+Given h = s(z) of the first input and the difference dh = s(z + d) - s(z), the units of the next layer's branch b + W h
+and of its difference W dh are independent pairs of Gaussians with the covariance
+
+    [ C_b + (C_W / n) h.h    (C_W / n) h.dh  ]
+    [     (C_W / n) h.dh     (C_W / n) dh.dh ] .
+
+Exact in law at every width. z and d have sizes of their own, kept as logarithms, and dh = s'(z) d where d is far below
+z, so inputs are told apart at 1 - c = 1e-300 as at 1 - c = 1. In a residual network the branch is added to z and d,
+whose units persist. An error of rounding is such a difference too; its size is followed by the same gain,
+
+    N^{l+1} = (C_W / n) sum_i s'(z_i)^2 xi_i^2 N^l [+ N^l] + rounding^2 S^{l+1} ,
+
+with xi_i ~ N(0, 1), and so is a gradient on its way back.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from repu_lab.activations import Activation
+from repu_lab.theory.chain import CHUNK, LN10, check_positive, one_thread
+from repu_lab.theory.kernel import Variances, per_map
+from repu_lab.theory.power_law import Floats, PowerLaw, largest, log_mean_square
+
+# d below 1e-6 of z: s(z + d) - s(z) loses more digits than s'(z) d is wrong by.
+LOG_CLOSE = 2 * math.log(1e-6)
+# ln S beyond this is as good as infinite, or 0, and its differences are still numbers.
+LARGEST_LOG = 1e300
+
+
+@dataclass(frozen=True)
+class PairChain:
+    """Samples of the law of two inputs; arrays (chains, depth + 1), column l - 1 for layer l.
+
+    `log10_K`: log10 of the variance S^l of the first input (residual: of z^{l-1} as drawn and its branch).
+    `log10_z`, `log10_h`: of its largest |z_i| and |s(z_i)|. `log10_gain` (depth columns): of the factor by which the
+    mean square of a gradient grows from layer l+1 back to l. `log10_spread`: of D / 2S, the mean square difference of
+    the inputs over twice that of the first. `log10_distance`: of 1 - c. `log10_noise`: of N / S, mean square error of
+    rounding, of which every layer adds `rounding`^2.
+    """
+
+    log10_K: Floats
+    log10_z: Floats
+    log10_h: Floats
+    log10_gain: Floats
+    log10_spread: Floats
+    log10_distance: Floats
+    log10_noise: Floats
+
+
+@one_thread()
+def pair_chain(
+    activation: Activation,
+    *,
+    C_W: Variances,
+    C_b: Variances,
+    k1: float,
+    depth: int,
+    width: int,
+    chains: int,
+    distance: float,
+    ratio: float = 1.0,
+    residual: bool = False,
+    rounding: float = 2.0**-52,
+    seed: int | np.random.Generator = 0,
+) -> PairChain:
+    """Draw `chains` networks for two inputs, S^1 = k1 and ratio k1, whose first preactivations have 1 - c = distance.
+
+    About 80 ns a unit; memory does not grow with width x chains. `residual`: maps 2..depth are added to what they act
+    on. ValueError for depth, width or chains < 1, negative variances, k1 <= 0, ratio <= 0, distance outside [0, 2].
+    """
+    C_W_l, C_b_l = per_map(C_W, C_b, depth)
+    check_positive(width=width, chains=chains)
+    if not (0 < k1 < math.inf and 0 < ratio < math.inf and 0 <= distance <= 2):
+        raise ValueError(
+            f"k1={k1!r}, ratio={ratio!r}, distance={distance!r}: need k1, ratio > 0 and 0 <= distance <= 2"
+        )
+    generator = np.random.default_rng(seed)
+    rows = max(1, CHUNK // width)
+    law = _Pair(PowerLaw(activation), C_W_l, C_b_l, residual, math.log(rounding))
+    parts = [
+        law.draw(k1, ratio, distance, min(rows, chains - start), width, generator) for start in range(0, chains, rows)
+    ]
+    return PairChain(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
+
+@dataclass(frozen=True)
+class _Covariance:
+    """Of z and d, or of their branch: log variances and the correlation r of the two; (chains,) each."""
+
+    log_S: Floats
+    log_D: Floats
+    r: Floats
+
+    def log_distance(self) -> Floats:
+        """Log of 1 - c, c the correlation of z and z + d, by the tangent of their angle: right at any size of d."""
+        log_q = np.minimum((self.log_D - self.log_S) / 2, 300.0)
+        q = np.exp(log_q)
+        side, up = 1 + q * self.r, np.sqrt(np.maximum(1 - self.r**2, 0.0))
+        t = q * up / side
+        root = np.hypot(1.0, t)
+        # 1 - 1/root = t^2 / (root (root + 1)), with q^2 taken out, which may underflow.
+        near = 2 * log_q + 2 * np.log(up / np.abs(side)) - np.log(root * (root + 1))
+        # Where the second input is 1e-16 of the first, their angle is lost; such pairs are far apart.
+        return np.nan_to_num(np.where(side > 0, near, np.log(1 + 1 / root)), nan=0.0, neginf=-np.inf)
+
+
+@dataclass(frozen=True)
+class _Pair:
+    law: PowerLaw
+    C_W: Floats
+    C_b: Floats
+    residual: bool
+    log_eps: float
+
+    def draw(
+        self, k1: float, ratio: float, distance: float, chains: int, width: int, generator: np.random.Generator
+    ) -> tuple[Floats, ...]:
+        depth = len(self.C_W)
+        columns = [np.empty((depth + 1, chains)) for _ in range(7)]
+        log_K, log_z, log_h, log_gain, log_spread, log_distance, log_noise = columns
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore", under="ignore"):
+            covariance = _first(k1, ratio, distance, chains)
+            log_S, log_D = covariance.log_S, covariance.log_D
+            x = y = np.zeros((chains, width, 1))
+            log_N = np.full(chains, -LARGEST_LOG)
+            for l in range(depth + 1):
+                g, f = (generator.standard_normal((chains, width, 1)) for _ in range(2))
+                r = covariance.r[:, None, None]
+                f = r * g + np.sqrt(np.maximum(1 - r**2, 0.0)) * f
+                skips = self.residual and 0 < l < depth
+                if skips:
+                    own = _moments(x, y, log_S, log_D)
+                    log_S, x = _add(log_S, x, covariance.log_S, g)
+                    log_D, y = _add(log_D, y, covariance.log_D, f)
+                    covariance = _sum(own, covariance)
+                else:
+                    log_S, log_D, x, y = covariance.log_S, covariance.log_D, g, f
+                log_K[l] = covariance.log_S
+                log_distance[l] = covariance.log_distance()
+                log_spread[l] = covariance.log_D - covariance.log_S - math.log(2)
+                log_N = np.logaddexp(log_N, 2 * self.log_eps + covariance.log_S)
+                log_noise[l] = log_N - covariance.log_S
+                h, log_f = self.law.value(log_S[:, None, None], x)
+                log_z[l] = log_S / 2 + np.log(largest(x, (1, 2)))
+                log_h[l] = np.log(largest(h, (1, 2))) + log_f[:, 0, 0]
+                if l == depth:
+                    break
+                slope, log_s = self.law.slope(log_S[:, None, None], x)
+                xi = generator.standard_normal((chains, width, 1))
+                log_chi = np.log(self.C_W[l]) + log_mean_square(slope * xi) + 2 * log_s[:, 0, 0]
+                if self.residual and 0 < l < depth - 1:
+                    log_chi = np.logaddexp(0.0, log_chi)
+                log_gain[l] = log_chi = _bounded(log_chi)
+                log_N = _bounded(log_N + log_chi)
+                dh, log_d = self._difference(log_S, log_D, x, y, h, log_f[:, 0, 0], slope, log_s[:, 0, 0])
+                covariance = self._next(l, h, log_f[:, 0, 0], dh, log_d)
+        log_gain = log_gain[:depth]
+        return tuple(c.T / LN10 for c in (log_K, log_z, log_h, log_gain, log_spread, log_distance, log_noise))
+
+    def _difference(
+        self, log_S: Floats, log_D: Floats, x: Floats, y: Floats, h: Floats, log_f: Floats, slope: Floats, log_s: Floats
+    ) -> tuple[Floats, Floats]:
+        """s(z + d) - s(z) / e^f and f."""
+        near = log_D - log_S < LOG_CLOSE
+        if near.all():
+            return slope * y, log_s + log_D / 2
+        top = np.maximum(log_S, log_D)
+        v = _scaled(x, log_S - top) + _scaled(y, log_D - top)
+        h_v, log_v = self.law.value(top[:, None, None], v)
+        log_v = log_v[:, 0, 0]
+        scale = np.maximum(log_f, log_v)
+        dh = _scaled(h_v, 2 * (log_v - scale)) - _scaled(h, 2 * (log_f - scale))
+        if not near.any():
+            return dh, scale
+        return np.where(near[:, None, None], slope * y, dh), np.where(near, log_s + log_D / 2, scale)
+
+    def _next(self, l: int, h: Floats, log_f: Floats, dh: Floats, log_d: Floats) -> _Covariance:
+        own, other = log_mean_square(h), log_mean_square(dh)
+        cross = np.einsum("min,min->m", h, dh) / h.shape[1] * np.exp(-(own + other) / 2)
+        log_own = np.log(self.C_W[l]) + own + 2 * log_f
+        log_S = np.logaddexp(np.log(self.C_b[l]), log_own)
+        log_D = np.log(self.C_W[l]) + other + 2 * log_d
+        r = np.nan_to_num(np.clip(cross, -1, 1) * np.exp((log_own - log_S) / 2), nan=0.0)
+        return _Covariance(_bounded(log_S), _bounded(log_D), r)
+
+
+def _first(k1: float, ratio: float, distance: float, chains: int) -> _Covariance:
+    root = math.sqrt(ratio)
+    D = (root - 1) ** 2 + 2 * root * distance
+    r = ((1 - distance) * root - 1) / math.sqrt(D) if D else 0.0
+    log_D = math.log(k1) + math.log(D) if D else -LARGEST_LOG
+    return _Covariance(*(np.full(chains, v) for v in (math.log(k1), log_D, min(1.0, max(-1.0, r)))))
+
+
+def _bounded(log: Floats) -> Floats:
+    return np.clip(log, -LARGEST_LOG, LARGEST_LOG)
+
+
+def _scaled(x: Floats, log_square: Floats) -> Floats:
+    return x * np.exp(log_square / 2)[:, None, None]
+
+
+def _add(log_a: Floats, x: Floats, log_b: Floats, y: Floats) -> tuple[Floats, Floats]:
+    """Sum of e^{a/2} x and e^{b/2} y in the same form."""
+    log_c = np.logaddexp(log_a, log_b)
+    return log_c, _scaled(x, log_a - log_c) + _scaled(y, log_b - log_c)
+
+
+def _moments(x: Floats, y: Floats, log_S: Floats, log_D: Floats) -> _Covariance:
+    own, other = log_mean_square(x), log_mean_square(y)
+    cross = np.einsum("min,min->m", x, y) / x.shape[1] * np.exp(-(own + other) / 2)
+    return _Covariance(log_S + own, log_D + other, np.nan_to_num(np.clip(cross, -1, 1)))
+
+
+def _sum(a: _Covariance, b: _Covariance) -> _Covariance:
+    log_S, log_D = np.logaddexp(a.log_S, b.log_S), np.logaddexp(a.log_D, b.log_D)
+    r = sum(c.r * np.exp((c.log_S + c.log_D - log_S - log_D) / 2) for c in (a, b))
+    return _Covariance(log_S, log_D, np.nan_to_num(np.clip(r, -1, 1)))

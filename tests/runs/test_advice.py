@@ -1,0 +1,48 @@
+"""The next command that a failed run names: it is typed here, and the run that it makes fares better."""
+
+import json
+import shlex
+
+import pytest
+
+from repu_lab.configs.composition import compose_jobs
+from repu_lab.configs.configfile import unfold
+from repu_lab.runs import commands
+
+SMALL = ("width=32", "members=4", "steps=150", "batch_size=64", "statistics=false", "threads=1")
+FAILURES = {
+    "exploded": ("activation=repu", "depth=20"),
+    "exploded, k1 too large": ("activation=mrepu", "depth=20", "initialization=custom", "initialization.c_w=1"),
+    "vanished": ("activation=relu", "depth=60", "initialization=custom", "initialization.c_w=0.05"),
+    "vanished in half precision": ("activation=softplus", "depth=5", "initialization=lecun", "dtype=bfloat16"),
+    "diverged": ("activation=mrepu", "activation.p=2", "optimizer.lr=3e-3", "steps=40"),
+    "stalled, inputs collapsed": ("activation=sigmoid", "depth=10", "initialization=lecun", "steps=40"),
+}
+
+
+def run(tmp_path, name: str, overrides: list[str]) -> dict:
+    (job,) = compose_jobs("train", unfold("train", [*overrides, f"hydra.run.dir={tmp_path / name}"]))
+    assert commands.train(job.config, job.folder) == 0
+    return json.loads((tmp_path / name / "result.json").read_text())
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_the_next_command_helps(tmp_path, capsys, name):
+    before = run(tmp_path, "before", [*SMALL, *FAILURES[name]])
+    outcomes = before["outcomes"]
+    told = before["next"]
+    assert told is not None, (outcomes, before["verdict"])
+    assert f"next:     {told}" in capsys.readouterr().out
+    what, _, command = told.partition(": repu-lab train ")
+    if name == "diverged":
+        assert "diverged at step" in what and "at rate 0.003" in what and "the largest stable one is" in what
+    elif "stalled" not in name:
+        assert f"{name.split()[0].rstrip(',')} at layer" in what
+    after = run(tmp_path, "after", shlex.split(command))
+    good = ("trained", "learning")
+    assert sum(after["outcomes"].get(kind, 0) for kind in good) > sum(outcomes.get(kind, 0) for kind in good)
+    assert not after["outcomes"].keys() & {"exploded", "vanished", "diverged"}, (told, after["verdict"])
+
+
+def test_a_run_that_trains_names_none(tmp_path):
+    assert run(tmp_path, "fine", [*SMALL, "activation=tanh", "depth=3"])["next"] is None
