@@ -10,8 +10,9 @@ Exploded: some z^l is not finite. Vanished: the outputs spread over the inputs b
 their correlation with the exact ones is below fate.KNOWN, or no entry of dL/dW^1 is a normal number. Collapsed: half
 of the pairs of inputs have 1 - c below fate.COLLAPSE at the output, given the last hidden layer. Survived: the rest.
 
-All four probabilities of each configuration go into the diagram. Its 95 % band is that of forecasts that are exact up
-to the number of networks each has drawn: true shares come from the Dirichlet posterior of its counts, then members.
+All four probabilities of each configuration go into the diagram. Members of a configuration share what theory does not
+know of it, so configurations are the unit: the 95 % band about the mean stated is that of the mean over as many
+configurations, drawn with replacement, of what came true less what was stated, less its own mean.
 Measurements are kept in --store, one line a configuration, and never made twice: a later call goes on with the next.
 Usage: OMP_NUM_THREADS=1 scripts/forecast_agreement.py [--seed 0] [--configurations 200] [--members 64] [--store FILE]
 [--first 0] [--all]; exit code 1 if a bin leaves the band, or a fate stated at 95 % or more came true in under 85 %.
@@ -125,7 +126,7 @@ def _measure(experiment: Experiment) -> dict[str, Tensor]:
         exact_D, h_MBN = forward(experiment, batch.x.double(), [(W.double(), b.double()) for W, b in maps], jitter)
         bad_DM = torch.stack([~z.isfinite().all(-1).all(-1) for z in z_D])
         clear = spread(z_D[-1].double()) / torch.finfo(experiment.dtype).eps
-        a, b = (z - z.mean(1, keepdim=True) for z in (z_D[-1].double(), exact_D[-1]))
+        a, b = (centred(z) for z in (z_D[-1].double(), exact_D[-1]))
         a, b = (z / z.abs().amax((1, 2), keepdim=True).clamp(min=1e-300) for z in (a, b))
         known = (a * b).sum((1, 2)) / (a.square().sum((1, 2)) * b.square().sum((1, 2))).sqrt()
         known = known.clamp(min=0).sqrt() if experiment.dtype == torch.float64 else known
@@ -164,7 +165,13 @@ def product(h: Tensor, W: Tensor) -> Tensor:
 def spread(z_MBC: Tensor) -> Tensor:
     """Return the root mean square of z, centred over the inputs, over that of z."""
     z = z_MBC / z_MBC.abs().amax((1, 2), keepdim=True).clamp(min=1e-300)
-    return ((z - z.mean(1, keepdim=True)).square().sum((1, 2)) / z.square().sum((1, 2))).sqrt()
+    return (centred(z).square().sum((1, 2)) / z.square().sum((1, 2))).sqrt()
+
+
+def centred(z_MBC: Tensor) -> Tensor:
+    """Return z less its mean over the inputs: exactly 0 where they are equal, whose mean need not be their number."""
+    z = z_MBC - z_MBC[:, :1]
+    return z - z.mean(1, keepdim=True)
 
 
 def distance(h_MBN: Tensor, rule: Initialization) -> Tensor:
@@ -188,21 +195,18 @@ def shares(measured: dict[str, list[float]]) -> dict[str, float]:
     return dict(zip(FATES, (float(v.mean()) for v in (exploded, vanished, collapsed, survived)), strict=True))
 
 
-def diagram(stated: list[Forecast], measured: list[dict[str, float]], members: int) -> tuple[list[str], bool]:
+def diagram(stated: list[Forecast], measured: list[dict[str, float]]) -> tuple[list[str], bool]:
     """Return the rows of the reliability diagram and whether every bin lies within its band."""
     p = np.array([[f.probabilities[name] for name in FATES] for f in stated])
     observed = np.array([[shares[name] for name in FATES] for shares in measured])
     generator = np.random.default_rng(0)
-    simulated = np.stack([
-        generator.multinomial(members, generator.dirichlet(row * f.networks + 0.25, RESAMPLINGS)) / members
-        for row, f in zip(p, stated, strict=True)
-    ])  # fmt: skip
     rows, fits = [], True
     for low, high in pairwise(EDGES):
         here = (p >= low) & ((p < high) | (high == 1))
         if here.any():
-            low_95, high_95 = np.quantile(np.swapaxes(simulated, 1, 2)[here].mean(0), [0.025, 0.975])
-            share = observed[here].mean()
+            error, share = (observed - p)[here], observed[here].mean()
+            resampled = generator.choice(error - error.mean(), (RESAMPLINGS, len(error))).mean(1)
+            low_95, high_95 = p[here].mean() + np.quantile(resampled, [0.025, 0.975])
             fits &= (inside := bool(low_95 <= share <= high_95))
             rows.append(
                 f"| {low:.2f}-{high:.2f} | {here.sum()} | {p[here].mean():.3f} | {share:.3f} | "
@@ -222,7 +226,7 @@ def main() -> int:
     arguments = parser.parse_args()
     kept: dict[tuple[Any, ...], dict[str, Any]] = {}
     if arguments.store.exists():
-        lines = map(json.loads, arguments.store.read_text().splitlines())
+        lines = map(json.loads, arguments.store.read_text(encoding="utf-8").splitlines())
         kept = {(line["seed"], line["index"], line["members"]): line for line in lines}
     arguments.store.parent.mkdir(parents=True, exist_ok=True)
     stated, measured, table, broken = [], [], [], []
@@ -235,7 +239,7 @@ def main() -> int:
         if key not in kept or kept[key]["overrides"] != overrides:
             kept[key] = {"seed": arguments.seed, "index": index, "members": arguments.members, "overrides": overrides}
             kept[key] |= measure(experiment, arguments.members)
-            with open(arguments.store, "a") as file:
+            with open(arguments.store, "a", encoding="utf-8") as file:
                 file.write(json.dumps(kept[key]) + "\n")
         found = shares({name: kept[key][name] for name in MEASURED})
         stated.append(expected)
@@ -251,7 +255,7 @@ def main() -> int:
                 f"distance {np.median(kept[key]['distance']):.1f} |{' BROKEN' * bad}"
             )
             print(table[-1], flush=True)
-    rows, fits = diagram(stated, measured, arguments.members)
+    rows, fits = diagram(stated, measured)
     print("| stated | forecasts | mean stated | came true | 95 % band | within |\n|---|---|---|---|---|---|")
     print("\n".join(rows))
     sure = sum(f.probability >= STATED for f in stated)

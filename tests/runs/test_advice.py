@@ -14,10 +14,13 @@ FAILURES = {
     "exploded": ("activation=repu", "depth=20"),
     "exploded, k1 too large": ("activation=mrepu", "depth=20", "initialization=custom", "initialization.c_w=1"),
     "vanished": ("activation=relu", "depth=60", "initialization=custom", "initialization.c_w=0.05"),
-    "vanished in half precision": ("activation=softplus", "depth=5", "initialization=lecun", "dtype=bfloat16"),
+    "vanished in half precision": (
+        "activation=tanh", "depth=20", "dtype=bfloat16", "initialization=custom", "initialization.c_w=0.5",
+        "initialization.c_b=0.1",
+    ),
     "diverged": ("activation=mrepu", "activation.p=2", "optimizer.lr=3e-3", "steps=40"),
     "stalled, inputs collapsed": ("activation=sigmoid", "depth=10", "initialization=lecun", "steps=40"),
-}
+}  # fmt: skip
 
 
 def run(tmp_path, name: str, overrides: list[str]) -> dict:

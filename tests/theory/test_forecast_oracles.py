@@ -51,8 +51,9 @@ def test_repu_in_the_default_of_torch_vanishes_and_relu_under_he_survives():
 
 def test_a_gradient_that_underflows_before_the_signal_does():
     result = forecast(ReLU(), C_W=0.1, C_b=0.0, k1=1.0, depth=62, width=64, inputs=128)
-    # 0.05 a layer in the mean square: 10^-0.65 in the size, 10^-40 over 62 layers; z stays above 10^-45.
-    assert result.fate == "vanishes" and "gradient at layer 1 is 10^-40" in result.advice
+    # 0.05 a layer in the mean square: 10^-0.65 in the size, 10^-40.3 over 62 layers, a bit less in the median network;
+    # z stays above 10^-45.
+    assert result.fate == "vanishes" and "gradient at layer 1 is 10^-41" in result.advice
     assert result.underflow_layer["float32"]["z"] is None
     assert abs(result.survival_depth - (37.9 - 1) / -math.log10(math.sqrt(0.05))) <= 2
 

@@ -15,7 +15,7 @@ from repu_lab.networks.observing import Perceptron, observe
 from repu_lab.networks.passing import Pass, departures, first_pass
 from repu_lab.networks.population import Population
 from repu_lab.theory import Initialization, critical_initialization, mean_square
-from repu_lab.theory.fate import COLLAPSE, FATES, LOG10_WEIGHT_GRADIENT, collapsed_layer, first_ends, limits, rounding
+from repu_lab.theory.fate import COLLAPSE, FATES, LOG10_WEIGHT_GRADIENT, collapsed_layer, first_ends, limits
 from repu_lab.theory.forecast import QUANTILES, Forecast, forecast
 
 
@@ -88,8 +88,9 @@ def _measured(expected: Forecast, found: Perceptron, seen: Pass) -> Forecast:
     """Return theory's forecast with the fate that the network itself has."""
     own = limits(found.dtype)
     ends = first_ends(seen.log10_z[None], seen.log10_h[None], own)
-    collapsed = collapsed_layer(seen.log10_distance, rounding(found.dtype, found.width)) if expected.inputs > 1 else 0
-    lost = seen.log10_gradient[0] / 2 + LOG10_WEIGHT_GRADIENT < own.smallest_normal
+    collapsed = collapsed_layer(seen.log10_distance, own, found.width) if expected.inputs > 1 else 0
+    norm = math.log10(found.sizes[-1]) / 2  # of the output's gradient, whose mean square log10_gradient is relative to
+    lost = seen.log10_gradient[0] / 2 - norm + LOG10_WEIGHT_GRADIENT < own.smallest_normal
     exploded, died = int(ends.exploded[0]), int(ends.died[0])
     if exploded:
         fate, layer = "explodes", exploded

@@ -49,6 +49,7 @@ SAME_SIZE = 1.1
 # Work of the batch in units (one neuron, one layer, one input), each about 50 ns.
 BATCH_UNITS = 2_000_000
 MIN_NETWORKS, MAX_NETWORKS = 5, 200
+MANY = 64
 
 
 @dataclass(frozen=True)
@@ -175,13 +176,10 @@ def fading(samples: PairChain, dtype: Limits, *, freedom: int, excess: float, wi
 
     `excess`: log10 of the mean square difference over the batch over that of the pair followed, as they enter.
     `freedom`: outputs times the batch's inputs less one, the dimension d in which outputs and exact ones correlate; 0
-    for a single input. With noise N and half the mean square difference D/2 their correlation is about
-    1 / sqrt(1 + 2N/D) (the layer given is the first from which on that stays below KNOWN), and at the output
-
-        (s + e g) / sqrt((s + e g)^2 + e^2 chi^2_{d-1}),   s^2 = chi^2_d,  g ~ N(0, 1),  e^2 = 2N/D :
-
-    of a few numbers pure noise may look like the signal. Outputs that spread by DOUBTFUL eps are not lost. The mean
-    square of dL/dz^l is that of the output's gradient, of order 1/width at layer L, times the gains from l on.
+    for a single input. With noise N and half the mean square difference D/2 their correlation is 1 / sqrt(1 + 2N/D);
+    the layer given is the first from which on that stays below KNOWN. At the output it is drawn, since of a few numbers
+    pure noise may look like the signal. Outputs that spread by DOUBTFUL eps are not lost. The mean square of dL/dz^l is
+    that of the output's gradient, of order 1/width at layer L, times the gains from l on.
     """
     chains = len(samples.log10_K)
     generator = np.random.default_rng([seed, 2])
@@ -189,7 +187,7 @@ def fading(samples: PairChain, dtype: Limits, *, freedom: int, excess: float, wi
     log10_error = samples.log10_noise - samples.log10_spread - excess + 2 * SPREAD_KNOWN * jitter[0]
     below = log10_error > math.log10(1 / KNOWN**2 - 1)
     first = np.where(below.all(1), 1, below.shape[1] - (~below[:, ::-1]).argmax(1) + 1)
-    lost = _correlation(log10_error[:, -1], freedom, generator) < KNOWN
+    lost = _is_noise(log10_error[:, -1], freedom, 2 if dtype.name == "float64" else 1, generator)
     lost |= (freedom > 0) & (generator.random(chains) < _identical(samples, first, width))
     lost &= samples.log10_spread[:, -1] + excess < 2 * math.log10(DOUBTFUL * dtype.eps)
     equal = np.where(lost, np.minimum(first, below.shape[1]), 0)
@@ -201,14 +199,19 @@ def fading(samples: PairChain, dtype: Limits, *, freedom: int, excess: float, wi
     return Fading(equal, lost, collapsed)
 
 
-def _correlation(log10_error: Floats, freedom: int, generator: np.random.Generator) -> Floats:
-    """Draw the correlation of `freedom` numbers with themselves plus noise, whose variances have a known ratio."""
-    if freedom < 1:
-        return np.ones_like(log10_error)
-    error = 10 ** np.minimum(log10_error / 2, 100.0)
-    signal = np.sqrt(generator.chisquare(freedom, len(error))) + error * generator.standard_normal(len(error))
-    other = generator.chisquare(freedom - 1, len(error)) if freedom > 1 else np.zeros(len(error))
-    return signal / np.hypot(signal, error * np.sqrt(other))
+def _is_noise(log10_error: Floats, freedom: int, twins: int, generator: np.random.Generator) -> NDArray[np.bool_]:
+    """Draw whether d numbers and their twin correlate by less than KNOWN; both have errors if there are two `twins`.
+
+    Then less than KNOWN^2. Of more than MANY numbers the correlation is as good as its mean.
+    """
+    d = min(freedom, MANY)
+    if d < 1:
+        return np.zeros(len(log10_error), dtype=bool)
+    error = 10 ** np.minimum(log10_error / 2, 100.0)[:, None]
+    signal = generator.standard_normal((len(error), d))
+    a, b = (signal + error * generator.standard_normal((len(error), d)) for _ in range(2))
+    b = b if twins == 2 else signal
+    return (a * b).sum(1) < KNOWN**twins * np.sqrt((a * a).sum(1) * (b * b).sum(1))
 
 
 def _identical(samples: PairChain, first: Integers, width: int) -> Floats:
@@ -226,6 +229,12 @@ def _identical(samples: PairChain, first: Integers, width: int) -> Floats:
 def rounding(dtype: Limits, width: int) -> float:
     """Return the rms error that a layer's arithmetic adds, relative to the size of what it computes."""
     return ROUNDING * dtype.eps * (1.0 if dtype.name in HALF else width**0.25)
+
+
+def collapsed_layer(log10_spread: Floats, dtype: Limits, width: int) -> int:
+    """Return the first layer from which on the squared spread D / 2S of one network's inputs is rounding, or 0."""
+    below = log10_spread < 2 * math.log10(rounding(dtype, width)) - math.log10(1 / KNOWN**2 - 1)
+    return int(len(below) - below[::-1].argmin()) + 1 if below[-1] and not below.all() else int(below.all())
 
 
 def log10_gradient(samples: PairChain, width: int) -> Floats:
