@@ -7,9 +7,9 @@ At the shell: `repu-lab --help`. In Python, for networks in plain torch:
 
     hidden = [module for _ in range(49) for module in (nn.Linear(256, 256), MRePU(2))]
     network = nn.Sequential(nn.Linear(64, 256), MRePU(2), *hidden, nn.Linear(256, 10))
-    print(forecast_network(network, inputs=128).summary())  # explodes, float32 overflow at layer 7
+    print(forecast_network(network, inputs=128).summary())  # first pass explodes, float32 overflow at layer 7
     print(initialize_(network, seed=0))                     # Initialization(C_W=0.994..., C_b=..., k1=0.000166...)
-    print(forecast_network(network, inputs=128).summary())  # survives
+    print(forecast_network(network, inputs=128).summary())  # first pass survives
 
 Activations: RePU, MRePU, SplineRePU; ACTIVATIONS holds all by name; as_activation adapts a module of your own.
 Networks:    initialize_, forecast_network; load_population returns those of a finished run.
