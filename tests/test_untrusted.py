@@ -285,6 +285,4 @@ def test_what_a_folder_holds_speaks_to_no_terminal(tmp_path, monkeypatch, capfd)
 @given(st.text(max_size=12) | st.text("\\'\"${},[]=#\n a", max_size=12))
 def test_text_given_back_is_the_same_text(text):
     (override,) = OverridesParser.create().parse_overrides([f"sweep={literal(text)}"])
-    assert (value := override.value()) == text
-    if "${" not in text:  # which no config.yaml may hold
-        assert OmegaConf.create({"sweep": value}).sweep == text
+    assert OmegaConf.create({"sweep": override.value()}).sweep == text  # what the command gets

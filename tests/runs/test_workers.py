@@ -14,7 +14,6 @@ import pytest
 import torch
 from faulty import FAULTY, TINY, break_at, jobs, statuses, sweep
 
-from repu_lab.cli import main
 from repu_lab.configs.config import ConfigError
 from repu_lab.runs.workers import Pool, Slot
 
@@ -173,8 +172,9 @@ def test_interrupted_before_anything_has_begun_leaves_nothing(empty_folder):
     assert not (empty_folder / "outputs").exists()
 
 
-def test_a_reader_that_goes_away_ends_the_sweep_quietly(empty_folder):
+def test_a_sweep_whose_reader_goes_away_ends_quietly_and_whole(empty_folder):
     command = f"{REPU_LAB} train -m seed=0,1 initialization=he {' '.join(TINY)} | true; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
-    assert done.stdout == "1\n" and done.stderr == ""
-    assert main(["train", "-m", "seed=0,1", "initialization=he", *TINY]) == 0
+    assert done.stdout == "0\n" and done.stderr == ""
+    found = [json.loads(path.read_text()) for path in empty_folder.glob("outputs/sweeps/*/*/manifest.json")]
+    assert [manifest["status"] for manifest in found] == ["finished", "finished"]
