@@ -89,7 +89,7 @@ def test_fit_is_the_maximum_and_its_ends_have_fallen_by_as_much_as_said():
         return -float(np.log(np.where(up, p, 1 - p)).sum())
 
     def profile(u0: float) -> float:
-        return minimize_scalar(lambda s: fall(u0, s), bounds=(-6, 1), method="bounded").fun
+        return float(minimize_scalar(lambda s: fall(u0, s), bounds=(-6, 1), method="bounded")["fun"])
 
     best = minimize(lambda x: fall(*x), [0.0, -1.0], method="Nelder-Mead", options={"xatol": 1e-6, "fatol": 1e-9})
     found = fit(u, up, (-1.0, 1.5), 1e-3)

@@ -54,6 +54,13 @@ def state(tree: str = "tree") -> tuple[str, str]:
 # --- altered
 
 
+@pytest.mark.parametrize("command", ["trian", "claim", None, 7])
+def test_a_run_whose_manifest_names_another_command_does_not_drop_out_of_the_tree(command, run):
+    manifest = json.loads((run / "manifest.json").read_text())
+    (run / "manifest.json").write_text(json.dumps(manifest | {"command": command}))
+    assert state()[0] == "damaged" and "manifest.json has the command" in state()[1]
+
+
 @pytest.mark.parametrize("name", ["result.json", "config.yaml", "statistics.npz", "weights.pt"])
 def test_an_altered_file_is_damaged_wherever_the_run_is_shown(name, run, capsys):
     flipped(run / name)

@@ -16,6 +16,7 @@ from repu_lab.runs.results.reading import Scalar, check_archive, flatten, number
 # running: a live process holds the lock; damaged: a file of it cannot be what it should be.
 STATES = ("finished", "running", "interrupted", "failed", "damaged")
 RESULT_FILES = {"train": "result.json", "propagate": "result.json", "theory": "theory.json"}
+OTHERS = ("reproduce", "claim")  # what else has a manifest: a reproduction, and each of its claims
 MOST_MEMBERS = 1_000_000
 TEXT_LIMIT = 1 << 20
 NUMBERS = ("seed", "layer", "step", "loss", "metric", "excursion_step", "excursion_size")
@@ -110,6 +111,8 @@ def read_run(folder: str, root: Path | str, *, small: int = SMALL) -> Run:
     if run.state == "failed":
         run.note = last_line(os.path.join(folder, "traceback.txt"))
     if manifest and run.command not in RESULT_FILES:
+        if run.command not in OTHERS or contents.files.keys() & set(RESULT_FILES.values()):
+            run.state, run.note = "damaged", f"manifest.json has the command {run.command[:40] or 'nothing'}"
         return run
     run.config = flatten(read("config.yaml", contents.config))
     name = RESULT_FILES.get(run.command, "result.json")
