@@ -1,6 +1,7 @@
 """The tracer on boundaries that are known: its interval holds the truth as often as it says, at a known cost."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -89,7 +90,8 @@ def test_fit_is_the_maximum_and_its_ends_have_fallen_by_as_much_as_said():
         return -float(np.log(np.where(up, p, 1 - p)).sum())
 
     def profile(u0: float) -> float:
-        return float(minimize_scalar(lambda s: fall(u0, s), bounds=(-6, 1), method="bounded")["fun"])
+        best: Any = minimize_scalar(lambda s: fall(u0, s), bounds=(-6, 1), method="bounded")
+        return best.fun
 
     best = minimize(lambda x: fall(*x), [0.0, -1.0], method="Nelder-Mead", options={"xatol": 1e-6, "fatol": 1e-9})
     found = fit(u, up, (-1.0, 1.5), 1e-3)
