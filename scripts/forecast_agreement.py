@@ -206,7 +206,7 @@ def diagram(stated: list[Forecast], measured: list[dict[str, float]]) -> tuple[l
         if here.any():
             error, share = (observed - p)[here], observed[here].mean()
             resampled = generator.choice(error - error.mean(), (RESAMPLINGS, len(error))).mean(1)
-            low_95, high_95 = p[here].mean() + np.quantile(resampled, [0.025, 0.975])
+            low_95, high_95 = np.clip(p[here].mean() + np.quantile(resampled, [0.025, 0.975]), 0, 1)
             fits &= (inside := bool(low_95 <= share <= high_95))
             rows.append(
                 f"| {low:.2f}-{high:.2f} | {here.sum()} | {p[here].mean():.3f} | {share:.3f} | "

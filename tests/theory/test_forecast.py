@@ -108,8 +108,10 @@ def exact(monkeypatch):
         monkeypatch.setattr(fate, name, 0.0)
 
 
-def faded(samples: PairChain, dtype: str = "float32", freedom: int = 10**6, width: int = 10**4, excess: float = 0.0):
-    return fate.fading(samples, limits(dtype), freedom=freedom, excess=excess, width=width, seed=0)
+def faded(
+    samples: PairChain, dtype: str = "float32", freedom: int = 10**6, width: int = 10**4, excess: float = 0.0, pairs=1
+):
+    return fate.fading(samples, limits(dtype), freedom=freedom, pairs=pairs, excess=excess, width=width, seed=0)
 
 
 def test_outputs_are_lost_where_noise_hides_their_differences(exact):
@@ -165,6 +167,12 @@ def test_collapsed_layer():
 def test_collapsed(exact):
     samples = pairs(log10_distance=[[0.0, -2.9], [-9, -3.1]])
     assert faded(samples).collapsed.tolist() == [False, True]
+    # Of many pairs the median scatters by the root of a half of what one of them does about the same middle, -4 here.
+    samples = pairs(log10_distance=[[0, -4.0], [0, -2.7], [0, -2.5], [0, -5], [0, -9]])
+    assert faded(samples).collapsed.tolist() == [True, False, False, True, True]
+    assert faded(samples, pairs=1000).collapsed.tolist() == [True, True, False, True, True]
+    parallel = pairs(log10_distance=[[0, -np.inf]] * 3)
+    assert faded(parallel, pairs=9).collapsed.all()
 
 
 NONE = fate.Fading(NOTHING, NOTHING, np.zeros(4, dtype=bool))

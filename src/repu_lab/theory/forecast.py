@@ -41,7 +41,7 @@ Layers = dict[str, dict[str, int | None]]
 LOG2_10 = math.log2(10.0)
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 # Work of the chain of two inputs in units (one neuron, one layer), each about 100 ns; with the batch's below 0.3 s.
-CHAIN_UNITS = 700_000
+CHAIN_UNITS = 600_000
 MIN_CHAINS, MAX_CHAINS = 60, 500
 # A fate this likely is stated without its probability.
 CERTAIN = 0.95
@@ -175,7 +175,8 @@ def forecast(
     # do not, unless growth faster than linear lets a few run away from the rest.
     if inputs > 1 and (alone.exploded.any() or alone.died.any() or leading_power(activation) > 1):
         ends = follow_batch(activation, **law, first=covariance, inputs=inputs, dtype=own, seed=seed)
-    faded = fading(one, own, freedom=outputs * (inputs - 1), excess=pair.excess, width=width, seed=seed)
+    freedom, halves = outputs * (inputs - 1), max(1, inputs // 2)
+    faded = fading(one, own, freedom=freedom, pairs=halves, excess=pair.excess, width=width, seed=seed)
     probabilities, seen, cause = judge(ends, faded, (alone.exploded > 0) | (alone.died > 0))
     fate = max(FATES, key=lambda name: probabilities[name])
     layers_seen = seen.get(fate, np.empty(0))
