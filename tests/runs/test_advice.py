@@ -34,7 +34,7 @@ def test_the_next_command_helps(tmp_path, capsys, name):
     before = run(tmp_path, "before", [*SMALL, *FAILURES[name]])
     outcomes = before["outcomes"]
     (told,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("next:     ")]
-    assert before["next"]["why"] in told and str(tmp_path) not in str(before["next"])
+    assert str(tmp_path) not in str(before)  # the same run in another folder has the same result
     what, _, command = told.partition(": repu-lab train ")
     if name == "diverged":
         assert "diverged at step" in what and "at rate 0.003" in what and "the largest stable one is" in what
@@ -46,5 +46,6 @@ def test_the_next_command_helps(tmp_path, capsys, name):
     assert not after["outcomes"].keys() & {"exploded", "vanished", "diverged"}, (told, after["verdict"])
 
 
-def test_a_run_that_trains_names_none(tmp_path):
-    assert run(tmp_path, "fine", [*SMALL, "activation=tanh", "depth=3"])["next"] is None
+def test_a_run_that_trains_names_none(tmp_path, capsys):
+    run(tmp_path, "fine", [*SMALL, "activation=tanh", "depth=3"])
+    assert "next:" not in capsys.readouterr().out

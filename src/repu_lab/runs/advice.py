@@ -1,8 +1,10 @@
 """The next command to type after a run that failed: its own config with one change that theory expects to help."""
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -22,9 +24,9 @@ SLOWER = 10.0
 
 
 def next_command(
-    experiment: Experiment, expected: Forecast | None, records: Sequence[Mapping[str, Any]]
-) -> dict[str, Any] | None:
-    """Return `why`, what happened where, and the `change` of the config that helps; None unless half of them failed.
+    experiment: Experiment, expected: Forecast | None, records: Sequence[Mapping[str, Any]], config_file: Path
+) -> str | None:
+    """Return what happened, where, and the command that changes it; None unless half of the members failed.
 
     After divergence a smaller rate. After explosion, vanishing or a stall under a first pass that loses its signal: the
     first of another number format, the critical initialization, a smaller k1, skip connections, spline_repu whose
@@ -34,19 +36,20 @@ def next_command(
     if kind not in FAILED or 2 * count < len(records):
         return None
     where = _where(experiment, kind, [record for record in records if record["outcome"] == kind])
-    own = str(experiment.config.activation.get("_target_", "")).startswith(OWN_PACKAGE)
-    base = [] if own else ["trust=true"]
+    base = ["repu-lab", "train", f"config={config_file}"]
+    if not str(experiment.config.activation.get("_target_", "")).startswith(OWN_PACKAGE):
+        base.append("trust=true")
     limit = 0.0 if expected is None else expected.stable_rate
     if kind == "diverged" and limit != 0:
         known = limit is not None and limit < NEAR * SAFE * experiment.lr
         change = [f"optimizer.lr={(limit if known and limit else experiment.lr * SAFE / SLOWER) / SAFE:.2g}"]
         about = f"; the largest stable one is {limit:.2g}" if known else ""
-        return {"why": f"{where}{about}", "change": [*base, *change]}
+        return f"{where}{about}: {shlex.join([*base, *change])}"
     if kind == "stalled" and (expected is None or expected.fate == "survives"):
         return None
     for change, config in _changes(experiment):
         if (chance := _survival(config)) >= LIKELY:
-            return {"why": f"{where}; {chance:.0%} would survive with {' '.join(change)}", "change": [*base, *change]}
+            return f"{where}; {chance:.0%} would survive with {' '.join(change)}: {shlex.join([*base, *change])}"
     return None
 
 

@@ -3,7 +3,6 @@
 torch is imported only when something has to be computed.
 """
 
-import shlex
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -57,8 +56,10 @@ def train(config: TrainConfig, path: Path) -> int:
         checkpoints = Checkpoints(folder, config.checkpoint.every_seconds, folder.log)
         with tqdm(total=config.steps, unit="step", disable=None, leave=False) as bar:
             (result,) = train([run], checkpoints, bar)
-        result["next"] = next_command(experiment, run.expected, result["members"])
         tell(folder, result)
+        # Told, not stored: jobs that train together store what each would alone, and 256 of them are given no advice.
+        if (told := next_command(experiment, run.expected, result["members"], path / "config.yaml")) is not None:
+            folder.log(f"next:     {told}")
         return result
 
     code, result = _do("train", config, path, work)
@@ -85,17 +86,6 @@ def tell(folder: RunFolder, result: Mapping[str, Any]) -> None:
         f"time:     {result['seconds']:.1f} s for {result['steps']} steps ({result['steps_per_second']:.0f} a "
         f"second); statistics took {result['statistics_share']:.1%} of it"
     )
-    for line in _next(folder.path, result):
-        folder.log(line)
-
-
-def _next(path: Path, result: Mapping[str, Any]) -> list[str]:
-    """Return the line that says which command helps a run that failed. It names the folder, which no result does."""
-    found = result.get("next")
-    if not isinstance(found, dict) or not isinstance(found.get("change"), list):
-        return []
-    command = shlex.join(["repu-lab", "train", f"config={path / 'config.yaml'}", *map(str, found["change"])])
-    return [f"next:     {found.get('why')}: {command}"]
 
 
 def propagate(config: PropagateConfig, path: Path) -> int:
@@ -144,7 +134,6 @@ def _do(command: str, config: Any, path: Path, work: Callable[[Any, RunFolder], 
         told = [
             f"{made}; rerun=true runs it again",
             *(stored[key] for key in ("table", "verdict", "text") if key in stored),
-            *_next(path, stored),
         ]
         print(
             *(escaped(line) for text in told for line in str(text).splitlines()), sep="\n"
