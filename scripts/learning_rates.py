@@ -14,8 +14,8 @@ from repu_lab.networks.initialization import initialize_
 from repu_lab.networks.optimizers import Optimizer
 from repu_lab.networks.population import Population
 from repu_lab.runs.building import build
+from repu_lab.runs.observation import evaluate
 from repu_lab.runs.stepping import train_step
-from repu_lab.runs.training import evaluate
 
 ACTIVATIONS = ("relu", "tanh", "gelu", "spline_repu")
 STEPS = 300

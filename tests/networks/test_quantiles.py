@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
 
-from repu_lab.networks.quantiles import median, of_networks, quantiles, ranked
+from repu_lab.networks.quantiles import median, of_networks, quantiles, quantiles_sorted, ranked
 
 RNG = np.random.default_rng(0)
 
@@ -35,3 +36,17 @@ def test_networks_without_a_number_rank_as_the_worst():
 def test_between_the_largest_numbers_of_either_sign_lies_a_number():
     assert quantiles([[-1.7e308, 1.7e308]], (0.25, 0.5, 0.75))[:, 0] == pytest.approx([-0.85e308, 0, 0.85e308])
     assert of_networks([-1.7e308, None], (0.5,), np.inf) == [None]
+
+
+def test_a_table_that_is_sorted_where_it_lies_has_the_same_quantiles():
+    """Rows with NaN, infinities of both signs, ties, numbers at float64's end, one number, none."""
+    table = np.random.default_rng(0).standard_normal((40, 21))
+    table[:20, ::3] = np.nan
+    table[5:15, ::4] = np.inf
+    table[10:20, 1::5] = -np.inf
+    table[3], table[4, 1:], table[25, :10] = np.nan, np.nan, table[25, 10:20]
+    table[30, :2] = -1.7e308, 1.7e308
+    for columns in (21, 1):
+        rows = table[:, :columns]
+        there = quantiles_sorted(torch.from_numpy(rows).sort(1).values, (0.05, 0.5, 0.95), 0.5)
+        assert np.array_equal(there, quantiles(rows, (0.05, 0.5, 0.95), defined=0.5), equal_nan=True)

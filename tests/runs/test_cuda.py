@@ -3,14 +3,18 @@
 Runs where a GPU is; `scripts/check_gpu.py` runs it with all else there is to check on one.
 """
 
+import numpy as np
 import pytest
 import torch
 
 from repu_lab import MRePU, forecast_network, initialize_
 from repu_lab.networks.optimizers import Optimizer
 from repu_lab.runs import stepping
+from repu_lab.runs.graphs import equal_bits
+from repu_lab.runs.observation import Sight
 from repu_lab.runs.state import State
 from repu_lab.runs.stepping import CAPTURED, PLAIN, WORTH, stepper, train_step
+from repu_lab.tracking.digest import digests
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA device")
 
@@ -105,8 +109,44 @@ def test_steps_are_captured_wait_for_nothing_and_give_the_plain_bits(experiment,
     finally:
         torch.cuda.set_sync_debug_mode("default")
     changing = zip(stepping._changing(state), stepping._changing(other), strict=True)
-    assert all(stepping._equal_bits(a, b) for a, b in changing)
+    assert all(equal_bits(a, b) for a, b in changing)
     assert state.progress.updates.max() == 60
+
+
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype feature")
+@pytest.mark.parametrize(
+    "kind",
+    ["adam", "bfloat16", "tf32", "residual", "values", "an equation", "spline", "its own parameters", "some explode"],
+)
+def test_looks_are_captured_wait_for_nothing_and_give_the_plain_bits(experiment, mine, kind):
+    built = experiment("activation=mrepu", "depth=4", "members=3", "device=cuda", *CAPTURABLE[kind])
+    state, said = State.start([built]), []
+    sight, state.stepping = Sight(built, state, said.append), CAPTURED
+    everyone = [slice(0, state.population.members)]
+    for histogram in (True, False):
+        first = sight.all(histogram)
+        assert all(map(equal_bits, first.tensors(), sight.some(everyone, histogram).tensors()))
+        with torch.no_grad():
+            state.population.theta.mul_(1.5)
+        try:
+            torch.cuda.set_sync_debug_mode("error")
+            again = sight.all(histogram)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        assert all(map(equal_bits, again.tensors(), sight.some(everyone, histogram).tensors()))
+    assert not said
+
+
+def test_what_is_sorted_on_the_device_is_what_the_host_sorts(experiment):
+    built = experiment("activation=repu", "initialization=he", "depth=6", "members=12", "device=cuda")
+    seen = Sight(built, State.start([built])).all(True).layers
+    assert seen is not None
+    for there, here in zip(
+        digests(seen, [4, 4, 4], profiled=True), digests(seen.on_host(), [4, 4, 4], profiled=True), strict=True
+    ):
+        assert there.profile is not None and here.profile is not None and there.bad_members == here.bad_members
+        for a, b in ((there.medians, here.medians), (there.counts, here.counts), (there.profile, here.profile)):
+            assert all(np.array_equal(a[name], b[name], equal_nan=True) for name in b)
 
 
 def test_what_cannot_be_captured_takes_plain_steps_and_trains(run, mine):

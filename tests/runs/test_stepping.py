@@ -7,6 +7,7 @@ from repu_lab.configs.composition import compose_jobs
 from repu_lab.configs.config import ConfigError, config_hash
 from repu_lab.runs import building, commands, memory, stepping
 from repu_lab.runs.building import build
+from repu_lab.runs.graphs import equal_bits
 from repu_lab.runs.memory import member_bytes, members_at_once
 from repu_lab.runs.state import State
 from repu_lab.runs.stepping import CAPTURED, PLAIN, WORTH, stepper, train_step
@@ -17,7 +18,7 @@ def everything(state):
 
 
 def equal(a, b):
-    return all(map(stepping._equal_bits, a, b))
+    return all(map(equal_bits, a, b))
 
 
 def agreeing(state, task, batch_size):

@@ -10,7 +10,6 @@ Shapes: L hidden layers, M members, P inputs, N units, C outputs.
 import math
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from repu_lab.networks.population import Population
@@ -40,10 +39,10 @@ def measure_in_logs(population: Population, x_PI: Tensor, cotangent_C: Tensor) -
         _measure_members(population, theta_MP.double(), x_PI, cotangent_C)
         for theta_MP in population.theta.detach().split(chunk)
     ]
-    return join_members(parts)
+    return join_members(parts).on_host()
 
 
-def _measure_members(population: Population, theta_MP: Tensor, x_PI: Tensor, cotangent_C: Tensor) -> dict[str, NDArray]:
+def _measure_members(population: Population, theta_MP: Tensor, x_PI: Tensor, cotangent_C: Tensor) -> dict[str, Tensor]:
     weights = [affine.W_MIO for affine in population.affine_maps(theta_MP)]
     p = population.activation.degree
     assert p is not None
@@ -66,7 +65,7 @@ def _measure_members(population: Population, theta_MP: Tensor, x_PI: Tensor, cot
         _layer(population, u, r, g, None if l == population.depth else weights[l + 1])
         for l, (u, r, g) in enumerate(zip(unit, log_rms, log_gradient, strict=True))
     ]
-    return {name: torch.stack([row[name] for row in rows if name in row]).cpu().numpy() for name in rows[0]}
+    return {name: torch.stack([row[name] for row in rows if name in row]) for name in rows[0]}
 
 
 def _normalized(z_MPN: Tensor) -> tuple[Tensor, Tensor]:

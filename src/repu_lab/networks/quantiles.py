@@ -5,9 +5,13 @@ median of the others would speak as if of all. A quantile that falls on one that
 """
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # How captions and help say it.
 RULE = "a network without a number ranks as the worst"
@@ -23,18 +27,48 @@ def quantiles(values: ArrayLike, q: Sequence[float], *, defined: float = 0.0) ->
     if ordered.shape[1] == 1:
         return np.repeat(ordered.T, len(q), axis=0)
     count = ordered.shape[1] - np.isnan(ordered).sum(axis=1)
+    below, above, share = _neighbours(count, q)
+    rows = np.arange(len(ordered))
+    result = _between(ordered[rows, below], ordered[rows, above], share)
+    result[:, count < defined * ordered.shape[1]] = np.nan
+    return result
+
+
+def quantiles_there(values: "Tensor", q: Sequence[float], *, defined: float = 0.0) -> NDArray[np.float64]:
+    """Return what `quantiles` does, bit for bit, of a table that is sorted where it lies: numpy's is the faster CPU's.
+
+    Only the rows' neighbours of the quantiles leave a GPU.
+    """
+    if values.device.type == "cpu":
+        return quantiles(values.numpy(), q, defined=defined)
+    return quantiles_sorted(values.double().sort(1).values, q, defined)  # NaN last
+
+
+def quantiles_sorted(ordered: "Tensor", q: Sequence[float], defined: float) -> NDArray[np.float64]:
+    """Return the quantiles of rows that are sorted, on any device."""
+    missing = ordered.isnan().sum(1)
+    count = ordered.shape[1] - missing.cpu().numpy()
+    below, above, share = _neighbours(count, q)
+    places = missing.new_tensor(np.concatenate([below, above])).T
+    low, high = np.split(ordered.gather(1, places).T.cpu().numpy(), 2)
+    result = _between(low, high, share)
+    result[:, count < defined * ordered.shape[1]] = np.nan
+    return result
+
+
+def _neighbours(count: NDArray, q: Sequence[float]) -> tuple[NDArray, NDArray, NDArray]:
+    """Return between which of so many sorted numbers a row the quantiles lie, and how far; each (len(q), rows)."""
     place = np.asarray(q, np.float64)[:, None] * np.maximum(count - 1, 0)
     below = np.floor(place).astype(int)
-    above = np.ceil(place).astype(int)
-    rows = np.arange(len(ordered))
-    low, high, share = ordered[rows, below], ordered[rows, above], place - below
+    return below, np.ceil(place).astype(int), place - below
+
+
+def _between(low: NDArray, high: NDArray, share: NDArray) -> NDArray[np.float64]:
     with np.errstate(invalid="ignore", over="ignore"):
         between = low + (high - low) * share
         # Numbers of opposite signs near the end of float64 are further apart than it reaches.
         between = np.where(np.isinf(high - low), low * (1 - share) + high * share, between)
-        result = np.where((share == 0) | (low == high), low, between)
-    result[:, count < defined * ordered.shape[1]] = np.nan
-    return result
+        return np.where((share == 0) | (low == high), low, between)
 
 
 def ranked(values: ArrayLike, worst: ArrayLike) -> NDArray[np.float64]:

@@ -22,8 +22,8 @@ Array = NDArray[np.float64]
 # (float64 only) are counted apart by TensorBoard's first and last bins.
 HISTOGRAM_EDGES = np.arange(-46.0, 39.5, 0.5)
 # Members are measured in chunks of at most this many float64 preactivations (2 MiB), which a processor's cache holds:
-# twice as fast as 32 MiB at once. A GPU is asked as seldom as its memory allows.
-CHUNK, CHUNK_ON_GPU = 250_000, 4_000_000
+# twice as fast as 32 MiB at once. A GPU is asked as seldom as its memory allows: some twenty such tensors, 4 GiB.
+CHUNK, CHUNK_ON_GPU = 250_000, 25_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +37,8 @@ class LayerStatistics:
     (D, M): of z over units, the kurtosis as median over inputs. dead (L, M): share of units with s' = 0 on the whole
     probe. nan, plus_inf, minus_inf (D, M): counts of entries. histogram (D, M, bins): counts of log10|z| over inputs
     and units; zeros (D, M): exact zeros.
+
+    `measure_there` leaves tensors on their device, whose bits `on_host` brings as the arrays that are named here.
     """
 
     log10_K: Array
@@ -56,8 +58,16 @@ class LayerStatistics:
 
     def members(self, rows: slice) -> "LayerStatistics":
         """Return what was measured on some of the members."""
-        values: dict[str, Any] = {spec.name: getattr(self, spec.name) for spec in fields(self)}
-        return LayerStatistics(**{k: value[:, rows] for k, value in values.items() if value is not None})
+        return LayerStatistics(**{name: value[:, rows] for name, value in self.measured()})
+
+    def on_host(self) -> "LayerStatistics":
+        """Return the same as arrays, of tensors that may lie on a GPU."""
+        return LayerStatistics(**{name: value.cpu().numpy() for name, value in self.measured()})
+
+    def measured(self) -> Iterator[tuple[str, Any]]:
+        """Yield the names and values of what was measured: no histogram, mostly."""
+        values = ((spec.name, getattr(self, spec.name)) for spec in fields(self))
+        return ((name, value) for name, value in values if value is not None)
 
     def first_bad_layer(self) -> NDArray[np.int64]:
         """Return the first layer (from 1) with a non-finite entry, 0 where there is none; shape (M,)."""
@@ -85,6 +95,14 @@ def measure(
     Of the given rows, if a theta of fewer members is given. `loss` maps the outputs (M, P, C) to the mean loss of each
     member over the probe, shape (M,).
     """
+    return measure_there(population, x_PI, loss, histogram=histogram, theta_MP=theta_MP).on_host()
+
+
+def measure_there(
+    population: Population, x_PI: Tensor, loss: Callable[[Tensor], Tensor], *, histogram: bool = False,
+    theta_MP: Tensor | None = None,
+) -> LayerStatistics:  # fmt: skip
+    """Return what `measure` does as tensors where the network is; on a GPU without waiting for it."""
     per_member = sum(population.sizes[1:]) * x_PI.shape[0]
     chunk = max(1, (CHUNK if x_PI.device.type == "cpu" else CHUNK_ON_GPU) // per_member)
     parts = [
@@ -94,19 +112,15 @@ def measure(
     return join_members(parts)
 
 
-def join_members(parts: list[dict[str, NDArray]]) -> LayerStatistics:
+def join_members(parts: list[dict[str, Tensor]]) -> LayerStatistics:
     """Put together what was measured on groups of members, along the members' axis."""
-    joined = {}
-    for spec in fields(LayerStatistics):
-        values = [part[spec.name] for part in parts if spec.name in part]
-        if values:
-            joined[spec.name] = np.concatenate(values, axis=1)
+    joined: dict[str, Any] = {name: torch.cat([part[name] for part in parts], dim=1) for name in parts[0]}
     return LayerStatistics(**joined)
 
 
 def _measure_members(
     population: Population, theta_MP: Tensor, x_PI: Tensor, loss: Callable[[Tensor], Tensor], histogram: bool
-) -> dict[str, NDArray]:
+) -> dict[str, Tensor]:
     theta_MP = theta_MP.requires_grad_()
     z_D = population.preactivations(x_PI, theta_MP)
     gradient_D = torch.autograd.grad(loss(z_D[-1]).sum(), z_D)
@@ -125,7 +139,7 @@ def _measure_members(
                 skips_D = [population.skips(layer) for layer in range(layers.start + 1, layers.stop + 1)]
                 parts[-1] |= _susceptibilities(population, z_DMPN, own_DMA, C_W_DM1, skips_D)
     names = dict.fromkeys(name for part in parts for name in part)
-    return {name: torch.cat([part[name] for part in parts if name in part]).cpu().numpy() for name in names}
+    return {name: torch.cat([part[name] for part in parts if name in part]) for name in names}
 
 
 def _equal_widths(z_D: list[Tensor]) -> Iterator[slice]:
@@ -169,7 +183,8 @@ def _median(values: Tensor) -> Tensor:
 
 
 def _counts(z_DMPN: Tensor, histogram: bool) -> dict[str, Tensor]:
-    finite = z_DMPN.isfinite().all()
+    # On a GPU the question would wait for the answer, and counting costs less than that.
+    finite = z_DMPN.device.type == "cpu" and bool(z_DMPN.isfinite().all())
     none = torch.zeros(z_DMPN.shape[:2], dtype=torch.int64, device=z_DMPN.device)
     counts = {
         "nan": none if finite else z_DMPN.isnan().sum((-1, -2)),
@@ -197,7 +212,7 @@ def _susceptibilities(
         slope = torch.stack([population.slope(z, own) for z, own in zip(z_DMPN, own_DMA, strict=True)])
     # K from z, not from its scaled copy: where z^2 leaves float64, so does z s s', and the ratio is undefined.
     chi_parallel = C_W_DM1 * (z_DMPN * s * slope).mean(-1) / z_DMPN.square().mean(-1)
-    skipped_D11 = C_W_DM1.new_tensor(skips_D).view(-1, 1, 1)
+    skipped_D11 = torch.stack([C_W_DM1.new_full((1, 1), float(skips)) for skips in skips_D])
     return {
         "log10_chi_parallel": (skipped_D11 + chi_parallel).log10(),  # NaN where it is negative
         "log10_chi_perp": (skipped_D11 + C_W_DM1 * slope.square().mean(-1)).log10(),

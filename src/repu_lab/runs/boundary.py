@@ -18,10 +18,11 @@ from repu_lab.networks.initialization import uniform_depth
 from repu_lab.runs.bisection import Boundary, Flags, Floats, Watch, trace
 from repu_lab.runs.building import build, build_group
 from repu_lab.runs.forecasting import forecast_run
+from repu_lab.runs.observation import evaluate
 from repu_lab.runs.outcome import judge
 from repu_lab.runs.state import State
 from repu_lab.runs.stepping import train_step
-from repu_lab.runs.training import END_CHECK, evaluate
+from repu_lab.runs.training import END_CHECK
 
 AXES = ("c_w", "c_b", "k1", "lr", "width")
 TRAINED = frozenset({"trained"})

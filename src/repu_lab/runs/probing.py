@@ -19,10 +19,11 @@ from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.forecasting import announce
 from repu_lab.runs.group import PICTURES, Group, run_group
 from repu_lab.runs.memory import member_bytes
+from repu_lab.runs.observation import Sight, observe
 from repu_lab.runs.schedule import is_measured, is_profiled
 from repu_lab.runs.state import Run, State
 from repu_lab.runs.stepping import train_step
-from repu_lab.runs.training import END_CHECK, finish, observe
+from repu_lab.runs.training import END_CHECK, finish
 from repu_lab.theory.forecast import Forecast
 from repu_lab.tracking.tracker import Tracker
 
@@ -68,13 +69,13 @@ def probe_training(group: Group, expected: Forecast | None, *, lost: bool) -> Co
             run.folder.path.mkdir()
             tracker = Tracker(run.folder.path, depth=config.depth, members=run.experiment.config.members)
             trackers[i] = stack.enter_context(tracker)
-        everyone = list(range(len(runs)))
-        observe(runs, state, trackers, everyone, [])
+        everyone, sight = list(range(len(runs))), Sight(experiments[0], state)
+        observe(runs, state, sight, trackers, everyone, [])
         profiled = clock.seconds()
         step = _step_seconds(state, experiments[0], clock)
         clock.restart()
         state.step = 2  # measured, not profiled
-        observe(runs, state, trackers, everyone, [])
+        observe(runs, state, sight, trackers, everyone, [])
         plain = clock.seconds()
         state.ended, state.seconds = [state.step] * len(runs), start
 

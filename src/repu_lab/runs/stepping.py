@@ -1,8 +1,5 @@
 """How a population takes its steps: one kernel after another, or on a GPU as one captured graph.
 
-A step of a deep network is hundreds of kernels of a few microseconds, and launching each from Python takes longer than
-running it. A CUDA graph launches them all at once: the same kernels on the same memory.
-
 Shapes: M members, P parameters, B examples.
 """
 
@@ -15,6 +12,7 @@ from torch import Tensor
 from repu_lab.configs.mistakes import one_line
 from repu_lab.networks.optimizers import Optimizer
 from repu_lab.networks.population import Population
+from repu_lab.runs.graphs import Graph, equal_bits
 from repu_lab.runs.state import State
 from repu_lab.tasks import Split, Task
 
@@ -72,15 +70,7 @@ class Captured:
         self._task, self._batch_size = task, batch_size
         self._index_B = torch.zeros(batch_size, dtype=torch.int64, device=device)
         self._step = torch.zeros((), dtype=torch.int64, device=device)
-        side = torch.cuda.Stream(device)
-        side.wait_stream(torch.cuda.current_stream(device))
-        with torch.cuda.stream(side):
-            for _ in range(TRIAL):
-                _update(state, task, task.at(self._index_B), self._step)
-        torch.cuda.current_stream(device).wait_stream(side)
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph, stream=side):
-            _update(state, task, task.at(self._index_B), self._step)
+        self._graph = Graph(lambda: _update(state, task, task.at(self._index_B), self._step), device, TRIAL)
 
     def __call__(self, step: int) -> None:
         """Do the step of this number, without waiting for it."""
@@ -122,11 +112,7 @@ def _same(state: State, before: list[Tensor], plain: Step, captured: Step) -> bo
             way(step)
             losses.append(state.progress.last_loss.clone())
         ends.append([*losses, *(tensor.clone() for tensor in _changing(state))])
-    return all(map(_equal_bits, *ends))
-
-
-def _equal_bits(a: Tensor, b: Tensor) -> bool:
-    return torch.equal(a.reshape(-1).view(torch.uint8), b.reshape(-1).view(torch.uint8))
+    return all(map(equal_bits, *ends))
 
 
 def _changing(state: State) -> Iterator[Tensor]:

@@ -3,46 +3,37 @@
 import math
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import cache
 from inspect import signature
 from typing import Any, Protocol
 
-import numpy as np
-import torch
-from torch import Tensor
-
 from repu_lab.activations import ACTIVATIONS
 from repu_lab.configs.code import activation_name
 from repu_lab.configs.config import config_hash, result_fields
 from repu_lab.configs.schema import OUTCOMES, TrainConfig
-from repu_lab.networks.population import Population
 from repu_lab.networks.quantiles import median
-from repu_lab.networks.statistics import LayerStatistics, measure
 from repu_lab.runs.checkpoint import Checkpoints, Damaged, Saved, dump
 from repu_lab.runs.folder import synced_together
 from repu_lab.runs.forecasting import as_record, theory_profile, title
 from repu_lab.runs.interruption import Interrupted, deferred
 from repu_lab.runs.memory import keys_named
+from repu_lab.runs.observation import Sight, evaluate, observe
 from repu_lab.runs.outcome import DIVERGED, bad_layer, judge
 from repu_lab.runs.pictures import draw_solution
 from repu_lab.runs.refining import add_measures, refine
-from repu_lab.runs.schedule import is_measured, is_profiled
+from repu_lab.runs.schedule import is_measured
 from repu_lab.runs.state import Run, State, members
 from repu_lab.runs.stepping import stepper
-from repu_lab.tasks import Evaluation, Split, Task
 from repu_lab.theory.forecast import Forecast
-from repu_lab.tracking.digest import Digest, digests
 from repu_lab.tracking.events import EVENTS_NAME
 from repu_lab.tracking.tracker import Tracker
 
 # Whether every network of a run has ended is asked once in so many steps, since on a GPU the question waits for the
 # answer.
 END_CHECK = 16
-# Bound on the preactivations an evaluation on the test split holds at once (elements).
-CHUNK = 16_000_000
 
 
 class Bar(Protocol):
@@ -80,6 +71,7 @@ def _train(runs: Sequence[Run], checkpoints: Checkpoints, bar: Bar) -> list[dict
         run.folder.notes |= {"steps": state.stepping, "chunk": state.chunk}
     if told:
         checkpoints.say(told)
+    sight = Sight(experiments[0], state, checkpoints.say)
     if state.chunk is not None:
         checkpoints.say(f"memory:   holds the preactivations of {state.chunk} members at once, which pass in turn")
     with ExitStack() as stack:
@@ -104,7 +96,7 @@ def _train(runs: Sequence[Run], checkpoints: Checkpoints, bar: Bar) -> list[dict
                     raise Interrupted(asked.number)
                 if is_measured(step, config.steps) or ending:
                     before = time.perf_counter()
-                    observe(runs, state, trackers, going if is_measured(step, config.steps) else ending, ending)
+                    observe(runs, state, sight, trackers, going if is_measured(step, config.steps) else ending, ending)
                     state.observing += time.perf_counter() - before
                     bar.set_postfix_str(f"loss {progress.last_loss.median():.3g}, {int(progress.alive.sum())} alive")
                 for run in ending:
@@ -120,66 +112,6 @@ def _train(runs: Sequence[Run], checkpoints: Checkpoints, bar: Bar) -> list[dict
         state.seconds = time.perf_counter() - start
         with synced_together([runs[i].folder for i in trackers]):
             return [finish(runs[i], state, i, trackers[i], checkpoints) for i in trackers]
-
-
-def observe(
-    runs: Sequence[Run], state: State, trackers: Mapping[int, Tracker], watched: Sequence[int], ending: Sequence[int]
-) -> None:
-    """Measure every layer on the probe and every member on the test split, of the watched runs, and write both down."""
-    config, task, population = runs[0].experiment.config, runs[0].experiment.task, state.population
-    theta_MP = population.theta.detach()
-    if len(watched) < len(runs):
-        theta_MP = torch.cat([theta_MP[state.rows[i]] for i in watched])
-    evaluation = evaluate(population, task, theta_MP)
-    stats: LayerStatistics | None = None
-    profiling = bool(ending) or is_profiled(state.step, config.steps)
-    sizes = [runs[i].experiment.config.members for i in watched]
-    digested: Sequence[Digest | None] = [None] * len(watched)
-    if config.statistics:
-        probe = Split(task.test.x[: config.probe], task.test.y[: config.probe])
-
-        def loss(z_MBC: Tensor) -> Tensor:
-            return task.objective.losses(z_MBC, probe.y).mean(-1)
-
-        stats = measure(population, probe.x, loss, histogram=profiling, theta_MP=theta_MP)
-        digested = digests(stats, sizes, profiled=profiling)
-    progress = state.progress
-    alive = progress.alive.cpu().numpy()
-    last_loss = np.where(alive, progress.last_loss.cpu(), np.nan)  # one that is frozen has no loss any more
-    # Where training goes on, step 0 shows how it starts; of a member that no step will change nothing is known.
-    untouched = (progress.updates == 0).cpu().numpy() & (state.step > 0)
-    untrained = (state.first.exploded > 0) | (config.steps == 0) | untouched
-    metric = np.where(np.concatenate([untrained[state.rows[i]] for i in watched]), np.nan, evaluation.metric.cpu())
-    judged = {"test/loss": evaluation.loss.cpu().numpy(), "test/metric": metric}
-    start = 0
-    if len(watched) == len(runs):
-        progress.record_evaluation(state.step, evaluation, task.criterion)
-    for i, size, digest in zip(watched, sizes, digested, strict=True):
-        rows, here = state.rows[i], slice(start, start := start + size)
-        if len(watched) < len(runs):
-            members(progress, rows).record_evaluation(state.step, members(evaluation, here), task.criterion)
-        values = {"train/loss": last_loss[rows]} | {name: value[here] for name, value in judged.items()}
-        trackers[i].by_member(state.step, values)
-        trackers[i].scalars(state.step, {"members/active": float(alive[rows].sum())})
-        own = None if stats is None else stats.members(here)
-        if digest is not None and own is not None:
-            profiled = i in ending or is_profiled(state.step, config.steps)
-            own = _draw(state, i, trackers[i], own, digest, profiled)
-        trackers[i].flush()
-        state.tables[i].add(state.step, own, values)
-
-
-def _draw(
-    state: State, run: int, tracker: Tracker, stats: LayerStatistics, digest: Digest, profiled: bool
-) -> LayerStatistics:
-    """Write what is drawn of a run's statistics and return what is kept of them."""
-    tracker.statistics(state.step, digest)
-    if not profiled or digest.profile is None:
-        return replace(stats, histogram=None, zeros=None)
-    state.tables[run].profiles[state.step] = digest.profile
-    tracker.profiles(state.step, digest.profile)
-    tracker.histograms(state.step, stats)
-    return stats
 
 
 def finish(run: Run, state: State, index: int, tracker: Tracker, checkpoints: Checkpoints) -> dict[str, Any]:
@@ -241,18 +173,6 @@ def finish(run: Run, state: State, index: int, tracker: Tracker, checkpoints: Ch
         "statistics_share": round(state.observing / state.seconds, 4),
         "config_hash": config_hash("train", config),
     }
-
-
-@torch.no_grad()
-def evaluate(population: Population, task: Task, theta_MP: Tensor) -> Evaluation:
-    """Judge members on the test split: those of the given rows of theta."""
-    chunk = max(1, CHUNK // (max(population.sizes) * len(task.test)))
-    parts = [task.evaluate(population(task.test.x, rows_MP)) for rows_MP in theta_MP.split(chunk)]
-    return Evaluation(
-        loss=torch.cat([part.loss for part in parts]),
-        metric=torch.cat([part.metric for part in parts]),
-        advantage=torch.cat([part.advantage for part in parts]),
-    )
 
 
 def summary(records: list[dict[str, Any]]) -> str:

@@ -6,7 +6,7 @@ Shapes: M members, P parameters, B examples, I inputs, C outputs, L hidden layer
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import torch
@@ -102,14 +102,13 @@ class Task:
 
     def baseline(self) -> tuple[float, float]:
         """Return the test loss and the test metric of the constant predictor."""
-        z_1BC = self._constant_outputs()
-        loss = self.objective.losses(z_1BC, self.test.y).double().mean().item()
-        return loss, self.objective.scores(z_1BC, self.test.y).mean().item()
+        loss = self.objective.losses(self._constant_outputs(), self.test.y).double().mean().item()
+        return loss, self._constant_scores_1B.mean().item()
 
     def evaluate(self, z_MBC: Tensor) -> Evaluation:
         """Judge outputs on the test split; the comparison with the constant predictor is paired, example by example."""
         scores_MB = self.objective.scores(z_MBC, self.test.y)
-        gain_MB = scores_MB - self.objective.scores(self._constant_outputs(), self.test.y)
+        gain_MB = scores_MB - self._constant_scores_1B
         error_M = gain_MB.std(-1) / math.sqrt(gain_MB.shape[-1])
         return Evaluation(
             loss=self.objective.losses(z_MBC, self.test.y).double().mean(-1),
@@ -120,6 +119,10 @@ class Task:
     def measures(self, population: Population, theta_MP: Tensor) -> dict[str, Tensor]:
         """Return what this task measures beside its metric, by name, for the given rows: each of shape (M,)."""
         return {} if self.measurement is None else self.measurement(population, theta_MP)
+
+    @cached_property
+    def _constant_scores_1B(self) -> Tensor:
+        return self.objective.scores(self._constant_outputs(), self.test.y)
 
     def _constant_outputs(self) -> Tensor:
         constant_C = self.objective.constant(self.train.y).to(self.test.x.device)

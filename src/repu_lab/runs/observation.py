@@ -1,0 +1,170 @@
+"""What is observed of a population along its training, and written down: every layer on the probe, every member's test.
+
+On a GPU what is looked at is captured as one graph once the steps are: launched kernel by kernel, one look would take
+as long as twelve steps of a network of depth 50.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from repu_lab.configs.mistakes import one_line
+from repu_lab.networks.population import Population
+from repu_lab.networks.statistics import LayerStatistics, measure_there
+from repu_lab.runs.building import Experiment
+from repu_lab.runs.graphs import Graph, equal_bits
+from repu_lab.runs.schedule import is_profiled
+from repu_lab.runs.state import Run, State, members
+from repu_lab.runs.stepping import CAPTURED
+from repu_lab.tasks import Evaluation, Split, Task
+from repu_lab.tracking.digest import Digest, digests
+from repu_lab.tracking.tracker import Tracker
+
+# Bound on the preactivations an evaluation on the test split holds at once (elements).
+CHUNK = 16_000_000
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a look at a population gives, on its device."""
+
+    evaluation: Evaluation
+    layers: LayerStatistics | None
+
+    def tensors(self) -> Iterator[Tensor]:
+        """Yield every number of it."""
+        yield from vars(self.evaluation).values()
+        yield from (value for _, value in (self.layers.measured() if self.layers else ()))
+
+
+class Captured(Protocol):
+    """A look as a graph: see graphs.Graph."""
+
+    first: Seen
+
+    def replay(self) -> Seen:
+        """Look again."""
+        ...
+
+
+class Sight:
+    """Looks at a population: at all members, by a graph if that gives the same bits, or at some."""
+
+    def __init__(
+        self, experiment: Experiment, state: State, say: Callable[[str], None] = print,
+        capture: Callable[[Callable[[], Seen], torch.device], Captured] = Graph,
+    ):  # fmt: skip
+        """Take what is trained; `say` gets the line that says why there is no graph, `capture` makes one."""
+        self._experiment, self._state, self._say, self._capture = experiment, state, say, capture
+        self._graphs: dict[bool, Captured] = {}
+        self._plain = False
+
+    def all(self, histogram: bool) -> Seen:
+        """Look at every member; the next look may overwrite what this one gave."""
+        if self._plain or self._state.stepping != CAPTURED:
+            return self._look(self._state.population.theta.detach(), histogram)
+        if histogram not in self._graphs:
+            return self._first(histogram)
+        return self._graphs[histogram].replay()
+
+    def some(self, rows: Sequence[slice], histogram: bool) -> Seen:
+        """Look at the members of some rows, one after another."""
+        theta_MP = self._state.population.theta.detach()
+        return self._look(torch.cat([theta_MP[each] for each in rows]), histogram)
+
+    def _first(self, histogram: bool) -> Seen:
+        theta_MP = self._state.population.theta.detach()
+        try:
+            graph = self._capture(lambda: self._look(theta_MP, histogram), theta_MP.device)
+            again = graph.replay()
+            if not all(map(equal_bits, graph.first.tensors(), again.tensors())):
+                raise RuntimeError("it does not give the same bits")
+        except Exception as error:  # whatever torch, or an activation's own code, raises of it
+            self._plain = True
+            self._say(f"looks:    one kernel at a time, not as one graph: {one_line(error)}")
+            return self._look(theta_MP, histogram)
+        self._graphs[histogram] = graph
+        return again
+
+    def _look(self, theta_MP: Tensor, histogram: bool) -> Seen:
+        population, config, task = self._state.population, self._experiment.config, self._experiment.task
+        evaluation = evaluate(population, task, theta_MP)
+        if not config.statistics:
+            return Seen(evaluation, None)
+        probe = Split(task.test.x[: config.probe], task.test.y[: config.probe])
+
+        def loss(z_MBC: Tensor) -> Tensor:
+            return task.objective.losses(z_MBC, probe.y).mean(-1)
+
+        return Seen(evaluation, measure_there(population, probe.x, loss, histogram=histogram, theta_MP=theta_MP))
+
+
+def observe(
+    runs: Sequence[Run], state: State, sight: Sight, trackers: Mapping[int, Tracker], watched: Sequence[int],
+    ending: Sequence[int],
+) -> None:  # fmt: skip
+    """Look at the watched runs and write down what is seen, each layer's numbers and each member's."""
+    config, task = runs[0].experiment.config, runs[0].experiment.task
+    profiling = bool(ending) or is_profiled(state.step, config.steps)
+    complete = len(watched) == len(runs)
+    seen = sight.all(profiling) if complete else sight.some([state.rows[i] for i in watched], profiling)
+    evaluation = seen.evaluation
+    sizes = [runs[i].experiment.config.members for i in watched]
+    stats: LayerStatistics | None = None
+    digested: Sequence[Digest | None] = [None] * len(watched)
+    if seen.layers is not None:
+        digested = digests(seen.layers, sizes, profiled=profiling)
+        stats = seen.layers.on_host()
+    progress = state.progress
+    alive = progress.alive.cpu().numpy()
+    last_loss = np.where(alive, progress.last_loss.cpu(), np.nan)  # one that is frozen has no loss any more
+    # Where training goes on, step 0 shows how it starts; of a member that no step will change nothing is known.
+    untouched = (progress.updates == 0).cpu().numpy() & (state.step > 0)
+    untrained = (state.first.exploded > 0) | (config.steps == 0) | untouched
+    metric = np.where(np.concatenate([untrained[state.rows[i]] for i in watched]), np.nan, evaluation.metric.cpu())
+    judged = {"test/loss": evaluation.loss.cpu().numpy(), "test/metric": metric}
+    start = 0
+    if complete:
+        progress.record_evaluation(state.step, evaluation, task.criterion)
+    for i, size, digest in zip(watched, sizes, digested, strict=True):
+        rows, here = state.rows[i], slice(start, start := start + size)
+        if not complete:
+            members(progress, rows).record_evaluation(state.step, members(evaluation, here), task.criterion)
+        values = {"train/loss": last_loss[rows]} | {name: value[here] for name, value in judged.items()}
+        trackers[i].by_member(state.step, values)
+        trackers[i].scalars(state.step, {"members/active": float(alive[rows].sum())})
+        own = None if stats is None else stats.members(here)
+        if digest is not None and own is not None:
+            profiled = i in ending or is_profiled(state.step, config.steps)
+            own = _draw(state, i, trackers[i], own, digest, profiled)
+        trackers[i].flush()
+        state.tables[i].add(state.step, own, values)
+
+
+@torch.no_grad()
+def evaluate(population: Population, task: Task, theta_MP: Tensor) -> Evaluation:
+    """Judge members on the test split: those of the given rows of theta."""
+    chunk = max(1, CHUNK // (max(population.sizes) * len(task.test)))
+    parts = [task.evaluate(population(task.test.x, rows_MP)) for rows_MP in theta_MP.split(chunk)]
+    return Evaluation(
+        loss=torch.cat([part.loss for part in parts]),
+        metric=torch.cat([part.metric for part in parts]),
+        advantage=torch.cat([part.advantage for part in parts]),
+    )
+
+
+def _draw(
+    state: State, run: int, tracker: Tracker, stats: LayerStatistics, digest: Digest, profiled: bool
+) -> LayerStatistics:
+    """Write what is drawn of a run's statistics and return what is kept of them."""
+    tracker.statistics(state.step, digest)
+    if not profiled or digest.profile is None:
+        return replace(stats, histogram=None, zeros=None)
+    state.tables[run].profiles[state.step] = digest.profile
+    tracker.profiles(state.step, digest.profile)
+    tracker.histograms(state.step, stats)
+    return stats
