@@ -26,6 +26,7 @@ from repu_lab import (
     load_population,
 )
 from repu_lab.activations import GELU, ReLU, Tanh
+from repu_lab.blocks import RESIDUAL
 from repu_lab.configs.composition import compose_jobs
 from repu_lab.networks.population import Population
 from repu_lab.runs import commands
@@ -71,7 +72,7 @@ def test_a_network_of_ones_own_gets_the_weights_of_the_lab_s_with_this_seed(over
     settings = [f"activation={overrides[0]}", *overrides[1:], "depth=3", "width=16", "seed=11", f"dtype={dtype}"]
     experiment = build(compose_jobs("train", settings)[0].config)
     wanted = experiment.population().member(0)
-    network = Population(experiment.activation, experiment.sizes, residual="residual=true" in overrides,
+    network = Population(experiment.activation, experiment.sizes, block=experiment.block,
                          dtype=getattr(torch, dtype)).member(0)  # fmt: skip
     start = initialize_(network, seed=11)
     for mine, theirs in zip(network.parameters(), wanted.parameters(), strict=True):
@@ -268,7 +269,7 @@ def test_a_forecast_is_what_the_network_then_does(activation: nn.Module, depth: 
 
 
 def test_a_residual_network_starts_but_has_no_forecast() -> None:
-    network = Population(Tanh(), (3, 8, 8, 8, 2), residual=True).member(0)
+    network = Population(Tanh(), (3, 8, 8, 8, 2), block=RESIDUAL).member(0)
     assert "share 1/2" in initialize_(network, seed=0).reason
     with pytest.raises(ValueError, match="infinitely wide residual network only"):
         forecast_network(network)

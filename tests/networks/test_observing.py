@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from repu_lab.activations import GELU, Identity, MRePU, ReLU, RePU, Tanh
+from repu_lab.blocks import PLAIN, RESIDUAL
 from repu_lab.networks.observing import observe
 from repu_lab.networks.population import Population
 
@@ -91,7 +92,7 @@ KNOWN = {
 def test_perceptrons_are_known(name: str, dtype: torch.dtype) -> None:
     network, named, wanted = KNOWN[name]
     found = observe(network.to(dtype), named)
-    assert found.sizes == SIZES and found.depth == 3 and found.dtype == dtype and not found.residual
+    assert found.sizes == SIZES and found.depth == 3 and found.dtype == dtype and found.block == PLAIN
     z = torch.linspace(-3, 3, 61, dtype=torch.float64)
     torch.testing.assert_close(found.activation(z), wanted.double()(z.clone()))
 
@@ -121,10 +122,10 @@ def test_neither_weights_nor_depth_matter(depth: int) -> None:
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_skips_are_seen_in_any_spelling(dtype: torch.dtype) -> None:
     found = observe(Residual().to(dtype))
-    assert found.residual and found.depth == 4
-    members = Population(MRePU(1), (4, 6, 6, 6, 6, 2), 2, residual=True, dtype=dtype)
-    assert observe(members.member(1)).residual
-    assert not observe(Population(MRePU(1), (4, 6, 6, 2), 1, dtype=dtype).member(0)).residual
+    assert found.block == RESIDUAL and found.depth == 4
+    members = Population(MRePU(1), (4, 6, 6, 6, 6, 2), 2, block=RESIDUAL, dtype=dtype)
+    assert observe(members.member(1)).block == RESIDUAL
+    assert observe(Population(MRePU(1), (4, 6, 6, 2), 1, dtype=dtype).member(0)).block == PLAIN
 
 
 class Scaled(nn.Linear):

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from repu_lab.activations import ACTIVATIONS, RePU, Tanh
+from repu_lab.blocks import RESIDUAL
 from repu_lab.networks.initialization import RULES, Initialization, initialize_, lecun, uniform_depth
 from repu_lab.networks.optimizers import Optimizer
 from repu_lab.networks.population import Population
@@ -211,7 +212,7 @@ RESIDUAL_SIZES = (5, 7, 7, 7, 6, 6, 3)  # skips where widths are equal, none int
 
 @pytest.mark.parametrize("activation", [Tanh(), RePU(2), PerMemberSlope()], ids=["tanh", "repu", "own parameters"])
 def test_residual_layers_add_their_branch_and_member_is_the_same_plain_network(activation):
-    population = Population(activation, RESIDUAL_SIZES, 2, residual=True, dtype=F64)
+    population = Population(activation, RESIDUAL_SIZES, 2, block=RESIDUAL, dtype=F64)
     initialize_(population, lecun(RESIDUAL_SIZES), [0, 1])
     assert [population.skips(l) for l in range(7)] == [False, True, True, False, True, False, False]
     x = torch.randn(4, 5, dtype=F64, generator=torch.Generator().manual_seed(1))
@@ -229,7 +230,7 @@ def test_wide_residual_networks_add_kernels():
     """K^{l+1} = K^l + C_b + C_W g(K^l), for RePU_2 with g = 3 K^2 / 2; against the mean's own standard error."""
     C_W, C_b, k1, members, width = 0.3, 0.05, 0.7, 200, 400
     sizes = (3, width, width, 1)
-    population = Population(RePU(2), sizes, members, residual=True, dtype=F64)
+    population = Population(RePU(2), sizes, members, block=RESIDUAL, dtype=F64)
     initialize_(population, uniform_depth("custom", sizes, C_W=C_W, C_b=C_b, k1=k1), range(members))
     z2 = population.preactivations(torch.tensor([[1.0, -1.0, 1.0]], dtype=F64))[1].detach()
     square_M = z2.square().mean((1, 2))

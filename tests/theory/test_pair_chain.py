@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from repu_lab.activations import GELU, MRePU, ReLU, RePU, Tanh
+from repu_lab.blocks import PLAIN, RESIDUAL, Block
 from repu_lab.theory.chain import batch_chain, chain
 from repu_lab.theory.fate import limits, rounding
 from repu_lab.theory.kernel import layers
@@ -15,14 +16,14 @@ from repu_lab.theory.pair_chain import pair_chain
 
 LEVELS = np.array([0.05, 0.25, 0.5, 0.75, 0.95])
 NETWORKS, WIDTH, DEPTH = 1500, 24, 4
-# Activation, C_W, C_b, k1, residual.
+# Activation, C_W, C_b, k1, block.
 GRID = {
-    "tanh": (Tanh(), 1.3, 0.05, 1.0, False),
-    "relu": (ReLU(), 2.0, 0.0, 1.0, False),
-    "repu2": (RePU(2), 2 / 3, 0.0, 1.0, False),
-    "mrepu1": (MRePU(1), 1.0, 0.001, 0.05, False),
-    "residual tanh": (Tanh(), 0.5, 0.02, 1.0, True),
-    "residual repu2": (RePU(2), 0.2, 0.0, 0.5, True),
+    "tanh": (Tanh(), 1.3, 0.05, 1.0, PLAIN),
+    "relu": (ReLU(), 2.0, 0.0, 1.0, PLAIN),
+    "repu2": (RePU(2), 2 / 3, 0.0, 1.0, PLAIN),
+    "mrepu1": (MRePU(1), 1.0, 0.001, 0.05, PLAIN),
+    "residual tanh": (Tanh(), 0.5, 0.02, 1.0, RESIDUAL),
+    "residual repu2": (RePU(2), 0.2, 0.0, 0.5, RESIDUAL),
 }
 # All comparisons below fail by chance once in a thousand runs (and the seeds are fixed).
 Z = NormalDist().inv_cdf(1 - 1e-3 / 2 / (len(GRID) * len(LEVELS) * 10))
@@ -34,7 +35,7 @@ def assert_same_quantiles(networks: np.ndarray, samples: np.ndarray) -> None:
     assert np.abs((share - LEVELS) / error).max() < Z, share
 
 
-def matrices(activation, C_W: float, C_b: float, k1: float, residual: bool, first: np.ndarray):
+def matrices(activation, C_W: float, C_b: float, k1: float, block: Block, first: np.ndarray):
     """Return the covariances of the inputs' branches by layer and all z, of networks of full weight matrices."""
     generator = torch.Generator().manual_seed(1)
     inputs = len(first)
@@ -46,7 +47,7 @@ def matrices(activation, C_W: float, C_b: float, k1: float, residual: bool, firs
         covariances.append(C_b + C_W * (h.mT @ h) / WIDTH)
         W = torch.randn(NETWORKS, WIDTH, WIDTH, generator=generator, dtype=torch.float64) * (C_W / WIDTH) ** 0.5
         b = torch.randn(NETWORKS, WIDTH, 1, generator=generator, dtype=torch.float64) * C_b**0.5
-        z = (z if residual and l < DEPTH - 1 else 0.0) + W @ h + b
+        z = (z if block.residual and l < DEPTH - 1 else 0.0) + W @ h + b
         states.append(z)
     return covariances, states
 
@@ -54,8 +55,8 @@ def matrices(activation, C_W: float, C_b: float, k1: float, residual: bool, firs
 @pytest.mark.parametrize("name", GRID)
 def test_two_inputs_are_as_far_apart_as_in_full_networks(name):
     """K and 1 - c given the last hidden layer, at the output."""
-    activation, C_W, C_b, k1, residual = GRID[name]
-    covariances, _ = matrices(activation, C_W, C_b, k1, residual, np.array([[1.0, 0.6], [0.6, 1.0]]))
+    activation, C_W, C_b, k1, block = GRID[name]
+    covariances, _ = matrices(activation, C_W, C_b, k1, block, np.array([[1.0, 0.6], [0.6, 1.0]]))
     S = covariances[-1]
     c = S[:, 0, 1] / (S[:, 0, 0] * S[:, 1, 1]).sqrt()
     samples = pair_chain(
@@ -67,7 +68,7 @@ def test_two_inputs_are_as_far_apart_as_in_full_networks(name):
         width=WIDTH,
         chains=3000,
         distance=0.4,
-        residual=residual,
+        block=block,
         seed=2,
     )
     assert_same_quantiles(S[:, 0, 0].log10().numpy(), samples.log10_K[:, -1])
@@ -78,12 +79,12 @@ def test_two_inputs_are_as_far_apart_as_in_full_networks(name):
 
 @pytest.mark.parametrize("name", ["tanh", "residual tanh", "residual repu2"])
 def test_batch_of_residual_networks(name):
-    activation, C_W, C_b, k1, residual = GRID[name]
+    activation, C_W, C_b, k1, block = GRID[name]
     first = np.array([[1.0, 0.6, 0.1], [0.6, 1.0, -0.3], [0.1, -0.3, 1.0]])
-    _, states = matrices(activation, C_W, C_b, k1, residual, first)
+    _, states = matrices(activation, C_W, C_b, k1, block, first)
     law = {"C_W": C_W, "C_b": C_b, "k1": k1, "depth": DEPTH, "width": WIDTH}
     found = batch_chain(
-        activation, **law, inputs=3, networks=NETWORKS, correlation=first, residual=residual, seed=3
+        activation, **law, inputs=3, networks=NETWORKS, correlation=first, block=block, seed=3
     )  # fmt: skip
     for l in (1, DEPTH):  # the largest |z| of a layer; the output of these networks is as wide as the others
         assert_same_quantiles(states[l].abs().amax((1, 2)).log10().numpy(), found.log10_z[:, l])

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from repu_lab.activations import GELU, Identity, MRePU, ReLU, RePU, Tanh
+from repu_lab.blocks import RESIDUAL
 from repu_lab.networks.initialization import in_branches, initialize_, uniform_depth
 from repu_lab.networks.population import Population
 from repu_lab.networks.statistics import measure
@@ -16,7 +17,7 @@ F64 = torch.float64
 
 def test_scale_invariant_kernels_grow_by_one_plus_chi():
     """ReLU: K^l = k1 (1 + C_W/2)^(l-1) up to l = L, chi = 1 + C_W/2; the output's map is plain."""
-    found = layers(ReLU(), 0.4, 0.0, 0.7, 6, residual=True)
+    found = layers(ReLU(), 0.4, 0.0, 0.7, 6, block=RESIDUAL)
     hidden = 0.7 * 1.2 ** np.arange(6)
     np.testing.assert_allclose(found.K, np.append(hidden, 0.2 * hidden[-1]), rtol=1e-13)
     for chi in (found.chi_parallel, found.chi_perp):
@@ -27,7 +28,7 @@ def test_scale_invariant_kernels_grow_by_one_plus_chi():
 @pytest.mark.parametrize("p", [2, 3])
 def test_repu_adds_its_power(p):
     """K' = K + C_b + C_W (2p-1)!!/2 K^p, which leaves float64 as exp(p^l): log10 K goes on."""
-    found = layers(RePU(p), 0.5, 0.1, 1.0, 30, residual=True)
+    found = layers(RePU(p), 0.5, 0.1, 1.0, 30, block=RESIDUAL)
     K = 1.0
     for l in range(4):
         assert found.K[l] == pytest.approx(K, rel=1e-12)
@@ -41,11 +42,11 @@ def test_wide_networks_measure_what_theory_says(activation):
     """log10 K and log10 chi of 30 networks of width 400: means over members by their standard error and O(L/n)."""
     depth, members, C_W, C_b, k1 = 6, 30, 0.5, 0.02, 0.3
     sizes = (3, *[400] * depth, 2)
-    population = Population(activation, sizes, members, residual=True, dtype=F64)
+    population = Population(activation, sizes, members, block=RESIDUAL, dtype=F64)
     initialize_(population, uniform_depth("custom", sizes, C_W=C_W, C_b=C_b, k1=k1), range(members))
     x = torch.tensor([[1.0, -1.0, 1.0], [1.0, 1.0, 1.0]], dtype=F64)
     stats = measure(population, x, lambda z: z.square().mean((1, 2)))
-    theory = layers(activation, C_W, C_b, k1, depth, residual=True)
+    theory = layers(activation, C_W, C_b, k1, depth, block=RESIDUAL)
     for measured, wanted in (
         (stats.log10_K[:-1], theory.log10_K[:-1]),  # the output has two units only
         (stats.log10_chi_parallel, theory.log10_chi_parallel[:-1]),
@@ -62,19 +63,19 @@ def test_branches_together_add_what_one_layer_gives():
     shared = in_branches(rule)
     np.testing.assert_allclose(shared.C_W, (rule.C_W[0], *[0.2] * 10, 2.0))
     np.testing.assert_allclose(shared.C_b, (0.3, *[0.03] * 10, 0.3))
-    grown = layers(Identity(), 1 / 10, 0.0, 1.0, 11, residual=True).K[10]
+    grown = layers(Identity(), 1 / 10, 0.0, 1.0, 11, block=RESIDUAL).K[10]
     assert grown == pytest.approx(1.1**10) and grown < np.e
 
 
 @pytest.mark.parametrize("activation", [Tanh(), RePU(2)])
 def test_sgd_rate_is_one_over_the_measured_tangent_kernel_of_residual_networks(activation):
     sizes, members, C_W, C_b = (20, 150, 150, 150, 1), 200, 0.3, 0.01
-    population = Population(activation, sizes, members, residual=True, dtype=F64)
+    population = Population(activation, sizes, members, block=RESIDUAL, dtype=F64)
     initialize_(population, uniform_depth("custom", sizes, C_W=C_W, C_b=C_b, k1=0.5), range(members))
     (gradient,) = torch.autograd.grad(population(torch.ones(1, 20, dtype=F64)).sum(), population.theta)
     measured_M = gradient.square().sum(1)
     error = (measured_M.std() / members**0.5).item()
-    wanted = 1 / sgd_rate(activation, C_W, C_b, 0.5, sizes, 1.0, residual=True)
+    wanted = 1 / sgd_rate(activation, C_W, C_b, 0.5, sizes, 1.0, block=RESIDUAL)
     # Corrections are of relative size depth/n = 0.02.
     assert abs(measured_M.mean().item() - wanted) < 4 * error + 0.03 * wanted
-    assert 0 < adam_rate(activation, C_W, C_b, 0.5, sizes, 0.8, residual=True) <= 2e-3
+    assert 0 < adam_rate(activation, C_W, C_b, 0.5, sizes, 0.8, block=RESIDUAL) <= 2e-3

@@ -1,8 +1,8 @@
 """Derivatives of a population's outputs with respect to its inputs, carried forward through the layers.
 
 With h = s(z): dh/dx_k = s'(z) dz/dx_k, d2h/dx_k2 = s''(z) (dz/dx_k)^2 + s'(z) d2z/dx_k2, and every affine map acts on
-each of them as on z, without its bias. One forward pass, and a graph that a loss on derivatives can be
-differentiated through once.
+each of them as on z, without its bias; what else a block does, it carries along itself. One forward pass, and a graph
+that a loss on derivatives can be differentiated through once.
 
 Shapes: M members, B inputs, I input coordinates, N units, K first and J second derivatives.
 """
@@ -45,10 +45,11 @@ def jets(
     d = torch.cat([slopes, torch.zeros_like(slopes[:, :J])], dim=1)  # first, then second derivatives
     layers = [Jet(z, d[:, :K], d[:, K:])]
     for l, (W_MIO, b_M1O, _) in enumerate(maps[1:], 1):
-        h, dh = _activated(population, z, d, maps[l - 1].activation_MA, J)
+        u, du = population.block.before.jet(z, d, J)
+        h, dh = population.block.after.jet(*_activated(population, u, du, maps[l - 1].activation_MA, J), J)
         branch = torch.baddbmm(b_M1O, h, W_MIO)
         branch_d = torch.bmm(dh.flatten(1, 2), W_MIO).unflatten(1, (K + J, B))
-        z, d = (z + branch, d + branch_d) if population.skips(l) else (branch, branch_d)
+        z, d = (population.block.joined(a, b, population.skips(l)) for a, b in ((z, branch), (d, branch_d)))
         layers.append(Jet(z, d[:, :K], d[:, K:]))
     return layers
 

@@ -1,8 +1,9 @@
 """Signal propagation in the logarithm, for homogeneous activations without biases.
 
 If s(a z) = a^p s(z) and b = 0, the preactivations can be kept as z^l = exp(r^l) u^l with mean_i (u^l_i)^2 = 1:
-u' = W s(u) / |.|, r' = p r + log|W s(u)|_rms. Nothing overflows, so the double exponential of RePU networks can be
-measured at any depth: log K^l = 2 r^l reaches 10^14 at layer 50, and K itself 10^(10^14). Everything is float64.
+u' = W s(u) / |.|, r' = p r + log|W s(u)|_rms, and where a layer skips that is added to exp(r) u. Nothing overflows, so
+the double exponential of RePU networks can be measured at any depth: log K^l = 2 r^l reaches 10^14 at layer 50, and K
+itself 10^(10^14). Everything is float64.
 
 Shapes: L hidden layers, M members, P inputs, N units, C outputs.
 """
@@ -12,15 +13,15 @@ import math
 import torch
 from torch import Tensor
 
-from repu_lab.networks.population import Population
-from repu_lab.networks.statistics import CHUNK, LayerStatistics, join_members, moments
+from repu_lab.networks.population import Affine, Population
+from repu_lab.networks.statistics import CHUNK, LayerStatistics, join_members, moments, susceptibilities
 
 LN10 = math.log(10)
 
 
 def has_log_domain(population: Population) -> bool:
-    """Whether layers are plain, the activation homogeneous, without parameters of its own, and every bias zero."""
-    if population.residual or population.own or population.activation.degree is None:
+    """Whether the activation is homogeneous, without own parameters, every bias zero, and layers keep the scale."""
+    if population.block.scale_free or population.own or population.activation.degree is None:
         return False
     return not any(bool(affine.b_M1O.any()) for affine in population.affine_maps())
 
@@ -32,7 +33,7 @@ def measure_in_logs(population: Population, x_PI: Tensor, cotangent_C: Tensor) -
     Counts of non-finite entries are zero: there are none in the logarithm. ValueError unless `has_log_domain`.
     """
     if not has_log_domain(population):
-        raise ValueError("needs a homogeneous activation without parameters, and biases of zero")
+        raise ValueError("needs a homogeneous activation without parameters, biases of zero and no normalization")
     chunk = max(1, CHUNK // (sum(population.sizes[1:]) * len(x_PI)))
     x_PI, cotangent_C = x_PI.double(), cotangent_C.double()
     parts = [
@@ -43,28 +44,26 @@ def measure_in_logs(population: Population, x_PI: Tensor, cotangent_C: Tensor) -
 
 
 def _measure_members(population: Population, theta_MP: Tensor, x_PI: Tensor, cotangent_C: Tensor) -> dict[str, Tensor]:
-    weights = [affine.W_MIO for affine in population.affine_maps(theta_MP)]
+    maps = population.affine_maps(theta_MP)
     p = population.activation.degree
     assert p is not None
     h = x_PI.expand(len(theta_MP), -1, -1)
-    unit, log_rms = [], []
-    r = torch.zeros(h.shape[:2], dtype=torch.float64, device=h.device)
-    for l, W in enumerate(weights):
+    layers: list[tuple[Tensor, Tensor]] = []  # u^l and r^l
+    log_h = torch.zeros(h.shape[:2], dtype=torch.float64, device=h.device)
+    for l, (W, _, own) in enumerate(maps):
         u, growth = _normalized(h @ W)
-        r = (p * r if l else r) + growth
-        unit.append(u)
-        log_rms.append(r)
-        h = population.activation(u)
-    g, r_g = _normalized(cotangent_C.expand_as(unit[-1]))
-    log_gradient = [r_g]
-    for l in range(population.depth - 1, -1, -1):
-        g, growth = _normalized((g @ weights[l + 1].mT) * population.activation.derivative(unit[l]))
-        r_g = r_g + growth + (p - 1) * log_rms[l]
-        log_gradient.insert(0, r_g)
-    rows = [
-        _layer(population, u, r, g, None if l == population.depth else weights[l + 1])
-        for l, (u, r, g) in enumerate(zip(unit, log_rms, log_gradient, strict=True))
-    ]
+        branch = u, log_h + growth
+        layers.append(_sum(*layers[-1], *branch) if population.skips(l) else branch)
+        u, r = layers[-1]
+        if l < population.depth:
+            h, log_h = population.passed_on(u, own), p * r
+    gradients = [_normalized(cotangent_C.expand_as(layers[-1][0]))]
+    for l in range(population.depth, 0, -1):
+        (u, r), (g, r_g) = layers[l - 1], gradients[0]
+        back, growth = _normalized(_backward(population, u, maps[l - 1].activation_MA, g @ maps[l].W_MIO.mT))
+        branch = back, r_g + growth + (p - 1) * r
+        gradients.insert(0, _sum(g, r_g, *branch) if population.skips(l) else branch)
+    rows = [_layer(population, maps, l, *layers[l - 1], gradients[l - 1][1]) for l in range(1, population.depth + 2)]
     return {name: torch.stack([row[name] for row in rows if name in row]) for name in rows[0]}
 
 
@@ -73,7 +72,22 @@ def _normalized(z_MPN: Tensor) -> tuple[Tensor, Tensor]:
     return z_MPN / torch.where(rms > 0, rms, 1.0).unsqueeze(-1), rms.log()
 
 
-def _layer(population: Population, u: Tensor, r: Tensor, r_g: Tensor, next_W: Tensor | None) -> dict[str, Tensor]:
+def _sum(a: Tensor, log_a: Tensor, b: Tensor, log_b: Tensor) -> tuple[Tensor, Tensor]:
+    """Return e^log_a a + e^log_b b in the same form."""
+    top = torch.maximum(log_a, log_b)
+    top = torch.where(top == -torch.inf, 0.0, top)
+    total, growth = _normalized(a * (log_a - top).exp().unsqueeze(-1) + b * (log_b - top).exp().unsqueeze(-1))
+    return total, top + growth
+
+
+def _backward(population: Population, u: Tensor, own: Tensor, cotangent: Tensor) -> Tensor:
+    """Return the gradient in u of cotangent . h(u)."""
+    with torch.enable_grad():
+        u = u.detach().requires_grad_()
+        return torch.autograd.grad(population.passed_on(u, own), u, cotangent)[0]
+
+
+def _layer(population: Population, maps: list[Affine], l: int, u: Tensor, r: Tensor, r_g: Tensor) -> dict[str, Tensor]:
     row = {name: value.squeeze(0) for name, value in moments(u.unsqueeze(0)).items()}
     none = torch.zeros(len(u), dtype=torch.int64, device=u.device)
     row |= {"nan": none, "plus_inf": none, "minus_inf": none}
@@ -81,12 +95,14 @@ def _layer(population: Population, u: Tensor, r: Tensor, r_g: Tensor, next_W: Te
     row["mean"] = (u.mean(-1) * r.exp()).mean(-1)
     row["log10_max_abs"] = (u.abs().amax(-1).log10() + r / LN10).amax(-1)
     row["log10_gradient"] = 2 * r_g / LN10
-    if next_W is not None:
-        p = population.activation.degree or 0.0
-        C_W = (next_W.shape[1] * next_W.square().mean((-1, -2))).unsqueeze(-1)
-        s, slope = population.activation(u), population.activation.derivative(u)
-        gain = 2 * (p - 1) * r / LN10
-        row["log10_chi_parallel"] = (C_W * (u * s * slope).mean(-1)).log10() + gain
-        row["log10_chi_perp"] = (C_W * slope.square().mean(-1)).log10() + gain
-        row["dead"] = (slope == 0).all(1).double().mean(-1)
+    if l <= population.depth:
+        W, p = maps[l].W_MIO, population.activation.degree or 0.0
+        C_W = (W.shape[1] * W.square().mean((-1, -2))).view(1, -1, 1)
+        own = maps[l - 1].activation_MA.unsqueeze(0)
+        here = susceptibilities(population, u.unsqueeze(0), own, C_W, torch.zeros_like(C_W))
+        row |= {name: value.squeeze(0) for name, value in here.items()}
+        for name in ("log10_chi_parallel", "log10_chi_perp"):
+            row[name] = row[name] + 2 * (p - 1) * r / LN10
+            if population.skips(l):
+                row[name] = torch.logaddexp(torch.zeros_like(r), row[name] * LN10) / LN10
     return row

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from repu_lab.blocks import PLAIN
 from repu_lab.networks import initialization
 from repu_lab.networks.observing import Perceptron, observe
 from repu_lab.networks.passing import Pass, departures, first_pass
@@ -40,7 +41,7 @@ def initialize_(
     start = _start(found)
     variances = {"C_W": start.C_W, "C_b": start.C_b, "k1": start.k1}
     rule = initialization.uniform_depth("critical", found.sizes, **variances, note=start.reason)
-    rule = initialization.in_branches(rule) if found.residual else rule
+    rule = initialization.in_branches(rule) if found.block.residual else rule
     rule = replace(rule, C_W=(rule.C_W[0] / input_mean_square, *rule.C_W[1:]))
     if seed is None:
         where = "cpu" if generator is None else generator.device
@@ -70,7 +71,7 @@ def forecast_network(
     """
     _check_input(input_mean_square)
     found = observe(network, activation)
-    if found.residual:
+    if found.block != PLAIN:
         raise ValueError("theory knows the infinitely wide residual network only, not the fates of real ones")
     C_W = [linear.in_features * _mean_square(linear.weight) for linear in found.linears]
     C_b = [0.0 if linear.bias is None else _mean_square(linear.bias) for linear in found.linears]
@@ -125,7 +126,7 @@ def _measured(expected: Forecast, found: Perceptron, seen: Pass) -> Forecast:
 def _start(found: Perceptron) -> Initialization:
     """Return the critical initialization, with biases or without."""
     # The branches of a residual network are as one layer, whatever their number.
-    start = critical_initialization(found.activation, 1 if found.residual else found.depth)
+    start = critical_initialization(found.activation, 1 if found.block.residual else found.depth)
     if start.C_b == 0 or all(linear.bias is not None for linear in found.linears[:-1]):
         return start
     C_W = start.k1 / float(mean_square(found.activation, start.k1))

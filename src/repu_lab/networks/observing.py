@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from repu_lab.activations import Activation, Identity, as_activation
+from repu_lab.blocks import PLAIN, RESIDUAL, Block
 
 BATCH = 8  # random inputs; with 8 numbers a unit no two activations agree to half of a dtype's digits by chance
 SHOWN = 8  # kinds of modules that an error lists
@@ -28,11 +29,11 @@ JUDGED = (
 
 @dataclass(frozen=True)
 class Perceptron:
-    """A multilayer perceptron found in a module: its affine maps l = 1..L+1, and s."""
+    """A multilayer perceptron found in a module: its affine maps l = 1..L+1, s, and how they are put together."""
 
     linears: tuple[nn.Linear, ...]
     activation: Activation  # a copy, in float64 on the CPU
-    residual: bool  # as in Population
+    block: Block
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -78,10 +79,10 @@ def observe(network: nn.Module, activation: nn.Module | None = None) -> Perceptr
         raise _refusal(network, f"between two Linears that follow each other lie {', '.join(map(_name, crowded))}")
     _check_weights(network, [*linears, *(module for gap in gaps for module in gap)])
     s = _by_itself(network, activation or (gaps[0][0] if gaps[0] else Identity()))
-    for residual in (False, True):
-        if _first_difference(maps, s, residual) is None:
-            return Perceptron(tuple(call.linear for call in maps), s, residual)
-    l = _first_difference(maps, s, False)
+    for block in (PLAIN, RESIDUAL):
+        if _first_difference(maps, s, block) is None:
+            return Perceptron(tuple(call.linear for call in maps), s, block)
+    l = _first_difference(maps, s, PLAIN)
     name = _name(getattr(s, "module", s))
     raise _refusal(network, f"Linear {l} feeds the next one with something else than {name} of its output")
 
@@ -153,17 +154,17 @@ def _run(
     return maps, gaps[1:-1]
 
 
-def _first_difference(maps: list[_Call], s: Activation, residual: bool) -> int | None:
-    """Return the first l whose successor does not get s(z^l), or None."""
+def _first_difference(maps: list[_Call], s: Activation, block: Block) -> int | None:
+    """Return the first l whose successor does not get h(z^l), or None."""
     z = maps[0].z
     for l, (_, following) in enumerate(pairwise(maps), 1):
         with torch.no_grad():
-            wanted = s(z)
+            wanted = block.after(s(block.before(z)))
         half_of_the_digits = torch.finfo(following.linear.weight.dtype).eps ** 0.5
         close = {"rtol": half_of_the_digits, "atol": half_of_the_digits}
         if wanted.shape != following.got.shape or not torch.allclose(wanted, following.got, **close):
             return l
-        z = z + following.z if residual and z.shape == following.z.shape else following.z
+        z = block.joined(z, following.z, block.residual and z.shape == following.z.shape)
     return None
 
 

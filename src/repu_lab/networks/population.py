@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from repu_lab.activations import Activation, as_activation
 from repu_lab.activations.base import WithDerivative
 from repu_lab.activations.custom import elementwise_derivative
+from repu_lab.blocks import PLAIN, Block, Skip
 
 
 class Affine(NamedTuple):
@@ -24,25 +25,10 @@ class Affine(NamedTuple):
     activation_MA: Tensor  # parameters of the activation that follows, (M, 0) for most
 
 
-class Skip(nn.Module):
-    """A residual step of a plain network: z -> z + branch(z), branch(z) = b + W s(z)."""
-
-    def __init__(self, activation: nn.Module, linear: nn.Linear):
-        """Take s and the affine map behind it."""
-        super().__init__()
-        self.branch = nn.Sequential(activation, linear)
-
-    def forward(self, z: Tensor) -> Tensor:
-        """Return z + b + W s(z)."""
-        return z + self.branch(z)
-
-
 class Population(nn.Module):
     """M multilayer perceptrons z^{l+1} = b^{l+1} + W^{l+1} s(z^l), z^1 = b^1 + W^1 x, with l = 1..L+1.
 
-    With `residual`, the maps between hidden layers of equal width, l = 1..L-1, are z^{l+1} = z^l + b^{l+1} + W^{l+1}
-    s(z^l) (pre-activation form): signals add, K^{l+1} = K^l + C_b + C_W g(K^l), chi = 1 + C_W g'(K), 1 + C_W E[s'^2].
-    The first map and the one to the output are as without.
+    Or, with another `block`, what that puts in place of s(z^l), and adds to the maps between hidden layers.
 
     All parameters lie in one tensor `theta` of shape (M, P), a row a member: for each affine map W (fan-in x fan-out),
     then b, then the activation's own parameters if it has any. So an optimizer, a checkpoint or a norm handles one
@@ -50,7 +36,7 @@ class Population(nn.Module):
     """
 
     def __init__(
-        self, activation: nn.Module, sizes: Sequence[int], members: int = 1, *, residual: bool = False,
+        self, activation: nn.Module, sizes: Sequence[int], members: int = 1, *, block: Block = PLAIN,
         dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu",
     ):  # fmt: skip
         """Take s, sizes (n_0, n_1, .., n_L, n_{L+1}) and M; theta is zero until it is initialized."""
@@ -58,7 +44,7 @@ class Population(nn.Module):
         if members < 1 or len(sizes) < 2 or min(sizes) < 1:
             raise ValueError(f"sizes={tuple(sizes)}, members={members}: need two sizes or more, all of at least 1")
         self.sizes = tuple(sizes)
-        self.residual = residual
+        self.block = block
         own_copy = copy.deepcopy(as_activation(activation))
         self.activation: Activation = own_copy.to(dtype=dtype, device=device).requires_grad_(False)
         self._own = [parameter for _, parameter in self.activation.named_parameters()]
@@ -81,7 +67,7 @@ class Population(nn.Module):
 
     def skips(self, l: int) -> bool:
         """Whether z^l is added to what the map from layer l to layer l + 1 gives."""
-        return self.residual and 1 <= l < self.depth and self.sizes[l] == self.sizes[l + 1]
+        return self.block.skips(l, self.sizes)
 
     def affine_maps(self, theta_MP: Tensor | None = None) -> list[Affine]:
         """Return the maps l = 1..L+1 as views of theta (of the given rows, if a theta of fewer members is given)."""
@@ -109,10 +95,14 @@ class Population(nn.Module):
         h = z = x.expand(maps[0].W_MIO.shape[0], -1, -1) if x.dim() == 2 else x
         for l, (W_MIO, b_M1O, own_MA) in enumerate(maps, 1):
             branch = torch.baddbmm(b_M1O, h, W_MIO)
-            z = z + branch if self.skips(l - 1) else branch
+            z = self.block.joined(z, branch, self.skips(l - 1))
             yield z
             if l <= self.depth:
-                h = self.activate(z, own_MA)
+                h = self.passed_on(z, own_MA)
+
+    def passed_on(self, z_MBN: Tensor, own_MA: Tensor) -> Tensor:
+        """Return h of the block, what the next affine map gets."""
+        return self.block.after(self.activate(self.block.before(z_MBN), own_MA))
 
     def activate(self, z_MBN: Tensor, own_MA: Tensor) -> Tensor:
         """Return s(z); an activation with parameters of its own is applied with each member's row of them."""
@@ -144,17 +134,18 @@ class Population(nn.Module):
         return torch.func.functional_call(self.activation, shaped, (z,))
 
     def member(self, index: int) -> nn.Sequential:
-        """Return a copy of member `index` as a plain network: nn.Linear and activation modules, Skip if residual."""
+        """Return a copy of member `index` as a plain network: nn.Linear, the modules of a block, Skip if residual."""
         modules: list[nn.Module] = []
+        between: list[nn.Module] = []
         with torch.no_grad():
             for l, (W_MIO, b_M1O, own_MA) in enumerate(self.affine_maps(), 1):
                 _, fan_in, fan_out = W_MIO.shape
                 linear = nn.Linear(fan_in, fan_out, dtype=self.theta.dtype, device=self.theta.device)
                 linear.weight.copy_(W_MIO[index].T)
                 linear.bias.copy_(b_M1O[index, 0])
-                modules.append(Skip(modules.pop(), linear) if self.skips(l - 1) else linear)
+                modules += [Skip(*between, linear)] if self.skips(l - 1) else [*between, linear]
                 if l <= self.depth:
-                    modules.append(self._activation_of(own_MA[index]))
+                    between = self.block.modules(self._activation_of(own_MA[index]), fan_out)
         return nn.Sequential(*modules)
 
     def _activation_of(self, own_A: Tensor) -> nn.Module:

@@ -32,7 +32,7 @@ class LayerStatistics:
 
     log10_K (D, M, P): K^l(x) = mean_i z_i^2. correlation (D, M, P//2): sum_i z_i(x) z_i(x') / norms, inputs (0, 1),
     (2, 3), ... log10_chi_parallel, log10_chi_perp (L, M, P): C_W mean(z s s') / K and C_W mean(s'^2) over the units,
-    C_W = fan-in times the mean square weight of the next map, and 1 more where that map is residual. log10_gradient
+    C_W = fan-in times the mean square weight of the next map, or what the block says instead. log10_gradient
     (D, M, P): mean square over the units of dL_x/dz^l, L_x the loss of one input. mean, log10_max_abs, excess_kurtosis
     (D, M): of z over units, the kurtosis as median over inputs. dead (L, M): share of units with s' = 0 on the whole
     probe. nan, plus_inf, minus_inf (D, M): counts of entries. histogram (D, M, bins): counts of log10|z| over inputs
@@ -136,8 +136,10 @@ def _measure_members(
                 own_DMA = torch.stack([affine.activation_MA for affine in maps[layers]]).double()
                 next_W = maps[layers.start + 1 : layers.stop + 1]
                 C_W_DM1 = torch.stack([W.shape[1] * _mean_square(W) for W, _, _ in next_W]).unsqueeze(2)
-                skips_D = [population.skips(layer) for layer in range(layers.start + 1, layers.stop + 1)]
-                parts[-1] |= _susceptibilities(population, z_DMPN, own_DMA, C_W_DM1, skips_D)
+                # Numbers that the device itself writes: what is sent to it cannot be captured.
+                skips = (population.skips(l + 1) for l in range(layers.start, layers.stop))
+                skips_D11 = torch.stack([C_W_DM1.new_full((1, 1), float(skip)) for skip in skips])
+                parts[-1] |= susceptibilities(population, z_DMPN, own_DMA, C_W_DM1, skips_D11)
     names = dict.fromkeys(name for part in parts for name in part)
     return {name: torch.cat([part[name] for part in parts if name in part]) for name in names}
 
@@ -202,21 +204,23 @@ def _counts(z_DMPN: Tensor, histogram: bool) -> dict[str, Tensor]:
     return counts
 
 
-def _susceptibilities(
-    population: Population, z_DMPN: Tensor, own_DMA: Tensor, C_W_DM1: Tensor, skips_D: list[bool]
+def susceptibilities(
+    population: Population, z_DMPN: Tensor, own_DMA: Tensor, C_W_DM1: Tensor, skips_D11: Tensor
 ) -> dict[str, Tensor]:
-    if own_DMA.shape[-1] == 0:
-        s, slope = population.activation(z_DMPN), population.activation.derivative(z_DMPN)
-    else:
-        s = torch.stack([population.activate(z, own) for z, own in zip(z_DMPN, own_DMA, strict=True)])
-        slope = torch.stack([population.slope(z, own) for z, own in zip(z_DMPN, own_DMA, strict=True)])
-    # K from z, not from its scaled copy: where z^2 leaves float64, so does z s s', and the ratio is undefined.
-    chi_parallel = C_W_DM1 * (z_DMPN * s * slope).mean(-1) / z_DMPN.square().mean(-1)
-    skipped_D11 = torch.stack([C_W_DM1.new_full((1, 1), float(skips)) for skips in skips_D])
+    """Return log10_chi_parallel, log10_chi_perp and dead of layers of one width, in float64."""
+
+    def by_member(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+        return lambda z: torch.stack([function(z_MPN, own) for z_MPN, own in zip(z, own_DMA, strict=True)])
+
+    shared, activation = own_DMA.shape[-1] == 0, population.activation
+    s, slope = (
+        (activation, activation.derivative) if shared else map(by_member, (population.activate, population.slope))
+    )
+    parallel, perp, slopes = population.block.susceptibilities(z_DMPN, C_W_DM1, skips_D11, s, slope)
     return {
-        "log10_chi_parallel": (skipped_D11 + chi_parallel).log10(),  # NaN where it is negative
-        "log10_chi_perp": (skipped_D11 + C_W_DM1 * slope.square().mean(-1)).log10(),
-        "dead": (slope == 0).all(2).double().mean(-1),
+        "log10_chi_parallel": parallel.log10(),  # NaN where it is negative
+        "log10_chi_perp": perp.log10(),
+        "dead": (slopes == 0).all(2).double().mean(-1),
     }
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from repu_lab.activations import Activation, as_activation, check_dtype
+from repu_lab.blocks import PLAIN, RESIDUAL, Block
 from repu_lab.configs.config import ConfigError
 from repu_lab.configs.files import Damaged
 from repu_lab.configs.mistakes import one_line
@@ -51,6 +52,11 @@ class Experiment:
         return getattr(torch, self.config.dtype)
 
     @property
+    def block(self) -> Block:
+        """The kind of their layers."""
+        return build_block(self.config.residual)
+
+    @property
     def threads(self) -> int:
         """CPU threads of this process, as the config sets them."""
         return torch.get_num_threads()
@@ -73,7 +79,7 @@ def make_population(experiments: Sequence[Experiment], *, draw: bool = True) -> 
     shared = experiments[0]
     rules = [experiment.rule for experiment in experiments for _ in experiment.seeds]
     population = Population(
-        shared.activation, shared.sizes, len(rules), residual=shared.config.residual, dtype=shared.dtype,
+        shared.activation, shared.sizes, len(rules), block=shared.block, dtype=shared.dtype,
         device=shared.device,
     )  # fmt: skip
     if draw:
@@ -158,7 +164,7 @@ def load_population(folder: Path | str, *, trust: bool = False) -> Population:
             raise ValueError
         population = Population(
             build_activation(config["activation"]), saved["sizes"], len(theta_MP),
-            residual=config.get("residual", False), dtype=theta_MP.dtype,
+            block=build_block(config.get("residual", False)), dtype=theta_MP.dtype,
         )  # fmt: skip
         with torch.no_grad():
             population.theta.copy_(theta_MP)
@@ -235,6 +241,11 @@ def _find(target: str) -> Any:
     return found
 
 
+def build_block(residual: bool) -> Block:
+    """Return the kind of layers that a config names."""
+    return RESIDUAL if residual else PLAIN
+
+
 def build_task(config: Any) -> Task:
     """Return the task with its data on the CPU."""
     if config.task.name not in TASKS:
@@ -263,12 +274,12 @@ def build_rule(config: Any, sizes: tuple[int, ...], activation: Activation) -> I
     if c.name == "critical":
         try:
             # The branches of a residual network are as one layer, whatever their number.
-            residual = getattr(config, "residual", False)
-            found = critical_initialization(activation, 1 if residual else config.depth)
+            block = build_block(getattr(config, "residual", False))
+            found = critical_initialization(activation, 1 if block.residual else config.depth)
         except ValueError as error:
             raise ConfigError(f"initialization=critical: {error}; choose one of {', '.join(RULES)}") from error
         rule = uniform_depth("critical", sizes, C_W=found.C_W, C_b=found.C_b, k1=found.k1, note=found.reason)
-        return in_branches(rule) if residual else rule
+        return in_branches(rule) if block.residual else rule
     if c.name not in RULES:
         raise ConfigError(f"initialization={c.name}: must be one of critical, {', '.join(RULES)}, custom")
     return RULES[c.name](sizes)
@@ -284,10 +295,11 @@ def learning_rate(
     x = task.train.x
     k1 = rule.C_b[0] + rule.C_W[0] * task.input_mean_square
     law = (activation, rule.C_W[1:], rule.C_b[1:], k1, sizes)
+    block = build_block(config.residual)
     try:
         if config.optimizer.name == "sgd":
-            return sgd_rate(*law, float(x.square().mean()), residual=config.residual)
-        return adam_rate(*law, float(x.abs().mean()), residual=config.residual)
+            return sgd_rate(*law, float(x.square().mean()), block=block)
+        return adam_rate(*law, float(x.abs().mean()), block=block)
     except ValueError as error:
         raise ConfigError(f"optimizer.lr=auto: {error}; give a number") from error
 

@@ -31,7 +31,7 @@ def forecast_run(experiment: Experiment) -> Forecast:
         experiment.activation, C_W=rule.C_W[1:], C_b=rule.C_b[1:], k1=k1,
         depth=config.depth, width=config.width, dtype=config.dtype, inputs=size,
         outputs=experiment.sizes[-1],
-        covariance=first_covariance(rule, batch.x[:size]), residual=config.residual,
+        covariance=first_covariance(rule, batch.x[:size]), block=experiment.block,
     )  # fmt: skip
     return with_rate(first, experiment)
 
@@ -43,7 +43,7 @@ def with_rate(first: Forecast, experiment: Experiment) -> Forecast:
         return first
     mean_abs = float(experiment.task.train.x.abs().double().mean())
     limit = stable_rate(
-        experiment.activation, first.C_W, first.C_b, first.k1, experiment.sizes, mean_abs, residual=config.residual,
+        experiment.activation, first.C_W, first.C_b, first.k1, experiment.sizes, mean_abs, block=experiment.block,
         beyond=1.08 * SAFE * experiment.lr,  # it is found to 7 %
     )  # fmt: skip
     return replace(first, rate=experiment.lr, stable_rate=limit)
@@ -81,9 +81,7 @@ def theory_profile(experiment: Experiment, expected: Forecast, measured: Profile
     the measured median at the output, since theory does not know the loss.
     """
     median = expected.log10_K_quantiles[2]
-    parallel, perp = susceptibilities(experiment.activation, expected.C_W, median[:-1])
-    if experiment.config.residual:  # what is skipped adds 1, but for the map to the output
-        parallel[:-1], perp[:-1] = (np.log10(1 + 10.0 ** chi[:-1]) for chi in (parallel, perp))
+    parallel, perp = susceptibilities(experiment.activation, expected.C_W, median[:-1], block=experiment.block)
     into_output = np.log10(experiment.sizes[-1] / experiment.sizes[-2])
     gains = perp + np.append(np.zeros(len(perp) - 1), into_output)
     at_output = measured["log10_gradient"][1, -1]

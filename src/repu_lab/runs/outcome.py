@@ -64,7 +64,7 @@ def lost_layer(population: Population, theta_MP: Tensor, x_BI: Tensor) -> Tensor
     else:
         theta_MP, x_BI = in_float64(theta_MP), in_float64(x_BI)
         twin = Population(
-            population.activation, population.sizes, residual=population.residual, dtype=torch.float64,
+            population.activation, population.sizes, block=population.block, dtype=torch.float64,
             device=theta_MP.device,
         )  # fmt: skip
         known, other_D = KNOWN, twin.preactivations(x_BI, theta_MP)

@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 from repu_lab.activations import Activation
+from repu_lab.blocks import PLAIN, Block
 from repu_lab.theory.kernel import Variances, per_map
 from repu_lab.theory.power_law import PowerLaw, largest, log_mean_square
 
@@ -127,7 +128,7 @@ def batch_chain(
     inputs: int,
     networks: int,
     correlation: float | Floats = 0.0,
-    residual: bool = False,
+    block: Block = PLAIN,
     ceiling: float = math.inf,
     seed: int | np.random.Generator = 0,
 ) -> BatchChain:
@@ -135,8 +136,8 @@ def batch_chain(
 
     Given the n x B post-activations h, the rows of z^{l+1} are independent N(0, C_b + (C_W / n) h^T h): one B x B
     Cholesky factor and n B normals a layer, in place of n^2 weights. `k1`: S^1, one number or one for each input.
-    `correlation`: of the first preactivations, one number for all pairs or the B x B matrix. `residual`: maps
-    2..depth are added to what they act on, whose units persist; log10_K is then that of the size drawn. Networks in
+    `correlation`: of the first preactivations, one number for all pairs or the B x B matrix. The units of a `block`
+    that skips persist; log10_K is then that of the size drawn. Networks in
     which |z| or |s(z)| passed 10^ceiling are followed no further (their fate is known, and they cost most).
     """
     C_W_l, C_b_l = per_map(C_W, C_b, depth)
@@ -146,7 +147,7 @@ def batch_chain(
     law = PowerLaw(activation)
     rows = max(1, BATCH_CHUNK // (width * inputs))
     parts = [
-        _batch_chunk(law, C_W_l, C_b_l, log_k1, R_BB, width, min(rows, networks - start), residual, ceiling, generator)
+        _batch_chunk(law, C_W_l, C_b_l, log_k1, R_BB, width, min(rows, networks - start), block, ceiling, generator)
         for start in range(0, networks, rows)
     ]
     return BatchChain(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
@@ -228,7 +229,7 @@ def _batch_chunk(
     R_BB: Floats,
     width: int,
     networks: int,
-    residual: bool,
+    block: Block,
     ceiling: float,
     generator: np.random.Generator,
 ) -> tuple[Floats, Floats, Floats]:
@@ -239,8 +240,7 @@ def _batch_chunk(
     log_S = np.tile(log_k1, (networks, 1))
     R = np.tile(R_BB, (networks, 1, 1))
     diagonal = np.arange(inputs)
-    skips = np.arange(depth + 1) < depth if residual else np.zeros(depth + 1, dtype=bool)  # layer l = 1.. to its next
-    skips[0] = False
+    skips = np.append(False, block.skipped(depth))  # whether layer l + 1 adds to layer l
     log_before, z = log_S, np.zeros(0)
     with np.errstate(divide="ignore", over="ignore", invalid="ignore", under="ignore"):
         for l in range(depth + 1):

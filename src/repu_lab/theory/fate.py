@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from repu_lab.activations import Activation
+from repu_lab.blocks import Block
 from repu_lab.theory.chain import BatchChain, batch_chain
 from repu_lab.theory.pair_chain import PairChain
 from repu_lab.theory.power_law import leading_power
@@ -122,7 +123,7 @@ def follow_batch(
     first: Floats,
     width: int,
     inputs: int,
-    residual: bool,
+    block: Block,
     dtype: Limits,
     seed: int,
 ) -> Ends:
@@ -142,7 +143,7 @@ def follow_batch(
     def draw(networks: int) -> None:
         part = batch_chain(
             activation, C_W=C_W, C_b=C_b, k1=k1, depth=depth, width=width, inputs=followed, networks=networks,
-            correlation=np.clip((correlation + correlation.T) / 2, -1, 1), residual=residual, ceiling=dtype.largest,
+            correlation=np.clip((correlation + correlation.T) / 2, -1, 1), block=block, ceiling=dtype.largest,
             seed=generator,
         )  # fmt: skip
         parts.append(part)

@@ -3,7 +3,7 @@
 K^(l+1) = C_b + C_W g(K^l), chi_parallel^l = C_W g'(K^l), chi_perp^l = C_W E[s'^2] (Roberts, Yaida, Hanin, The
 Principles of Deep Learning Theory), l = 1..L+1 where L = depth counts hidden layers and K^(L+1) belongs to the output.
 C_W, C_b are numbers, or sequences with one value for each affine map l = 2..L+1. K is followed in log space where it
-leaves float64. In a residual network, z^(l+1) = z^l + b + W s(z^l) for l = 1..L-1, kernels and both susceptibilities
+leaves float64. Where a block skips, z^(l+1) = z^l + b + W s(z^l) for l = 1..L-1, kernels and both susceptibilities
 add: K^(l+1) = K^l + C_b + C_W g(K^l), chi = 1 + C_W g'(K) and 1 + C_W E[s'^2], since W is independent of z^l.
 """
 
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from repu_lab.activations import Activation
+from repu_lab.blocks import PLAIN, Block
 from repu_lab.theory.angles import Array, angle
 from repu_lab.theory.closed_forms import PowerMoments, moments
 from repu_lab.theory.quadrature import QuadratureMoments
@@ -67,9 +68,9 @@ class CorrelationLayers:
 
 
 def layers(
-    activation: Activation, C_W: Variances, C_b: Variances, k1: float, depth: int, *, residual: bool = False
+    activation: Activation, C_W: Variances, C_b: Variances, k1: float, depth: int, *, block: Block = PLAIN
 ) -> KernelLayers:
-    """Iterate the kernel of one input from K^1 = k1 through `depth` hidden layers, residual ones or plain ones.
+    """Iterate the kernel of one input from K^1 = k1 through `depth` hidden layers.
 
     RePU with C_b = 0 by its exact solution log(K^l / K_*) = p^(l-1) log(K^1 / K_*): right at any depth. ValueError for
     negative variances, k1 < C_b, depth < 1, or an activation that cannot be averaged.
@@ -78,7 +79,7 @@ def layers(
     form = moments(activation)
     check_k1("k1", k1, B)
     table = Tabulated(form)
-    skips = np.arange(1, depth + 1) < depth if residual else np.zeros(depth, dtype=bool)
+    skips = block.skipped(depth)
     K, x = _follow(activation, form, W, B, float(k1), table, skips)
     parallel, perp = _log_susceptibilities(form, K[:-1], x[:-1], table)
     with np.errstate(divide="ignore", over="ignore", under="ignore", invalid="ignore"):
@@ -101,15 +102,19 @@ def layers(
         )
 
 
-def susceptibilities(activation: Activation, C_W: Variances, log10_K: Array) -> tuple[Array, Array]:
+def susceptibilities(
+    activation: Activation, C_W: Variances, log10_K: Array, *, block: Block = PLAIN
+) -> tuple[Array, Array]:
     """Return log10 chi_parallel and log10 chi_perp of the maps l = 2..L+1 at given log10 K^1 .. log10 K^L."""
     x = np.asarray(log10_K, dtype=np.float64) * LN10
     W, _ = per_map(C_W, 0.0, len(x))
     with np.errstate(all="ignore"):
         form = moments(activation)
         parallel, perp = _log_susceptibilities(form, np.exp(x), x, Tabulated(form))
-        log_W = np.log(W)
-        return (log_W + parallel) / LN10, (log_W + perp) / LN10
+        skips, log_W = block.skipped(len(x)), np.log(W)
+        logs = (np.where(skips, np.logaddexp(0.0, log_W + chi), log_W + chi) for chi in (parallel, perp))
+        log_parallel, log_perp = (log / LN10 for log in logs)
+        return log_parallel, log_perp
 
 
 def correlations(

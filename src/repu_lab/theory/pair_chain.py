@@ -7,7 +7,7 @@ and of its difference W dh are independent pairs of Gaussians with the covarianc
     [     (C_W / n) h.dh     (C_W / n) dh.dh ] .
 
 Exact in law at every width. z and d have sizes of their own, kept as logarithms, and dh = s'(z) d where d is far below
-z, so inputs are told apart at 1 - c = 1e-300 as at 1 - c = 1. In a residual network the branch is added to z and d,
+z, so inputs are told apart at 1 - c = 1e-300 as at 1 - c = 1. Where a block skips the branch is added to z and d,
 whose units persist. An error of rounding is such a difference too; its size is followed by the same gain,
 
     N^{l+1} = (C_W / n) sum_i s'(z_i)^2 xi_i^2 N^l [+ N^l] + rounding^2 S^{l+1} ,
@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from repu_lab.activations import Activation
+from repu_lab.blocks import PLAIN, Block
 from repu_lab.theory.chain import CHUNK, LN10, check_positive, one_thread
 from repu_lab.theory.kernel import Variances, per_map
 from repu_lab.theory.power_law import Floats, PowerLaw, largest, log_mean_square
@@ -35,7 +36,7 @@ LARGEST_LOG = 1e300
 class PairChain:
     """Samples of the law of two inputs; arrays (chains, depth + 1), column l - 1 for layer l.
 
-    `log10_K`: log10 of the variance S^l of the first input (residual: of z^{l-1} as drawn and its branch).
+    `log10_K`: log10 of the variance S^l of the first input (where a block skips: of z^{l-1} as drawn and its branch).
     `log10_z`, `log10_h`: of its largest |z_i| and |s(z_i)|. `log10_gain` (depth columns): of the factor by which the
     mean square of a gradient grows from layer l+1 back to l. `log10_spread`: of D / 2S, the mean square difference of
     the inputs over twice that of the first. `log10_distance`: of 1 - c. `log10_noise`: of N / S, mean square error of
@@ -63,14 +64,14 @@ def pair_chain(
     chains: int,
     distance: float,
     ratio: float = 1.0,
-    residual: bool = False,
+    block: Block = PLAIN,
     rounding: float = 2.0**-52,
     seed: int | np.random.Generator = 0,
 ) -> PairChain:
     """Draw `chains` networks for two inputs, S^1 = k1 and ratio k1, whose first preactivations have 1 - c = distance.
 
-    About 80 ns a unit; memory does not grow with width x chains. `residual`: maps 2..depth are added to what they act
-    on. ValueError for depth, width or chains < 1, negative variances, k1 <= 0, ratio <= 0, distance outside [0, 2].
+    About 80 ns a unit; memory does not grow with width x chains. `block`: the kind of layer.
+    ValueError for depth, width or chains < 1, negative variances, k1 <= 0, ratio <= 0, distance outside [0, 2].
     """
     C_W_l, C_b_l = per_map(C_W, C_b, depth)
     check_positive(width=width, chains=chains)
@@ -80,7 +81,7 @@ def pair_chain(
         )
     generator = np.random.default_rng(seed)
     rows = max(1, CHUNK // width)
-    law = _Pair(PowerLaw(activation), C_W_l, C_b_l, residual, math.log(rounding))
+    law = _Pair(PowerLaw(activation), C_W_l, C_b_l, block, math.log(rounding))
     parts = [
         law.draw(k1, ratio, distance, min(rows, chains - start), width, generator) for start in range(0, chains, rows)
     ]
@@ -113,13 +114,14 @@ class _Pair:
     law: PowerLaw
     C_W: Floats
     C_b: Floats
-    residual: bool
+    block: Block
     log_eps: float
 
     def draw(
         self, k1: float, ratio: float, distance: float, chains: int, width: int, generator: np.random.Generator
     ) -> tuple[Floats, ...]:
         depth = len(self.C_W)
+        skips = np.append(False, self.block.skipped(depth))  # whether layer l + 1 adds to layer l
         columns = [np.empty((depth + 1, chains)) for _ in range(7)]
         log_K, log_z, log_h, log_gain, log_spread, log_distance, log_noise = columns
         with np.errstate(divide="ignore", over="ignore", invalid="ignore", under="ignore"):
@@ -131,8 +133,7 @@ class _Pair:
                 g, f = (generator.standard_normal((chains, width, 1)) for _ in range(2))
                 r = covariance.r[:, None, None]
                 f = r * g + np.sqrt(np.maximum(1 - r**2, 0.0)) * f
-                skips = self.residual and 0 < l < depth
-                if skips:
+                if skips[l]:
                     own = _moments(x, y, log_S, log_D)
                     log_S, x = _add(log_S, x, covariance.log_S, g)
                     log_D, y = _add(log_D, y, covariance.log_D, f)
@@ -152,7 +153,7 @@ class _Pair:
                 slope, log_s = self.law.slope(log_S[:, None, None], x)
                 xi = generator.standard_normal((chains, width, 1))
                 log_chi = np.log(self.C_W[l]) + log_mean_square(slope * xi) + 2 * log_s[:, 0, 0]
-                if self.residual and 0 < l < depth - 1:
+                if skips[l + 1] and l > 0:
                     log_chi = np.logaddexp(0.0, log_chi)
                 log_gain[l] = log_chi = _bounded(log_chi)
                 log_N = _bounded(log_N + log_chi)

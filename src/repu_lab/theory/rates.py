@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from repu_lab.activations import Activation
+from repu_lab.blocks import PLAIN, Block
 from repu_lab.theory.kernel import Array, Variances, layers
 
 # By how much of their own size Adam's first step may change the preactivations, all layers added up, in a wide network.
@@ -39,19 +40,19 @@ WEIGHTS = np.exp(-(NODES**2) / 2) / np.exp(-(NODES**2) / 2).sum()
 
 def adam_rate(
     activation: Activation, C_W: Variances, C_b: Variances, k1: float, sizes: tuple[int, ...], mean_abs_input: float, *,
-    residual: bool = False,
+    block: Block = PLAIN,
 ) -> float:  # fmt: skip
     """Return the rate at which Adam's first step changes the preactivations by about their own size.
 
     lr `adam_change` = ADAM_STEP / sqrt(1 + FLUCTUATION sum_{l=1..L} 1/n_l), at most LARGEST_ADAM_RATE, and at most
     1 / SAFE of `stable_rate` (of that without spread between inputs, where K blows up before any step).
     """
-    K = layers(activation, C_W, C_b, k1, len(sizes) - 2, residual=residual).K
+    K = layers(activation, C_W, C_b, k1, len(sizes) - 2, block=block).K
     change = _change(activation, K, sizes, mean_abs_input)
     step = ADAM_STEP / np.sqrt(1 + FLUCTUATION * sum(1 / n for n in sizes[1:-1]))
     rate = min(LARGEST_ADAM_RATE, float(step) / change) if change > 0 else LARGEST_ADAM_RATE
     for worst in (WORST, 0.0):
-        grown = _first_step(activation, C_W, C_b, K, sizes, mean_abs_input, residual=residual, worst=worst)
+        grown = _first_step(activation, C_W, C_b, K, sizes, mean_abs_input, block=block, worst=worst)
         before, after = grown(np.array([0.0, SAFE * rate]))
         if after <= BLOW_UP:
             return rate
@@ -62,7 +63,7 @@ def adam_rate(
 
 def stable_rate(
     activation: Activation, C_W: Variances, C_b: Variances, k1: float, sizes: tuple[int, ...], mean_abs_input: float, *,
-    residual: bool = False, beyond: float | None = None,
+    block: Block = PLAIN, beyond: float | None = None,
 ) -> float:  # fmt: skip
     """Return the largest rate at which Adam's first step leaves the network short of blowing up; inf if any does.
 
@@ -76,14 +77,14 @@ def stable_rate(
     F = exp(WORST (sum_l (E[s^4] / g^2 - 1) / n_l)^{1/2}). Where K grows faster than linearly (MRePU,
     RePU) the limit is a wall: its distance, not the size of the step, decides. Rates above 1 are not asked for.
     """
-    K = layers(activation, C_W, C_b, k1, len(sizes) - 2, residual=residual).K
-    grown = _first_step(activation, C_W, C_b, K, sizes, mean_abs_input, residual=residual, worst=WORST)
+    K = layers(activation, C_W, C_b, k1, len(sizes) - 2, block=block).K
+    grown = _first_step(activation, C_W, C_b, K, sizes, mean_abs_input, block=block, worst=WORST)
     return np.inf if beyond is not None and grown(np.array([beyond]))[0] <= BLOW_UP else _largest_rate(grown)
 
 
 def adam_change(
     activation: Activation, C_W: Variances, C_b: Variances, k1: float, sizes: tuple[int, ...], mean_abs_input: float, *,
-    residual: bool = False,
+    block: Block = PLAIN,
 ) -> float:  # fmt: skip
     """Return by how much of their own size Adam's first step at rate 1 may change the preactivations, layers added up.
 
@@ -92,13 +93,13 @@ def adam_change(
     sqrt(K / 2 pi). `mean_abs_input` is E|x|, in place of E|s| for l = 1. Layers whose K leaves float64 are left out:
     nothing trains.
     """
-    K = layers(activation, C_W, C_b, k1, len(sizes) - 2, residual=residual).K
+    K = layers(activation, C_W, C_b, k1, len(sizes) - 2, block=block).K
     return _change(activation, K, sizes, mean_abs_input)
 
 
 def sgd_rate(
     activation: Activation, C_W: Variances, C_b: Variances, k1: float, sizes: tuple[int, ...], mean_square_input: float,
-    *, residual: bool = False,
+    *, block: Block = PLAIN,
 ) -> float:  # fmt: skip
     """Return the rate 1 / Theta, with Theta the tangent kernel of one input for plain gradient descent.
 
@@ -107,9 +108,9 @@ def sgd_rate(
     asks for. At most LARGEST_SGD_RATE; layers beyond float64 are left out, as in `adam_rate`.
     """
     depth = len(sizes) - 2
-    kernel = layers(activation, C_W, C_b, k1, depth, residual=residual)
+    kernel = layers(activation, C_W, C_b, k1, depth, block=block)
     W, b = np.broadcast_to(C_W, depth), np.broadcast_to(C_b, depth)
-    skipped = np.where(np.arange(1, depth + 1) < depth, kernel.K[:-1], 0.0) if residual else 0.0
+    skipped = np.where(block.skipped(depth), kernel.K[:-1], 0.0)
     with np.errstate(all="ignore"):
         mean_square = np.append(mean_square_input, (kernel.K[1:] - skipped - b) / W)
         log_gain = np.append(np.cumsum(kernel.log10_gain[:depth][::-1])[::-1], 0.0)
@@ -141,11 +142,12 @@ def _largest_rate(grown: Callable[[Array], Array]) -> float:
 
 def _first_step(
     activation: Activation, C_W: Variances, C_b: Variances, K: Array, sizes: tuple[int, ...], mean_abs_input: float, *,
-    residual: bool, worst: float,
+    block: Block, worst: float,
 ) -> Callable[[Array], Array]:  # fmt: skip
     """Return K'^{L+1} / K^{L+1} as a function of some rates, see `stable_rate`; NaN or inf where K leaves float64."""
     depth, n = len(sizes) - 2, np.array(sizes[:-1], dtype=np.float64)
     W, b = np.broadcast_to(C_W, depth), np.broadcast_to(C_b, depth)
+    skips = block.skipped(depth)
     with np.errstate(all="ignore"):
         _, square, fourth = _moments(activation, K[:-1], FEW)
         start = K[0] * np.exp(worst * np.sqrt(np.nansum((fourth / square**2 - 1) / n[1:])))
@@ -155,7 +157,7 @@ def _first_step(
             x = (np.sqrt(start) + lr * n[0] * mean_abs_input) ** 2
             for l in range(depth):
                 mean_abs, square, _ = _moments(activation, x, FEW)
-                kept = x if residual and l < depth - 1 else 0.0
+                kept = x if skips[l] else 0.0
                 x = (np.sqrt(kept + b[l] + W[l] * square) + lr * n[l + 1] * mean_abs) ** 2
             return x / K[-1]
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from repu_lab.activations import MRePU
+from repu_lab.blocks import PLAIN, RESIDUAL
 from repu_lab.claims.base import Cell, Picture, Table, prose
 from repu_lab.claims.beyond.ladder import RUNGS, UNCHANGED, named
 from repu_lab.claims.beyond.trials import POWERS, Best, Curved, Judged, Place, rate_of, told
@@ -100,12 +101,13 @@ def picture(judged: Mapping[Place, Judged], usual: Mapping[str, Trained], depth:
 
 def _theory(found: Judged) -> list[Cell]:
     """Return x, then theory's growth of K and of the gradient over the hidden layers and the size of Adam's step."""
-    net, residual = found.network, found.network.branch is not None
-    kernel = layers(MRePU(net.p, net.scale), net.C_W, 0.0, net.k1, net.depth, residual=residual)
+    net = found.network
+    block = PLAIN if net.branch is None else RESIDUAL
+    kernel = layers(MRePU(net.p, net.scale), net.C_W, 0.0, net.k1, net.depth, block=block)
     task, width = digits(), _width(found.fresh)
     sizes = (task.train.x.shape[1], *[width] * net.depth, task.outputs)
     change = adam_change(
-        MRePU(net.p, net.scale), net.C_W, 0.0, net.k1, sizes, float(task.train.x.abs().mean()), residual=residual
+        MRePU(net.p, net.scale), net.C_W, 0.0, net.k1, sizes, float(task.train.x.abs().mean()), block=block
     )
     return [
         net.a_1 * net.depth * net.k1 / net.scale**2, float(kernel.log10_K[-2] - kernel.log10_K[0]),
