@@ -92,7 +92,7 @@ def keys_of(schema: type, prefix: str = "") -> Iterator[str]:
             yield from keys_of(typing.cast(type, hints[field.name]), f"{prefix}{field.name}.")
 
 
-OF_ACTIVATIONS = ["activation.p", "activation.slope", "activation._target_", "activation.new"]
+OF_ACTIVATIONS = ["activation.p", "activation.slope", "activation._target_", "activation.new", "activation.formula"]
 KEYS = {command: [*keys_of(COMMANDS[command]), *OF_ACTIVATIONS] for command in SMALL}
 FETCHED = ("mnist", "cifar10")  # over the network
 GROUPS = {

@@ -317,6 +317,7 @@ def test_every_shipped_option_runs(path, empty_folder, monkeypatch):
     (empty_folder / "mine.py").write_text("import torch\nclass Mine(torch.nn.Tanh): pass\n")
     extra = {
         ("activation", "custom"): ["activation._target_=mine.Mine"],
+        ("activation", "formula"): ["activation.formula=z * relu(1 + z)**2"],
         ("initialization", "custom"): ["initialization.c_w=1"],
     }.get((path.parent.name, path.stem), [])
     tiny = [text for text in TINY if text != "initialization=he" or path.parent.name in ("activation", "task")]

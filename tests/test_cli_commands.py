@@ -171,7 +171,8 @@ def test_sweeps(command, sample, total, folder, capsys):
 @pytest.mark.parametrize("command", ["theory", "propagate"])
 @pytest.mark.parametrize("name", sorted(path.stem for path in (conf_dir() / "activation").glob("*.yaml")))
 def test_every_activation(command, name, folder):
-    chosen = own("Mine") if name == "custom" else [f"activation={name}"]
+    written = ["activation.formula=z * relu(1 + z)**2"] if name == "formula" else []
+    chosen = own("Mine") if name == "custom" else [f"activation={name}", *written]
     sample = SAMPLE if command == "propagate" else []
     assert main([command, *chosen, *TINY, *sample]) == 0
     (manifest,) = folder.rglob("manifest.json")

@@ -11,7 +11,8 @@ At the shell: `repu-lab --help`. In Python, for networks in plain torch:
     print(initialize_(network, seed=0))                     # Initialization(C_W=0.994..., C_b=..., k1=0.000166...)
     print(forecast_network(network, inputs=128).summary())  # first pass survives
 
-Activations: RePU, MRePU, SplineRePU; ACTIVATIONS holds all by name; as_activation adapts a module of your own.
+Activations: RePU, MRePU, SplineRePU; ACTIVATIONS holds all by name; Formula("z * relu(1 + z)**a", a=2) is what you
+             write; as_activation adapts a module of your own.
 Networks:    initialize_, forecast_network; load_population returns those of a finished run.
 Theory:      analyse (all critical points, or why there is none), critical_initialization (variances for a depth),
              layers (K and susceptibilities by layer), forecast (what becomes of real networks).
@@ -23,7 +24,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from repu_lab.activations import ACTIVATIONS, MRePU, RePU, SplineRePU, as_activation
+    from repu_lab.activations import ACTIVATIONS, Formula, MRePU, RePU, SplineRePU, as_activation
     from repu_lab.networks.modules import forecast_network, initialize_
     from repu_lab.runs.building import load_population
     from repu_lab.theory import analyse, critical_initialization, layers
@@ -33,6 +34,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ACTIVATIONS",
+    "Formula",
     "MRePU",
     "RePU",
     "SplineRePU",
@@ -49,7 +51,7 @@ __all__ = [
 # Imported when they are asked for: the command line starts without torch, which takes a second. There is no __dir__:
 # with it help(repu_lab) would be 3,400 lines of torch's methods instead of one page.
 _HOMES = {
-    "activations": ("ACTIVATIONS", "MRePU", "RePU", "SplineRePU", "as_activation"),
+    "activations": ("ACTIVATIONS", "Formula", "MRePU", "RePU", "SplineRePU", "as_activation"),
     "networks.modules": ("forecast_network", "initialize_"),
     "runs.building": ("load_population",),
     "theory": ("analyse", "critical_initialization", "layers"),

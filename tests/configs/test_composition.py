@@ -99,7 +99,7 @@ def test_a_command_knows_its_own_groups_only(command, foreign):
 
 def test_every_activation_has_its_config():
     options = {path.stem for path in (conf_dir() / "activation").glob("*.yaml")}
-    assert options == {*ACTIVATIONS, "custom"}
+    assert options == {*ACTIVATIONS, "custom", "formula"}
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)

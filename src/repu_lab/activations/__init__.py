@@ -9,6 +9,7 @@ their limit from the left, as torch does for relu; factors that vanish are never
 from repu_lab.activations.base import Activation
 from repu_lab.activations.checks import check_dtype
 from repu_lab.activations.custom import Adapted, as_activation
+from repu_lab.activations.formula import Formula
 from repu_lab.activations.powers import (
     Hardswish,
     Identity,
@@ -63,6 +64,7 @@ __all__ = [
     "Activation",
     "Adapted",
     "Erf",
+    "Formula",
     "GELUTanh",
     "Hardswish",
     "Identity",

@@ -18,16 +18,17 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, RangeSweep
+from hydra.core.override_parser.types import Glob, Override, RangeSweep
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from repu_lab.configs import config, mistakes
 from repu_lab.configs.config import ConfigError
-from repu_lab.configs.groups import Groups, conf_dir, loading
+from repu_lab.configs.groups import Groups, conf_dir, loading, needs_more
 from repu_lab.configs.points import KEY, read_points
 from repu_lab.configs.schema import COMMANDS
+from repu_lab.configs.spelling import spelt_out
 
 LAUNCHERS = "hydra_plugins.repu_lab_launcher."
 BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
@@ -151,7 +152,7 @@ class Composer:
         points = []
         for point in read_points(path):
             try:
-                paired = [self.parse(text) for text in point.overrides]
+                paired = [self.parse(text) for text in spelt_out(self.command, point.overrides)]
                 if complaint := next(filter(None, (self._unpaired(override, given) for override in paired)), None):
                     raise ConfigError(complaint)
             except ConfigError as error:
@@ -215,13 +216,15 @@ class Composer:
             if _is_longer(override, MOST_JOBS):
                 raise ConfigError(mistakes.too_many([override], MOST_JOBS))
             try:
-                texts = [f"{key}={value}" for value in override.sweep_string_iterator()]
+                options = list(override.sweep_string_iterator())
             except (HydraException, ValueError, ArithmeticError) as error:  # a step of 0, a bound that is NaN
                 shown = mistakes.printable(str(override.input_line))
                 raise ConfigError(f"{shown}: {mistakes.one_line(error)}") from error
-            if not texts:
+            if isinstance(override.value(), Glob):  # custom and formula are nothing by themselves
+                options = [option for option in options if not needs_more(override.key_or_group, option)]
+            if not options:
                 raise ConfigError(mistakes.empty_sweep(override, self.groups))
-            values[key] = [self.parse(text) for text in texts]
+            values[key] = [self.parse(f"{key}={option}") for option in options]
         if math.prod(map(len, values.values())) > MOST_JOBS:
             raise ConfigError(mistakes.too_many(overrides, MOST_JOBS))
         return itertools.product(*values.values())

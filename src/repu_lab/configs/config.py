@@ -4,9 +4,11 @@ A run's folder is named by a hash of the fields that decide the result, as typed
 finds the same folder on every machine. Nothing here imports torch.
 """
 
+import ast
 import hashlib
 import json
 import re
+import warnings
 from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import Any
@@ -69,13 +71,25 @@ def _check_fields(config: Any, prefix: str) -> None:
 
 
 def _check_arguments(activation: dict[str, Any]) -> None:
-    """Refuse an argument of the activation that no name and no hash can be made of."""
+    """Refuse an argument of the activation that no name and no hash can be made of; write a formula in one way."""
     for key, value in activation.items():
         try:
             json.dumps(value, allow_nan=False)
         except (TypeError, ValueError) as error:
             told = printable(str(value))
             raise ConfigError(f"activation.{key}={told}: must be text, a finite number or a list of them") from error
+    if activation.get("name") == "formula":
+        activation["formula"] = _respaced(activation["formula"])
+
+
+def _respaced(formula: Any) -> Any:
+    """Return a formula as Python writes it, so that spaces make no other run; as it is if it is not one."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of `1if`; reading it will say what is wrong
+            return ast.unparse(ast.parse(formula.strip(), mode="eval")).replace(" ** ", "**")
+    except (AttributeError, SyntaxError, ValueError, MemoryError, RecursionError):
+        return formula
 
 
 def _check_groups(config: Any) -> None:
@@ -152,7 +166,8 @@ def folder_name(command: str, config: Any) -> str:
     if command == "reproduce":
         return f"reproduce-{config.scale}"
     arguments = {key: value for key, value in config.activation.items() if key not in ("name", "_target_")}
-    details = "".join(f"_{key}{value}" for key, value in sorted(arguments.items()) if value is not None)
+    shown = [(key if key != "formula" else "", value) for key, value in sorted(arguments.items()) if value is not None]
+    details = "".join(f"_{key}{value}" for key, value in shown)
     name = activation_name(config.activation) + details
     slug = f"{command}-{name}-depth{config.depth}-width{config.width}-{config.initialization.name}"
     return f"{safe(slug)}-{config_hash(command, config)[:8]}"

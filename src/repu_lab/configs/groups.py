@@ -22,6 +22,12 @@ def conf_dir() -> Path:
     return inside if inside.is_dir() else package.parents[1] / "conf"
 
 
+def needs_more(group: str, option: str) -> bool:
+    """Say whether an option of conf/ leaves a value open that has to be typed."""
+    file = conf_dir() / group / f"{option}.yaml"
+    return file.is_file() and "???" in yaml.safe_load(file.read_text(encoding="utf-8")).values()
+
+
 class Groups(Mapping[str, Sequence[str]]):
     """The groups of a command's own config, and Hydra's plugins; their options are looked up when asked for."""
 

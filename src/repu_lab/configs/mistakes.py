@@ -120,15 +120,18 @@ def too_many(overrides: Iterable[Override], limit: int) -> str:
 
 def missing(key: str) -> str:
     """Explain a value that has no default and was not given."""
-    example = "my_module.MyActivation" if key.endswith("_target_") else "VALUE"
+    examples = {"activation._target_": "my_module.MyActivation", "activation.formula": '"z * relu(1 + z)**2"'}
+    example = examples.get(key, "VALUE")
     return f"{key}: is needed here and was not given; add {key}={example}"
 
 
 def may_add(cfg: DictConfig, override: Override) -> bool:
-    """Say whether an override adds an argument of the constructor of a user's own activation."""
+    """Say whether an override adds an argument of a user's own activation, or a parameter of a formula."""
     group, _, argument = override.key_or_group.partition(".")
-    own = group == "activation" and cfg.get("activation", {}).get("name") == "custom"
-    return own and bool(argument) and (override.is_add() or override.is_force_add())
+    name = cfg.get("activation", {}).get("name") if group == "activation" and argument else None
+    if name == "formula":
+        return argument.isidentifier() and argument not in ("name", "_target_", "formula")
+    return name == "custom" and (override.is_add() or override.is_force_add())
 
 
 def misplaced(cfg: DictConfig, override: Override, groups: Groups) -> str | None:

@@ -191,4 +191,5 @@ COMMANDS: dict[str, type] = {
 }  # fmt: skip
 # Keys that take a list; to Hydra `claim=6,7` alone would be a sweep.
 LISTS = {"reproduce": ("claim",)}
+FORMULA = "activation.formula"  # a value that needs no quotes but the shell's
 PATHS = ("config", "resume", "points", "task.cache", "hydra.run.dir", "hydra.sweep.dir")

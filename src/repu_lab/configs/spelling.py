@@ -1,15 +1,17 @@
-"""What the lab understands beyond Hydra's grammar: lists without brackets, ~ for the home folder; and how to quote."""
+"""What the lab understands beyond Hydra's grammar: lists without brackets, ~ for the home folder, formulas; quoting."""
 
 import os
 import re
 from collections.abc import Sequence
 from typing import Any
 
-from repu_lab.configs.schema import LISTS, PATHS
+from repu_lab.configs.schema import FORMULA, LISTS, PATHS
+
+QUOTES = ("'", '"')
 
 
 def spelt_out(command: str, overrides: Sequence[str]) -> list[str]:
-    """Write key=A,B as key=[A,B] for the keys that take a list, and a path's ~ as the home folder."""
+    """Write key=A,B as key=[A,B] for the keys that take a list, a path's ~ as the home folder, and quote formulas."""
     return [_spelt_out(text, LISTS.get(command, ())) for text in overrides]
 
 
@@ -33,9 +35,23 @@ def literal(value: Any) -> str:
 
 def _spelt_out(text: str, lists: Sequence[str]) -> str:
     key, _, value = text.partition("=")
+    if key == FORMULA and value and not value.startswith("choice("):
+        return f"{key}={','.join(part if part[:1] in QUOTES else literal(part) for part in _parts(value))}"
     if key in lists and "," in value and not value.startswith("["):
         return f"{key}=[{value}]"
     bare = value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value
     if key in PATHS and bare.startswith("~") and (path := os.path.expanduser(bare)) != bare:
         return f"{key}={literal(path)}"
     return text
+
+
+def _parts(text: str) -> list[str]:
+    """Return what stands between the commas outside all brackets: several formulas."""
+    depth, parts = 0, [""]
+    for character in text:
+        depth += (character in "([{") - (character in ")]}")
+        if character == "," and depth <= 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return [part.strip() for part in parts]

@@ -26,7 +26,7 @@ EXAMPLES = {
     ),
     "theory": (
         "repu-lab theory activation=gelu",
-        "repu-lab theory -m activation='glob(*,exclude=custom)' depth=50",
+        "repu-lab theory -m activation='glob(*)' depth=50",
     ),
     "reproduce": (
         "repu-lab reproduce scale=smoke",

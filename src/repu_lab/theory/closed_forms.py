@@ -9,7 +9,7 @@ from functools import singledispatch
 import numpy as np
 from scipy.special import gamma, gammaln, hyp2f1
 
-from repu_lab.activations import GELU, Activation, Adapted, Erf, MRePU, Sin
+from repu_lab.activations import GELU, Activation, Adapted, Erf, Formula, MRePU, Sin
 from repu_lab.theory.angles import Array, angle, determinant
 from repu_lab.theory.mrepu import MRePUMoments
 from repu_lab.theory.own_moments import OwnMoments
@@ -300,5 +300,5 @@ def _(activation: MRePU) -> QuadratureMoments:
 
 
 @_by_type.register
-def _(activation: Adapted) -> QuadratureMoments:
+def _(activation: Adapted | Formula) -> QuadratureMoments:
     return OwnMoments(activation)

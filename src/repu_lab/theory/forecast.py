@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from repu_lab.activations import Activation
+from repu_lab.activations import Activation, Formula
 from repu_lab.blocks import PLAIN, Block
 from repu_lab.theory import kernel
 from repu_lab.theory.chain import check_positive, one_thread
@@ -324,6 +324,7 @@ def _range(layers: NDArray) -> tuple[int, int] | None:
 
 
 def _name(activation: Activation) -> str:
-    module = getattr(activation, "module", activation)
-    extra = module.extra_repr()
+    if isinstance(activation, Formula):
+        return activation.title
+    extra = getattr(activation, "module", activation).extra_repr()
     return activation.title + (f"({extra})" if extra else "")

@@ -1,0 +1,150 @@
+"""A formula's program at z, with its first two derivatives: every step carries all three (Taylor arithmetic).
+
+Exact, in a few times the cost of s, and of the formula's own length: a symbolic second derivative of 40 nested tanh has
+14,800 operations and takes sympy 5 s.
+"""
+
+from collections.abc import Callable
+from functools import reduce
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from repu_lab.activations import smooth
+from repu_lab.activations.base import Activation, power
+from repu_lab.activations.expression import Step
+
+Part = Tensor | float  # a float does not depend on z: 0.0 is left out of sums and products
+Jet = tuple[Part, ...]  # value, first and second derivative, as far as they are asked for
+
+
+def run(program: tuple[Step, ...], z: Tensor, order: int) -> list[Jet]:
+    """Return what every step of a program is at z, with its derivatives up to an order."""
+    made: list[Jet] = []
+    for operation, *operands in program:
+        if operation == "z":
+            made.append((z, 1.0, 0.0)[: order + 1])
+        elif operation == "number":
+            made.append((operands[0], 0.0, 0.0)[: order + 1])
+        else:
+            made.append(_step(operation, *(made[place] for place in operands)))
+    return made
+
+
+def folded(operation: str, numbers: list[float]) -> float:
+    """Return a step of numbers alone; NaN or infinity where it has no value."""
+    jets = [(torch.tensor(number, dtype=torch.float64),) for number in numbers]
+    return float(_step(operation, *jets)[0])
+
+
+def as_tensor(part: Part, like: Tensor) -> Tensor:
+    """Return a number as a tensor without axes, of the dtype and on the device of another."""
+    return part if isinstance(part, Tensor) else like.new_full((), part)
+
+
+class _Smooth(NamedTuple):
+    """A function of one argument with its derivatives."""
+
+    forward: Callable[[Tensor], Tensor]
+    derivative: Callable[[Tensor], Tensor]
+    second_derivative: Callable[[Tensor], Tensor]
+
+
+_FUNCTIONS: dict[str, _Smooth | Activation] = {
+    "exp": _Smooth(torch.exp, torch.exp, torch.exp),
+    "expm1": _Smooth(torch.expm1, torch.exp, torch.exp),
+    "log": _Smooth(torch.log, torch.reciprocal, lambda u: -1 / u**2),
+    "cos": _Smooth(torch.cos, lambda u: -torch.sin(u), lambda u: -torch.cos(u)),
+    "atan": _Smooth(torch.atan, lambda u: 1 / (1 + u**2), lambda u: -2 * u / (1 + u**2) ** 2),
+    "sin": smooth.Sin(),
+    "tanh": smooth.Tanh(),
+    "erf": smooth.Erf(),
+    "sigmoid": smooth.Sigmoid(),
+    "softplus": smooth.Softplus(),
+    "gelu": smooth.GELU(),
+    "silu": smooth.SiLU(),
+    "mish": smooth.Mish(),
+}
+
+
+def _step(operation: str, *jets: Jet) -> Jet:
+    match operation:
+        case "add":
+            return tuple(map(_plus, *jets))
+        case "subtract":
+            return tuple(_plus(a, _times(-1.0, b)) for a, b in zip(*jets, strict=True))
+        case "multiply":
+            return _product(*jets)
+        case "divide" if isinstance(number := jets[1][0], float):
+            return tuple(part if _is_zero(part) else part / number for part in jets[0])
+        case "divide":
+            return _product(jets[0], _power(jets[1], -1.0))
+        case "power":
+            return _power(jets[0], float(jets[1][0]))
+        case "switch":
+            return _switch(*jets)
+    function, u = _FUNCTIONS[operation], jets[0]
+    parts = (function.forward, function.derivative, function.second_derivative)[: len(u)]
+    return _chain([part(u[0]) for part in parts], u)  # pyright: ignore[reportArgumentType]
+
+
+def _plus(a: Part, b: Part) -> Part:
+    return b if _is_zero(a) else a if _is_zero(b) else a + b
+
+
+def _times(a: Part, b: Part) -> Part:
+    return 0.0 if _is_zero(a) or _is_zero(b) else a * b
+
+
+def _is_zero(a: Part) -> bool:
+    return isinstance(a, float) and a == 0
+
+
+def _product(a: Jet, b: Jet) -> Jet:
+    terms = (
+        (_times(a[0], b[0]),),
+        (_times(a[1], b[0]), _times(a[0], b[1])) if len(a) > 1 else (),
+        (_times(a[2], b[0]), _times(2.0, _times(a[1], b[1])), _times(a[0], b[2])) if len(a) > 2 else (),
+    )
+    return tuple(reduce(_plus, parts) for parts in terms if parts)
+
+
+def _chain(f: list[Tensor], u: Jet) -> Jet:
+    """Return f(u): its value, f' u', f'' u'^2 + f' u''."""
+    terms = (
+        (f[0],),
+        (_times(f[1], u[1]),) if len(u) > 1 else (),
+        (_times(f[2], _times(u[1], u[1])), _times(f[1], u[2])) if len(u) > 2 else (),
+    )
+    return tuple(reduce(_plus, parts) for parts in terms if parts)
+
+
+def _power(u: Jet, p: float) -> Jet:
+    base, whole = u[0], p == int(p)
+    assert isinstance(base, Tensor)
+
+    def raised(falling: float, exponent: float) -> Tensor:
+        value = power(base, exponent) if exponent >= 0 or whole else base**exponent
+        # Where relu(z) is 0 all its powers are: infinite ones would make NaN of its slope 0.
+        return falling * value.masked_fill(base == 0, 0.0) if exponent < 0 else falling * value
+
+    value = power(base, p) if p >= 0 else base**p
+    return _chain([value, raised(p, p - 1), raised(p * (p - 1), p - 2)][: len(u)], u)
+
+
+def _switch(u: Jet, positive: Jet, otherwise: Jet) -> Jet:
+    """Choose by u > 0; for derivatives as it is a little to the left of z."""
+    at = u[0]
+    assert isinstance(at, Tensor)
+    chosen = at > 0
+    if len(u) > 1:
+        falls = u[1] < 0
+        chosen = chosen | ((at == 0) & falls) if isinstance(falls, Tensor) else at >= 0 if falls else chosen
+    return tuple(_either(chosen, a, b, at) for a, b in zip(positive, otherwise, strict=True))
+
+
+def _either(chosen: Tensor, a: Part, b: Part, like: Tensor) -> Part:
+    if isinstance(a, float) and isinstance(b, float) and a == b:
+        return a
+    return torch.where(chosen, as_tensor(a, like), as_tensor(b, like))
