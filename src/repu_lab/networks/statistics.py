@@ -60,9 +60,14 @@ class LayerStatistics:
         """Return what was measured on some of the members."""
         return LayerStatistics(**{name: value[:, rows] for name, value in self.measured()})
 
-    def on_host(self) -> "LayerStatistics":
-        """Return the same as arrays, of tensors that may lie on a GPU."""
-        return LayerStatistics(**{name: value.cpu().numpy() for name, value in self.measured()})
+    def on_host(self, precision: torch.dtype = torch.float64) -> "LayerStatistics":
+        """Return the same as arrays, of tensors that may lie on a GPU, real numbers in this precision."""
+
+        def array(value: Any) -> NDArray[Any]:
+            tensor = torch.as_tensor(value)
+            return tensor.to(precision if tensor.is_floating_point() else tensor.dtype).cpu().numpy()
+
+        return LayerStatistics(**{name: array(value) for name, value in self.measured()})
 
     def measured(self) -> Iterator[tuple[str, Any]]:
         """Yield the names and values of what was measured: no histogram, mostly."""

@@ -24,6 +24,10 @@ from repu_lab.tasks import Evaluation, Split, Task
 from repu_lab.tracking.digest import Digest, digests
 from repu_lab.tracking.tracker import Tracker
 
+# A table of more numbers is sorted on the GPU, one of fewer sooner on the host.
+LARGE = 100_000
+# A graph that looks at no more preactivations always counts the histogram, which costs less than a second graph.
+CHEAP = 4_000_000
 # Bound on the preactivations an evaluation on the test split holds at once (elements).
 CHUNK = 16_000_000
 
@@ -61,12 +65,15 @@ class Sight:
         """Take what is trained; `say` gets the line that says why there is no graph, `capture` makes one."""
         self._experiment, self._state, self._say, self._capture = experiment, state, say, capture
         self._graphs: dict[bool, Captured] = {}
+        sizes = state.population.sizes[1:]
+        self._cheap = state.population.members * experiment.config.probe * sum(sizes) <= CHEAP
         self._plain = False
 
     def all(self, histogram: bool) -> Seen:
-        """Look at every member; the next look may overwrite what this one gave."""
+        """Look at every member; the next look may overwrite what this one gave, and may hold a histogram unasked."""
         if self._plain or self._state.stepping != CAPTURED:
             return self._look(self._state.population.theta.detach(), histogram)
+        histogram = histogram or self._cheap
         if histogram not in self._graphs:
             return self._first(histogram)
         return self._graphs[histogram].replay()
@@ -117,8 +124,9 @@ def observe(
     stats: LayerStatistics | None = None
     digested: Sequence[Digest | None] = [None] * len(watched)
     if seen.layers is not None:
-        digested = digests(seen.layers, sizes, profiled=profiling)
-        stats = seen.layers.on_host()
+        there = seen.layers if torch.as_tensor(seen.layers.log10_K).numel() > LARGE else seen.layers.on_host()
+        digested = digests(there, sizes, profiled=profiling)
+        stats = there.on_host(getattr(torch, np.dtype(state.tables[watched[0]].precision).name))
     progress = state.progress
     alive = progress.alive.cpu().numpy()
     last_loss = np.where(alive, progress.last_loss.cpu(), np.nan)  # one that is frozen has no loss any more
