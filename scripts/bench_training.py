@@ -26,8 +26,8 @@ from repu_lab.runs.observation import Sight, observe
 from repu_lab.runs.schedule import is_measured
 from repu_lab.runs.state import Run, State
 from repu_lab.runs.stepping import stepper
-from repu_lab.tasks import Split, Task, on_device
-from repu_lab.tasks.images import classification
+from repu_lab.tasks import Split, Splits, Task, on_device
+from repu_lab.tasks.tensors import classification
 from repu_lab.tracking.tracker import Tracker
 
 Step = Callable[[int], Any]
@@ -57,8 +57,9 @@ def random_task(device: str, dtype: str, examples: int = 16_384) -> Task:
     random = torch.Generator().manual_seed(0)
     x = torch.randn(examples + 1000, INPUTS, generator=random)
     y = torch.randint(CLASSES, (examples + 1000,), generator=random)
-    train, test = Split(x[:examples], y[:examples]), Split(x[examples:], y[examples:])
-    return on_device(classification("random", train, test, 0.8, 0), device, getattr(torch, dtype))
+    rest = Split(x[examples:], y[examples:])
+    splits = Splits(Split(x[:examples], y[:examples]), rest, rest)
+    return on_device(classification("random", splits), device, getattr(torch, dtype))
 
 
 def network(case: Case, device: str) -> nn.Sequential:

@@ -28,9 +28,9 @@ def task_of(dtype: torch.dtype, inputs: int = INPUTS, outputs: int = 4) -> Task:
     objective = Classification(outputs)
     if outputs == 1:
         split = Split(split.x, torch.randn(inputs, 1, generator=generator).to(dtype))
-        objective = Regression(split.y, split.y)
+        objective = Regression(split.y)
     return Task(
-        name="noise", train=split, test=split, outputs=outputs, objective=objective, criterion=0.5,
+        name="noise", train=split, validation=split, test=split, outputs=outputs, objective=objective, criterion=0.5,
         input_mean_square=1.0, data_seed=0,
     )  # fmt: skip
 
@@ -158,9 +158,7 @@ def verdict(
         loss=torch.tensor([loss], dtype=torch.float64), metric=torch.tensor([metric], dtype=torch.float64),
         advantage=torch.tensor([advantage], dtype=torch.float64),
     )  # fmt: skip
-    task: Any = SimpleNamespace(
-        baseline=lambda: (2.0, 0.1), criterion=0.8, objective=Regression(torch.zeros(2, 1), torch.ones(2, 1))
-    )
+    task: Any = SimpleNamespace(baseline=lambda: (2.0, 0.1), criterion=0.8, objective=Regression(torch.zeros(2, 1)))
     (record,) = judge(progress, first, evaluation, task, [7], 10, lambda member: 5 + member, refined=refined)
     return record
 

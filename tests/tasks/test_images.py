@@ -5,12 +5,15 @@ import hashlib
 import io
 import json
 import os
+import pickle
 import resource
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 from zipfile import ZipFile
 
 import numpy as np
@@ -22,11 +25,11 @@ from sklearn.datasets import _openml
 from repu_lab.configs.composition import compose_jobs
 from repu_lab.configs.config import ConfigError
 from repu_lab.runs.building import build
-from repu_lab.tasks import DataUnavailable, cifar10, images, mnist
+from repu_lab.tasks import DataUnavailable, cifar10, datasets, fashion_mnist, images, mnist, stored
 from repu_lab.tasks import openml as openml_module
-from repu_lab.tasks.openml import CIFAR10, MNIST, cache_folder
+from repu_lab.tasks.datasets import CIFAR10, FASHION_MNIST, MNIST, Dataset, cache_folder
 
-EXAMPLES, TEST = 40, 10
+EXAMPLES, VALIDATION, TEST = 60, 10, 10
 SOURCES = {"mnist": (mnist, MNIST, 554, "pixel{}", 1), "cifar10": (cifar10, CIFAR10, 40927, "a{}", 0)}
 URLS = ("_SEARCH_NAME", "_DATA_INFO", "_DATA_FEATURES", "_DATA_QUALITIES")
 
@@ -145,8 +148,12 @@ def redirect(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     monkeypatch.setattr(_openml, "time", SimpleNamespace(sleep=lambda seconds: None))  # between attempts
 
 
+def tiny(dataset: Dataset) -> Dataset:
+    return replace(dataset, examples=EXAMPLES, validation=VALIDATION, test=TEST, counts=(EXAMPLES // 10,) * 10)
+
+
 def small(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setattr(images, name.upper(), replace(SOURCES[name][1], examples=EXAMPLES, test=TEST))
+    monkeypatch.setattr(images, name.upper(), tiny(SOURCES[name][1]))
 
 
 @pytest.mark.parametrize("name", SOURCES)
@@ -158,15 +165,23 @@ def test_images_are_fetched_once_and_kept(openml, tmp_path, name):
     assert [path.name for path in (tmp_path / "data").iterdir()] == [f"{name}.npz"]
     count = len(asked)
     again = make(data_seed=1, cache=str(tmp_path / "data"))
-    assert len(asked) == count and torch.equal(again.train.x, task.train.x)
+    assert len(asked) == count and torch.equal(again.test.y, task.test.y)
+    assert not torch.equal(again.train.y, task.train.y)  # which images validate follows from data_seed
 
     x, y = data(name)
-    assert (len(task.train), len(task.test)) == (EXAMPLES - TEST, TEST)
-    assert torch.equal(torch.cat([task.train.y, task.test.y]), torch.from_numpy(y))
-    centred = torch.from_numpy(x - x[: EXAMPLES - TEST].mean(0))
-    wanted = centred / centred.square().mean(1, keepdim=True).sqrt()
-    torch.testing.assert_close(torch.cat([task.train.x, task.test.x]).double(), wanted, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(task.train.x.square().mean(1), torch.ones(EXAMPLES - TEST))
+    check_splits(task, x, y)
+
+
+def check_splits(task, x: NDArray, y: NDArray) -> None:
+    """The last images test; of the others each is in one split; inputs are less the training mean, of mean square 1."""
+    order = torch.randperm(EXAMPLES - TEST, generator=torch.Generator().manual_seed(0))
+    parts = (order[VALIDATION:], order[:VALIDATION], torch.arange(EXAMPLES - TEST, EXAMPLES))
+    mean = x[parts[0]].mean(0)
+    for split, part in zip((task.train, task.validation, task.test), parts, strict=True):
+        assert torch.equal(split.y, torch.from_numpy(y[part]).long())
+        centred = torch.from_numpy(x[part] - mean)
+        wanted = centred / centred.square().mean(1, keepdim=True).sqrt()
+        torch.testing.assert_close(split.x.double(), wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_progress_tells_how_much_has_come(monkeypatch, tmp_path, capfd):
@@ -264,11 +279,11 @@ def test_two_fetches_at_once_do_not_meet(openml, monkeypatch, tmp_path):
     def second(*arguments, **arrays):
         if not inside:
             inside.append(True)
-            openml_module._fetch(images.MNIST, tmp_path / "mnist.npz")
+            openml_module.fetch(images.MNIST, tmp_path / "mnist.npz")
         original(*arguments, **arrays)
 
     monkeypatch.setattr(np, "savez", second)
-    assert mnist(cache=str(tmp_path)).train.x.shape == (EXAMPLES - TEST, 784)
+    assert mnist(cache=str(tmp_path)).train.x.shape == (EXAMPLES - TEST - VALIDATION, 784)
     assert inside and [path.name for path in tmp_path.iterdir()] == ["mnist.npz"]
 
 
@@ -282,7 +297,7 @@ def test_a_made_up_file_is_named_whatever_it_holds(monkeypatch, tmp_path):
         np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
         with ZipFile(file, "w") as made_up:
             made_up.writestr("x.npy", header.getvalue())
-        with pytest.raises(DataUnavailable, match=r"mnist.npz is damaged \(x holds \("):
+        with pytest.raises(DataUnavailable, match=r"mnist.npz is damaged \((x|it) holds "):
             mnist(cache=str(tmp_path))
     np.savez(file, x=x, y=y)
     whole = file.read_bytes()
@@ -302,7 +317,7 @@ def test_a_copied_cache_serves_offline_and_a_damaged_one_is_named(monkeypatch, t
     x, y = data("mnist")
     file = tmp_path / "mnist.npz"
     np.savez(file, x=x.astype(np.uint8), y=y.astype(np.uint8))
-    assert mnist(cache=str(tmp_path)).train.x.shape == (EXAMPLES - TEST, 784)
+    assert mnist(cache=str(tmp_path)).train.x.shape == (EXAMPLES - TEST - VALIDATION, 784)
     other = tmp_path / "other"
     for content in (file.read_bytes()[:5000], b"no zip"):
         other.mkdir(exist_ok=True)
@@ -310,13 +325,137 @@ def test_a_copied_cache_serves_offline_and_a_damaged_one_is_named(monkeypatch, t
         with pytest.raises(DataUnavailable, match=r"mnist.npz is damaged .*: delete it"):
             mnist(cache=str(other))
     np.savez(other / "mnist.npz", x=x[:, :100].astype(np.uint8), y=y.astype(np.uint8))
-    with pytest.raises(DataUnavailable, match=r"x holds \(40, 100\) of uint8 instead of \(40, 784\) of uint8"):
+    with pytest.raises(DataUnavailable, match=r"x holds \(60, 100\) of uint8 instead of \(60, 784\) of uint8"):
         mnist(cache=str(other))
 
 
 def test_what_is_not_the_data_set_is_refused(openml, monkeypatch, tmp_path):
     openml("mnist")
-    monkeypatch.setattr(images, "MNIST", MNIST)  # 70,000 images, where the server has 40
-    with pytest.raises(DataUnavailable, match=r"what came holds \(40, 784\)"):
+    monkeypatch.setattr(images, "MNIST", MNIST)  # 70,000 images, where the server has 60
+    with pytest.raises(DataUnavailable, match=r"what came holds \(60, 784\)"):
         mnist(cache=str(tmp_path))
     assert not list(tmp_path.iterdir())
+
+
+def idx(values: NDArray, *, packed: bool) -> bytes:
+    head = bytes([0, 0, 8, values.ndim]) + b"".join(size.to_bytes(4, "big") for size in values.shape)
+    content = head + values.astype(np.uint8).tobytes()
+    return gzip.compress(content) if packed else content
+
+
+def published(form: str, folder: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Write a data set of 60 images as it is published, and return its pixels and classes."""
+    folder.mkdir(parents=True)
+    end = EXAMPLES - TEST
+    if form.startswith("idx"):
+        x, y = data("mnist")
+        x = x.reshape(-1, 28, 28)
+        for split, part in (("train", slice(end)), ("t10k", slice(end, None))):
+            ending = ".gz" if form == "idx.gz" else ""
+            (folder / f"{split}-images-idx3-ubyte{ending}").write_bytes(idx(x[part], packed=bool(ending)))
+            (folder / f"{split}-labels-idx1-ubyte{ending}").write_bytes(idx(y[part], packed=bool(ending)))
+        return x.reshape(-1, 784), y
+    x, y = data("cifar10")
+    for i, name in enumerate(datasets.BATCHES):
+        rows, labels = x[10 * i : 10 * i + 10].astype(np.uint8), y[10 * i : 10 * i + 10]
+        if form == "binary":
+            content = b"".join(bytes([label]) + row.tobytes() for label, row in zip(labels, rows, strict=True))
+            (folder / f"{name}.bin").write_bytes(content)
+        else:
+            batch = {b"data": rows, b"labels": labels.tolist(), b"batch_label": name.encode()}
+            (folder / name).write_bytes(pickle.dumps(batch, protocol=2))
+    return x, y
+
+
+FORMS = {
+    "idx": (mnist, "MNIST", "MNIST/raw"), "idx.gz": (fashion_mnist, "FASHION_MNIST", "."),
+    "binary": (cifar10, "CIFAR10", "cifar-10-batches-bin"), "python": (cifar10, "CIFAR10", "."),
+}  # fmt: skip
+
+
+@pytest.fixture
+def place(monkeypatch, tmp_path) -> Callable[[str], tuple[Any, Path, tuple[NDArray, NDArray]]]:
+    """Make a published data set of 60 images; return its task, folder and content."""
+
+    def made(form: str) -> tuple[Any, Path, tuple[NDArray, NDArray]]:
+        make, name, below = FORMS[form]
+        monkeypatch.setattr(images, name, tiny(getattr(datasets, name)))
+        monkeypatch.setattr(stored, "CIFAR_IMAGES", EXAMPLES // 6)
+        content = published(form, tmp_path / "data" / below)
+        return make, tmp_path / "data", content
+
+    return made
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_images_are_read_as_they_are_published(place, form):
+    make, folder, (x, y) = place(form)
+    task = make(folder=str(folder))
+    check_splits(task, x, y)
+    assert task.source.startswith(f"{task.name} from {folder / FORMS[form][2]} (") and "50 images and 10" in task.source
+    assert torch.equal(make(cache=str(folder)).train.x, task.train.x)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_file_that_is_cut_or_another_is_named(place, form):
+    make, folder, _ = place(form)
+    last = sorted((folder / FORMS[form][2]).iterdir())[-1]
+    content = last.read_bytes()
+    for wrong in (content[:-3], b"", b"x" * (len(content) + 1)):
+        last.write_bytes(wrong)
+        with pytest.raises(DataUnavailable, match=rf"is damaged \({last.name}: ") as caught:
+            make(folder=str(folder))
+        assert "\n" not in str(caught.value)
+    last.unlink()
+    with pytest.raises(DataUnavailable, match=rf"is damaged \({last.name}: there is no such file"):
+        make(folder=str(folder))
+
+
+def test_fashion_in_the_place_of_digits_is_noticed(place, monkeypatch):
+    """The files have the same names and shapes; the classes tell them apart."""
+    make, folder, _ = place("idx")
+    monkeypatch.setattr(images, "MNIST", replace(tiny(MNIST), counts=(5, 7, *(6,) * 8)))
+    with pytest.raises(DataUnavailable, match=r"is not mnist: of its classes it holds \(6, 6,"):
+        make(folder=str(folder))
+
+
+class Harm:
+    def __reduce__(self):
+        return os.mkdir, ("harmed",)
+
+
+def test_no_code_of_a_pickle_is_run(place, monkeypatch, tmp_path):
+    make, folder, _ = place("python")
+    monkeypatch.chdir(tmp_path)
+    (folder / "data_batch_2").write_bytes(pickle.dumps({b"data": Harm(), b"labels": []}, protocol=2))
+    with pytest.raises(DataUnavailable, match=r"names posix.mkdir, which is no data, and was not run"):
+        make(folder=str(folder))
+    assert not (tmp_path / "harmed").exists()
+    pickle.loads((folder / "data_batch_2").read_bytes())  # which pickle itself does run
+    assert (tmp_path / "harmed").exists()
+
+
+def test_a_folder_without_the_images_says_what_was_looked_for(tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        build(compose_jobs("train", ["task=fashion_mnist", f"task.folder={tmp_path}"])[0].config)
+    assert str(caught.value) == (
+        f"task=fashion_mnist: task.folder={tmp_path}: holds no fashion_mnist; looked for fashion_mnist.npz or "
+        "train-images-idx3-ubyte or train-images-idx3-ubyte.gz, there and in FashionMNIST/raw, fashion-mnist, "
+        "fashion_mnist"
+    )
+
+
+def test_a_subset_has_as_many_of_each_class(place):
+    make, folder, _ = place("idx")
+    task, whole = make(folder=str(folder), examples=23), make(folder=str(folder))
+    assert sorted(torch.bincount(task.train.y).tolist()) == [2] * 7 + [3] * 3
+    assert torch.equal(task.test.y, whole.test.y) and torch.equal(task.validation.y, whole.validation.y)
+    with pytest.raises(ValueError, match=r"examples=41: a class has \d only; at most \d0"):
+        make(folder=str(folder), examples=41)
+
+
+@pytest.mark.skipif(not Path(FASHION_MNIST.installed).is_dir(), reason="needs Debian's dataset-fashion-mnist")
+def test_debians_fashion_mnist_is_found_by_itself(tmp_path):
+    task = fashion_mnist(cache=str(tmp_path))
+    assert (len(task.train), len(task.validation), len(task.test)) == (55_000, 5000, 10_000)
+    torch.testing.assert_close(task.train.x.square().mean(1), torch.ones(55_000))

@@ -95,7 +95,7 @@ REFUSED = {
     "task=function task.collocation=10": "task.collocation=10: belongs to task=burgers",
     "task=burgers task.boundary=1": "task.boundary=1: must be a whole number from 2",
     "task=burgers task.collocation=100": "batch_size=128: must be at most 100, the examples that burgers has for it",
-    "task=digits task.cache=here": "task.cache=here: belongs to task=mnist or cifar10",
+    "task=digits task.cache=here": "task.cache=here: belongs to task=mnist or fashion_mnist or cifar10",
     "task=polynomial task.target=random task.degree=20 task.dimension=20": "task.degree=20 in dimension=20: has",
 }
 

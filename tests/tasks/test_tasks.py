@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, log_loss, r2_score
 
-from repu_lab.tasks import TASKS, digits, on_device, polynomial
+from repu_lab.tasks import TASKS, digits, on_device, polynomial, xor
 from repu_lab.tasks.images import _digits_table
 
 
@@ -17,12 +18,12 @@ def test_digits_are_those_of_scikit_learn():
 
 def test_digits_are_centred_of_unit_mean_square_and_split_for_good():
     task = digits()
-    assert (len(task.train), len(task.test)) == (1437, 360)
-    for split in (task.train, task.test):
+    assert (len(task.train), len(task.validation), len(task.test)) == (1437, 120, 240)
+    for split in (task.train, task.validation, task.test):
         torch.testing.assert_close(split.x.square().mean(1), torch.ones(len(split), dtype=torch.float64))
     assert torch.equal(task.test.x, digits().test.x)
     assert not torch.equal(task.test.x, digits(data_seed=1).test.x)
-    assert torch.bincount(torch.cat([task.train.y, task.test.y])).tolist() == [
+    assert torch.bincount(torch.cat([task.train.y, task.validation.y, task.test.y])).tolist() == [
         178,
         182,
         177,
@@ -53,7 +54,7 @@ def test_polynomials_are_the_named_ones_standardised(target):
 def test_classification_equals_scikit_learn():
     task, generator = digits(), torch.Generator().manual_seed(0)
     z = torch.randn(2, len(task.test), 10, dtype=torch.float64, generator=generator)
-    z[0, torch.arange(0, 360, 2), task.test.y[::2]] += 5
+    z[0, torch.arange(0, 240, 2), task.test.y[::2]] += 5
     evaluation = task.evaluate(z)
     for i in range(2):
         assert evaluation.metric[i].item() == pytest.approx(accuracy_score(task.test.y, z[i].argmax(1)))
@@ -73,10 +74,45 @@ def test_regression_equals_scikit_learn_up_to_the_mean_of_the_training_split():
 
 def test_outputs_that_are_not_finite_count_as_wrong():
     task = digits()
-    assert task.evaluate(torch.full((1, 360, 10), torch.nan, dtype=torch.float64)).metric.item() == 0
+    assert task.evaluate(torch.full((1, 240, 10), torch.nan, dtype=torch.float64)).metric.item() == 0
 
 
-@pytest.mark.parametrize("name", sorted(TASKS.keys() - {"mnist", "cifar10"}))  # which need a network
+def test_xor_is_of_the_signs_of_two_products_on_a_sphere():
+    task = xor(data_seed=3)
+    for split, size in ((task.train, 8000), (task.validation, 1000), (task.test, 1000)):
+        x, y = split
+        assert len(split) == size and torch.equal(y, 2 * (x[:, 0] * x[:, 1] > 0) + (x[:, 2] * x[:, 3] > 0).long())
+        torch.testing.assert_close(x.square().mean(1), torch.ones(size, dtype=torch.float64))
+        assert not x[:, 8:].any() and abs(torch.bincount(y) / size - 0.25).max() < 4 * (0.25 * 0.75 / size) ** 0.5
+    assert not torch.equal(task.train.x, xor().train.x)
+
+
+def test_no_linear_network_learns_xor():
+    """The best linear classifier, by logistic regression, names one class in four; .25 + 4 standard errors is .305."""
+    task = xor()
+    linear = LogisticRegression(max_iter=200).fit(task.train.x[:, :8], task.train.y)
+    z = torch.from_numpy(linear.decision_function(task.test.x[:, :8].numpy()))
+    assert task.evaluate(z[None]).metric.item() < 0.305 < task.criterion
+
+
+@pytest.mark.parametrize("name", sorted(TASKS.keys() - {"mnist", "fashion_mnist", "cifar10"}))
+def test_no_example_is_in_two_splits(name):
+    task = TASKS[name]()
+    together = torch.cat([task.train.x, task.validation.x, task.test.x])
+    assert min(map(len, (task.train, task.validation, task.test))) >= 120
+    if name != "digits":  # of which a few are the same image
+        assert len(together.unique(dim=0)) == len(together)
+
+
+def test_a_split_is_judged_by_its_own_spread():
+    task = polynomial()
+    noise = 0.5 * torch.randn(task.validation.y.shape, generator=torch.Generator().manual_seed(0))
+    z = (task.validation.y + noise)[None]
+    found = task.evaluate(z, task.validation)
+    assert found.metric.item() == pytest.approx(r2_score(task.validation.y, z[0]), abs=1e-3)
+
+
+@pytest.mark.parametrize("name", sorted(TASKS.keys() - {"mnist", "fashion_mnist", "cifar10"}))  # not on this machine
 def test_batches_depend_on_the_step_alone_and_an_epoch_holds_each_example_once(name):
     task = on_device(TASKS[name](), "cpu", torch.float32)
     size = 100

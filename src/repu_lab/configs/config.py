@@ -11,6 +11,7 @@ import re
 import warnings
 from dataclasses import fields, is_dataclass
 from functools import cache
+from itertools import chain
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -130,7 +131,7 @@ def _check_task(task: TaskConfig) -> None:
         raise ConfigError(f"task.target={task.target}: no target of task={task.name}; valid: {', '.join(targets)}")
     for key, owners in TASK_KEYS.items():
         if getattr(task, key) is not None and not {task.name, task.target} & set(owners):
-            group = "task.target" if not {*TARGETS, "burgers", "mnist"} & set(owners) else "task"
+            group = "task.target" if {*chain(*TARGETS.values())}.issuperset(owners) else "task"
             chosen = task.target if group == "task.target" and task.target else task.name
             raise ConfigError(
                 f"task.{key}={getattr(task, key)}: belongs to {group}={' or '.join(owners)}, but here it is {chosen}; "

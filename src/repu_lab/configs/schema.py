@@ -14,6 +14,7 @@ TARGETS = {
     "polynomial": ("all", "x", "x2", "xy", "xyz", "legendre", "chebyshev", "random"),
     "function": ("sin", "runge", "franke", "abs3", "bump"),
 }
+IMAGES = ("mnist", "fashion_mnist", "cifar10")
 # Which tasks, or which of their targets, a key of the task group belongs to.
 TASK_KEYS = {
     "target": tuple(TARGETS),
@@ -23,7 +24,9 @@ TASK_KEYS = {
     "collocation": ("burgers",),
     "boundary": ("burgers",),
     "lbfgs_steps": ("burgers", *TARGETS),
-    "cache": ("mnist", "cifar10"),
+    "cache": IMAGES,
+    "folder": IMAGES,
+    "examples": IMAGES,
 }
 variance = number(0, 1e30, optional=True)  # theory's curves stay finite, and float32 ends sooner
 OUTCOMES = ("exploded", "vanished", "diverged", "trained", "learning", "stalled")
@@ -69,9 +72,15 @@ class TaskConfig:
         whole(0, 1_000_000, optional=True),
     )  # fmt: skip
     cache: str | None = setting(
-        None, "folder of the data (mnist, cifar10); none: that of REPU_LAB_DATA, else ~/.cache/repu-lab",
+        None, "folder of data that are fetched (images); none: that of REPU_LAB_DATA, else ~/.cache/repu-lab",
         affects_result=False,
     )  # fmt: skip
+    folder: str | None = setting(
+        None, "folder that holds the images as they are published (IDX, CIFAR-10's batches, .npz)", affects_result=False
+    )
+    examples: int | None = setting(
+        None, "images to train on, as many of each class (left out: all)", whole(10, optional=True), named_if_set=True
+    )
 
 
 @dataclass(kw_only=True)
@@ -192,4 +201,4 @@ COMMANDS: dict[str, type] = {
 # Keys that take a list; to Hydra `claim=6,7` alone would be a sweep.
 LISTS = {"reproduce": ("claim",)}
 FORMULA = "activation.formula"  # a value that needs no quotes but the shell's
-PATHS = ("config", "resume", "points", "task.cache", "hydra.run.dir", "hydra.sweep.dir")
+PATHS = ("config", "resume", "points", "task.cache", "task.folder", "hydra.run.dir", "hydra.sweep.dir")

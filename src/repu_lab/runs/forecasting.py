@@ -53,6 +53,8 @@ def announce(experiment: Experiment, folder: RunFolder, known: Forecast | None =
     """Say in the run's log how it starts and what theory advises; return the forecast (that of a twin, if known)."""
     if experiment.analysis:
         folder.log(experiment.analysis)
+    if experiment.task.source:
+        folder.log(f"data:     {experiment.task.source}")
     if experiment.rule.note:
         folder.log(f"start:    {experiment.rule.note}")
     try:

@@ -154,10 +154,11 @@ def observe(
 
 
 @torch.no_grad()
-def evaluate(population: Population, task: Task, theta_MP: Tensor) -> Evaluation:
-    """Judge members on the test split: those of the given rows of theta."""
-    chunk = max(1, CHUNK // (max(population.sizes) * len(task.test)))
-    parts = [task.evaluate(population(task.test.x, rows_MP)) for rows_MP in theta_MP.split(chunk)]
+def evaluate(population: Population, task: Task, theta_MP: Tensor, split: Split | None = None) -> Evaluation:
+    """Judge members on the test split, or another: those of the given rows of theta."""
+    x = task.test.x if split is None else split.x
+    chunk = max(1, CHUNK // (max(population.sizes) * len(x)))
+    parts = [task.evaluate(population(x, rows_MP), split) for rows_MP in theta_MP.split(chunk)]
     return Evaluation(
         loss=torch.cat([part.loss for part in parts]),
         metric=torch.cat([part.metric for part in parts]),

@@ -11,7 +11,7 @@ from repu_lab.networks.population import Population
 from repu_lab.runs.building import Experiment, build_task
 from repu_lab.runs.checkpoint import Checkpoints
 from repu_lab.runs.outcome import finite
-from repu_lab.tasks import Task, on_device
+from repu_lab.tasks import Evaluation, Task, on_device
 from repu_lab.tasks.measures import in_float64
 
 
@@ -60,6 +60,16 @@ def _goes_on(begun: dict[str, Any], start_MP: Tensor, steps: int) -> bool:
     start = begun.get("start") if isinstance(begun, dict) else None
     alike = isinstance(start, Tensor) and start.dtype == start_MP.dtype and torch.equal(start, start_MP)
     return alike and begun.get("steps") == steps and {"state", "seconds"} <= begun.keys()
+
+
+def add_validation(records: list[dict[str, Any]], evaluation: Evaluation) -> None:
+    """Write into every member's record how it does on the validation split, by which settings are chosen.
+
+    A network that no step has changed has no metric there either.
+    """
+    for record, loss, metric in zip(records, evaluation.loss.tolist(), evaluation.metric.tolist(), strict=True):
+        record["validation_loss"] = finite(loss)
+        record["validation_metric"] = None if record["metric"] is None else finite(metric)
 
 
 def add_measures(records: list[dict[str, Any]], measures: dict[str, Tensor]) -> None:

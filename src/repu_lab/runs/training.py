@@ -23,7 +23,7 @@ from repu_lab.runs.memory import keys_named
 from repu_lab.runs.observation import Sight, evaluate, observe
 from repu_lab.runs.outcome import DIVERGED, bad_layer, judge
 from repu_lab.runs.pictures import draw_solution
-from repu_lab.runs.refining import add_measures, refine
+from repu_lab.runs.refining import add_measures, add_validation, refine
 from repu_lab.runs.schedule import is_measured
 from repu_lab.runs.state import Run, State, members
 from repu_lab.runs.stepping import stepper
@@ -139,6 +139,7 @@ def finish(run: Run, state: State, index: int, tracker: Tracker, checkpoints: Ch
     records = judge(
         progress, first, evaluation, judged, experiment.seeds, step, diverged_layer, refined=said is not None
     )
+    add_validation(records, evaluate(population, judged, theta_MP, judged.validation))
     add_measures(records, task.measures(population, theta_MP))
     outcomes = dict(Counter(record["outcome"] for record in records))
     told = verdict(expected, records)

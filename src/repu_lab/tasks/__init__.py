@@ -7,18 +7,22 @@ import torch
 
 from repu_lab.tasks.base import Evaluation, Passed, Split, Task
 from repu_lab.tasks.burgers import burgers
+from repu_lab.tasks.datasets import DataUnavailable
 from repu_lab.tasks.functions import function, polynomial
-from repu_lab.tasks.images import cifar10, digits, mnist
-from repu_lab.tasks.openml import DataUnavailable
+from repu_lab.tasks.images import cifar10, digits, fashion_mnist, mnist
+from repu_lab.tasks.tensors import Splits, task_of
+from repu_lab.tasks.xor import xor
 
 # Each takes data_seed and the keys of its group, conf/task/<name>.yaml.
 TASKS: dict[str, Callable[..., Task]] = {
     "burgers": burgers,
     "cifar10": cifar10,
     "digits": digits,
+    "fashion_mnist": fashion_mnist,
     "function": function,
     "mnist": mnist,
     "polynomial": polynomial,
+    "xor": xor,
 }
 
 
@@ -31,10 +35,12 @@ def on_device(task: Task, device: torch.device | str, dtype: torch.dtype) -> Tas
         return Split(x, split.y.to(device=device, dtype=dtype) if real else split.y.to(device=device))
 
     conditions = None if task.conditions is None else move(task.conditions)
-    return replace(task, train=move(task.train), test=move(task.test), conditions=conditions)
+    return replace(
+        task, train=move(task.train), validation=move(task.validation), test=move(task.test), conditions=conditions
+    )
 
 
 __all__ = [
-    "TASKS", "DataUnavailable", "Evaluation", "Passed", "Split", "Task", "burgers", "cifar10", "digits", "function",
-    "mnist", "on_device", "polynomial",
+    "TASKS", "DataUnavailable", "Evaluation", "Passed", "Split", "Splits", "Task", "burgers", "cifar10",
+    "digits", "fashion_mnist", "function", "mnist", "on_device", "polynomial", "task_of", "xor",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""What a task is: two splits of data, a loss, a criterion, and batches that depend on the step alone.
+"""What a task is: three splits of data, a loss, a criterion, and batches that depend on the step alone.
 
 Shapes: M members, P parameters, B examples, I inputs, C outputs, L hidden layers.
 """
@@ -54,12 +54,14 @@ class Evaluation:
 class Task:
     """Data, objective and success criterion; `input_mean_square` is the mean of |x|^2/n_0 (exactly 1 for images).
 
-    A task with an `equation` trains on it, at the training inputs and at `conditions`; the objective judges the test
-    split. `measurement` gives what is measured once, at the end.
+    Settings are chosen by the validation split, networks judged by the test split. A task with an `equation` trains on
+    it, at the training inputs and at `conditions`; the objective judges the other splits. `measurement` gives what is
+    measured once, at the end.
     """
 
     name: str
     train: Split
+    validation: Split
     test: Split
     outputs: int
     objective: Objective
@@ -69,6 +71,7 @@ class Task:
     conditions: Split | None = None
     equation: Equation | None = None
     measurement: Measurement | None = None
+    source: str = ""  # where the data were found
 
     def batch(self, step: int, size: int) -> Split:
         """Return the batch of a step: the same for all members, and a function of step, size and data_seed alone.
@@ -102,16 +105,18 @@ class Task:
 
     def baseline(self) -> tuple[float, float]:
         """Return the test loss and the test metric of the constant predictor."""
-        loss = self.objective.losses(self._constant_outputs(), self.test.y).double().mean().item()
+        loss = self.objective.losses(self._constant_outputs(self.test), self.test.y).double().mean().item()
         return loss, self._constant_scores_1B.mean().item()
 
-    def evaluate(self, z_MBC: Tensor) -> Evaluation:
-        """Judge outputs on the test split; the comparison with the constant predictor is paired, example by example."""
-        scores_MB = self.objective.scores(z_MBC, self.test.y)
-        gain_MB = scores_MB - self._constant_scores_1B
+    def evaluate(self, z_MBC: Tensor, split: Split | None = None) -> Evaluation:
+        """Judge outputs on the test split, or another; the constant predictor is compared example by example."""
+        constant_1B = self._constant_scores_1B if split is None else self._constant_scores(split)
+        split = self.test if split is None else split
+        scores_MB = self.objective.scores(z_MBC, split.y)
+        gain_MB = scores_MB - constant_1B
         error_M = gain_MB.std(-1) / math.sqrt(gain_MB.shape[-1])
         return Evaluation(
-            loss=self.objective.losses(z_MBC, self.test.y).double().mean(-1),
+            loss=self.objective.losses(z_MBC, split.y).double().mean(-1),
             metric=scores_MB.mean(-1),
             advantage=torch.where(error_M > 0, gain_MB.mean(-1) / error_M, 0.0),
         )
@@ -122,11 +127,14 @@ class Task:
 
     @cached_property
     def _constant_scores_1B(self) -> Tensor:
-        return self.objective.scores(self._constant_outputs(), self.test.y)
+        return self._constant_scores(self.test)
 
-    def _constant_outputs(self) -> Tensor:
-        constant_C = self.objective.constant(self.train.y).to(self.test.x.device)
-        return constant_C.expand(1, len(self.test), -1)
+    def _constant_scores(self, split: Split) -> Tensor:
+        return self.objective.scores(self._constant_outputs(split), split.y)
+
+    def _constant_outputs(self, split: Split) -> Tensor:
+        constant_C = self.objective.constant(self.train.y).to(split.x.device)
+        return constant_C.expand(1, len(split), -1)
 
 
 @lru_cache(maxsize=2)

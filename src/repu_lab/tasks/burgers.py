@@ -18,7 +18,7 @@ from repu_lab.tasks.burgers_reference import VISCOSITY, burgers_solution
 from repu_lab.tasks.measures import by_rows, in_float64, relative_error
 from repu_lab.tasks.objectives import Regression
 
-COLLOCATION, BOUNDARY, TEST = 10_000, 100, 2048
+COLLOCATION, BOUNDARY, TEST, VALIDATION = 10_000, 100, 2048, 1024
 # R^2 on the test points: a relative L2 error of 0.1. The sine that forms no shock, which solves the equation without
 # its term u u_x, is at .67, an error of .58: so this takes the shock, which is what the task is about.
 BURGERS_CRITERION = 0.99
@@ -40,7 +40,7 @@ def burgers(data_seed: int = 0, collocation: int = COLLOCATION, boundary: int = 
 
     Trained on the mean square of the residual at the batch's collocation points plus that of the error at all boundary
     points, half of them at t = 0; both are drawn uniformly from data_seed. Inputs (x, t) stay as they are. The targets
-    of the training split are the right-hand side, 0; those of the test split are the exact solution, u.
+    of the training split are the right-hand side, 0; those of the other splits are the exact solution, u.
     """
     generator = torch.Generator().manual_seed(data_seed)
 
@@ -49,17 +49,18 @@ def burgers(data_seed: int = 0, collocation: int = COLLOCATION, boundary: int = 
         unit = torch.rand(count, 2, generator=generator, dtype=torch.float64)
         return torch.stack([2 * unit[:, 0] - 1, unit[:, 1]], dim=1)
 
-    inside, edge, test = uniform(collocation), uniform(boundary), uniform(TEST)
+    inside, edge, test, validation = map(uniform, (collocation, boundary, TEST, VALIDATION))
     edge[: boundary // 2, 1] = 0
     edge[boundary // 2 :, 0] = edge[boundary // 2 :, 0].sign()
-    zero, exact = torch.zeros(collocation, 1, dtype=torch.float64), _exact(test)
+    zero = torch.zeros(collocation, 1, dtype=torch.float64)
     return Task(
         name="burgers",
         train=Split(inside, zero),
-        test=Split(test, exact),
+        validation=Split(validation, _exact(validation)),
+        test=Split(test, _exact(test)),
         conditions=Split(edge, _exact(edge)),
         outputs=1,
-        objective=Regression(zero, exact),
+        objective=Regression(zero),
         criterion=BURGERS_CRITERION,
         input_mean_square=1 / 3,
         data_seed=data_seed,

@@ -10,7 +10,7 @@ from repu_lab.tasks.measures import FunctionErrors
 from repu_lab.tasks.objectives import Regression
 from repu_lab.tasks.targets import MONOMIALS, Target
 
-TRAIN, TEST = 2048, 1024
+TRAIN, TEST, VALIDATION = 2048, 1024, 1024
 # R^2. What a polynomial of lower degree explains of x^2, xy, xyz or a Legendre polynomial is 0, of T_d a quarter.
 POLYNOMIAL_CRITERION = 0.9
 # R^2: a tenth of the spread is left. No cubic polynomial comes there: .97 for |x|^3, .91 for Franke's function, .84 for
@@ -55,18 +55,21 @@ def regression(name: str, learnt: Sequence[Target], criterion: float, data_seed:
     Inputs stay as they are: |x|^2/n_0 is 1/3 in the mean. Targets are standardised by the training split.
     """
     generator = torch.Generator().manual_seed(data_seed)
-    x = 2 * torch.rand(TRAIN + TEST, learnt[0].inputs, generator=generator, dtype=torch.float64) - 1
+    drawn = TRAIN + TEST + VALIDATION
+    x = 2 * torch.rand(drawn, learnt[0].inputs, generator=generator, dtype=torch.float64) - 1
     f = torch.stack([target.value(x) for target in learnt], dim=1)
     mean, std = f[:TRAIN].mean(0), f[:TRAIN].std(0)
     y = (f - mean) / std
+    train, test, validation = map(Split, x.split((TRAIN, TEST, VALIDATION)), y.split((TRAIN, TEST, VALIDATION)))
     return Task(
         name=name,
-        train=Split(x[:TRAIN], y[:TRAIN]),
-        test=Split(x[TRAIN:], y[TRAIN:]),
+        train=train,
+        validation=validation,
+        test=test,
         outputs=len(learnt),
-        objective=Regression(y[:TRAIN], y[TRAIN:]),
+        objective=Regression(train.y),
         criterion=criterion,
         input_mean_square=1 / 3,
         data_seed=data_seed,
-        measurement=FunctionErrors(x_BI=x[TRAIN:], targets=learnt, mean_C=mean, std_C=std),
+        measurement=FunctionErrors(x_BI=test.x, targets=learnt, mean_C=mean, std_C=std),
     )

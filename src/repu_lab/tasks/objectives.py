@@ -20,7 +20,7 @@ class Objective(Protocol):
         ...
 
     def scores(self, z_MBC: Tensor, y: Tensor) -> Tensor:
-        """Return the score of every member and example, shape (M, B); its mean is the metric."""
+        """Return the score of every member and example of a whole split, shape (M, B); its mean is the metric."""
         ...
 
     def constant(self, y_train: Tensor) -> Tensor:
@@ -61,19 +61,20 @@ class Regression:
 
     metric_name = "r2"
 
-    def __init__(self, y_train: Tensor, y_test: Tensor):
-        """Take the targets, from which the constant predictor and its test error follow."""
+    def __init__(self, y_train: Tensor):
+        """Take the training targets, whose mean is the constant predictor."""
         self._mean_C = y_train.double().mean(0)
-        self._error_C = (y_test.double() - self._mean_C).square().mean(0)
 
     def losses(self, z_MBC: Tensor, y: Tensor) -> Tensor:
         """Return the mean over the outputs of (z - y)^2, shape (M, B)."""
         return (_at_least_float32(z_MBC) - y).square().mean(-1)
 
     def scores(self, z_MBC: Tensor, y: Tensor) -> Tensor:
-        """Return 1 - (z - y)^2 / E(y - c)^2, averaged over the outputs; its mean over the test split is R^2."""
-        self._error_C = self._error_C.to(z_MBC.device)  # once: sending it would stop every look on a GPU
-        return (1 - (z_MBC.double() - y.double()).square() / self._error_C).mean(-1)
+        """Return 1 - (z - y)^2 / E(y - c)^2, averaged over the outputs; its mean over a split is R^2."""
+        self._mean_C = self._mean_C.to(y.device)  # once: sending it would stop every look on a GPU
+        y = y.double()
+        error_C = (y - self._mean_C).square().mean(0)
+        return (1 - (z_MBC.double() - y).square() / error_C).mean(-1)
 
     def constant(self, y_train: Tensor) -> Tensor:
         """Return the mean of the targets."""

@@ -4,7 +4,6 @@ scikit-learn is imported only when something has to be fetched: that costs a sec
 """
 
 import errno
-import math
 import os
 import resource
 import shutil
@@ -15,88 +14,24 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from zipfile import ZipFile
 
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
-CACHE = "~/.cache/repu-lab"
-CACHE_VARIABLE = "REPU_LAB_DATA"
+from repu_lab.tasks.datasets import CACHE_VARIABLE, Dataset, DataUnavailable, complaint
+
 TIMEOUT = 30.0  # seconds without an answer
 POLL = 0.2  # seconds between looks at how much has come
 LARGEST = 10**9  # bytes of a file that may come: CIFAR-10 takes 250 MB
 
 
-class DataUnavailable(ValueError):
-    """A data set that is neither here nor to be had now; one line that says what to do."""
+def fetch(dataset: Dataset, file: Path) -> None:
+    """Fetch a data set into <file>.npz: x (N, I) and y (N,) in the order of the source, bytes.
 
-
-@dataclass(frozen=True)
-class Dataset:
-    """Images in ten classes: name and version at openml.org, how many, the last how many to test, what to wait for."""
-
-    name: str
-    openml_name: str
-    version: int
-    examples: int
-    test: int
-    pixels: int
-    wait: str
-
-
-MNIST = Dataset("mnist", "mnist_784", 1, 70_000, 10_000, 784, "15 MB, about a minute")
-CIFAR10 = Dataset("cifar10", "CIFAR_10", 1, 60_000, 10_000, 3072, "some 250 MB, several minutes and 4 GB of memory")
-
-
-def cache_folder(folder: str | None = None) -> Path:
-    """Return where data sets are kept: the folder given, else that of REPU_LAB_DATA, else ~/.cache/repu-lab."""
-    return Path(folder or os.environ.get(CACHE_VARIABLE) or CACHE).expanduser()
-
-
-def images(dataset: Dataset, folder: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return the pixels (N, I) and classes (N,) in the order of the source, from <folder>/<name>.npz.
-
-    They are fetched the first time. DataUnavailable if that is not possible.
+    DataUnavailable if that is not possible.
     """
-    file = folder / f"{dataset.name}.npz"
-    if not os.path.lexists(file):
-        _fetch(dataset, file)
-    return _read(dataset, file)
-
-
-@lru_cache(maxsize=1)
-def _read(dataset: Dataset, file: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    try:
-        if not os.path.isfile(file):  # a pipe would wait for ever
-            raise ValueError("it is no file")
-        with ZipFile(file) as stored:
-            x = _array(stored, "x", (dataset.examples, dataset.pixels))
-            y = _array(stored, "y", (dataset.examples,))
-    except Exception as error:  # zipfile and numpy have many ways to fail on a file that is cut or made up
-        raise DataUnavailable(f"{file} is damaged ({_reason(error)}): delete it, and it is fetched again") from error
-    complaint = _complaint(dataset, x, y)
-    if complaint:
-        raise DataUnavailable(f"{file} {complaint}: delete it, and it is fetched again")
-    return x, y
-
-
-def _array(stored: ZipFile, name: str, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Read bytes of this shape; the header is looked at first, since numpy makes room for whatever it says."""
-    with stored.open(f"{name}.npy") as stream:
-        np.lib.format.read_magic(stream)
-        found, by_column, dtype = np.lib.format.read_array_header_1_0(stream)
-        if (found, dtype) != (shape, np.uint8):
-            raise ValueError(f"{name} holds {found} of {dtype} instead of {shape} of uint8")
-        content = np.frombuffer(bytearray(stream.read(math.prod(shape))), np.uint8)  # writable, as torch wants it
-        return content.reshape(shape, order="F" if by_column else "C")
-
-
-def _fetch(dataset: Dataset, file: Path) -> None:
     download: Path | None = None  # of this process alone
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -110,9 +45,8 @@ def _fetch(dataset: Dataset, file: Path) -> None:
                 parser="liac-arff", n_retries=1,
             )  # fmt: skip
         x, y = found["data"], found["target"].astype(np.float64)
-        complaint = _complaint(dataset, x, y)
-        if complaint:
-            raise ValueError(f"what came {complaint}")
+        if wrong := complaint(dataset, x, y):
+            raise ValueError(f"what came {wrong}")
         partial = download / file.name
         with open(partial, "wb") as stream:
             np.savez(stream, x=x.astype(np.uint8), y=y.astype(np.uint8))
@@ -120,20 +54,12 @@ def _fetch(dataset: Dataset, file: Path) -> None:
     except Exception as error:  # fetch_openml has many ways to fail on an answer that it did not expect
         raise DataUnavailable(
             f"is not in {file.parent} and cannot be fetched from openml.org ({_reason(error)}); run it once where "
-            f"there is a network and copy {file.name} here, or name its folder: task.cache=DIR or {CACHE_VARIABLE}=DIR"
+            f"there is a network and copy {file.name} here, or name the folder of {dataset.name} as it is published, "
+            f"task.folder=DIR, or that of the data, task.cache=DIR or {CACHE_VARIABLE}=DIR"
         ) from error
     finally:
         if download is not None:
             shutil.rmtree(download, ignore_errors=True)
-
-
-def _complaint(dataset: Dataset, x: NDArray, y: NDArray) -> str | None:
-    """Say what is wrong with data that should be this data set."""
-    if x.shape != (dataset.examples, dataset.pixels) or y.shape != (dataset.examples,):
-        return f"holds {x.shape}, {y.shape} instead of {(dataset.examples, dataset.pixels)}, {(dataset.examples,)}"
-    if not (x.min() >= 0 and x.max() <= 255 and np.array_equal(np.unique(y), np.arange(10))):
-        return "holds something else than bytes in ten classes"
-    return None
 
 
 @contextmanager

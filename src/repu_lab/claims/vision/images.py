@@ -19,8 +19,8 @@ from repu_lab.claims.lab import Lab
 from repu_lab.claims.statistics import Comparison, median_interval, paired_test
 from repu_lab.claims.training.depth import shared_grid
 from repu_lab.claims.training.tuning import Grid, scale_of
-from repu_lab.tasks.openml import CIFAR10, MNIST, Dataset, DataUnavailable, cache_folder
-from repu_lab.tasks.openml import images as read_images
+from repu_lab.tasks.datasets import CIFAR10, MNIST, Dataset, DataUnavailable, cache_folder
+from repu_lab.tasks.datasets import images as read_images
 
 MREPU = ("MRePU 1", "MRePU 2")
 REPU = ("RePU 2",)

@@ -116,6 +116,7 @@ def _summary_cells(found: Summary, run: Run) -> dict[str, Scalar]:
         "n": found.n, "trained": found.good, "share": found.share, "share_low": low, "share_high": high,
         "outcome": counted(found.outcomes) or None, "layer": where(found.layers) or None, "loss": found.loss,
         "metric": found.quartiles[1], "metric_q25": found.quartiles[0], "metric_q75": found.quartiles[2],
+        "validation_metric": found.validation_metric,
         "metric_name": next((member.metric_name for member in run.members), None),
     }  # fmt: skip
     untold: tuple[str, ...] = () if run.command == "train" else ("trained", *SHARE)

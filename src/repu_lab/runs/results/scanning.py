@@ -19,7 +19,10 @@ RESULT_FILES = {"train": "result.json", "propagate": "result.json", "theory": "t
 OTHERS = ("reproduce", "claim")  # what else has a manifest: a reproduction, and each of its claims
 MOST_MEMBERS = 1_000_000
 TEXT_LIMIT = 1 << 20
-NUMBERS = ("seed", "layer", "step", "loss", "metric", "excursion_step", "excursion_size")
+NUMBERS = (
+    "seed", "layer", "step", "loss", "metric", "validation_loss", "validation_metric", "excursion_step",
+    "excursion_size",
+)  # fmt: skip
 
 
 class Member(NamedTuple):
@@ -32,6 +35,8 @@ class Member(NamedTuple):
     loss: float | None = None
     metric: float | None = None
     metric_name: str | None = None
+    validation_loss: float | None = None
+    validation_metric: float | None = None  # by which settings are chosen
     excursion_step: int | float | None = None
     excursion_size: float | None = None
     measures: Mapping[str, int | float | None] = MappingProxyType({})  # errors that the task adds: smaller is better

@@ -22,6 +22,7 @@ class Summary:
     interval: tuple[float, float] | None
     quartiles: tuple[float | None, float | None, float | None]
     loss: float | None
+    validation_metric: float | None
     outcomes: dict[str, int]
     layers: dict[int, int]
 
@@ -40,6 +41,7 @@ def summarise(members: Sequence[Member]) -> Summary:
     return Summary(
         n=len(members), good=good, interval=wilson(good, len(members)) if members else None,
         quartiles=(low, middle, high), loss=median([member.loss for member in members], math.inf),
+        validation_metric=median([member.validation_metric for member in members], -math.inf),
         outcomes=dict(outcomes.most_common()), layers=dict(sorted(layers.items())),
     )  # fmt: skip
 

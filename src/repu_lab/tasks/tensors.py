@@ -1,0 +1,126 @@
+"""A task from tensors of your own: classes or values, divided into three splits and scaled.
+
+Shapes: B examples, I inputs, C outputs.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from repu_lab.tasks.base import Split, Task
+from repu_lab.tasks.objectives import Classification, Regression
+
+SCALES = ("sphere", "standard", "none")
+VALIDATION = TEST = 0.15  # shares of the examples
+FEWEST = 20  # of them, so that every split has three
+R2_CRITERION = 0.9
+# Share of the way from the constant predictor's accuracy to 1 that counts as trained: digits' .8 of .1 is .78 of it.
+CLASSES_CRITERION = 0.75
+
+
+class Splits(NamedTuple):
+    """Three parts of a data set, which share no example."""
+
+    train: Split
+    validation: Split
+    test: Split
+
+
+def task_of(
+    x_BI: Tensor, y: Tensor, *, name: str = "own", scale: str = "sphere", criterion: float | None = None,
+    data_seed: int = 0,
+) -> Task:  # fmt: skip
+    """Return the task of learning y from x: whole numbers (B,) are classes 0 .. C-1, real ones (B,) or (B, C) values.
+
+    data_seed divides the examples into 70 % to train, 15 % to validate and 15 % to test. `scale`: see `scaled`. Values
+    are standardised by the training split. criterion: the accuracy or R^2 of a trained network; left out, three
+    quarters of the way from always naming the commonest class to 1, or R^2 = 0.9. ValueError says what is wrong.
+    """
+    x_BI = x_BI.flatten(1) if x_BI.dim() > 1 else x_BI.unsqueeze(1)
+    if len(x_BI) != len(y):
+        raise ValueError(f"x has {len(x_BI)} examples, y has {len(y)}: must be as many")
+    if len(y) < FEWEST:
+        raise ValueError(f"{len(y)} examples are too few for three splits; at least {FEWEST} are needed")
+    splits = divided(x_BI if x_BI.is_floating_point() else x_BI.float(), y, data_seed)
+    if y.is_floating_point():
+        return regression(name, splits, scale=scale, criterion=criterion, data_seed=data_seed)
+    return classification(name, splits, scale=scale, criterion=criterion, data_seed=data_seed)
+
+
+def divided(x_BI: Tensor, y: Tensor, data_seed: int, test: int | None = None, validation: int | None = None) -> Splits:
+    """Return the examples in an order drawn from data_seed: first those to test, then to validate, then to train."""
+    test = round(TEST * len(y)) if test is None else test
+    validation = round(VALIDATION * len(y)) if validation is None else validation
+    order = torch.randperm(len(y), generator=torch.Generator().manual_seed(data_seed))
+    parts = order.split([test, validation, len(y) - test - validation])
+    tested, validated, trained = (Split(x_BI[part], y[part]) for part in parts)
+    return Splits(trained, validated, tested)
+
+
+def classification(
+    name: str, splits: Splits, *, scale: str = "sphere", criterion: float | None = None, data_seed: int = 0
+) -> Task:
+    """Return the task of naming classes 0 .. C-1; ValueError if there is one class, or the training split lacks one."""
+    classes = 1 + max(int(split.y.max()) for split in splits)
+    counts = torch.bincount(splits.train.y, minlength=classes)
+    if classes < 2:
+        raise ValueError("y has one class only: nothing is to be learnt")
+    if not counts.all() or min(int(split.y.min()) for split in splits) < 0:
+        missing = torch.nonzero(counts == 0).flatten().tolist()
+        raise ValueError(f"classes must be 0 to {classes - 1}, each with examples to train on; none of {missing[:5]}")
+    commonest = counts.max().item() / len(splits.train)
+    return _task(
+        name, splits, Classification(classes), classes, scale, data_seed,
+        commonest + CLASSES_CRITERION * (1 - commonest) if criterion is None else criterion,
+    )  # fmt: skip
+
+
+def regression(
+    name: str, splits: Splits, *, scale: str = "sphere", criterion: float | None = None, data_seed: int = 0
+) -> Task:
+    """Return the task of learning values, standardised by the training split; ValueError if a column never changes."""
+    train, validation, test = (Split(x, y.unsqueeze(1) if y.dim() == 1 else y) for x, y in splits)
+    mean, std = train.y.mean(0), train.y.std(0)
+    if not (std > 0).all():
+        raise ValueError("y has a column with one value only: nothing is to be learnt")
+    splits = Splits(*(Split(x, (y - mean) / std) for x, y in (train, validation, test)))
+    criterion = R2_CRITERION if criterion is None else criterion
+    return _task(name, splits, Regression(splits.train.y), len(mean), scale, data_seed, criterion)
+
+
+def scaled(splits: Splits, scale: str) -> Splits:
+    """Return the inputs less their mean over the training split, and each scaled to |x|^2/n_0 = 1: `sphere`.
+
+    So every input starts with K^1 = k1 exactly. `standard`: each column less its mean over its standard deviation,
+    |x|^2/n_0 = 1 in the mean alone; `none`: as they are. ValueError for `standard` if a column never changes.
+    """
+    x = splits.train.x
+    if scale == "none":
+        return splits
+    mean, std = x.mean(0), x.std(0)
+    if scale == "standard" and not (std > 0).all():
+        column = int(torch.nonzero(std == 0)[0])
+        raise ValueError(f"column {column} of x (from 0) has one value only: leave it out, or take scale=sphere")
+    change = {"sphere": lambda x: to_unit_mean_square(x - mean), "standard": lambda x: (x - mean) / std}[scale]
+    return Splits(*(Split(change(x), y) for x, y in splits))
+
+
+def to_unit_mean_square(x_BI: Tensor) -> Tensor:
+    """Scale each input to |x|^2/n_0 = 1; an input of zeros stays zero."""
+    rms = x_BI.square().mean(-1, keepdim=True).sqrt()
+    return x_BI / torch.where(rms > 0, rms, 1.0)
+
+
+def _task(
+    name: str, splits: Splits, objective: Classification | Regression, outputs: int, scale: str, data_seed: int,
+    criterion: float,
+) -> Task:  # fmt: skip
+    if scale not in SCALES:
+        raise ValueError(f"scale={scale}: must be one of {', '.join(SCALES)}")
+    train, validation, test = scaled(splits, scale)
+    return Task(
+        name=name, train=train, validation=validation, test=test, outputs=outputs, objective=objective,
+        criterion=criterion, data_seed=data_seed,
+        input_mean_square=1.0 if scale == "sphere" else float(train.x.double().square().mean()),
+    )  # fmt: skip
