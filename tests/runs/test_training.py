@@ -132,7 +132,8 @@ def test_result_and_folder_keep_their_contract(run):
     assert manifest["status"] == "finished" and manifest["end"] >= manifest["start"]
     assert manifest["config_hash"] == result["config_hash"] and manifest["versions"]["torch"] == torch.__version__
     assert "measured: exploded" in (folder.path / "run.log").read_text()
-    table = np.load(folder.path / "statistics.npz")
+    with np.load(folder.path / "statistics.npz") as file:
+        table = dict(file)
     axes = json.loads(str(table["axes"]))
     sizes = {
         "step": len(table["step"]), "profiled_step": len(table["profiled_step"]), "layer": 10, "member": 2, "input": 8,

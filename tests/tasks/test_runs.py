@@ -48,8 +48,10 @@ def test_every_task_trains_and_writes_its_measures(run: Run, overrides: str):
     assert set(result["outcomes"]) <= {"learning", "trained", "stalled"}
     for member in result["members"]:
         assert set(member["measures"]) == MEASURES[overrides]
+        assert abs(member["validation_metric"] - member["metric"]) < 0.3 and member["validation_loss"] > 0
         assert all(0 <= value < 10 for value in member["measures"].values())
-    table = np.load(folder.path / "statistics.npz")
+    with np.load(folder.path / "statistics.npz") as file:
+        table = dict(file)
     assert (table["test_loss"][-1] < table["test_loss"][0]).all()
     assert (folder.path / "solution.png").exists() == burgers
     if burgers:
@@ -81,7 +83,8 @@ def test_a_residual_run_is_that_of_its_residual_networks(run: Run):
     for i, member in enumerate(result["members"]):
         z_BC = population.member(i)(experiment.task.test.x)
         assert experiment.task.evaluate(z_BC[None]).metric.item() == pytest.approx(member["metric"], abs=1e-5)
-    chi = np.load(folder.path / "statistics.npz")["log10_chi_perp"][0]
+    with np.load(folder.path / "statistics.npz") as table:
+        chi = table["log10_chi_perp"][0]
     assert np.median(chi[:-1]) == pytest.approx(np.log10(1 + 1 / 4), abs=0.03)  # 1 + C_W E[s'^2] / 4, C_W E[s'^2] = 1
 
 
