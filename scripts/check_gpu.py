@@ -41,7 +41,7 @@ CASES = {
 }
 STATISTICS_SHARE = 0.05  # asked, of a run of 1,000 steps
 SECONDS_A_CASE = 1.0  # of steps that are timed
-CASES_SECONDS = 120  # that are kept for what follows the checks
+CASES_SECONDS = 110  # that are kept for what follows the checks
 
 
 def main() -> int:
