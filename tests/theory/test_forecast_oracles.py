@@ -99,7 +99,7 @@ def plain_networks(activation, *, C_W, k1, depth, width, networks):
     (ReLU(), lambda z: np.maximum(z, 0), 2.0, 1.0),
     (MRePU(1), lambda z: z * np.maximum(1 + z, 0), 0.9, 0.02),
     (Tanh(), np.tanh, 1.2, 1.0),
-], ids=str)  # fmt: skip
+], ids=("repu", "relu", "mrepu", "tanh"))  # fmt: skip
 def test_quantiles_of_K_are_those_of_full_weight_matrices(activation, function, C_W, k1):
     """The share of plain networks below each forecast quantile, within 4.5 standard errors of both samples."""
     depth, width, networks = 4, 32, 2000
