@@ -62,7 +62,7 @@ def test_every_name_is_there_for_python_and_for_type_checkers_alike() -> None:
 
 
 def test_a_name_that_is_not_there_is_refused_with_those_that_are() -> None:
-    with pytest.raises(AttributeError, match="'repu_lab' has no attribute 'MRepu'; it has ACTIVATIONS, Formula, MRePU, RePU"):
+    with pytest.raises(AttributeError, match="no attribute 'MRepu'; it has ACTIVATIONS, Formula, MRePU, RePU"):
         repu_lab.MRepu  # noqa: B018  # pyright: ignore[reportAttributeAccessIssue]
 
 

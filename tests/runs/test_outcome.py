@@ -244,4 +244,4 @@ def test_the_line_counts_every_member():
     assert told(("exploded", 9, None)) == (
         "exploded, first non-finite preactivation at layer 9; not trained, since no network is finite"
     )
-    assert told(("stalled", None, None)) == "stalled, accuracy -"
+    assert told(("stalled", None, None)) == "stalled, as no step has changed it"

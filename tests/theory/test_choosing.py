@@ -61,7 +61,7 @@ def test_a_critical_point_that_finite_networks_lose_is_passed_over() -> None:
     assert pytest.approx(0.126376, rel=1e-5) == half_stable.K
     assert critical_initialization(s, 2).k1 == half_stable.K
     chosen = critical_initialization(s, depth)
-    assert pytest.approx(9) == chosen.C_W and "not at K=0.126376, which 50 layers lose" in chosen.reason
+    assert pytest.approx(9) == chosen.C_W and "not at K=0.1264, which 50 layers lose" in chosen.reason
     lost = Initialization(half_stable.C_W, half_stable.C_b, half_stable.K or 0.0, "")
     assert share_that_keeps(s, chosen, depth, below=3) == 1  # K ~ 1/(18 l), a seventieth of k1
     assert share_that_keeps(s, lost, depth, below=3) < 0.6

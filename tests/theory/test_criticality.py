@@ -92,7 +92,7 @@ def test_points_are_critical(name):
 
 
 def test_certificates_name_the_reason():
-    assert "p/(2p-1) = 0.666667" in (analyse(RePU(2)).certificate or "")
+    assert "p/(2p-1) = 0.6667" in (analyse(RePU(2)).certificate or "")
     assert "s s'' >= 0 everywhere" in (analyse(ACTIVATIONS["softplus"]()).certificate or "")
     assert "s(0) is not 0" in (analyse(ACTIVATIONS["sigmoid"]()).certificate or "")
 

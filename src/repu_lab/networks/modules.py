@@ -130,7 +130,7 @@ def _start(found: Perceptron) -> Initialization:
     if start.C_b == 0 or all(linear.bias is not None for linear in found.linears[:-1]):
         return start
     C_W = start.k1 / float(mean_square(found.activation, start.k1))
-    why = f"{start.reason}; without the biases of variance C_b={start.C_b:.3g} that it needs C_W={C_W:.6g} keeps K"
+    why = f"{start.reason}; without the biases of variance C_b={start.C_b:.3g} that it needs C_W={C_W:.4g} keeps K"
     return Initialization(C_W, 0.0, start.k1, why)
 
 

@@ -15,6 +15,7 @@ from repu_lab.figures import kernel_by_layer, phase_diagram, susceptibilities
 from repu_lab.networks.initialization import Initialization
 from repu_lab.runs.building import build_activation, build_rule
 from repu_lab.runs.folder import RunFolder
+from repu_lab.runs.words import start, weights
 from repu_lab.theory import (
     FATES,
     Criticality,
@@ -25,6 +26,7 @@ from repu_lab.theory import (
     stein,
     tangent_layers,
 )
+from repu_lab.theory.criticality import HALF_STABLE, CriticalPoint
 from repu_lab.theory.forecast import Forecast, forecast
 from repu_lab.theory.patience import waiting
 
@@ -130,37 +132,35 @@ def _draw(
 
 def _answer(found: Criticality, rule: Initialization, fixed: list[dict[str, Any]], expected: Forecast) -> str:
     lines = [
-        f"{expected.activation}: " + (", ".join(p.universality_class for p in found.points) or "no critical point")
+        f"{expected.activation}: " + (", ".join(p.universality_class for p in found.points) or "no critical point"),
+        "  K is the mean square of a layer's preactivations; K* is a K that a critical network keeps",
     ]
     for point in found.points:
-        where = "any K" if point.K is None else f"K*={point.K:.12g}"
-        lines.append(f"  critical at C_W={point.C_W:.12g}, C_b={point.C_b:.12g}, {where}: {point.stability}")
+        lines.append(
+            f"  critical at {_place(point.K)} ({_explained(point)}): weights with {weights(point.C_W, point.C_b)}"
+        )
         lines += [
-            f"    companion fixed point K={other.K:.10g}, chi_parallel={other.chi_parallel:.8f}"
+            f"    its companion fixed point, the other K that these weights keep: K={other.K:.4g}, "
+            f"chi_parallel={other.chi_parallel:.4g}; what K* repels ends there"
             for other in point.companions if other.K is not None
         ]  # fmt: skip
     for point in found.near:
-        where = "any K" if point.K is None else f"K*={point.K:.6g}"
-        lines.append(
-            f"  nearly critical at C_W={point.C_W:.6g}, C_b={point.C_b:.6g}, {where}: {point.stability}, "
-            f"|ln chi| up to {point.distance:.2g} a layer"
-        )
+        off = f"{_explained(point)}, |ln chi| up to {point.distance:.2g} a layer"
+        lines.append(f"  nearly critical at {_place(point.K)} ({off}): weights with {weights(point.C_W, point.C_b)}")
     if found.certificate:
         lines.append(f"  why none: {found.certificate}")
     if found.a_1 is not None and all(point.K is not None for point in found.points):
         lines.append(
-            f"  near K=0: C_W g = K + a_1 K^2 with a_1={found.a_1:.6g}, chi_perp = 1 + b_1 K, b_1={found.b_1:.6g}"
+            f"  near K=0: C_W g = K + a_1 K^2 with a_1={found.a_1:.4g}, chi_perp = 1 + b_1 K, b_1={found.b_1:.4g}"
         )
-    lines.append(f"initialization {rule.name}: C_W={rule.C_W[-1]:.6g}, C_b={rule.C_b[-1]:.6g}, k1={rule.k1:.6g}")
-    if rule.note:
-        lines.append(f"  {rule.note}")
+    lines += [f"initialization {rule.name}, k1={rule.k1:.4g}:", *(f"  {line}" for line in start(rule).splitlines())]
     for point in fixed:
-        place = "every K" if point["K"] is None else f"K={point['K']:.8g}"
+        place = "every K" if point["K"] is None else f"K={point['K']:.4g}"
         kind = "stable" if point["stable"] else "repels"
         if abs(point["chi_parallel"] - 1) < MARGINAL:
             kind = "marginal"
         lines.append(
-            f"  fixed point {place}: chi_parallel={point['chi_parallel']:.6g}, chi_perp={point['chi_perp']:.6g}, {kind}"
+            f"  fixed point {place}: chi_parallel={point['chi_parallel']:.4g}, chi_perp={point['chi_perp']:.4g}, {kind}"
         )
     if not fixed:
         lines.append("  no fixed point: K moves for ever")
@@ -173,6 +173,17 @@ def _answer(found: Criticality, rule: Initialization, fixed: list[dict[str, Any]
     lines.append(f"forecast: {expected.summary()}")
     lines.append(f"advice:   {expected.advice}")
     return "\n".join(lines)
+
+
+def _place(K: float | None) -> str:
+    return "every K" if K is None else f"K*={K:.4g}"
+
+
+def _explained(point: CriticalPoint) -> str:
+    """Return what becomes of a K beside a critical point, with the name of it."""
+    if point.universality_class == HALF_STABLE:
+        return f"half-stable: it {point.stability}"
+    return point.stability
 
 
 def _finite(value: float) -> float | None:

@@ -3,6 +3,7 @@
 torch is imported only when something has to be computed.
 """
 
+import sys
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -49,13 +50,16 @@ def train(config: TrainConfig, path: Path) -> int:
         from repu_lab.runs.advice import next_command
         from repu_lab.runs.checkpoint import Checkpoints
         from repu_lab.runs.forecasting import announce
+        from repu_lab.runs.memory import needs
+        from repu_lab.runs.pace import Pace
         from repu_lab.runs.state import Run
         from repu_lab.runs.training import train
 
         run = Run(experiment=experiment, folder=folder, expected=announce(experiment, folder))
         checkpoints = Checkpoints(folder, config.checkpoint.every_seconds, folder.log)
         with tqdm(total=config.steps, unit="step", disable=None, leave=False) as bar:
-            (result,) = train([run], checkpoints, bar)
+            pace = Pace(bar, config.steps, needs(experiment), folder.log, terminal=sys.stderr.isatty())
+            (result,) = train([run], checkpoints, pace)
         tell(folder, result)
         # Told, not stored: jobs that train together store what each would alone, and 256 of them are given no advice.
         if (told := next_command(experiment, run.expected, result["members"], path / "config.yaml")) is not None:
@@ -81,11 +85,9 @@ def meets(config: TrainConfig, result: Mapping[str, Any]) -> bool:
 
 def tell(folder: RunFolder, result: Mapping[str, Any]) -> None:
     """Say what came of a training run and how long it took."""
-    folder.log(
-        f"{result['verdict']}\n"
-        f"time:     {result['seconds']:.1f} s for {result['steps']} steps ({result['steps_per_second']:.0f} a "
-        f"second); statistics took {result['statistics_share']:.1%} of it"
-    )
+    from repu_lab.runs.words import took
+
+    folder.log(f"{result['verdict']}\ntime:     {took(result)}")
 
 
 def propagate(config: PropagateConfig, path: Path) -> int:

@@ -13,6 +13,7 @@ from repu_lab.configs.schema import TrainConfig
 from repu_lab.networks.initialization import Initialization
 from repu_lab.runs.building import Experiment
 from repu_lab.runs.folder import RunFolder
+from repu_lab.runs.words import start
 from repu_lab.theory.forecast import Forecast, forecast
 from repu_lab.theory.kernel import susceptibilities
 from repu_lab.theory.patience import waiting
@@ -55,8 +56,7 @@ def announce(experiment: Experiment, folder: RunFolder, known: Forecast | None =
         folder.log(experiment.analysis)
     if experiment.task.source:
         folder.log(f"data:     {experiment.task.source}")
-    if experiment.rule.note:
-        folder.log(f"start:    {experiment.rule.note}")
+    folder.log(start(experiment.rule))
     try:
         with waiting(experiment.activation.title, folder.log) as watch:
             expected = forecast_run(experiment) if known is None else with_rate(known, experiment)

@@ -46,6 +46,13 @@ def members_at_once(config: Any, sizes: tuple[int, ...], device: torch.device) -
     )
 
 
+def needs(experiment: Any) -> tuple[float, float]:
+    """Return the bytes that a run's tensors take, and those of a checkpoint: weights and two moments of six."""
+    config = experiment.config
+    weights, activity = member_bytes(config, experiment.sizes)
+    return config.members * weights + (experiment.chunk or config.members) * activity, config.members * weights / 2
+
+
 @contextmanager
 def keys_named(config: Any, device: torch.device) -> Iterator[None]:
     """Turn the end of the memory, wherever it comes, into a MemoryError that names the keys to lower."""

@@ -98,7 +98,8 @@ def _train(runs: Sequence[Run], checkpoints: Checkpoints, bar: Bar) -> list[dict
                     before = time.perf_counter()
                     observe(runs, state, sight, trackers, going if is_measured(step, config.steps) else ending, ending)
                     state.observing += time.perf_counter() - before
-                    bar.set_postfix_str(f"loss {progress.last_loss.median():.3g}, {int(progress.alive.sum())} alive")
+                    loss, alive = float(progress.last_loss.median()), int(progress.alive.sum())
+                    bar.set_postfix_str((f"loss {loss:.3g}, " if loss == loss else "") + f"{alive} alive")
                 for run in ending:
                     state.ended[run] = step
                 if last:
@@ -191,7 +192,9 @@ def summary(records: list[dict[str, Any]]) -> str:
             part += f", {FINITE[outcome]}" if outcome in FINITE else ""
             part += f" ({elsewhere}{of})" if of else ""
         metric = median([record["metric"] for record in these], -math.inf)
-        if outcome not in ("exploded", "diverged"):
+        if all(record["metric"] is None for record in these) and outcome == "stalled":
+            part += ", as no step has changed it"
+        elif outcome not in ("exploded", "diverged"):
             part += f", {these[0]['metric_name']} " + ("-" if metric is None else f"{metric:.3f}")
         parts.append(part)
     if all(record["outcome"] == "exploded" for record in records):

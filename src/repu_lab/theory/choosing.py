@@ -69,7 +69,7 @@ def critical_initialization(activation: Activation, depth: int) -> Initializatio
             best, most = start, kept
         if kept >= SHARE:
             break
-        passed += f"; not at K={start.k1:.6g}, which {depth} layers lose"
+        passed += f"; not at K={start.k1:.4g}, which {depth} layers lose"
     assert best is not None
     return replace(best, reason=best.reason + passed) if most >= SHARE else best
 
@@ -99,7 +99,7 @@ def _candidates(activation: Activation, depth: int) -> Iterator[tuple[Initializa
         raise ValueError(f"{name} is zero almost everywhere: no C_W keeps its kernel")
     what = "keeps no critical point" if result.points else "has no critical point"
     what += f" ({result.certificate})" if moments(activation).rough else ""
-    start = Initialization(1 / g, 0.0, 1.0, f"{name} {what}; C_W={1 / g:.6g} keeps K=1 at infinite width")
+    start = Initialization(1 / g, 0.0, 1.0, f"{name} {what}; C_W={1 / g:.4g} keeps K=1 at infinite width")
     if points:
         exponent = max(abs(x) for x in _exponents(activation, start))
         others.append((exponent, replace(start, reason=f"{start.reason}, |ln chi| = {exponent:.2g} a layer"), False))
@@ -112,14 +112,14 @@ def _candidates(activation: Activation, depth: int) -> Iterator[tuple[Initializa
 def _at(activation: Activation, point: CriticalPoint, name: str, depth: int) -> Initialization:
     kind, C_W, C_b = point.universality_class, point.C_W, point.C_b
     if kind == SCALE_INVARIANT:
-        return Initialization(C_W, 0.0, 1.0, f"{name} is scale-invariant: at C_W={C_W:.6g} every K stays")
+        return Initialization(C_W, 0.0, 1.0, f"{name} is scale-invariant: at C_W={C_W:.4g} every K stays")
     if kind == STABLE_AT_0:
         k1 = _own_scale(activation, point)
         return Initialization(C_W, 0.0, k1, f"{name} is critical at K=0, which attracts: K decays slowly from {k1:.3g}")
     if kind == UNSTABLE_AT_0:
         return _beside_unstable_zero(activation, point, name, depth)
     assert point.K is not None
-    return Initialization(C_W, C_b, point.K, f"{name} is critical at K={point.K:.6g} ({point.stability})")
+    return Initialization(C_W, C_b, point.K, f"{name} is critical at K={point.K:.4g} ({point.stability})")
 
 
 def _exponents(activation: Activation, start: Initialization) -> tuple[float, float]:

@@ -49,7 +49,7 @@ class PowerMoments(QuadratureMoments):
         self.amplitude = self.a_plus**2 + self.a_minus**2
         if p <= 0.5:
             kept = (
-                f"C_W={1 / (self.amplitude * c(p)):.6g} keeps K=1" if self.amplitude and p > -0.5 else "no C_W keeps K"
+                f"C_W={1 / (self.amplitude * c(p)):.4g} keeps K=1" if self.amplitude and p > -0.5 else "no C_W keeps K"
             )
             raise ValueError(
                 f"{name} of degree {p:g}: E[s'^2] is infinite, the degree must be greater than 1/2 for theory; "

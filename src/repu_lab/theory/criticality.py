@@ -146,7 +146,7 @@ def _of_power(form: PowerMoments) -> Criticality:
         return Criticality((point,), None, 0.0, 0.0)
     ratio = form.p / (2 * form.p - 1)
     certificate = (
-        f"s is homogeneous of degree p={form.p:g}: chi_perp/chi_parallel = p/(2p-1) = {ratio:.6g}, "
+        f"s is homogeneous of degree p={form.p:g}: chi_perp/chi_parallel = p/(2p-1) = {ratio:.4g}, "
         "never 1, at every K, C_W and C_b"
     )
     return Criticality((), certificate, None, None)

@@ -51,9 +51,9 @@ class OwnMoments(QuadratureMoments):
         self.graded = bool(found.singular)
         self._singular = np.array(found.singular)
         if found.jumps:
-            self.rough = f"s jumps at z={found.jumps[0][0]:.6g}"
+            self.rough = f"s jumps at z={found.jumps[0][0]:.4g}"
         elif found.steep is not None:
-            self.rough = f"the slope at z={found.steep:.6g} is too steep"
+            self.rough = f"the slope at z={found.steep:.4g} is too steep"
 
     def mean_square(self, K: Array) -> Array:
         """E[s^2]."""

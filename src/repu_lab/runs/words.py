@@ -1,0 +1,51 @@
+"""What a run says of itself in words first and symbols second; four digits, since result files have them all."""
+
+import math
+from typing import Any
+
+from repu_lab.networks.initialization import Initialization
+
+
+def weights(C_W: float, C_b: float, distribution: str = "normal") -> str:
+    """Return variances as the standard deviations that a program sets, and the symbols behind.
+
+    C_W = Var(W) fan_in and C_b = Var(b).
+    """
+    shape = "" if distribution == "normal" else f"{distribution} "
+    biases = f"biases {math.sqrt(C_b):.4g}" if C_b else "no biases"
+    return f"{shape}standard deviation sqrt({C_W:.4g}/fan_in), {biases} (C_W={C_W:.4g}, C_b={C_b:.4g})"
+
+
+def start(rule: Initialization) -> str:
+    """Return why a run starts as it does, and with what weights; a line each, to be printed as they are."""
+    if len(set(rule.C_W[1:])) > 1 or len(set(rule.C_b[1:])) > 1:
+        told = f"C_W from {min(rule.C_W[1:]):.4g} to {max(rule.C_W[1:]):.4g}, as {rule.name} has them"
+    else:
+        told = weights(rule.C_W[-1], rule.C_b[-1], rule.distribution)
+        if rule.C_W[0] != rule.C_W[-1]:
+            told += f"; sqrt({rule.C_W[0]:.4g}/fan_in) in the first layer"
+    return f"start:    {rule.note}\nweights:  {told}" if rule.note else f"weights:  {told}"
+
+
+def duration(seconds: float) -> str:
+    """Return a time to two digits in the unit that a person would use."""
+    for unit, size in (("days", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:.2g} {unit}"
+    return f"{seconds:.2g} s"
+
+
+def memory(count: float) -> str:
+    """Return bytes as MiB or GiB."""
+    return f"{count / 2**30:.2g} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
+
+
+def took(result: dict[str, Any]) -> str:
+    """Return how long a training run took, and what for."""
+    if not result["steps"]:
+        return f"{duration(result['seconds'])}, no step was taken"
+    rate = result["steps_per_second"]
+    speed = f"{rate:.3g} a second" if rate >= 1 else f"{duration(1 / rate)} each" if rate else "slowly"
+    share = result["statistics_share"]
+    looking = f"; looking took {share:.0%} of it" if share >= 0.1 else ""
+    return f"{duration(result['seconds'])} for {result['steps']} steps, {speed}{looking}"
