@@ -1,6 +1,7 @@
 """What a run says of itself in words first and symbols second; four digits, since result files have them all."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from repu_lab.networks.initialization import Initialization
@@ -40,7 +41,7 @@ def memory(count: float) -> str:
     return f"{count / 2**30:.2g} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
 
 
-def took(result: dict[str, Any]) -> str:
+def took(result: Mapping[str, Any]) -> str:
     """Return how long a training run took, and what for."""
     if not result["steps"]:
         return f"{duration(result['seconds'])}, no step was taken"
