@@ -51,11 +51,14 @@ def test_the_table_of_verdicts_is_that_of_the_published_results():
 README_LINES = re.findall(
     r"## The library in ten lines\n\n```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL
 )
+DATA_LINES = re.findall(r"Data of your own.*?```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
 HELP_LINES = re.findall(r"((?:^    .*\n|^\n)+)", inspect.cleandoc(repu_lab.__doc__ or ""), re.MULTILINE)
 
 
 @pytest.mark.parametrize(
-    "code", [README_LINES[0], inspect.cleandoc("\n" + max(HELP_LINES, key=len))], ids=["README", "help"]
+    "code",
+    [README_LINES[0], DATA_LINES[0], inspect.cleandoc("\n" + max(HELP_LINES, key=len))],
+    ids=["README", "data", "help"],
 )
 def test_the_ten_lines_run_and_print_what_they_say(code: str) -> None:
     """`print(...)  # text` prints that text, where `...` stands for anything."""

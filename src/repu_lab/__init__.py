@@ -16,6 +16,7 @@ Activations: RePU, MRePU, SplineRePU; ACTIVATIONS holds all by name; Formula("z 
 Networks:    initialize_, forecast_network; load_population returns those of a finished run.
 Theory:      analyse (all critical points, or why there is none), critical_initialization (variances for a depth),
              layers (K and susceptibilities by layer), forecast (what becomes of real networks).
+Data:        task_of makes three splits, a loss and a metric of two tensors.
 
 Each has its own help, as help(repu_lab.initialize_); the rest is in repu_lab.theory, repu_lab.activations and so on.
 """
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from repu_lab.activations import ACTIVATIONS, Formula, MRePU, RePU, SplineRePU, as_activation
     from repu_lab.networks.modules import forecast_network, initialize_
     from repu_lab.runs.building import load_population
+    from repu_lab.tasks.tensors import task_of
     from repu_lab.theory import analyse, critical_initialization, layers
     from repu_lab.theory.forecast import forecast
 
@@ -46,6 +48,7 @@ __all__ = [
     "initialize_",
     "layers",
     "load_population",
+    "task_of",
 ]
 
 # Imported when they are asked for: the command line starts without torch, which takes a second. There is no __dir__:
@@ -54,6 +57,7 @@ _HOMES = {
     "activations": ("ACTIVATIONS", "Formula", "MRePU", "RePU", "SplineRePU", "as_activation"),
     "networks.modules": ("forecast_network", "initialize_"),
     "runs.building": ("load_population",),
+    "tasks.tensors": ("task_of",),
     "theory": ("analyse", "critical_initialization", "layers"),
     "theory.forecast": ("forecast",),
 }

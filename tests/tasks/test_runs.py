@@ -90,7 +90,7 @@ def test_a_residual_run_is_that_of_its_residual_networks(run: Run):
 
 REFUSED = {
     "task=polynomial task.target=runge": "task.target=runge: no target of task=polynomial; valid: all, x, x2",
-    "task=function task.target=bmp": "task.target=bmp: must be one of all, x, x2, xy",
+    "task=function task.target=bmp": "task.target=bmp: no target of task=function, did you mean bump?; valid: sin",
     "task=function task.degree=3": "task.degree=3: belongs to task.target=legendre or chebyshev or random",
     "task=polynomial task.target=legendre task.dimension=2": "task.dimension=2: belongs to task.target=random",
     "task=digits task.k=2": "task.k=2.0: belongs to task.target=sin",

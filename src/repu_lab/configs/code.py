@@ -17,12 +17,18 @@ from typing import Any
 from repu_lab.configs.untrusted import OWN_PACKAGE
 
 CUSTOM = "custom"
+LARGEST = 2 * 10**9  # bytes of a file of data: hashing takes a second a GB
 
 
 def activation_name(activation: Mapping[str, Any]) -> str:
     """Return what an activation is called: its name in the lab, or the user's class or function."""
     name = str(activation.get("name", "activation"))
     return str(activation.get("_target_") or name).rpartition(".")[2] if name == CUSTOM else name
+
+
+def own_files(config: Any) -> dict[str, str]:
+    """Return the SHA-256 of every file of the user's own that a run is made of, by name: code and data."""
+    return code_of(getattr(config, "activation", {})) | data_of(getattr(config, "task", None))
 
 
 def code_of(activation: Mapping[str, Any]) -> dict[str, str]:
@@ -43,6 +49,16 @@ def code_of(activation: Mapping[str, Any]) -> dict[str, str]:
     files = {os.path.relpath(path, first.parent): path for path in _beside(first, home)}
     files |= {value: home / value for value in activation.values() if isinstance(value, str) and _is_file(home / value)}
     return {name: _digest(path, _changed(path)) for name, path in sorted(files.items())}
+
+
+def data_of(task: Any) -> dict[str, str]:
+    """Return the SHA-256 of every file of data that a task names, by name; {} for data of the lab's own.
+
+    One that is missing or too large to be read is left out: building will say so.
+    """
+    named = [Path(name).expanduser() for name in (getattr(task, "path", None), getattr(task, "target", None)) if name]
+    files = [path for path in named if getattr(task, "path", None) and _is_file(path)]
+    return {path.name: _digest(path, _changed(path)) for path in files if path.stat().st_size <= LARGEST}
 
 
 def _beside(first: Path, home: Path) -> Iterator[Path]:

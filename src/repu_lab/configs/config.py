@@ -7,6 +7,7 @@ finds the same folder on every machine. Nothing here imports torch.
 import ast
 import hashlib
 import json
+import os
 import re
 import warnings
 from dataclasses import fields, is_dataclass
@@ -18,8 +19,8 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from repu_lab.configs.code import activation_name, code_of
-from repu_lab.configs.mistakes import printable
+from repu_lab.configs.code import activation_name, own_files
+from repu_lab.configs.mistakes import nearest, printable
 from repu_lab.configs.schema import COMMANDS, TARGETS, TASK_KEYS, TaskConfig
 
 
@@ -128,7 +129,8 @@ def _check_groups(config: Any) -> None:
 def _check_task(task: TaskConfig) -> None:
     targets = TARGETS.get(task.name, ())
     if task.target is not None and targets and task.target not in targets:
-        raise ConfigError(f"task.target={task.target}: no target of task={task.name}; valid: {', '.join(targets)}")
+        told = f"no target of task={task.name}{nearest(task.target, targets)}; valid: {', '.join(targets)}"
+        raise ConfigError(f"task.target={printable(task.target)}: {told}")
     for key, owners in TASK_KEYS.items():
         if getattr(task, key) is not None and not {task.name, task.target} & set(owners):
             group = "task.target" if {*chain(*TARGETS.values())}.issuperset(owners) else "task"
@@ -152,9 +154,12 @@ def result_fields(config: Any) -> dict[str, Any]:
 
 def config_hash(command: str, config: Any) -> str:
     """Return 16 hexadecimal digits of the SHA-256 of the command, its fields that decide the result, and own code."""
-    identity = [command, result_fields(config)]
-    if code := code_of(getattr(config, "activation", {})):
-        identity.append(code)
+    identity: list[Any] = [command, result_fields(config)]
+    task = identity[1].get("task", {})
+    if "path" in task:  # its content counts, wherever it lies
+        task["path"] = os.path.basename(task["path"])
+    if own := own_files(config):
+        identity.append(own)
     canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from repu_lab.configs.settings import device, learning_rate, number, one_of, setting, threads, whole
+from repu_lab.configs.settings import device, learning_rate, named, number, one_of, setting, threads, whole
 
 HIGHEST = "highest"
 PRECISIONS = (HIGHEST, "tf32")
@@ -17,13 +17,16 @@ TARGETS = {
 IMAGES = ("mnist", "fashion_mnist", "cifar10")
 # Which tasks, or which of their targets, a key of the task group belongs to.
 TASK_KEYS = {
-    "target": tuple(TARGETS),
+    "target": (*TARGETS, "file"),
     "degree": ("legendre", "chebyshev", "random"),
     "dimension": ("random",),
     "k": ("sin",),
     "collocation": ("burgers",),
     "boundary": ("burgers",),
     "lbfgs_steps": ("burgers", *TARGETS),
+    "path": ("file",),
+    "scale": ("file",),
+    "criterion": ("file",),
     "cache": IMAGES,
     "folder": IMAGES,
     "examples": IMAGES,
@@ -51,8 +54,8 @@ class TaskConfig:
 
     name: str = setting(MISSING, "the task")
     target: str | None = setting(
-        None, "what is learnt (polynomial, function)",
-        one_of(*(target for targets in TARGETS.values() for target in targets), optional=True),
+        None, "what is learnt (polynomial, function); the column or file of it (file)",
+        named(*(target for targets in TARGETS.values() for target in targets)),
     )  # fmt: skip
     degree: int | None = setting(
         None, "degree of the polynomial (targets legendre, chebyshev, random; left out: 4)", whole(1, 50, optional=True)
@@ -78,6 +81,15 @@ class TaskConfig:
     folder: str | None = setting(
         None, "folder that holds the images as they are published (IDX, CIFAR-10's batches, .npz)", affects_result=False
     )
+    path: str | None = setting(None, "the file of the data, .csv, .npz or .npy (file)", named_if_set=True)
+    scale: str | None = setting(
+        None, "inputs of |x|^2/n_0 = 1, columns of mean 0 and spread 1, or as they are (file; left out: sphere)",
+        one_of("sphere", "standard", "none", optional=True), named_if_set=True,
+    )  # fmt: skip
+    criterion: float | None = setting(
+        None, "accuracy or R^2 of a network that is trained (file; left out: by the data)",
+        number(-1e9, 1.000001, optional=True), named_if_set=True,
+    )  # fmt: skip
     examples: int | None = setting(
         None, "images to train on, as many of each class (left out: all)", whole(10, optional=True), named_if_set=True
     )
@@ -201,4 +213,4 @@ COMMANDS: dict[str, type] = {
 # Keys that take a list; to Hydra `claim=6,7` alone would be a sweep.
 LISTS = {"reproduce": ("claim",)}
 FORMULA = "activation.formula"  # a value that needs no quotes but the shell's
-PATHS = ("config", "resume", "points", "task.cache", "task.folder", "hydra.run.dir", "hydra.sweep.dir")
+PATHS = ("config", "resume", "points", "task.cache", "task.folder", "task.path", "hydra.run.dir", "hydra.sweep.dir")

@@ -66,6 +66,11 @@ def one_of(*valid: Any, optional: bool = False) -> Check:
     return check
 
 
+def named(*examples: str) -> Check:
+    """Check for a text, which is mostly one of a few; where it must be, is checked elsewhere."""
+    return lambda value: None if value is None or isinstance(value, str) else f"must be one of {', '.join(examples)}"
+
+
 def learning_rate(value: Any) -> str | None:
     """Check for auto or a learning rate."""
     return None if value == "auto" else number(0)(value) and "must be auto or a finite number of at least 0"

@@ -26,7 +26,7 @@ from typing import Any, TextIO
 
 import yaml
 
-from repu_lab.configs.code import code_of
+from repu_lab.configs.code import own_files
 from repu_lab.configs.config import ConfigError, config_hash, result_fields
 from repu_lab.configs.files import Damaged
 from repu_lab.configs.mistakes import escaped
@@ -126,7 +126,7 @@ class RunFolder:
             before = self.manifest()
             damaged = self.damaged()
             self.write_text("config.yaml", yaml.dump(result_fields(config), Dumper=DUMPER, sort_keys=False))
-            code = code_of(getattr(config, "activation", {}))
+            code = own_files(config)
             self._begin(before, command=command, config_hash=config_hash(command, config), code=code, **about)
             if damaged:
                 self.log(f"warning:  not as it was written: {', '.join(damaged)}; made again")
@@ -333,7 +333,7 @@ def _brief(before: Any, now: Any) -> str:
 
 def _changed_files(before: Any, config: Any) -> list[str]:
     """Return the names of the user's own files that are not as they were when the run was made."""
-    before, now = before if isinstance(before, Mapping) else {}, code_of(getattr(config, "activation", {}))
+    before, now = before if isinstance(before, Mapping) else {}, own_files(config)
     return [name for name in sorted({*map(str, before), *now}) if before.get(name) != now.get(name)]
 
 

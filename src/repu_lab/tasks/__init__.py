@@ -10,6 +10,7 @@ from repu_lab.tasks.burgers import burgers
 from repu_lab.tasks.datasets import DataUnavailable
 from repu_lab.tasks.functions import function, polynomial
 from repu_lab.tasks.images import cifar10, digits, fashion_mnist, mnist
+from repu_lab.tasks.tables import file
 from repu_lab.tasks.tensors import Splits, task_of
 from repu_lab.tasks.xor import xor
 
@@ -19,6 +20,7 @@ TASKS: dict[str, Callable[..., Task]] = {
     "cifar10": cifar10,
     "digits": digits,
     "fashion_mnist": fashion_mnist,
+    "file": file,
     "function": function,
     "mnist": mnist,
     "polynomial": polynomial,
@@ -42,5 +44,5 @@ def on_device(task: Task, device: torch.device | str, dtype: torch.dtype) -> Tas
 
 __all__ = [
     "TASKS", "DataUnavailable", "Evaluation", "Passed", "Split", "Splits", "Task", "burgers", "cifar10",
-    "digits", "fashion_mnist", "function", "mnist", "on_device", "polynomial", "task_of", "xor",
+    "digits", "fashion_mnist", "file", "function", "mnist", "on_device", "polynomial", "task_of", "xor",
 ]  # fmt: skip

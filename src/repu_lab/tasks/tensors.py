@@ -42,17 +42,29 @@ def task_of(
         raise ValueError(f"x has {len(x_BI)} examples, y has {len(y)}: must be as many")
     if len(y) < FEWEST:
         raise ValueError(f"{len(y)} examples are too few for three splits; at least {FEWEST} are needed")
-    splits = divided(x_BI if x_BI.is_floating_point() else x_BI.float(), y, data_seed)
+    if scale == "sphere" and x_BI.shape[1] == 1:
+        raise ValueError("scale=sphere: leaves of one input its sign alone; take scale=standard")
+    splits = divided(x_BI if x_BI.is_floating_point() else x_BI.float(), y, data_seed, alike=True)
     if y.is_floating_point():
         return regression(name, splits, scale=scale, criterion=criterion, data_seed=data_seed)
     return classification(name, splits, scale=scale, criterion=criterion, data_seed=data_seed)
 
 
-def divided(x_BI: Tensor, y: Tensor, data_seed: int, test: int | None = None, validation: int | None = None) -> Splits:
-    """Return the examples in an order drawn from data_seed: first those to test, then to validate, then to train."""
+def divided(
+    x_BI: Tensor, y: Tensor, data_seed: int, test: int | None = None, validation: int | None = None, *,
+    alike: bool = False,
+) -> Splits:  # fmt: skip
+    """Return the examples in an order drawn from data_seed: first those to test, then to validate, then to train.
+
+    alike: of each class as large a share as of all, and at least one to train on.
+    """
     test = round(TEST * len(y)) if test is None else test
     validation = round(VALIDATION * len(y)) if validation is None else validation
     order = torch.randperm(len(y), generator=torch.Generator().manual_seed(data_seed))
+    if alike and not y.is_floating_point():
+        one_hot_BC = torch.nn.functional.one_hot(y[order])
+        rank_B = (one_hot_BC.cumsum(0) - 0.5).gather(1, y[order, None])[:, 0] / one_hot_BC.sum(0)[y[order]]
+        order = order[rank_B.argsort(stable=True)]
     parts = order.split([test, validation, len(y) - test - validation])
     tested, validated, trained = (Split(x_BI[part], y[part]) for part in parts)
     return Splits(trained, validated, tested)
@@ -101,7 +113,9 @@ def scaled(splits: Splits, scale: str) -> Splits:
     mean, std = x.mean(0), x.std(0)
     if scale == "standard" and not (std > 0).all():
         column = int(torch.nonzero(std == 0)[0])
-        raise ValueError(f"column {column} of x (from 0) has one value only: leave it out, or take scale=sphere")
+        raise ValueError(
+            f"scale=standard: column {column} of x (from 0) has one value only; leave it out, or scale=sphere"
+        )
     change = {"sphere": lambda x: to_unit_mean_square(x - mean), "standard": lambda x: (x - mean) / std}[scale]
     return Splits(*(Split(change(x), y) for x, y in splits))
 
