@@ -153,21 +153,16 @@ def _npz(place: Path, target: str | None) -> Table:
         names = {name.removesuffix(".npy") for name in stored.namelist()}
         if not names.issuperset(wanted):
             raise Unreadable(f"holds {_listed(sorted(names))}; must hold {wanted[0]} and {wanted[1]}")
-        arrays = []
-        for name in wanted:
-            with stored.open(f"{name}.npy") as member:
-                arrays.append(_array(name, member))
-    return Table(*arrays, [], wanted[1])
+        with stored.open(f"{wanted[0]}.npy") as inputs, stored.open(f"{wanted[1]}.npy") as values:
+            return Table(_array("x", inputs), _array(wanted[1], values), [], wanted[1])
 
 
 def _npy(place: Path, target: str | None) -> Table:
     if target is None or not target.endswith(".npy"):
         raise Unreadable("holds the inputs; add task.target=FILE.npy with what is to be learnt")
-    arrays = []
-    for path in (place, Path(target).expanduser()):
-        with opened(path) as stream:
-            arrays.append(_array(path.name, stream))
-    return Table(*arrays, [], Path(target).name)
+    targets = Path(target).expanduser()
+    with opened(place) as inputs, opened(targets) as values:
+        return Table(_array(place.name, inputs), _array(targets.name, values), [], targets.name)
 
 
 READERS = {".csv": _csv, ".npz": _npz, ".npy": _npy}
