@@ -110,7 +110,7 @@ def _measure(experiment: Experiment) -> dict[str, Tensor]:
     task, config = experiment.task, experiment.config
     batch = task.batch(0, config.batch_size)
     population = experiment.population()
-    maps = [(W.detach(), b.detach()) for W, b, _ in population.affine_maps()]
+    maps = [(W.detach(), b.detach()) for W, b, *_ in population.affine_maps()]
     for W, _ in maps[:1]:
         W.requires_grad_()
     z_D, _ = forward(experiment, batch.x, maps)

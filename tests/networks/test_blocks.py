@@ -9,6 +9,7 @@ from torch import Tensor
 
 from repu_lab.activations import Activation, RePU, Tanh
 from repu_lab.blocks import PLAIN, RESIDUAL, Block
+from repu_lab.blocks.maps import LAYER, RMS
 from repu_lab.networks.derivatives import jets
 from repu_lab.networks.initialization import initialize_, uniform_depth
 from repu_lab.networks.log_domain import measure_in_logs
@@ -17,16 +18,42 @@ from repu_lab.networks.statistics import measure
 
 F64 = torch.float64
 SIZES = (4, 6, 6, 6, 3)
+C = 1.7  # what z is divided by where the block has a frozen scale, in all tests but the one of its measurement
+
+
+def rms(z: Tensor) -> Tensor:
+    return z / z.square().mean().sqrt()
+
+
+def centred(z: Tensor) -> Tensor:
+    return z - z.mean()
+
+
 # A block, h(s(z)) written out for one input, and the number by which b + W h is multiplied before z is added.
 BLOCKS: dict[str, tuple[Block, Callable[[Activation, Tensor], Tensor], float]] = {
     "plain": (PLAIN, lambda s, z: s(z), 0.0),
     "residual": (RESIDUAL, lambda s, z: s(z), 1.0),
-}
+    "half": (Block(residual=True, branch=0.5), lambda s, z: s(z), 0.5),
+    "learned": (Block(residual=True, branch=-0.7, learned=True), lambda s, z: s(z), -0.7),
+    "frozen": (Block(frozen=True), lambda s, z: s(z / C), 0.0),
+    "frozen residual": (Block(residual=True, branch=0.5, frozen=True), lambda s, z: s(z / C), 0.5),
+    "rms": (Block(before=RMS), lambda s, z: s(rms(z)), 0.0),
+    "layer": (Block(before=LAYER), lambda s, z: s(rms(centred(z))), 0.0),
+    "layer after": (Block(after=LAYER), lambda s, z: rms(centred(s(z))), 0.0),
+    "rms residual": (Block(residual=True, before=RMS, branch=0.5), lambda s, z: s(rms(z)), 0.5),
+    "layer after, learned": (
+        Block(residual=True, after=LAYER, branch=0.3, learned=True), lambda s, z: rms(centred(s(z))), 0.3
+    ),
+}  # fmt: skip
 
 
 def drawn(activation: Activation, block: Block, *, C_b: float = 0.2, sizes=SIZES, members: int = 2) -> Population:
     population = Population(activation, sizes, members, block=block, dtype=F64)
     initialize_(population, uniform_depth("custom", sizes, C_W=0.8, C_b=C_b, k1=1.0), range(members))
+    with torch.no_grad():
+        for affine in population.affine_maps():
+            if affine.scale_M11 is not None:
+                affine.scale_M11.fill_(C)
     return population
 
 
@@ -104,10 +131,11 @@ def test_statistics_are_those_of_the_jacobian(kind, activation):
         skipped, share = (1.0, branch**2) if branch and l < len(z_D) - 2 else (0.0, 1.0)
         for i in range(2):
             for row in range(len(x)):
-                at = z[i, row].detach()
+                at, alone = z[i, row].detach(), maps[l]._replace(scale_M11=C * torch.ones(1, 1, 1, dtype=F64))
+                alone = alone if block.frozen else maps[l]
 
                 def h(v: Tensor) -> Tensor:
-                    return population.passed_on(v[None, None], maps[l].activation_MA[i : i + 1])[0, 0]  # noqa: B023
+                    return population.passed_on(v[None, None], alone)[0, 0]  # noqa: B023
 
                 J = jacobian(h, at)
                 perp = skipped + share * C_W[i] * J.square().sum() / len(at)
@@ -120,6 +148,10 @@ def test_statistics_are_those_of_the_jacobian(kind, activation):
 def test_the_logarithm_is_the_plain_measurement(kind, p):
     population, x = drawn(RePU(p), kind[0], C_b=0.0, sizes=(4, 9, 9, 9, 3)), inputs()
     e = torch.tensor([1.0, -1.0, 1.0], dtype=F64)
+    if kind[0].scale_free:
+        with pytest.raises(ValueError, match="no normalization"):
+            measure_in_logs(population, x, e)
+        return
     logs, plain = measure_in_logs(population, x, e), measure(population, x, lambda z: (z @ e).mean(-1))
     for name in ("log10_K", "correlation", "log10_chi_parallel", "log10_chi_perp", "log10_gradient", "dead",
                  "log10_max_abs", "excess_kurtosis", "mean", "nan"):  # fmt: skip

@@ -108,7 +108,7 @@ class Chain(torch.autograd.Function):
 
 def smooth(population: Population, s, x: Tensor) -> Tensor:
     h = x
-    for l, (W, b, _) in enumerate(population.affine_maps(), 1):
+    for l, (W, b, *_) in enumerate(population.affine_maps(), 1):
         z = torch.baddbmm(b, h, W)
         h = Chain.apply(z, s, 0) if l <= population.depth else z
     return h

@@ -220,7 +220,7 @@ def test_residual_layers_add_their_branch_and_member_is_the_same_plain_network(a
     for i in range(2):
         torch.testing.assert_close(population.member(i)(x), population(x)[i], rtol=1e-13, atol=1e-14)
         by_hand = z_D[0][i]
-        for l, (W, b, _) in enumerate(population.affine_maps()[1:], 1):
+        for l, (W, b, *_) in enumerate(population.affine_maps()[1:], 1):
             s = population.activate(by_hand.unsqueeze(0), population.affine_maps()[l - 1].activation_MA[i : i + 1])[0]
             by_hand = b[i] + s @ W[i] + (by_hand if l in (1, 2, 4) else 0)
             torch.testing.assert_close(z_D[l][i], by_hand, rtol=1e-12, atol=1e-13)

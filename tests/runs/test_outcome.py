@@ -57,7 +57,7 @@ def test_a_signal_is_lost_at_the_layer_built_to_lose_it(dtype, lost_at):
     rounding; the layers before and after are healthy."""
     population = networks(dtype)
     with torch.no_grad():
-        W_MIO, b_M1O, _ = population.affine_maps()[lost_at - 1]
+        W_MIO, b_M1O, *_ = population.affine_maps()[lost_at - 1]
         W_MIO *= torch.finfo(dtype).eps / 1000
         b_M1O.fill_(1.0)
     assert pass_of(population).vanished.tolist() == [lost_at] * 2
@@ -72,7 +72,7 @@ def test_a_signal_is_lost_where_rounding_is_larger(dtype, left):
     """
     population = networks(dtype, depth=3)
     with torch.no_grad():
-        W_MIO, b_M1O, _ = population.affine_maps()[-1]
+        W_MIO, b_M1O, *_ = population.affine_maps()[-1]
         z = population(task_of(dtype).train.x).double()
         W_MIO *= left * torch.finfo(dtype).eps / z.std().item()
         b_M1O.fill_(1.0)

@@ -9,6 +9,7 @@ import torch
 
 from repu_lab.activations import GELU, MRePU, ReLU, RePU, Tanh
 from repu_lab.blocks import PLAIN, RESIDUAL, Block
+from repu_lab.blocks.maps import LAYER, RMS
 from repu_lab.theory.chain import batch_chain, chain
 from repu_lab.theory.fate import limits, rounding
 from repu_lab.theory.kernel import layers
@@ -24,15 +25,35 @@ GRID = {
     "mrepu1": (MRePU(1), 1.0, 0.001, 0.05, PLAIN),
     "residual tanh": (Tanh(), 0.5, 0.02, 1.0, RESIDUAL),
     "residual repu2": (RePU(2), 0.2, 0.0, 0.5, RESIDUAL),
+    "rms repu2": (RePU(2), 2 / 3, 0.1, 0.5, Block(before=RMS)),
+    "layer tanh, half": (Tanh(), 1.3, 0.05, 1.0, Block(residual=True, before=LAYER, branch=0.5)),
+    "layer after relu": (ReLU(), 1.0, 0.0, 0.5, Block(after=LAYER)),
+    "rms repu2, half": (RePU(2), 2 / 3, 0.0, 1.0, Block(residual=True, before=RMS, branch=0.5)),
 }
 # All comparisons below fail by chance once in a thousand runs (and the seeds are fixed).
 Z = NormalDist().inv_cdf(1 - 1e-3 / 2 / (len(GRID) * len(LEVELS) * 10))
 
 
 def assert_same_quantiles(networks: np.ndarray, samples: np.ndarray) -> None:
+    if np.ptp(samples) < 1e-12:  # a normalised layer has no spread
+        np.testing.assert_allclose(networks, samples[0], atol=1e-12)
+        return
     share = (networks[:, None] < np.quantile(samples, LEVELS)[None, :]).mean(0)
     error = np.sqrt(LEVELS * (1 - LEVELS) * (1 / len(networks) + 1 / len(samples)))
     assert np.abs((share - LEVELS) / error).max() < Z, share
+
+
+def passed_on(activation, block: Block, z: torch.Tensor) -> torch.Tensor:
+    """Return h of the block, units on axis 1."""
+    unit = z / z.square().mean(1, keepdim=True).sqrt()
+    centred = z - z.mean(1, keepdim=True)
+    if block.before == RMS:
+        return activation(unit)
+    if block.before == LAYER:
+        return activation(centred / centred.square().mean(1, keepdim=True).sqrt())
+    h = activation(z)
+    centred = h - h.mean(1, keepdim=True)
+    return centred / centred.square().mean(1, keepdim=True).sqrt() if block.after == LAYER else h
 
 
 def matrices(activation, C_W: float, C_b: float, k1: float, block: Block, first: np.ndarray):
@@ -43,11 +64,11 @@ def matrices(activation, C_W: float, C_b: float, k1: float, block: Block, first:
     z = torch.randn(NETWORKS, WIDTH, inputs, generator=generator, dtype=torch.float64) @ root.T
     covariances, states = [], [z]
     for l in range(DEPTH):
-        h = activation(z)
+        h = passed_on(activation, block, z)
         covariances.append(C_b + C_W * (h.mT @ h) / WIDTH)
         W = torch.randn(NETWORKS, WIDTH, WIDTH, generator=generator, dtype=torch.float64) * (C_W / WIDTH) ** 0.5
         b = torch.randn(NETWORKS, WIDTH, 1, generator=generator, dtype=torch.float64) * C_b**0.5
-        z = (z if block.residual and l < DEPTH - 1 else 0.0) + W @ h + b
+        z = z + block.branch * (W @ h + b) if block.residual and l < DEPTH - 1 else W @ h + b
         states.append(z)
     return covariances, states
 
@@ -77,8 +98,8 @@ def test_two_inputs_are_as_far_apart_as_in_full_networks(name):
     assert_same_quantiles((D / 2 / S[:, 0, 0]).log10().numpy(), samples.log10_spread[:, -1])
 
 
-@pytest.mark.parametrize("name", ["tanh", "residual tanh", "residual repu2"])
-def test_batch_of_residual_networks(name):
+@pytest.mark.parametrize("name", [name for name in GRID if name not in ("relu", "repu2", "mrepu1")])
+def test_batch_of_networks(name):
     activation, C_W, C_b, k1, block = GRID[name]
     first = np.array([[1.0, 0.6, 0.1], [0.6, 1.0, -0.3], [0.1, -0.3, 1.0]])
     _, states = matrices(activation, C_W, C_b, k1, block, first)
@@ -88,6 +109,16 @@ def test_batch_of_residual_networks(name):
     )  # fmt: skip
     for l in (1, DEPTH):  # the largest |z| of a layer; the output of these networks is as wide as the others
         assert_same_quantiles(states[l].abs().amax((1, 2)).log10().numpy(), found.log10_z[:, l])
+
+
+@pytest.mark.parametrize("name", GRID)
+def test_a_wide_layer_passes_a_gradient_on_as_theory_says(name):
+    activation, C_W, C_b, k1, block = GRID[name]
+    law = {"C_W": C_W, "C_b": C_b, "k1": k1, "depth": DEPTH, "block": block}
+    samples = pair_chain(activation, **law, width=4000, chains=30, distance=0.5)
+    gain = layers(activation, **law).log10_gain[:-1]
+    error = samples.log10_gain.std(0) / math.sqrt(30)
+    assert (np.abs(samples.log10_gain.mean(0) - gain) < 4 * error + 20 * DEPTH / 4000).all()
 
 
 def test_one_input_is_the_chain_of_one_input():

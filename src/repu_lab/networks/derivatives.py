@@ -37,19 +37,22 @@ def jets(
     if tuple(first[:J]) != tuple(second):
         raise ValueError(f"first={tuple(first)}: must begin with second={tuple(second)}, the derivatives those need")
     maps = population.affine_maps(theta_MP)
-    W_MIO, b_M1O, _ = maps[0]
+    W_MIO, b_M1O, *_ = maps[0]
     M, B = len(W_MIO), len(x_BI)
     z = torch.baddbmm(b_M1O, x_BI.expand(M, -1, -1), W_MIO)
     # Not W[:, list(first)]: its index would be sent to the device, and every step would wait for it.
     slopes = torch.stack([W_MIO[:, k] for k in first], dim=1).unsqueeze(2).expand(-1, -1, B, -1)
     d = torch.cat([slopes, torch.zeros_like(slopes[:, :J])], dim=1)  # first, then second derivatives
     layers = [Jet(z, d[:, :K], d[:, K:])]
-    for l, (W_MIO, b_M1O, _) in enumerate(maps[1:], 1):
-        u, du = population.block.before.jet(z, d, J)
+    for l, (W_MIO, b_M1O, _, a, _) in enumerate(maps[1:], 1):
+        c = maps[l - 1].scale_M11
+        scaled = (z, d) if c is None else (z / c.detach(), d / c.detach().unsqueeze(1))
+        u, du = population.block.before.jet(*scaled, J)
         h, dh = population.block.after.jet(*_activated(population, u, du, maps[l - 1].activation_MA, J), J)
         branch = torch.baddbmm(b_M1O, h, W_MIO)
         branch_d = torch.bmm(dh.flatten(1, 2), W_MIO).unflatten(1, (K + J, B))
-        z, d = (population.block.joined(a, b, population.skips(l)) for a, b in ((z, branch), (d, branch_d)))
+        z = population.block.joined(z, branch, population.skips(l), a)
+        d = population.block.joined(d, branch_d, population.skips(l), None if a is None else a.unsqueeze(1))
         layers.append(Jet(z, d[:, :K], d[:, K:]))
     return layers
 

@@ -92,19 +92,22 @@ def initialize_(population: Population, rule: Initialization | Sequence[Initiali
     with torch.no_grad():
         for row_P, member_rule, seed in zip(population.theta, rules, seeds, strict=True):
             row_P.copy_(_draw(population, member_rule, seed))
-        for _, _, own_MA in population.affine_maps():
-            if own_MA.shape[1]:
-                own_MA.copy_(torch.cat(own))
+        for affine in population.affine_maps():
+            if affine.activation_MA.shape[1]:
+                affine.activation_MA.copy_(torch.cat(own))
+            if affine.branch_M11 is not None:
+                affine.branch_M11.fill_(population.block.branch)
 
 
 def _draw(population: Population, rule: Initialization, seed: int) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
-    count = population.theta.shape[1]
+    count = population.drawn
     if rule.distribution == "uniform":
         unit_P = (2 * torch.rand(count, generator=generator, dtype=torch.float64) - 1) * math.sqrt(3)
     else:
         unit_P = torch.randn(count, generator=generator, dtype=torch.float64)
-    for l, (W_1IO, b_11O, _) in enumerate(population.affine_maps(unit_P.unsqueeze(0))):
+    unit_P = torch.cat([unit_P, torch.ones(population.theta.shape[1] - count, dtype=torch.float64)])
+    for l, (W_1IO, b_11O, *_) in enumerate(population.affine_maps(unit_P.unsqueeze(0))):
         W_1IO.mul_(math.sqrt(rule.C_W[l] / W_1IO.shape[1]))
         b_11O.mul_(math.sqrt(rule.C_b[l]))
     return unit_P

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from repu_lab.networks.population import Affine, Population
-from repu_lab.networks.statistics import CHUNK, LayerStatistics, join_members, moments, susceptibilities
+from repu_lab.networks.statistics import CHUNK, LayerStatistics, branch_susceptibilities, join_members, moments
 
 LN10 = math.log(10)
 
@@ -50,19 +50,19 @@ def _measure_members(population: Population, theta_MP: Tensor, x_PI: Tensor, cot
     h = x_PI.expand(len(theta_MP), -1, -1)
     layers: list[tuple[Tensor, Tensor]] = []  # u^l and r^l
     log_h = torch.zeros(h.shape[:2], dtype=torch.float64, device=h.device)
-    for l, (W, _, own) in enumerate(maps):
-        u, growth = _normalized(h @ W)
+    for l, affine in enumerate(maps):
+        u, growth = _normalized(h @ affine.W_MIO)
         branch = u, log_h + growth
-        layers.append(_sum(*layers[-1], *branch) if population.skips(l) else branch)
+        layers.append(_joined(population, l, affine, layers[-1], branch) if l else branch)
         u, r = layers[-1]
         if l < population.depth:
-            h, log_h = population.passed_on(u, own), p * r
+            h, log_h = population.passed_on(u, affine), p * r
     gradients = [_normalized(cotangent_C.expand_as(layers[-1][0]))]
     for l in range(population.depth, 0, -1):
         (u, r), (g, r_g) = layers[l - 1], gradients[0]
-        back, growth = _normalized(_backward(population, u, maps[l - 1].activation_MA, g @ maps[l].W_MIO.mT))
+        back, growth = _normalized(_backward(population, u, maps[l - 1], g @ maps[l].W_MIO.mT))
         branch = back, r_g + growth + (p - 1) * r
-        gradients.insert(0, _sum(g, r_g, *branch) if population.skips(l) else branch)
+        gradients.insert(0, _joined(population, l, maps[l], (g, r_g), branch))
     rows = [_layer(population, maps, l, *layers[l - 1], gradients[l - 1][1]) for l in range(1, population.depth + 2)]
     return {name: torch.stack([row[name] for row in rows if name in row]) for name in rows[0]}
 
@@ -72,19 +72,25 @@ def _normalized(z_MPN: Tensor) -> tuple[Tensor, Tensor]:
     return z_MPN / torch.where(rms > 0, rms, 1.0).unsqueeze(-1), rms.log()
 
 
-def _sum(a: Tensor, log_a: Tensor, b: Tensor, log_b: Tensor) -> tuple[Tensor, Tensor]:
-    """Return e^log_a a + e^log_b b in the same form."""
+def _joined(
+    population: Population, l: int, affine: Affine, kept: tuple[Tensor, Tensor], branch: tuple[Tensor, Tensor]
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Return the block's z^{l+1}, or gradient in z^l, in the form in which its two parts come: (a, log_a) is e^log_a a."""
+    if not population.skips(l):
+        return branch
+    (a, log_a), (b, log_b) = kept, branch
     top = torch.maximum(log_a, log_b)
     top = torch.where(top == -torch.inf, 0.0, top)
-    total, growth = _normalized(a * (log_a - top).exp().unsqueeze(-1) + b * (log_b - top).exp().unsqueeze(-1))
+    a, b = a * (log_a - top).exp().unsqueeze(-1), b * (log_b - top).exp().unsqueeze(-1)
+    total, growth = _normalized(population.block.joined(a, b, True, affine.branch_M11))
     return total, top + growth
 
 
-def _backward(population: Population, u: Tensor, own: Tensor, cotangent: Tensor) -> Tensor:
+def _backward(population: Population, u: Tensor, affine: Affine, cotangent: Tensor) -> Tensor:
     """Return the gradient in u of cotangent . h(u)."""
     with torch.enable_grad():
         u = u.detach().requires_grad_()
-        return torch.autograd.grad(population.passed_on(u, own), u, cotangent)[0]
+        return torch.autograd.grad(population.passed_on(u, affine), u, cotangent)[0]
 
 
 def _layer(population: Population, maps: list[Affine], l: int, u: Tensor, r: Tensor, r_g: Tensor) -> dict[str, Tensor]:
@@ -96,13 +102,10 @@ def _layer(population: Population, maps: list[Affine], l: int, u: Tensor, r: Ten
     row["log10_max_abs"] = (u.abs().amax(-1).log10() + r / LN10).amax(-1)
     row["log10_gradient"] = 2 * r_g / LN10
     if l <= population.depth:
-        W, p = maps[l].W_MIO, population.activation.degree or 0.0
-        C_W = (W.shape[1] * W.square().mean((-1, -2))).view(1, -1, 1)
-        own = maps[l - 1].activation_MA.unsqueeze(0)
-        here = susceptibilities(population, u.unsqueeze(0), own, C_W, torch.zeros_like(C_W))
-        row |= {name: value.squeeze(0) for name, value in here.items()}
-        for name in ("log10_chi_parallel", "log10_chi_perp"):
-            row[name] = row[name] + 2 * (p - 1) * r / LN10
+        p = population.activation.degree or 0.0
+        *chi, row["dead"] = (value.squeeze(0) for value in branch_susceptibilities(population, maps, l, u.unsqueeze(0)))
+        for name, value in zip(("log10_chi_parallel", "log10_chi_perp"), chi, strict=True):
+            row[name] = value.log10() + 2 * (p - 1) * r / LN10
             if population.skips(l):
                 row[name] = torch.logaddexp(torch.zeros_like(r), row[name] * LN10) / LN10
     return row

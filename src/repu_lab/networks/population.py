@@ -23,6 +23,16 @@ class Affine(NamedTuple):
     W_MIO: Tensor
     b_M1O: Tensor
     activation_MA: Tensor  # parameters of the activation that follows, (M, 0) for most
+    branch_M11: Tensor | None = None  # what b + W h is multiplied by before z is added, where the block learns it
+    scale_M11: Tensor | None = None  # what z is divided by before the activation that follows, where the block has one
+
+
+def layout(sizes: Sequence[int], own: int, block: Block) -> list[int]:
+    """Return how many numbers of a member each part of theta has; `own`: parameters of the activation."""
+    maps = list(pairwise(sizes))
+    splits = [size for l, (i, o) in enumerate(maps, 1) for size in (i * o, o, own if l < len(maps) else 0)]
+    splits += [sum(block.skips(l, sizes) for l in range(len(maps)))] if block.learned else []
+    return [*splits, len(maps) - 1] if block.frozen else splits
 
 
 class Population(nn.Module):
@@ -31,7 +41,7 @@ class Population(nn.Module):
     Or, with another `block`, what that puts in place of s(z^l), and adds to the maps between hidden layers.
 
     All parameters lie in one tensor `theta` of shape (M, P), a row a member: for each affine map W (fan-in x fan-out),
-    then b, then the activation's own parameters if it has any. So an optimizer, a checkpoint or a norm handles one
+    then b, then the activation's own parameters if it has any; behind all of them those of the block. So an optimizer, a checkpoint or a norm handles one
     tensor, a member is a row, and each layer is one batched product (torch.baddbmm) over all members.
     """
 
@@ -49,10 +59,8 @@ class Population(nn.Module):
         self.activation: Activation = own_copy.to(dtype=dtype, device=device).requires_grad_(False)
         self._own = [parameter for _, parameter in self.activation.named_parameters()]
         self.own = own = sum(parameter.numel() for parameter in self._own)  # A
-        maps = list(pairwise(self.sizes))
-        self._splits = [
-            size for l, (i, o) in enumerate(maps, 1) for size in (i * o, o, own if l < len(maps) else 0)
-        ]  # fmt: skip
+        self._splits = layout(self.sizes, own, block)
+        self.drawn = sum(self._splits[: 3 * len(self.sizes) - 3])
         self.theta = nn.Parameter(torch.zeros(members, sum(self._splits), dtype=dtype, device=device))
 
     @property
@@ -65,6 +73,11 @@ class Population(nn.Module):
         """L, the number of hidden layers."""
         return len(self.sizes) - 2
 
+    def share(self, l: int, affine: Affine) -> Tensor | float:
+        """Return what the variances of the map from layer l to l + 1 are multiplied by, where it is a branch: (M,)."""
+        share = self.block.share(self.skips(l), affine.branch_M11)
+        return share.flatten() if isinstance(share, Tensor) else share
+
     def skips(self, l: int) -> bool:
         """Whether z^l is added to what the map from layer l to layer l + 1 gives."""
         return self.block.skips(l, self.sizes)
@@ -74,10 +87,17 @@ class Population(nn.Module):
         theta_MP = self.theta if theta_MP is None else theta_MP
         # One split, whose backward is one concatenation; slices would each allocate a gradient of theta's size.
         parts = theta_MP.split(self._splits, dim=1)
+        own = [part.unsqueeze(2).unbind(1) for part in parts[3 * len(self.sizes) - 3 :]]
+        branches = iter(own.pop(0) if self.block.learned else ())
+        scales = iter(own.pop(0) if self.block.frozen else ())
         return [
-            Affine(parts[3 * l].unflatten(1, (i, o)), parts[3 * l + 1].unsqueeze(1), parts[3 * l + 2])
+            Affine(
+                parts[3 * l].unflatten(1, (i, o)), parts[3 * l + 1].unsqueeze(1), parts[3 * l + 2],
+                next(branches).unsqueeze(2) if self.block.learned and self.skips(l) else None,
+                next(scales).unsqueeze(2) if self.block.frozen and l < self.depth else None,
+            )
             for l, (i, o) in enumerate(pairwise(self.sizes))
-        ]
+        ]  # fmt: skip
 
     def forward(self, x: Tensor, theta_MP: Tensor | None = None) -> Tensor:
         """Return the outputs z^{L+1}, shape (M, B, C), of inputs (B, I) or, one batch a member, (M, B, I)."""
@@ -93,16 +113,26 @@ class Population(nn.Module):
     def _layers(self, x: Tensor, theta_MP: Tensor | None) -> Iterator[Tensor]:
         maps = self.affine_maps(theta_MP)
         h = z = x.expand(maps[0].W_MIO.shape[0], -1, -1) if x.dim() == 2 else x
-        for l, (W_MIO, b_M1O, own_MA) in enumerate(maps, 1):
-            branch = torch.baddbmm(b_M1O, h, W_MIO)
-            z = self.block.joined(z, branch, self.skips(l - 1))
+        for l, affine in enumerate(maps, 1):
+            branch = torch.baddbmm(affine.b_M1O, h, affine.W_MIO)
+            z = self.block.joined(z, branch, self.skips(l - 1), affine.branch_M11)
             yield z
             if l <= self.depth:
-                h = self.passed_on(z, own_MA)
+                h = self.passed_on(z, affine)
 
-    def passed_on(self, z_MBN: Tensor, own_MA: Tensor) -> Tensor:
-        """Return h of the block, what the next affine map gets."""
-        return self.block.after(self.activate(self.block.before(z_MBN), own_MA))
+    def passed_on(self, z_MBN: Tensor, affine: Affine) -> Tensor:
+        """Return h of the block, what the map behind layer l gets, given z^l and the map in front of it."""
+        return self.block.after(self.activate(self.block.seen(z_MBN, affine.scale_M11), affine.activation_MA))
+
+    @torch.no_grad()
+    def freeze_(self, x_BI: Tensor) -> None:
+        """Set what z^l is divided by to its root mean square over these inputs, where the block has such scales."""
+        if not self.block.frozen:
+            return
+        # Views of theta: a scale is set before the next layer is computed with it.
+        for z_MBN, affine in zip(self._layers(x_BI, None), self.affine_maps(), strict=True):
+            if affine.scale_M11 is not None:
+                affine.scale_M11.copy_(z_MBN.square().mean((1, 2), keepdim=True).sqrt())
 
     def activate(self, z_MBN: Tensor, own_MA: Tensor) -> Tensor:
         """Return s(z); an activation with parameters of its own is applied with each member's row of them."""
@@ -138,14 +168,16 @@ class Population(nn.Module):
         modules: list[nn.Module] = []
         between: list[nn.Module] = []
         with torch.no_grad():
-            for l, (W_MIO, b_M1O, own_MA) in enumerate(self.affine_maps(), 1):
+            for l, (W_MIO, b_M1O, own_MA, branch_M11, scale_M11) in enumerate(self.affine_maps(), 1):
                 _, fan_in, fan_out = W_MIO.shape
                 linear = nn.Linear(fan_in, fan_out, dtype=self.theta.dtype, device=self.theta.device)
                 linear.weight.copy_(W_MIO[index].T)
                 linear.bias.copy_(b_M1O[index, 0])
-                modules += [Skip(*between, linear)] if self.skips(l - 1) else [*between, linear]
+                a, c = (None if part is None else part[index, 0, 0].clone() for part in (branch_M11, scale_M11))
+                skip = Skip(*between, linear, a=self.block.branch if a is None else a)
+                modules += [skip] if self.skips(l - 1) else [*between, linear]
                 if l <= self.depth:
-                    between = self.block.modules(self._activation_of(own_MA[index]), fan_out)
+                    between = self.block.modules(self._activation_of(own_MA[index]), fan_out, c)
         return nn.Sequential(*modules)
 
     def _activation_of(self, own_A: Tensor) -> nn.Module:

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from repu_lab.networks.population import Population
+from repu_lab.networks.population import Affine, Population
 
 Array = NDArray[np.float64]
 
@@ -138,13 +138,15 @@ def _measure_members(
             grad_DMPN = torch.stack(gradient_D[layers]).double() * x_PI.shape[0]  # of one input's loss, not the mean's
             parts[-1]["log10_gradient"] = _log10_mean_square(grad_DMPN)
             if layers.start < population.depth:
-                own_DMA = torch.stack([affine.activation_MA for affine in maps[layers]]).double()
-                next_W = maps[layers.start + 1 : layers.stop + 1]
-                C_W_DM1 = torch.stack([W.shape[1] * _mean_square(W) for W, _, _ in next_W]).unsqueeze(2)
+                parallel, perp, dead = branch_susceptibilities(population, maps, layers.start + 1, z_DMPN)
                 # Numbers that the device itself writes: what is sent to it cannot be captured.
                 skips = (population.skips(l + 1) for l in range(layers.start, layers.stop))
-                skips_D11 = torch.stack([C_W_DM1.new_full((1, 1), float(skip)) for skip in skips])
-                parts[-1] |= susceptibilities(population, z_DMPN, own_DMA, C_W_DM1, skips_D11)
+                skips_D11 = torch.stack([parallel.new_full((1, 1), float(skip)) for skip in skips])
+                parts[-1] |= {
+                    "log10_chi_parallel": (skips_D11 + parallel).log10(),  # NaN where it is negative
+                    "log10_chi_perp": (skips_D11 + perp).log10(),
+                    "dead": dead,
+                }
     names = dict.fromkeys(name for part in parts for name in part)
     return {name: torch.cat([part[name] for part in parts if name in part]) for name in names}
 
@@ -209,10 +211,17 @@ def _counts(z_DMPN: Tensor, histogram: bool) -> dict[str, Tensor]:
     return counts
 
 
-def susceptibilities(
-    population: Population, z_DMPN: Tensor, own_DMA: Tensor, C_W_DM1: Tensor, skips_D11: Tensor
-) -> dict[str, Tensor]:
-    """Return log10_chi_parallel, log10_chi_perp and dead of layers of one width, in float64."""
+def branch_susceptibilities(
+    population: Population, maps: list[Affine], first: int, z_DMPN: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return chi_parallel, chi_perp, without what is skipped, and `dead` of layers of one width from `first` on."""
+    here, behind = (maps[first - 1 + moved : first - 1 + moved + len(z_DMPN)] for moved in (0, 1))
+    shares = [population.share(l, affine) for l, affine in enumerate(behind, first)]
+    C_W_DM1 = torch.stack(
+        [W.shape[1] * _mean_square(W) * share for (W, *_), share in zip(behind, shares, strict=True)]
+    ).unsqueeze(2)
+    own_DMA = torch.stack([affine.activation_MA for affine in here]).double()
+    scales = [affine.scale_M11 for affine in here if affine.scale_M11 is not None]
 
     def by_member(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
         return lambda z: torch.stack([function(z_MPN, own) for z_MPN, own in zip(z, own_DMA, strict=True)])
@@ -221,12 +230,10 @@ def susceptibilities(
     s, slope = (
         (activation, activation.derivative) if shared else map(by_member, (population.activate, population.slope))
     )
-    parallel, perp, slopes = population.block.susceptibilities(z_DMPN, C_W_DM1, skips_D11, s, slope)
-    return {
-        "log10_chi_parallel": parallel.log10(),  # NaN where it is negative
-        "log10_chi_perp": perp.log10(),
-        "dead": (slopes == 0).all(2).double().mean(-1),
-    }
+    parallel, perp, slopes = population.block.susceptibilities(
+        z_DMPN, C_W_DM1, s, slope, torch.stack(scales).double() if scales else None
+    )
+    return parallel, perp, (slopes == 0).all(2).double().mean(-1)
 
 
 def _mean_square(W_MIO: Tensor) -> Tensor:

@@ -78,9 +78,10 @@ def _reversed_sums(population: Population, theta_MP: Tensor, x_BI: Tensor) -> li
     """Return z^1 .. z^{L+1} of the same networks with inputs and hidden units in reversed order, put in order again."""
     maps = population.affine_maps(theta_MP)
     parts = []
-    for l, (W_MIO, b_M1O, own_MA) in enumerate(maps, 1):
+    for l, (W_MIO, b_M1O, own_MA, *_) in enumerate(maps, 1):
         units = [-1] if l < len(maps) else []  # the outputs stay
         parts += [W_MIO.flip([1, *units]).flatten(1), b_M1O.flip(units).flatten(1), own_MA]
+    parts.append(theta_MP[:, population.drawn :])  # the block's own
     *hidden_D, output = population.preactivations(x_BI.flip(-1), torch.cat(parts, dim=1))
     return [z.flip(-1) for z in hidden_D] + [output]
 

@@ -140,7 +140,7 @@ def batch_chain(
     that skips persist; log10_K is then that of the size drawn. Networks in
     which |z| or |s(z)| passed 10^ceiling are followed no further (their fate is known, and they cost most).
     """
-    C_W_l, C_b_l = per_map(C_W, C_b, depth)
+    C_W_l, C_b_l = (block.shares(depth) * v for v in per_map(C_W, C_b, depth))
     check_positive(width=width, inputs=inputs, networks=networks)
     generator = np.random.default_rng(seed)
     log_k1, R_BB = _first_covariance(k1, correlation, inputs)
@@ -249,11 +249,12 @@ def _batch_chunk(
                 log_T, log_S = log_S, np.logaddexp(log_S, log_before)
                 x = x * np.exp((log_T - log_S) / 2)[:, None, :] + z * np.exp((log_before - log_S) / 2)[:, None, :]
             log_K[alive, :, l] = log_S
-            h, factor = law.value(log_S[:, None, :], x)
-            most = largest(h, 1)
-            log_m = np.log(most) + factor[:, 0, :]
+            h, factor = law.value(*block.units(log_S[:, None, :], x))
             log_z[alive, l] = (log_S / 2 + np.log(largest(x, 1))).max(1)
-            log_h[alive, l] = log_m.max(1)
+            log_h[alive, l] = (np.log(largest(h, 1)) + factor[:, 0, :]).max(1)
+            log_f, h = block.after.units(2 * factor, h)
+            most = largest(h, 1)
+            log_m = np.log(most) + log_f[:, 0, :] / 2
             dead = np.isneginf(log_h[alive, l]) & (not (C_b[l:].any() or skips[l + 1 :].any()))
             ended = dead | (np.maximum(log_z[alive, l], log_h[alive, l]) > ceiling * LN10) | (l == depth)
             if l < depth and dead.any():

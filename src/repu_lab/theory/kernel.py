@@ -3,8 +3,9 @@
 K^(l+1) = C_b + C_W g(K^l), chi_parallel^l = C_W g'(K^l), chi_perp^l = C_W E[s'^2] (Roberts, Yaida, Hanin, The
 Principles of Deep Learning Theory), l = 1..L+1 where L = depth counts hidden layers and K^(L+1) belongs to the output.
 C_W, C_b are numbers, or sequences with one value for each affine map l = 2..L+1. K is followed in log space where it
-leaves float64. Where a block skips, z^(l+1) = z^l + b + W s(z^l) for l = 1..L-1, kernels and both susceptibilities
-add: K^(l+1) = K^l + C_b + C_W g(K^l), chi = 1 + C_W g'(K) and 1 + C_W E[s'^2], since W is independent of z^l.
+leaves float64. Where a block skips, z^(l+1) = z^l + a (b + W h^l) for l = 1..L-1, kernels and both susceptibilities
+add: K^(l+1) = K^l + a^2 (C_b + C_W E[h^2]), chi = 1 + a^2 C_W (...), since W is independent of z^l. What a block does
+to z before s, or to s(z) before W, replaces g(K) by E[h^2] and enters both susceptibilities by the chain rule.
 """
 
 from collections.abc import Sequence
@@ -78,13 +79,12 @@ def layers(
     W, B = per_map(C_W, C_b, depth)
     form = moments(activation)
     check_k1("k1", k1, B)
-    table = Tabulated(form)
-    skips = block.skipped(depth)
-    K, x = _follow(activation, form, W, B, float(k1), table, skips)
-    parallel, perp = _log_susceptibilities(form, K[:-1], x[:-1], table)
+    table, skips = Tabulated(form), block.skipped(depth)
+    W, B = W * block.shares(depth), B * block.shares(depth)
+    K, x = _follow(activation, form, W, B, float(k1), table, block)
+    parallel, perp, slopes = _log_susceptibilities(form, K[:-1], x[:-1], table, block)
     with np.errstate(divide="ignore", over="ignore", under="ignore", invalid="ignore"):
         # Without weights nothing is passed on, however steep the activation is.
-        slopes = np.log(form.mean_square_gradient(np.clip(K[:-1], SMALL_K, form.largest_K))) if form.rough else perp
         log_parallel, log_perp, log_gain = (
             np.append(np.where(W == 0, -np.inf, np.log(W) + log), np.nan) for log in (parallel, perp, slopes)
         )
@@ -110,19 +110,20 @@ def susceptibilities(
     W, _ = per_map(C_W, 0.0, len(x))
     with np.errstate(all="ignore"):
         form = moments(activation)
-        parallel, perp = _log_susceptibilities(form, np.exp(x), x, Tabulated(form))
-        skips, log_W = block.skipped(len(x)), np.log(W)
+        parallel, perp, _ = _log_susceptibilities(form, np.exp(x), x, Tabulated(form), block)
+        skips, log_W = block.skipped(len(x)), np.log(W * block.shares(len(x)))
         logs = (np.where(skips, np.logaddexp(0.0, log_W + chi), log_W + chi) for chi in (parallel, perp))
         log_parallel, log_perp = (log / LN10 for log in logs)
         return log_parallel, log_perp
 
 
 def correlations(
-    activation: Activation, C_W: Variances, C_b: Variances, K11: float, K22: float, K12: float, depth: int
-) -> CorrelationLayers:
+    activation: Activation, C_W: Variances, C_b: Variances, K11: float, K22: float, K12: float, depth: int, *,
+    block: Block = PLAIN,
+) -> CorrelationLayers:  # fmt: skip
     """Iterate the kernel of two inputs: K12' = C_b + C_W E[s(u) s(v)], normalised by both inputs' own kernels.
 
-    Homogeneous activations with C_b = 0 follow the correlation alone, so depth 1000 is as exact as depth 1. Errors as
+    Or what a block makes of that. Homogeneous activations with C_b = 0 follow the correlation alone, so depth 1000 is as exact as depth 1. Errors as
     for `layers`, and ValueError for |K12| > sqrt(K11 K22).
     """
     W, B = per_map(C_W, C_b, depth)
@@ -132,14 +133,14 @@ def correlations(
     if not abs(K12) <= np.sqrt(K11) * np.sqrt(K22) * (1 + 1e-9):
         raise ValueError("K12 must lie between -sqrt(K11 K22) and sqrt(K11 K22): it is a covariance")
     table = Tabulated(form)
-    plain = np.zeros(depth, dtype=bool)
-    K1, x1 = _follow(activation, form, W, B, float(K11), table, plain)
-    K2, x2 = (K1, x1) if K22 == K11 else _follow(activation, form, W, B, float(K22), table, plain)
+    W, B = W * block.shares(depth), B * block.shares(depth)
+    K1, x1 = _follow(activation, form, W, B, float(K11), table, block)
+    K2, x2 = (K1, x1) if K22 == K11 else _follow(activation, form, W, B, float(K22), table, block)
     with np.errstate(all="ignore"):
-        if isinstance(form, PowerMoments) and not B.any():
+        if block == PLAIN and isinstance(form, PowerMoments) and not B.any():
             K12_, correlation, gain = _homogeneous_pairs(form, depth, (K1, K2), (x1, x2), float(K12))
         else:
-            K12_, correlation, gain = _general_pairs(form, W, B, (K1, K2), (x1, x2), float(K12))
+            K12_, correlation, gain = _general_pairs(form, W, B, (K1, K2), (x1, x2), float(K12), block)
     return CorrelationLayers(
         layer=np.arange(1, depth + 2),
         K11=K1,
@@ -200,10 +201,11 @@ def check_k1(name: str, k1: float, C_b: Array) -> None:
 
 
 def _follow(
-    activation: Activation, form: QuadratureMoments, W: Array, B: Array, k1: float, table: Tabulated, skips: Array
+    activation: Activation, form: QuadratureMoments, W: Array, B: Array, k1: float, table: Tabulated, block: Block
 ) -> tuple[Array, Array]:
-    """K^l and log K^l, l = 1..L+1; z^l is added to the map behind it where it skips."""
-    if isinstance(form, PowerMoments) and not B.any() and not skips.any():
+    """K^l and log K^l, l = 1..L+1; W and B are those of what is added, where a block skips."""
+    skips = block.skipped(len(W))
+    if isinstance(form, PowerMoments) and not (block.normal or B.any() or skips.any()):
         x = _exact_powers(form, W, float(np.log(k1)))
         with np.errstate(over="ignore", under="ignore"):
             K = np.exp(x)
@@ -217,8 +219,9 @@ def _follow(
         with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
             if K[i] == 0 and x[i] == -np.inf:
                 K[i + 1] = C_b + C_W * at_zero
-            elif SMALL_K < K[i] < form.largest_K:
-                K[i + 1] = C_b + C_W * table.mean_square(float(K[i]))
+            elif SMALL_K < (entering := float(block.enters(K[i : i + 1])[0][0])) < form.largest_K:
+                square = np.array([table.mean_square(entering)])
+                K[i + 1] = C_b + C_W * block.leaves(form, np.array([entering]), square)[0][0]
             else:
                 K[i + 1] = np.nan
             if 0 < K[i + 1] < np.inf or (K[i] == 0 and x[i] == -np.inf):
@@ -258,13 +261,28 @@ def _exponent(form: QuadratureMoments) -> float:
     return float((K * form.stein(K) / form.mean_square(K))[0])
 
 
-def _log_susceptibilities(form: QuadratureMoments, K: Array, x: Array, table: Tabulated) -> tuple[Array, Array]:
-    """Return log g'(K) and log E[s'^2] for every K = exp x."""
+def _log_susceptibilities(
+    form: QuadratureMoments, K: Array, x: Array, table: Tabulated, block: Block
+) -> tuple[Array, Array, Array]:
+    """Return log of dE[h^2]/dK, of E[(dh/dz)^2] and of that in back-propagation, for every K = exp x."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
+        entering, log_in = block.enters(K)
+        log_entering = np.log(entering) if block.normal else x
+        parallel, perp, slopes = _log_slopes(form, entering, log_entering, table)
+        if block.normal:
+            log_out = block.leaves(form, entering, form.mean_square(entering))[1]
+            parallel, perp, slopes = (log + log_in + log_out for log in (parallel, perp, slopes))
+        return np.full_like(parallel, -np.inf) if block.scale_free else parallel, perp, slopes
+
+
+def _log_slopes(form: QuadratureMoments, K: Array, x: Array, table: Tabulated) -> tuple[Array, Array, Array]:
+    """Return log g'(K), log E[s'^2] and the same in back-propagation for every K = exp x."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
         if isinstance(form, PowerMoments):
             # (p - 1) x with x = -inf or inf is wanted; at p = 1 the slope does not depend on K.
             slope = form.log_c + np.log(form.p) + (0.0 if form.p == 1 else (form.p - 1) * x)
-            return slope, slope + np.log(form.p / (2 * form.p - 1))
+            perp = slope + np.log(form.p / (2 * form.p - 1))
+            return slope, perp, perp
         inside = np.clip(K, SMALL_K, form.largest_K)
         edge, growth = np.array([LARGE_K]), (x - np.log(LARGE_K)) * (_exponent(form) - 1)
         logs = []
@@ -274,8 +292,9 @@ def _log_susceptibilities(form: QuadratureMoments, K: Array, x: Array, table: Ta
             beyond = (x > np.log(LARGE_K)) & ((form.largest_K < K) | ~np.isfinite(direct))
             logs.append(np.where(beyond, np.log(function(edge)) + growth, direct))
         parallel, perp = logs
-    # What cannot be averaged at such a K is larger than any number.
-    return np.where(np.isnan(parallel), np.inf, parallel), np.where(np.isnan(perp), np.inf, perp)
+        # What cannot be averaged at such a K is larger than any number.
+        parallel, perp = (np.where(np.isnan(log), np.inf, log) for log in (parallel, perp))
+        return parallel, perp, np.log(form.mean_square_gradient(inside)) if form.rough else perp
 
 
 def _homogeneous_pairs(form: PowerMoments, depth: int, K, x, K12: float) -> tuple[Array, Array, Array]:
@@ -293,25 +312,35 @@ def _homogeneous_pairs(form: PowerMoments, depth: int, K, x, K12: float) -> tupl
     return K12_, correlation, gain
 
 
-def _general_pairs(form: QuadratureMoments, W, B, K, x, K12: float) -> tuple[Array, Array, Array]:
+def _general_pairs(
+    form: QuadratureMoments, W: Array, B: Array, K, x, K12: float, block: Block
+) -> tuple[Array, Array, Array]:  # fmt: skip
     """Direct iteration while everything is inside float64, at a clipped scale (where s is a power) outside."""
     depth = len(W)
     covariance, correlation, gain = (np.full(depth + 1, np.nan) for _ in range(3))
     covariance[0], correlation[0] = K12, K12 / (np.sqrt(K[0][0]) * np.sqrt(K[1][0]))
-    for i in range(depth):
-        sizes = [np.clip(k[i], SMALL_K, LARGE_K) for k in K]
-        scale = np.sqrt(sizes[0]) * np.sqrt(sizes[1])
+    for i, skips in enumerate(block.skipped(depth)):
+        (u, log_u), (v, log_v) = (block.enters(np.clip(k[i : i + 1], SMALL_K, LARGE_K)) for k in K)
+        scale = np.sqrt(u) * np.sqrt(v)
         direct = all(SMALL_K < k[i] < LARGE_K and 0 < k[i + 1] < np.inf for k in K)
-        c12 = covariance[i] if direct else correlation[i] * scale
-        value, slope = form.pair_mean(*(np.asarray(k) for k in (*sizes, np.clip(c12, -scale, scale))))
+        c12 = covariance[i] if direct and not block.normal else correlation[i] * scale
+        value, slope = form.pair_mean(u, v, np.clip(c12, -scale, scale))
+        h, g = (block.leaves(form, k, form.mean_square(k)) for k in (u, v))
+        if block.after.centred:
+            value = (value - form.mean(u) * form.mean(v)) * np.exp((h[1] + g[1]) / 2)
+        slope = slope * np.exp((log_u + log_v + h[1] + g[1]) / 2)
         if direct:
-            after = np.sqrt(K[0][i + 1]) * np.sqrt(K[1][i + 1])
-            covariance[i + 1] = B[i] + W[i] * value
+            before, after = (np.sqrt(K[0][j]) * np.sqrt(K[1][j]) for j in (i, i + 1))
+            covariance[i + 1] = (skips and covariance[i]) + B[i] + W[i] * value[0]
             correlation[i + 1] = np.clip(covariance[i + 1] / after, -1.0, 1.0)
-            gain[i] = W[i] * slope * scale / after
-        else:
-            # Here s is a power and C_b is beyond all digits (K huge) or absent (K tiny): neither scale nor C_W matters.
-            norm = np.sqrt(form.mean_square(sizes[0].reshape(1))[0]) * np.sqrt(form.mean_square(sizes[1].reshape(1))[0])
-            correlation[i + 1], gain[i] = np.clip(value / norm, -1.0, 1.0), slope * scale / norm
-            covariance[i + 1] = correlation[i + 1] * np.exp((x[0][i + 1] + x[1][i + 1]) / 2)
+            gain[i] = (skips + W[i] * slope[0]) * before / after
+            continue
+        # Here s is a power and C_b is beyond all digits (K huge) or absent (K tiny): neither scale nor C_W matters.
+        norm = np.sqrt(h[0] * g[0])[0]
+        # What is kept of K, and what is new, of both inputs; all is new where nothing skips.
+        kept = np.exp(sum(a[i] - a[i + 1] for a in x) / 2) if skips else 0.0
+        new = np.sqrt(np.prod([-np.expm1(a[i] - a[i + 1]) for a in x])) if skips else 1.0
+        correlation[i + 1] = np.clip(kept * correlation[i] + new * value[0] / norm, -1.0, 1.0)
+        gain[i] = kept + new * slope[0] * scale[0] / norm
+        covariance[i + 1] = correlation[i + 1] * np.exp((x[0][i + 1] + x[1][i + 1]) / 2)
     return covariance, correlation, gain

@@ -73,7 +73,7 @@ def pair_chain(
     About 80 ns a unit; memory does not grow with width x chains. `block`: the kind of layer.
     ValueError for depth, width or chains < 1, negative variances, k1 <= 0, ratio <= 0, distance outside [0, 2].
     """
-    C_W_l, C_b_l = per_map(C_W, C_b, depth)
+    C_W_l, C_b_l = (block.shares(depth) * v for v in per_map(C_W, C_b, depth))
     check_positive(width=width, chains=chains)
     if not (0 < k1 < math.inf and 0 < ratio < math.inf and 0 <= distance <= 2):
         raise ValueError(
@@ -145,20 +145,30 @@ class _Pair:
                 log_spread[l] = covariance.log_D - covariance.log_S - math.log(2)
                 log_N = np.logaddexp(log_N, 2 * self.log_eps + covariance.log_S)
                 log_noise[l] = log_N - covariance.log_S
-                h, log_f = self.law.value(log_S[:, None, None], x)
+                size, moved = log_S[:, None, None], log_D[:, None, None]
+                seen, u = self.block.units(size, x)
+                h, log_f = self.law.value(seen, u)
                 log_z[l] = log_S / 2 + np.log(largest(x, (1, 2)))
                 log_h[l] = np.log(largest(h, (1, 2))) + log_f[:, 0, 0]
                 if l == depth:
                     break
-                slope, log_s = self.law.slope(log_S[:, None, None], x)
-                xi = generator.standard_normal((chains, width, 1))
-                log_chi = np.log(self.C_W[l]) + log_mean_square(slope * xi) + 2 * log_s[:, 0, 0]
-                if skips[l + 1] and l > 0:
+                slope, log_s = self.law.slope(seen, u)
+                log_xi, xi = self.block.change(
+                    size, x, np.zeros_like(size), generator.standard_normal((chains, width, 1)), small=True
+                )
+                log_xi, xi = self.block.after.change(2 * log_f, h, 2 * log_s + log_xi, slope * xi, small=True)
+                log_chi = np.log(self.C_W[l]) + log_mean_square(xi) + log_xi[:, 0, 0]
+                if skips[l + 1]:
                     log_chi = np.logaddexp(0.0, log_chi)
                 log_gain[l] = log_chi = _bounded(log_chi)
                 log_N = _bounded(log_N + log_chi)
-                dh, log_d = self._difference(log_S, log_D, x, y, h, log_f[:, 0, 0], slope, log_s[:, 0, 0])
-                covariance = self._next(l, h, log_f[:, 0, 0], dh, log_d)
+                moved, v = self.block.change(size, x, moved, y)
+                dh, log_d = self._difference(
+                    seen[:, 0, 0], moved[:, 0, 0], u, v, h, log_f[:, 0, 0], slope, log_s[:, 0, 0]
+                )
+                log_dh, dh = self.block.after.change(2 * log_f, h, 2 * log_d[:, None, None], dh)
+                log_f, h = self.block.after.units(2 * log_f, h)
+                covariance = self._next(l, h, log_f[:, 0, 0] / 2, dh, log_dh[:, 0, 0] / 2)
         log_gain = log_gain[:depth]
         return tuple(c.T / LN10 for c in (log_K, log_z, log_h, log_gain, log_spread, log_distance, log_noise))
 

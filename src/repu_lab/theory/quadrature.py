@@ -70,6 +70,10 @@ class QuadratureMoments:
         fixed.append(np.array(self.kinks))
         self.cuts = np.unique(np.concatenate(fixed))
 
+    def mean(self, K: Array) -> Array:
+        """E[s]."""
+        return self._average(K, lambda z, _: self.s(z))
+
     def mean_square(self, K: Array) -> Array:
         """E[s^2]."""
         return self._average(K, lambda z, _: self.s(z) ** 2)

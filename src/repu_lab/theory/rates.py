@@ -48,7 +48,7 @@ def adam_rate(
     1 / SAFE of `stable_rate` (of that without spread between inputs, where K blows up before any step).
     """
     K = layers(activation, C_W, C_b, k1, len(sizes) - 2, block=block).K
-    change = _change(activation, K, sizes, mean_abs_input)
+    change = _change(activation, K, sizes, mean_abs_input, block)
     step = ADAM_STEP / np.sqrt(1 + FLUCTUATION * sum(1 / n for n in sizes[1:-1]))
     rate = min(LARGEST_ADAM_RATE, float(step) / change) if change > 0 else LARGEST_ADAM_RATE
     for worst in (WORST, 0.0):
@@ -94,7 +94,7 @@ def adam_change(
     nothing trains.
     """
     K = layers(activation, C_W, C_b, k1, len(sizes) - 2, block=block).K
-    return _change(activation, K, sizes, mean_abs_input)
+    return _change(activation, K, sizes, mean_abs_input, block)
 
 
 def sgd_rate(
@@ -109,18 +109,19 @@ def sgd_rate(
     """
     depth = len(sizes) - 2
     kernel = layers(activation, C_W, C_b, k1, depth, block=block)
-    W, b = np.broadcast_to(C_W, depth), np.broadcast_to(C_b, depth)
+    share = block.shares(depth)
+    W, b = np.broadcast_to(C_W, depth) * share, np.broadcast_to(C_b, depth) * share
     skipped = np.where(block.skipped(depth), kernel.K[:-1], 0.0)
     with np.errstate(all="ignore"):
         mean_square = np.append(mean_square_input, (kernel.K[1:] - skipped - b) / W)
         log_gain = np.append(np.cumsum(kernel.log10_gain[:depth][::-1])[::-1], 0.0)
-        terms = (np.array(sizes[:-1]) * mean_square + 1) * 10.0**log_gain
+        terms = np.append(1.0, share) * (np.array(sizes[:-1]) * mean_square + 1) * 10.0**log_gain
     total = float(terms[np.isfinite(terms)].sum())
     return min(LARGEST_SGD_RATE, 1 / total) if total > 0 else LARGEST_SGD_RATE
 
 
-def _change(activation: Activation, K: Array, sizes: tuple[int, ...], mean_abs_input: float) -> float:
-    mean_abs = np.append(mean_abs_input, _moments(activation, K[:-1])[0])
+def _change(activation: Activation, K: Array, sizes: tuple[int, ...], mean_abs_input: float, block: Block) -> float:
+    mean_abs = np.append(mean_abs_input, np.sqrt(block.shares(len(K) - 1)) * _moments(activation, block, K[:-1])[0])
     with np.errstate(all="ignore"):
         moves = np.array(sizes[:-1]) * mean_abs / np.sqrt(K)
     return float(moves[np.isfinite(moves)].sum())
@@ -146,30 +147,38 @@ def _first_step(
 ) -> Callable[[Array], Array]:  # fmt: skip
     """Return K'^{L+1} / K^{L+1} as a function of some rates, see `stable_rate`; NaN or inf where K leaves float64."""
     depth, n = len(sizes) - 2, np.array(sizes[:-1], dtype=np.float64)
-    W, b = np.broadcast_to(C_W, depth), np.broadcast_to(C_b, depth)
-    skips = block.skipped(depth)
+    share, skips = block.shares(depth), block.skipped(depth)
+    W, b = np.broadcast_to(C_W, depth) * share, np.broadcast_to(C_b, depth) * share
     with np.errstate(all="ignore"):
-        _, square, fourth = _moments(activation, K[:-1], FEW)
+        _, square, fourth = _moments(activation, block, K[:-1], FEW)
         start = K[0] * np.exp(worst * np.sqrt(np.nansum((fourth / square**2 - 1) / n[1:])))
 
     def grown(lr: Array) -> Array:
         with np.errstate(all="ignore"):
             x = (np.sqrt(start) + lr * n[0] * mean_abs_input) ** 2
             for l in range(depth):
-                mean_abs, square, _ = _moments(activation, x, FEW)
+                # What was frozen before the step does not follow it.
+                mean_abs, square, _ = (
+                    _moments(activation, PLAIN, x / K[l], FEW) if block.frozen else _moments(activation, block, x, FEW)
+                )
                 kept = x if skips[l] else 0.0
-                x = (np.sqrt(kept + b[l] + W[l] * square) + lr * n[l + 1] * mean_abs) ** 2
+                x = (np.sqrt(kept + b[l] + W[l] * square) + lr * n[l + 1] * np.sqrt(share[l]) * mean_abs) ** 2
             return x / K[-1]
 
     return grown
 
 
-def _moments(activation: Activation, K: Array, every: int = 1) -> tuple[Array, Array, Array]:
-    """Return E|s(z)|, E s^2 and E s^4 over N(0, K), to two digits, inf where K is not; from one in `every` nodes."""
+def _moments(activation: Activation, block: Block, K: Array, every: int = 1) -> tuple[Array, Array, Array]:
+    """Return E|h|, E h^2 and E h^4 for z ~ N(0, K), to two digits, inf where K is not; from one in `every` nodes."""
     finite = np.where(np.isfinite(K), K, 0.0)
     with torch.no_grad(), np.errstate(all="ignore"):
-        s = np.abs(activation(torch.from_numpy(np.sqrt(finite)[:, None] * NODES[::every])).numpy())
-        square = s * s
         weights = WEIGHTS[::every] * every
+        s = activation(torch.from_numpy(np.sqrt(block.enters(finite)[0])[:, None] * NODES[::every])).numpy()
+        if block.after.centred:
+            s = s - (s @ weights)[:, None]
+        if block.after.scale_free:
+            s = s / np.sqrt((s * s) @ weights)[:, None]
+        s = np.abs(s)
+        square = s * s
         values = (s @ weights, square @ weights, (square * square) @ weights)
         return tuple(np.where(np.isfinite(K), value, np.inf) for value in values)  # pyright: ignore[reportReturnType]
