@@ -334,7 +334,7 @@ def test_presets_do_what_their_name_says(preset, outcome):
 
 COMPLETIONS = [
     ("repu-lab tr", ["train "]),
-    ("repu-lab train act", ["activation=", "activation.p="]),
+    ("repu-lab train act", ["activation=", "activation.p=", "activation.shift="]),
     ("repu-lab train activation=re", ["relu", "repu"]),
     ("repu-lab train -m activation=tanh,re", ["tanh,relu", "tanh,repu"]),
     ("repu-lab train activation=leaky_relu activation.", ["activation.slope="]),
@@ -378,7 +378,7 @@ FISH = "repu-lab -sc install=fish | source; complete -C $argv[1]"
     ("line", "expected"),
     [
         ("repu-lab tr", ["train"]),
-        ("repu-lab train act", ["activation.p=", "activation="]),
+        ("repu-lab train act", ["activation.p=", "activation.shift=", "activation="]),
         ("repu-lab train -m activation=tanh,re", ["activation=tanh,relu", "activation=tanh,repu"]),
         ("repu-lab train resume=ru", ["FILES"]),
     ],

@@ -11,32 +11,39 @@ from repu_lab.activations.base import LARGEST_DEGREE, Activation, WithDerivative
 
 LARGEST_MREPU_POWER = 9
 LARGEST_MREPU_SCALE = 1e3
+LARGEST_SHIFT = 1e3
 
 
 class RePU(Activation):
-    """Rectified power unit, s(z) = max(0, z)^p with real p > 1/2 (p = 1 is ReLU).
+    """Rectified power unit, s(z) = max(0, z)^p with real p > 1/2 (p = 1 is ReLU), of z + shift if there is one.
 
     For p <= 1/2 the mean of s'^2 over a normal distribution is infinite, so nothing of the theory exists there.
     """
 
-    def __init__(self, p: float = 2.0):
-        """Take the power p; ValueError unless p > 1/2."""
+    def __init__(self, p: float = 2.0, shift: float = 0.0):
+        """Take the power p and the shift; ValueError unless p > 1/2 and |shift| <= 1e3."""
         super().__init__()
-        self.p = finite_number("p", p)
+        self.p, self.shift = finite_number("p", p), finite_number("shift", shift)
+        if abs(self.shift) > LARGEST_SHIFT:
+            raise ValueError(f"shift={shift} must lie between -{LARGEST_SHIFT:g} and {LARGEST_SHIFT:g}")
         if self.p <= 0.5:
             raise ValueError(f"p={p} must be greater than 1/2: for p <= 1/2 the variance of RePU's slope is infinite")
         if self.p > LARGEST_DEGREE:
             raise ValueError(f"p={p} must be at most {LARGEST_DEGREE}: theory's averages leave float64")
-        self.kinks = (0.0,)
-        self.degree = self.p
+        self.kinks = (-self.shift if self.shift else 0.0,)
+        self.degree = None if self.shift else self.p
 
     def forward(self, z: Tensor) -> Tensor:
         return WithDerivative.apply(z, self._value, self.derivative)
 
+    def _shifted(self, z: Tensor) -> Tensor:
+        return z + self.shift if self.shift else z
+
     def _value(self, z: Tensor) -> Tensor:
-        return power(z.relu(), self.p)
+        return power(self._shifted(z).relu(), self.p)
 
     def derivative(self, z: Tensor) -> Tensor:
+        z = self._shifted(z)
         if self.p == 1:
             return (z > 0).to(z.dtype)
         # For p < 1 the power of 0 is infinite, but the limit from the left is 0.
@@ -44,13 +51,14 @@ class RePU(Activation):
         return slope if self.p > 1 else slope.masked_fill(z <= 0, 0.0)
 
     def second_derivative(self, z: Tensor) -> Tensor:
+        z = self._shifted(z)
         if self.p == 1:
             return torch.zeros_like(z)
         curvature = self.p * (self.p - 1) * power(z.relu(), self.p - 2)
         return curvature if self.p > 2 else curvature.masked_fill(z <= 0, 0.0)
 
     def extra_repr(self) -> str:
-        return f"p={self.p:g}"
+        return f"p={self.p:g}, shift={self.shift:g}" if self.shift else f"p={self.p:g}"
 
 
 class MRePU(Activation):

@@ -7,7 +7,7 @@ over the first batch. The first map and the one to the output never skip. Shapes
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,8 @@ class Skip(nn.Module):
 
 class Scaled(nn.Module):
     """z / c, with a number that is not learned."""
+
+    c: Tensor
 
     def __init__(self, c: Tensor):
         """Take c."""
@@ -125,6 +127,10 @@ class Block:
         """Return a^2 of the same maps."""
         return np.where(self.skipped(depth), self.branch**2, 1.0)
 
+    def grown(self, depth: int) -> "Block":
+        """Return the block with learned branches of 1/sqrt(depth), a size that they reach in a few steps."""
+        return replace(self, branch=depth**-0.5) if self.learned else self
+
     def enters(self, K: Floats) -> tuple[Floats, Any]:
         """Return the variance of what the activation is applied to, and log of its derivative in K."""
         return (RMS if self.frozen else self.before).wide(K)
@@ -132,7 +138,6 @@ class Block:
     def leaves(self, form: Any, K: Floats, square: Floats) -> tuple[Floats, Any]:
         """Return E[h^2] and log of its derivative in E[s^2], at the variance K that enters s."""
         return self.after.wide(square, form.mean(K) if self.after.centred else 0.0)
-
 
     # What finite layers are in theory's chains: e^(log_S / 2) x, units on axis 1.
 

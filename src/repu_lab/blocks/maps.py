@@ -27,8 +27,15 @@ class Map(Protocol):
     a number is added to x.
     """
 
-    scale_free: bool
-    centred: bool
+    @property
+    def scale_free(self) -> bool:
+        """See above."""
+        ...
+
+    @property
+    def centred(self) -> bool:
+        """See above."""
+        ...
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return u for x of shape (..., N)."""
@@ -116,7 +123,7 @@ class Unit:
         return F.rms_norm(x, x.shape[-1:], eps=EPS)
 
     def jet(self, x_MBN: Tensor, d_MKBN: Tensor, J: int) -> tuple[Tensor, Tensor]:
-        """u' = P x' / rms and u'' = (P x'' - 2 (u . x' / N) u' - (u' . x' / N) u) / rms."""
+        """U' = P x' / rms and u'' = (P x'' - 2 (u . x' / N) u' - (u' . x' / N) u) / rms."""
         if self.centred:
             x_MBN, d_MKBN = (a - a.mean(-1, keepdim=True) for a in (x_MBN, d_MKBN))
         rms = (x_MBN.square().mean(-1, keepdim=True) + EPS).sqrt()

@@ -10,7 +10,7 @@ import json
 import os
 import re
 import warnings
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from itertools import chain
 from typing import Any
@@ -21,7 +21,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from repu_lab.configs.code import activation_name, own_files
 from repu_lab.configs.mistakes import nearest, printable
-from repu_lab.configs.schema import COMMANDS, TARGETS, TASK_KEYS, TaskConfig
+from repu_lab.configs.schema import COMMANDS, TARGETS, TASK_KEYS, BlockConfig, TaskConfig
+
+LATER = {"repu": {"shift": 0}}  # arguments that came later, and the value with which they change nothing
 
 
 class ConfigError(ValueError):
@@ -48,13 +50,33 @@ def check(command: str, cfg: DictConfig) -> Any:
     except OmegaConfBaseException as error:
         key = f"{error.full_key}: " if error.full_key else ""
         raise ConfigError(key + str(error).splitlines()[0]) from error
+    _leave_out(getattr(config, "activation", {}))
     _check_fields(config, "")
     _check_arguments(getattr(config, "activation", {}))
     _check_groups(config)
+    _name_block_once(config)
     optimizer = getattr(config, "optimizer", None)
     if optimizer is not None and optimizer.lr != "auto":
         optimizer.lr = float(optimizer.lr)  # lr=1 and lr=1.0 are the same run
     return config
+
+
+def _leave_out(activation: dict[str, Any]) -> None:
+    """Take arguments out that earlier versions did not know and that change nothing: folders keep their names."""
+    for key, usual in LATER.get(activation.get("name", ""), {}).items():
+        if activation.get(key) == usual:
+            del activation[key]
+
+
+def _name_block_once(config: Any) -> None:
+    """Write block=residual as residual=true, and a number as a float, so that one run has one name."""
+    block = getattr(config, "block", None)
+    if block is None:
+        return
+    if block.name == "residual":
+        config.residual, block.name = True, "plain"
+    if not isinstance(block.branch, str):
+        block.branch = float(block.branch)
 
 
 def _check_fields(config: Any, prefix: str) -> None:
@@ -113,6 +135,8 @@ def _check_groups(config: Any) -> None:
             f"initialization.k1={rule.k1}: must be at least c_b={rule.c_b or 0.0}, since K^1 = C_b + C_W^1 |x|^2/n_0"
         )
     optimizer = getattr(config, "optimizer", None)
+    if (block := getattr(config, "block", None)) is not None:
+        _check_block(config, block, 0.0 if optimizer is None else optimizer.weight_decay)
     if optimizer is not None:
         foreign = ("beta1", "beta2") if optimizer.name == "sgd" else ("momentum",)
         for key in foreign:
@@ -124,6 +148,22 @@ def _check_groups(config: Any) -> None:
     task = getattr(config, "task", None)
     if task is not None:
         _check_task(task)
+
+
+def _check_block(config: Any, block: BlockConfig, weight_decay: float) -> None:
+    residual = config.residual or block.name == "residual"
+    if block.branch != 1 and not residual:
+        raise ConfigError(f"block.branch={block.branch}: belongs to block=residual; add that or leave it out")
+    if (block.branch != 1 or block.name == "residual") and config.depth < 2:
+        raise ConfigError("block=residual: depth=1 has no map between hidden layers; take depth=2 or more")
+    if block.scalar and block.norm != "none":
+        raise ConfigError(
+            f"block.scalar=true: block.norm={block.norm} has a scale for each input already; leave one of the two out"
+        )
+    if block.scalar and weight_decay:
+        raise ConfigError(
+            f"optimizer.weight_decay={weight_decay:g}: would shrink the scales that block.scalar=true froze; use 0"
+        )
 
 
 def _check_task(task: TaskConfig) -> None:
@@ -146,7 +186,8 @@ def result_fields(config: Any) -> dict[str, Any]:
     chosen: dict[str, Any] = {}
     for spec in fields(config):
         value = getattr(config, spec.name)
-        unset = spec.metadata["named_if_set"] and value == spec.default
+        usual = spec.default if spec.default_factory is MISSING else spec.default_factory()
+        unset = spec.metadata["named_if_set"] and value == usual
         if spec.metadata["affects_result"] and not unset:
             chosen[spec.name] = result_fields(value) if is_dataclass(value) else value
     return chosen

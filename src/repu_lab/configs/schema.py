@@ -5,10 +5,12 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from repu_lab.configs.settings import device, learning_rate, named, number, one_of, setting, threads, whole
+from repu_lab.configs.settings import branch, device, learning_rate, named, number, one_of, setting, threads, whole
 
 HIGHEST = "highest"
 PRECISIONS = (HIGHEST, "tf32")
+BLOCKS = ("plain", "residual")
+NORMS = ("none", "rms", "layer", "layer_after")  # of blocks.NORMS, which cannot be imported without torch
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 TARGETS = {
     "polynomial": ("all", "x", "x2", "xy", "xyz", "legendre", "chebyshev", "random"),
@@ -45,6 +47,27 @@ class InitializationConfig:
     k1: float | None = setting(
         None, "K^1 of an input with |x|^2/n_0 = 1, realised by the first layer; left out: c_b + c_w (custom only)",
         variance,
+    )  # fmt: skip
+
+
+@dataclass(kw_only=True)
+class BlockConfig:
+    """What a layer is beside its affine map and its activation."""
+
+    name: str = setting(
+        "plain", "plain: z' = b + W h; residual: z' = z + a (b + W h) between hidden layers", one_of(*BLOCKS),
+        named_if_set=True,
+    )  # fmt: skip
+    norm: str = setting(
+        "none", "h = s(z), or normalised: z before it by rms or layer (its mean taken out too), s(z) by layer_after",
+        one_of(*NORMS), named_if_set=True,
+    )  # fmt: skip
+    branch: float | int | str = setting(
+        1.0, "a: a number, auto (1/sqrt(L)) or rezero (learned, 0 at first) (residual only)", branch, named_if_set=True
+    )
+    scalar: bool = setting(
+        False, "z is divided by one number a layer, its size on the first batch, and never by another",
+        named_if_set=True,
     )  # fmt: skip
 
 
@@ -131,7 +154,10 @@ class Sample:
     """The networks that are drawn, the data they see and the machine they run on."""
 
     task: TaskConfig = setting(TaskConfig, "what is learnt, a group")
-    residual: bool = setting(False, "skip connections: z' = z + b + W s(z) between hidden layers")
+    residual: bool = setting(
+        False, "skip connections: z' = z + b + W s(z) between hidden layers; short for block=residual"
+    )
+    block: BlockConfig = setting(BlockConfig, "what a layer is beside its affine map, a group", named_if_set=True)
     members: int = setting(1, "M, networks side by side", whole(1, 1_000_000))
     seed: int = setting(0, "member i is initialized from seed + i", whole(0, 2**62))
     data_seed: int = setting(0, "seed of the data's split and of the order of the batches", whole(0, 2**62))

@@ -76,6 +76,12 @@ def learning_rate(value: Any) -> str | None:
     return None if value == "auto" else number(0)(value) and "must be auto or a finite number of at least 0"
 
 
+def branch(value: Any) -> str | None:
+    """Check for auto, rezero or a positive number."""
+    valid = value in ("auto", "rezero") or (number(0)(value) is None and value > 0)
+    return None if valid else "must be auto, rezero or a finite number above 0"
+
+
 def threads(value: Any) -> str | None:
     """Check for a number of threads, or none."""
     return None if value is None else whole(1, 4096)(value)

@@ -9,10 +9,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from repu_lab.activations import Activation
+from repu_lab.blocks import PLAIN, RESIDUAL, Block
 from repu_lab.networks.population import Population
+from repu_lab.theory import critical_initialization
+from repu_lab.theory.closed_forms import moments
+
+BLOW_UP_TIME = 10 / 3  # k1 = .3 for RePU_2 in branches of a^2 = 1/L: K ends at .43 in a wide network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +70,33 @@ def uniform_depth(
         raise ValueError(f"C_W={C_W}, C_b={C_b}, k1={k1}: need C_W >= 0, C_b >= 0 and k1 >= C_b")
     maps = len(sizes) - 1
     return Initialization(name=name, C_W=(k1 - C_b, *[C_W] * (maps - 1)), C_b=(C_b,) * maps, note=note)
+
+
+def critical(activation: Activation, sizes: Sequence[int], block: Block = PLAIN) -> Initialization:
+    """Return the variances with which signals keep their size in this kind of layer, see the theory's `choosing`.
+
+    Where h does not see the size of z, C_W = 1 / E[h^2] at K = 1. Branches are together as one plain layer; those of a
+    fixed or learned size a without normalization too, and K of a power of degree p > 1, which grows to infinity at the
+    time t = K^(1-p) / (p - 1) of sum a^2, starts where that is BLOW_UP_TIME. ValueError as `critical_initialization`.
+    """
+    depth = len(sizes) - 2
+    if block.normal:
+        form, one = moments(activation), np.ones(1)
+        kept = float(block.leaves(form, one, form.mean_square(one))[0][0])
+        if not kept > 0:
+            raise ValueError(f"{activation.title} gives no signal that a normalised layer could pass on")
+        note = f"a normalised layer gives E[h^2] = {kept:.6g} whatever K is: C_W={1 / kept:.6g} keeps K=1"
+        return uniform_depth("critical", sizes, C_W=1 / kept, C_b=0.0, k1=1.0, note=note)
+    start = critical_initialization(activation, 1 if block.residual else depth)
+    k1, note, p = start.k1, start.reason, activation.degree
+    if block.residual and block != RESIDUAL:
+        time = (depth - 1) * block.grown(depth).branch ** 2
+        note += f"; the branches, of a^2 = {time / (depth - 1):.3g} each, add what {time:.3g} plain layers do"
+        if p is not None and p > 1:
+            k1 = (BLOW_UP_TIME * (p - 1) * time) ** (-1 / (p - 1))
+            note += f", and K would be infinite after {BLOW_UP_TIME:.2g} times as many from k1={k1:.3g}"
+    rule = uniform_depth("critical", sizes, C_W=start.C_W, C_b=start.C_b, k1=k1, note=note)
+    return in_branches(rule) if block == RESIDUAL else rule
 
 
 def in_branches(rule: Initialization) -> Initialization:

@@ -41,8 +41,9 @@ class Population(nn.Module):
     Or, with another `block`, what that puts in place of s(z^l), and adds to the maps between hidden layers.
 
     All parameters lie in one tensor `theta` of shape (M, P), a row a member: for each affine map W (fan-in x fan-out),
-    then b, then the activation's own parameters if it has any; behind all of them those of the block. So an optimizer, a checkpoint or a norm handles one
-    tensor, a member is a row, and each layer is one batched product (torch.baddbmm) over all members.
+    then b, then the activation's own parameters if it has any; behind all of them those of the block. An optimizer, a
+    checkpoint or a norm so handles one tensor, a member is a row, and each layer is one batched product
+    (torch.baddbmm) over all members.
     """
 
     def __init__(

@@ -7,27 +7,26 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from repu_lab.activations import Activation, as_activation, check_dtype
-from repu_lab.blocks import PLAIN, RESIDUAL, Block
+from repu_lab.blocks import NORMS, Block
 from repu_lab.configs.config import ConfigError
 from repu_lab.configs.files import Damaged
 from repu_lab.configs.mistakes import one_line
-from repu_lab.configs.schema import HIGHEST, TrainConfig
+from repu_lab.configs.schema import HIGHEST, BlockConfig, TrainConfig
 from repu_lab.configs.untrusted import OWN_PACKAGE, foreign_target
-from repu_lab.networks.initialization import RULES, Initialization, in_branches, initialize_, uniform_depth
+from repu_lab.networks.initialization import RULES, Initialization, critical, initialize_, uniform_depth
 from repu_lab.networks.optimizers import Optimizer
-from repu_lab.networks.population import Population
+from repu_lab.networks.population import Population, layout
 from repu_lab.runs.memory import free_bytes, member_bytes, members_at_once
 from repu_lab.runs.reading import Contents
 from repu_lab.tasks import TASKS, DataUnavailable, Task, on_device
-from repu_lab.theory import critical_initialization
 from repu_lab.theory.patience import waiting
 from repu_lab.theory.rates import adam_rate, sgd_rate
 
@@ -54,7 +53,7 @@ class Experiment:
     @property
     def block(self) -> Block:
         """The kind of their layers."""
-        return build_block(self.config.residual)
+        return build_block(self.config)
 
     @property
     def threads(self) -> int:
@@ -84,7 +83,13 @@ def make_population(experiments: Sequence[Experiment], *, draw: bool = True) -> 
     )  # fmt: skip
     if draw:
         initialize_(population, rules, [seed for experiment in experiments for seed in experiment.seeds])
+        population.freeze_(first_inputs(shared.config, shared.task))
     return population
+
+
+def first_inputs(config: Any, task: Task) -> Tensor:
+    """Return the inputs of the first step, or those that a command without steps looks at."""
+    return task.batch(0, config.batch_size).x if hasattr(config, "batch_size") else task.test.x[: config.probe]
 
 
 def make_optimizer(experiments: Sequence[Experiment], population: Population) -> Optimizer:
@@ -160,12 +165,11 @@ def load_population(folder: Path | str, *, trust: bool = False) -> Population:
         with contents.stream("weights.pt") as file:
             saved = torch.load(file, map_location="cpu", weights_only=True)
         theta_MP = saved["theta"]
-        if theta_MP.shape[1] != sum((i + 1) * o for i, o in pairwise(saved["sizes"])):  # before memory is taken for it
+        block, activation = _stored_block(config), build_activation(config["activation"])
+        own = sum(parameter.numel() for parameter in activation.parameters())
+        if theta_MP.shape[1] != sum(layout(saved["sizes"], own, block)):  # before memory is taken for it
             raise ValueError
-        population = Population(
-            build_activation(config["activation"]), saved["sizes"], len(theta_MP),
-            block=build_block(config.get("residual", False)), dtype=theta_MP.dtype,
-        )  # fmt: skip
+        population = Population(activation, saved["sizes"], len(theta_MP), block=block, dtype=theta_MP.dtype)
         with torch.no_grad():
             population.theta.copy_(theta_MP)
     except ConfigError:
@@ -241,9 +245,22 @@ def _find(target: str) -> Any:
     return found
 
 
-def build_block(residual: bool) -> Block:
-    """Return the kind of layers that a config names."""
-    return RESIDUAL if residual else PLAIN
+def build_block(config: Any) -> Block:
+    """Return the kind of layers that a config names; that of theory alone is plain."""
+    named = getattr(config, "block", BlockConfig())
+    before, after = NORMS[named.norm]
+    learned = named.branch == "rezero"
+    a = config.depth**-0.5 if named.branch == "auto" else 0.0 if learned else named.branch
+    return Block(
+        residual=getattr(config, "residual", False), before=before, after=after, branch=float(a), learned=learned,
+        frozen=named.scalar,
+    )  # fmt: skip
+
+
+def _stored_block(config: dict[str, Any]) -> Block:
+    """Return the same of a run's config.yaml."""
+    named = BlockConfig(**config.get("block", {}))
+    return build_block(SimpleNamespace(block=named, residual=config.get("residual", False), depth=config["depth"]))
 
 
 def build_task(config: Any) -> Task:
@@ -273,13 +290,9 @@ def build_rule(config: Any, sizes: tuple[int, ...], activation: Activation) -> I
         return uniform_depth("custom", sizes, C_W=C_W, C_b=C_b, k1=C_W + C_b if c.k1 is None else c.k1)
     if c.name == "critical":
         try:
-            # The branches of a residual network are as one layer, whatever their number.
-            block = build_block(getattr(config, "residual", False))
-            found = critical_initialization(activation, 1 if block.residual else config.depth)
+            return critical(activation, sizes, build_block(config))
         except ValueError as error:
             raise ConfigError(f"initialization=critical: {error}; choose one of {', '.join(RULES)}") from error
-        rule = uniform_depth("critical", sizes, C_W=found.C_W, C_b=found.C_b, k1=found.k1, note=found.reason)
-        return in_branches(rule) if block.residual else rule
     if c.name not in RULES:
         raise ConfigError(f"initialization={c.name}: must be one of critical, {', '.join(RULES)}, custom")
     return RULES[c.name](sizes)
@@ -295,7 +308,7 @@ def learning_rate(
     x = task.train.x
     k1 = rule.C_b[0] + rule.C_W[0] * task.input_mean_square
     law = (activation, rule.C_W[1:], rule.C_b[1:], k1, sizes)
-    block = build_block(config.residual)
+    block = build_block(config).grown(config.depth)
     try:
         if config.optimizer.name == "sgd":
             return sgd_rate(*law, float(x.square().mean()), block=block)

@@ -43,8 +43,9 @@ def with_rate(first: Forecast, experiment: Experiment) -> Forecast:
     if not isinstance(config, TrainConfig) or config.optimizer.name == "sgd" or first.rate == experiment.lr:
         return first
     mean_abs = float(experiment.task.train.x.abs().double().mean())
+    block = experiment.block.grown(config.depth)
     limit = stable_rate(
-        experiment.activation, first.C_W, first.C_b, first.k1, experiment.sizes, mean_abs, block=experiment.block,
+        experiment.activation, first.C_W, first.C_b, first.k1, experiment.sizes, mean_abs, block=block,
         beyond=1.08 * SAFE * experiment.lr,  # it is found to 7 %
     )  # fmt: skip
     return replace(first, rate=experiment.lr, stable_rate=limit)

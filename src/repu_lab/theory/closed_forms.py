@@ -9,7 +9,7 @@ from functools import singledispatch
 import numpy as np
 from scipy.special import gamma, gammaln, hyp2f1
 
-from repu_lab.activations import GELU, Activation, Adapted, Erf, Formula, MRePU, Sin
+from repu_lab.activations import GELU, Activation, Adapted, Erf, Formula, MRePU, RePU, Sin
 from repu_lab.theory.angles import Array, angle, determinant
 from repu_lab.theory.mrepu import MRePUMoments
 from repu_lab.theory.own_moments import OwnMoments
@@ -290,6 +290,11 @@ def _(activation: Sin) -> QuadratureMoments:
 @_by_type.register
 def _(activation: GELU) -> QuadratureMoments:
     return GELUMoments(activation)
+
+
+@_by_type.register
+def _(activation: RePU) -> QuadratureMoments:
+    return QuadratureMoments(activation, graded=activation.p != int(activation.p))  # a shifted one: it has no degree
 
 
 @_by_type.register

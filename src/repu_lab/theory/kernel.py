@@ -123,8 +123,8 @@ def correlations(
 ) -> CorrelationLayers:  # fmt: skip
     """Iterate the kernel of two inputs: K12' = C_b + C_W E[s(u) s(v)], normalised by both inputs' own kernels.
 
-    Or what a block makes of that. Homogeneous activations with C_b = 0 follow the correlation alone, so depth 1000 is as exact as depth 1. Errors as
-    for `layers`, and ValueError for |K12| > sqrt(K11 K22).
+    Or what a block makes of that. Homogeneous activations with C_b = 0 in plain layers follow the correlation alone, so
+    depth 1000 is as exact as depth 1. Errors as for `layers`, and ValueError for |K12| > sqrt(K11 K22).
     """
     W, B = per_map(C_W, C_b, depth)
     form = moments(activation)
