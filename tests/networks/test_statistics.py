@@ -47,7 +47,7 @@ def test_every_quantity_equals_its_formula(measured):
         np.testing.assert_allclose(10 ** stats.log10_chi_parallel[l], chi_parallel, rtol=1e-10)
         np.testing.assert_allclose(10 ** stats.log10_chi_perp[l], C_W * (slope**2).mean(-1), rtol=1e-10)
     assert stats.dead.shape == (3, 3) and not stats.dead.any()
-    assert set(AXES) == set(vars(stats))
+    assert set(AXES) == set(dict(stats.measured()))
 
 
 def test_gradient_is_that_of_each_inputs_own_loss(measured):

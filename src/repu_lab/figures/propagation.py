@@ -10,9 +10,7 @@ from matplotlib.patches import Patch
 from numpy.typing import ArrayLike, NDArray
 
 from repu_lab.figures.style import (
-    COLOURS,
     INK,
-    LABELS,
     MARKERS,
     NORMAL,
     QUIET,
@@ -30,18 +28,12 @@ from repu_lab.figures.style import (
     tint,
     title,
 )
+from repu_lab.networks.quantities import Panel, Quantity, over_depth
 
 Profile = Mapping[str, ArrayLike]
 Values = NDArray[np.float64]
-PANELS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    ("size of the signal", LABELS["log10_K"], ("log10_K",)),
-    ("growth per layer", r"$\log_{10}\chi$", ("log10_chi_parallel", "log10_chi_perp")),
-    ("size of the gradient", LABELS["log10_gradient"], ("log10_gradient",)),
-    ("do inputs stay apart?", LABELS["correlation"], ("correlation",)),
-)
 BANDS = 3  # above this many steps, only the first and the last have their band drawn
-BAND_ROOM = {"log10_K": 6.0, "log10_chi_parallel": 0.5, "log10_gradient": 4.0, "correlation": 2.0}
-THEORY_LINES = {"log10_chi_perp": (0, (4, 1.5))}
+DASHED = (0, (4, 1.5))
 
 
 def signal_propagation(
@@ -51,30 +43,38 @@ def signal_propagation(
     dtype: str = "float32",
     heading: str = "",
 ) -> Figure:
-    """Draw K, chi_parallel and chi_perp, the gradient's size and the pair correlation against the layer.
+    """Draw the quantities that have a panel against the layer: K, chi_parallel and chi_perp, the gradient, pairs.
 
     measured: training step -> quantity -> (3, layers) of 5, 50, 95 % quantiles; `nonfinite`, (layers,), counts the
-    entries that are no number, and the first such layer is marked. Quantities: log10_K, log10_gradient, correlation
-    (L+1 layers), log10_chi_parallel, log10_chi_perp (L layers); a missing one leaves a gap.
+    entries that are no number, and the first such layer is marked. Layers: L+1, or L of what the output layer does not
+    have; a missing quantity leaves a gap.
     theory: quantity -> (layers,), and log10_K_quantiles (5, layers) of 5, 25, 50, 75, 95 %.
     dtype: the number format whose overflow and underflow are drawn. log10 K beyond 400 turns the axis logarithmic.
     """
     theory = theory or {}
     layers = _depth(measured, theory)
-    figure = canvas(7.0, 5.3)
-    grid = figure.subplots(2, 2, sharex=True).ravel()
+    panels: dict[Panel, list[Quantity]] = {}
+    for quantity in over_depth():
+        if quantity.panel is not None:
+            panels.setdefault(quantity.panel, []).append(quantity)
+    rows = (len(panels) + 1) // 2
+    figure = canvas(7.0, 2.65 * rows)
+    grid = figure.subplots(rows, 2, sharex=True).ravel()
+    for axes in grid[len(panels) :]:
+        axes.set_axis_off()
     bad = _first_bad(measured)
-    for axes, letter, (name, label, quantities) in zip(grid, "abcd", PANELS, strict=True):
-        quiet(axes, "layer $l$" if letter in "cd" else "", label)
-        title(axes, f"{letter}  {name}")
+    for i, (axes, (panel, quantities)) in enumerate(zip(grid, panels.items(), strict=False)):
+        quiet(axes, "layer $l$" if i >= len(panels) - 2 else "", panel.label)
+        title(axes, f"{'abcdefghij'[i]}  {panel.title}")
         layer_axis(axes, layers)
-        _scale(axes, quantities, measured, theory, dtype)
+        _scale(axes, panel, quantities, measured, theory, dtype)
         for quantity in quantities:
             _draw(axes, quantity, measured, theory)
         if bad is not None:
             axes.axvspan(bad[0] - 0.5, layers + 0.5, facecolor="#f0f0f0", linewidth=0, zorder=0)
             axes.axvline(bad[0] - 0.5, color=INK, linewidth=0.8, zorder=1)
-    _name_curves(grid[1], PANELS[1][2], measured, theory, layers)
+        if len(quantities) > 1:
+            _name_curves(axes, quantities, measured, theory, layers)
     if bad is not None:
         when = f"\nat step {bad[1]}" if bad[1] else ""
         grid[0].set_title(f"NaN or inf from layer {bad[0]}{when}", loc="right", fontsize=SMALL, color=INK)
@@ -104,13 +104,16 @@ def _values(quantity: str, measured: Mapping[int, Profile], theory: Profile) -> 
     return [p[quantity] for p in measured.values() if quantity in p], [theory[name] for name in names if name in theory]
 
 
-def _scale(axes: Axes, quantities: Sequence[str], measured: Mapping[int, Profile], theory: Profile, dtype: str) -> None:
+def _scale(
+    axes: Axes, panel: Panel, quantities: Sequence[Quantity], measured: Mapping[int, Profile], theory: Profile,
+    dtype: str,
+) -> None:  # fmt: skip
     """Choose the vertical range; theory may leave it where the dtype's range ends before theory does."""
-    pairs = [_values(quantity, measured, theory) for quantity in quantities]
+    pairs = [_values(quantity.name, measured, theory) for quantity in quantities]
     seen, forecast = extent(a for pair in pairs for a in pair[0]), extent(a for pair in pairs for a in pair[1])
     medians = extent(np.asarray(a)[1] for pair in pairs for a in pair[0])
     if seen is not None and medians is not None:  # a few members far away may leave the picture, as their band does
-        room = max(BAND_ROOM[quantities[0]], medians[1] - medians[0])
+        room = max(panel.room, medians[1] - medians[0])
         seen = (max(seen[0], medians[0] - room), min(seen[1], medians[1] + room))
     whole = extent([seen or (), forecast or ()])
     if whole is None:
@@ -120,37 +123,37 @@ def _scale(axes: Axes, quantities: Sequence[str], measured: Mapping[int, Profile
             color=QUIET,
         )  # fmt: skip
         return
-    if quantities == ("correlation",):
+    if panel.share:
         set_extent(axes, min(0.0, whole[0]), 1.0, smallest=1.0, margin=0.04)
         return
-    if quantities == ("log10_K",):
+    if panel.limited:
+        name = quantities[0].name
         highest, lowest = 2 * RANGES[dtype][0], 2 * RANGES[dtype][1]  # where |z| itself, not z^2, leaves the range
         if seen is not None and lowest <= seen[0] and seen[1] <= highest:
             whole = (max(whole[0], 1.1 * lowest), min(whole[1], 1.1 * highest))
         decades_axis(axes, *whole)
-        medians = [finite(p["log10_K"])[1] for p in measured.values() if "log10_K" in p]
-        dtype_limits(axes, [dtype], finite(theory["log10_K"]) if "log10_K" in theory else medians[0], *whole)
+        medians = [finite(p[name])[1] for p in measured.values() if name in p]
+        dtype_limits(axes, [dtype], finite(theory[name]) if name in theory else medians[0], *whole)
     else:
-        if "log10_chi_perp" in quantities:
+        if panel.critical:
             whole = (min(whole[0], 0.0), max(whole[1], 0.0))
-        decades_axis(axes, *whole, smallest=0.2 if "log10_chi_perp" in quantities else 2.0)
-    if "log10_chi_perp" in quantities:
+        decades_axis(axes, *whole, smallest=panel.smallest)
+    if panel.critical:
         axes.axhline(0.0, color=QUIET, linewidth=0.8, zorder=1)
         axes.set_title("0 is critical", loc="right", fontsize=SMALL, color=QUIET)
 
 
-def _draw(axes: Axes, quantity: str, measured: Mapping[int, Profile], theory: Profile) -> None:
-    colour = COLOURS[quantity]
-    name = f"{quantity}_quantiles"
-    if name in theory:
-        rows = finite(theory[name])
+def _draw(axes: Axes, quantity: Quantity, measured: Mapping[int, Profile], theory: Profile) -> None:
+    name, colour = quantity.name, quantity.colour
+    if f"{name}_quantiles" in theory:
+        rows = finite(theory[f"{name}_quantiles"])
         for row in (rows[0], rows[-1]):
             axes.plot(np.arange(1, row.size + 1), row, color=INK, linewidth=0.7, linestyle=(0, (2, 1.5)), zorder=4)
     steps = sorted(measured)
     for i, step in enumerate(steps):
-        if quantity not in measured[step]:
+        if name not in measured[step]:
             continue
-        low, median, high = np.asarray(measured[step][quantity], np.float64)
+        low, median, high = np.asarray(measured[step][name], np.float64)
         median = finite(median)
         layer = np.arange(1, median.size + 1)
         shade = tint(colour, 0.6 * i / max(1, len(steps) - 1))
@@ -160,14 +163,14 @@ def _draw(axes: Axes, quantity: str, measured: Mapping[int, Profile], theory: Pr
             -median.size // 25
         )  # a marker per layer up to 25 layers, then thinned, each step at layers of its own
         places = (i * every // len(steps), every)
-        hollow = quantity == "log10_chi_perp"
         axes.plot(
             layer, median, linewidth=0.6, marker=MARKERS[i % len(MARKERS)], markersize=4 if every == 1 else 3,
-            markevery=places, color=shade, markerfacecolor="white" if hollow else shade, markeredgewidth=0.8, zorder=3,
+            markevery=places, color=shade, markerfacecolor="white" if quantity.dashed else shade,
+            markeredgewidth=0.8, zorder=3,
         )  # fmt: skip
-    if quantity in theory:
-        line = finite(theory[quantity])
-        style = THEORY_LINES.get(quantity, "-")
+    if name in theory:
+        line = finite(theory[name])
+        style = DASHED if quantity.dashed else "-"
         axes.plot(np.arange(1, line.size + 1), line, color=INK, linewidth=1.1, linestyle=style, zorder=4)
 
 
@@ -180,16 +183,17 @@ def _band(axes: Axes, low: Values, high: Values) -> tuple[Values, Values]:
 
 
 def _name_curves(
-    axes: Axes, quantities: Sequence[str], measured: Mapping[int, Profile], theory: Profile, layers: int
+    axes: Axes, quantities: Sequence[Quantity], measured: Mapping[int, Profile], theory: Profile, layers: int
 ) -> None:
     """Name each curve right of the panel, at the height of its last finite median."""
     labels = []
     for quantity in quantities:
-        curves = [finite(p[quantity])[1] for p in measured.values() if quantity in p]
-        curves += [finite(theory[quantity])] if quantity in theory else []
+        name = quantity.name
+        curves = [finite(p[name])[1] for p in measured.values() if name in p]
+        curves += [finite(theory[name])] if name in theory else []
         ends = [curve[np.isfinite(curve)][-1] for curve in curves if np.isfinite(curve).any()]
         if ends:
-            labels.append((layers + 0.5, float(np.median(ends)), LABELS[quantity], COLOURS[quantity]))
+            labels.append((layers + 0.5, float(np.median(ends)), quantity.label, quantity.colour))
     end_labels(axes, labels)
 
 

@@ -12,22 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter, LogLocator, MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
+from repu_lab.networks.quantities import over_depth
+
 INK, QUIET, FAINT = "#222222", "#777777", "#d9d9d9"
-# Okabe and Ito's colours, told apart by colour-blind readers too; what lies in one panel also differs in style.
-COLOURS = {
-    "log10_K": "#0072B2",
-    "log10_chi_parallel": "#D55E00",
-    "log10_chi_perp": "#009E73",
-    "log10_gradient": "#8F4B86",
-    "correlation": "#B37700",
-}
-LABELS = {
-    "log10_K": r"$\log_{10} K^l$",
-    "log10_chi_parallel": r"$\chi_\parallel$",
-    "log10_chi_perp": r"$\chi_\perp$",
-    "log10_gradient": r"$\log_{10}\,\langle(\partial\,\mathrm{loss}/\partial z^l)^2\rangle$",
-    "correlation": "correlation of input pairs",
-}
+COLOURS = {quantity.name: quantity.colour for quantity in over_depth()}
+LABELS = {quantity.name: quantity.label for quantity in over_depth()}
 MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*")
 SMALL, NORMAL = 7.5, 8.5  # points
 LINEAR_UP_TO = 400.0  # decades: log10 K beyond this is drawn on a symmetric logarithmic axis

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from repu_lab.networks.population import Affine, Population
-from repu_lab.networks.statistics import CHUNK, LayerStatistics, branch_susceptibilities, join_members, moments
+from repu_lab.networks.statistics import CHUNK, Layers, LayerStatistics, join_members, quantities
 
 LN10 = math.log(10)
 
@@ -63,8 +63,12 @@ def _measure_members(population: Population, theta_MP: Tensor, x_PI: Tensor, cot
         back, growth = _normalized(_backward(population, u, maps[l - 1], g @ maps[l].W_MIO.mT))
         branch = back, r_g + growth + (p - 1) * r
         gradients.insert(0, _joined(population, l, maps[l], (g, r_g), branch))
-    rows = [_layer(population, maps, l, *layers[l - 1], gradients[l - 1][1]) for l in range(1, population.depth + 2)]
-    return {name: torch.stack([row[name] for row in rows if name in row]) for name in rows[0]}
+    rows = []
+    for l, ((u, r), (_, r_g)) in enumerate(zip(layers, gradients, strict=True), 1):
+        none = torch.zeros((1, len(u)), dtype=torch.int64, device=u.device)
+        counts = dict.fromkeys(("nan", "plus_inf", "minus_inf"), none)
+        rows.append(quantities(LogLayers(population, maps, l, u, r, r_g)) | counts)
+    return {name: torch.cat([row[name] for row in rows if name in row]) for name in rows[0]}
 
 
 def _normalized(z_MPN: Tensor) -> tuple[Tensor, Tensor]:
@@ -93,19 +97,46 @@ def _backward(population: Population, u: Tensor, affine: Affine, cotangent: Tens
         return torch.autograd.grad(population.passed_on(u, affine), u, cotangent)[0]
 
 
-def _layer(population: Population, maps: list[Affine], l: int, u: Tensor, r: Tensor, r_g: Tensor) -> dict[str, Tensor]:
-    row = {name: value.squeeze(0) for name, value in moments(u.unsqueeze(0)).items()}
-    none = torch.zeros(len(u), dtype=torch.int64, device=u.device)
-    row |= {"nan": none, "plus_inf": none, "minus_inf": none}
-    row["log10_K"] = 2 * r / LN10
-    row["mean"] = (u.mean(-1) * r.exp()).mean(-1)
-    row["log10_max_abs"] = (u.abs().amax(-1).log10() + r / LN10).amax(-1)
-    row["log10_gradient"] = 2 * r_g / LN10
-    if l <= population.depth:
-        p = population.activation.degree or 0.0
-        *chi, row["dead"] = (value.squeeze(0) for value in branch_susceptibilities(population, maps, l, u.unsqueeze(0)))
-        for name, value in zip(("log10_chi_parallel", "log10_chi_perp"), chi, strict=True):
-            row[name] = value.log10() + 2 * (p - 1) * r / LN10
-            if population.skips(l):
-                row[name] = torch.logaddexp(torch.zeros_like(r), row[name] * LN10) / LN10
-    return row
+class LogLayers(Layers):
+    """One layer in the logarithm: z = e^r u with a mean square of u of 1, and a gradient of e^r_g; r, r_g (M, P)."""
+
+    def __init__(self, population: Population, maps: list[Affine], l: int, u: Tensor, r: Tensor, r_g: Tensor):
+        """Take layer l; u is (M, P, N)."""
+        super().__init__(population, maps, l, u.unsqueeze(0), u.unsqueeze(0))
+        self.r, self.r_g = r.unsqueeze(0), r_g.unsqueeze(0)
+
+    @property
+    def log10_K(self) -> Tensor:
+        """2 r / ln 10, (1, M, P)."""
+        return 2 * self.r / LN10
+
+    @property
+    def log10_gradient(self) -> Tensor:
+        """2 r_g / ln 10, (1, M, P)."""
+        return 2 * self.r_g / LN10
+
+    @property
+    def mean(self) -> Tensor:
+        """(1, M); 0 or infinite where e^r is."""
+        return (self.z.mean(-1) * self.r.exp()).mean(-1)
+
+    @property
+    def log10_max_abs(self) -> Tensor:
+        """(1, M)."""
+        return (self.z.abs().amax(-1).log10() + self.r / LN10).amax(-1)
+
+    @property
+    def log10_chi_parallel(self) -> Tensor:
+        """(1, M, P)."""
+        return self._with_skip(self.branch[0])
+
+    @property
+    def log10_chi_perp(self) -> Tensor:
+        """(1, M, P)."""
+        return self._with_skip(self.branch[1])
+
+    def _with_skip(self, chi: Tensor) -> Tensor:
+        p = self.population.activation.degree or 0.0
+        log10_chi = chi.log10() + 2 * (p - 1) * self.r / LN10
+        skips = self.population.skips(self.first)
+        return torch.logaddexp(torch.zeros_like(self.r), log10_chi * LN10) / LN10 if skips else log10_chi

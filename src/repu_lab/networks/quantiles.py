@@ -34,11 +34,13 @@ def quantiles(values: ArrayLike, q: Sequence[float], *, defined: float = 0.0) ->
     return result
 
 
-def quantiles_there(values: "Tensor", q: Sequence[float], *, defined: float = 0.0) -> NDArray[np.float64]:
+def quantiles_there(values: "Tensor | NDArray", q: Sequence[float], *, defined: float = 0.0) -> NDArray[np.float64]:
     """Return what `quantiles` does, bit for bit, of a table that is sorted where it lies: numpy's is the faster CPU's.
 
     Only the rows' neighbours of the quantiles leave a GPU.
     """
+    if isinstance(values, np.ndarray):
+        return quantiles(values, q, defined=defined)
     if values.device.type == "cpu":
         return quantiles(values.numpy(), q, defined=defined)
     return quantiles_sorted(values.double().sort(1).values, q, defined)  # NaN last

@@ -5,8 +5,8 @@ Everything is computed in float64 from z itself, rows scaled by their largest en
 right up to the last layer whose z is finite, where a mean square in float32 would already have overflowed.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from repu_lab.networks.population import Affine, Population
+from repu_lab.networks.quantities import MEMBER, QUANTITIES
 
 Array = NDArray[np.float64]
 
@@ -26,39 +27,46 @@ HISTOGRAM_EDGES = np.arange(-46.0, 39.5, 0.5)
 CHUNK, CHUNK_ON_GPU = 250_000, 25_000_000
 
 
-@dataclass(frozen=True, kw_only=True)
+COUNTS = {
+    "nan": MEMBER, "plus_inf": MEMBER, "minus_inf": MEMBER, "histogram": ("layer", "member", "bin"), "zeros": MEMBER,
+}  # fmt: skip
+AXES: dict[str, tuple[str, ...]] = {quantity.name: quantity.axes for quantity in QUANTITIES} | COUNTS
+
+
 class LayerStatistics:
-    """What was measured at one step. log10_K: +inf beyond the dtype's range, -inf exactly 0, NaN undefined.
+    """What was measured at one step: an array for each of QUANTITIES, and counts of entries, under their names.
 
-    log10_K (D, M, P): K^l(x) = mean_i z_i^2. correlation (D, M, P//2): sum_i z_i(x) z_i(x') / norms, inputs (0, 1),
-    (2, 3), ... log10_chi_parallel, log10_chi_perp (L, M, P): C_W mean(z s s') / K and C_W mean(s'^2) over the units,
-    C_W = fan-in times the mean square weight of the next map, or what the block says instead. log10_gradient
-    (D, M, P): mean square over the units of dL_x/dz^l, L_x the loss of one input. mean, log10_max_abs, excess_kurtosis
-    (D, M): of z over units, the kurtosis as median over inputs. dead (L, M): share of units with s' = 0 on the whole
-    probe. nan, plus_inf, minus_inf (D, M): counts of entries. histogram (D, M, bins): counts of log10|z| over inputs
-    and units; zeros (D, M): exact zeros.
+    Axes: D layers (L of what the output layer does not have), M members, P inputs or P//2 pairs (0, 1), (2, 3), ...
+    log10 of a number is +inf beyond the dtype's range, -inf of exactly 0, NaN undefined. nan, plus_inf, minus_inf,
+    zeros (D, M): counts over inputs and units. histogram (D, M, bins): of log10|z|, not taken at every step.
 
-    `measure_there` leaves tensors on their device, whose bits `on_host` brings as the arrays that are named here.
+    `measure_there` leaves tensors on their device, whose bits `on_host` brings as arrays.
     """
 
-    log10_K: Array
-    correlation: Array
-    log10_chi_parallel: Array
-    log10_chi_perp: Array
-    log10_gradient: Array
-    mean: Array
-    log10_max_abs: Array
-    excess_kurtosis: Array
-    dead: Array
-    nan: NDArray[np.int64]
-    plus_inf: NDArray[np.int64]
-    minus_inf: NDArray[np.int64]
-    histogram: NDArray[np.int64] | None = None
-    zeros: NDArray[np.int64] | None = None
+    def __init__(self, **values: Any):
+        """Take what was measured, by name."""
+        self._values = {name: value for name, value in values.items() if value is not None}
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what was measured under a name; None of a count that was not taken."""
+        if name in COUNTS:
+            return self._values.get(name)
+        try:
+            return self.__dict__["_values"][name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def measured(self) -> Iterable[tuple[str, Any]]:
+        """Return the names and values of what was measured: no histogram, mostly."""
+        return self._values.items()
 
     def members(self, rows: slice) -> "LayerStatistics":
         """Return what was measured on some of the members."""
         return LayerStatistics(**{name: value[:, rows] for name, value in self.measured()})
+
+    def plain(self) -> "LayerStatistics":
+        """Return the same without histograms."""
+        return LayerStatistics(**self._values | {"histogram": None, "zeros": None})
 
     def on_host(self, precision: torch.dtype = torch.float64) -> "LayerStatistics":
         """Return the same as arrays, of tensors that may lie on a GPU, real numbers in this precision."""
@@ -69,26 +77,104 @@ class LayerStatistics:
 
         return LayerStatistics(**{name: array(value) for name, value in self.measured()})
 
-    def measured(self) -> Iterator[tuple[str, Any]]:
-        """Yield the names and values of what was measured: no histogram, mostly."""
-        values = ((spec.name, getattr(self, spec.name)) for spec in fields(self))
-        return ((name, value) for name, value in values if value is not None)
-
     def first_bad_layer(self) -> NDArray[np.int64]:
         """Return the first layer (from 1) with a non-finite entry, 0 where there is none; shape (M,)."""
         bad_DM = (self.nan + self.plus_inf + self.minus_inf) > 0
         return np.where(bad_DM.any(axis=0), bad_DM.argmax(axis=0) + 1, 0)
 
 
-AXES: dict[str, tuple[str, ...]] = {
-    "log10_K": ("layer", "member", "input"),
-    "correlation": ("layer", "member", "pair"),
-    "log10_chi_parallel": ("layer", "member", "input"),
-    "log10_chi_perp": ("layer", "member", "input"),
-    "log10_gradient": ("layer", "member", "input"),
-    "histogram": ("layer", "member", "bin"),
-}
-AXES |= {spec.name: ("layer", "member") for spec in fields(LayerStatistics) if spec.name not in AXES}
+class Layers:
+    """Layers of one width, from `first` on, in float64: z and dL_x/dz of the loss of each input, (D, M, P, N).
+
+    What QUANTITIES are computed from. In the log domain (LogLayers) z is known up to a factor of each input: what does
+    not depend on it is better taken from `unit`, of largest entry 1.
+    """
+
+    def __init__(self, population: Population, maps: list[Affine], first: int, z_DMPN: Tensor, gradient_DMPN: Tensor):
+        """Take the layers of a population, whose affine maps are all given."""
+        self.population, self.maps, self.first = population, maps, first
+        self.z, self.gradient = z_DMPN, gradient_DMPN
+
+    @property
+    def is_output(self) -> bool:
+        """Whether this is the layer z^{L+1}."""
+        return self.first > self.population.depth
+
+    @cached_property
+    def _largest(self) -> Tensor:
+        return self.z.abs().amax(-1, keepdim=True)
+
+    @cached_property
+    def unit(self) -> Tensor:
+        """Z scaled by the largest |z_i| of each input, (D, M, P, N)."""
+        return self.z / torch.where(self._largest == 0, 1.0, self._largest)
+
+    @cached_property
+    def _unit_K(self) -> Tensor:
+        return self.unit.square().mean(-1)
+
+    @property
+    def log10_K(self) -> Tensor:
+        """(D, M, P)."""
+        largest = self._largest.squeeze(-1)
+        log10_K = 2 * largest.log10() + torch.where(largest == 0, 1.0, self._unit_K).log10()
+        return torch.where(largest == torch.inf, torch.inf, log10_K)
+
+    @property
+    def log10_gradient(self) -> Tensor:
+        """(D, M, P)."""
+        return _log10_mean_square(self.gradient)
+
+    @property
+    def correlation(self) -> Tensor:
+        """(D, M, P//2)."""
+        first, second = (slice(i, 2 * (self.z.shape[2] // 2), 2) for i in (0, 1))
+        overlap = (self.unit[:, :, first] * self.unit[:, :, second]).mean(-1)
+        return overlap / (self._unit_K[:, :, first] * self._unit_K[:, :, second]).sqrt()
+
+    @property
+    def mean(self) -> Tensor:
+        """(D, M)."""
+        return self.z.mean((-1, -2))
+
+    @property
+    def log10_max_abs(self) -> Tensor:
+        """(D, M)."""
+        return self._largest.amax((-1, -2)).log10()
+
+    @property
+    def excess_kurtosis(self) -> Tensor:
+        """(D, M): the median over the inputs."""
+        deviation = self.unit - self.unit.mean(-1, keepdim=True)
+        variance = deviation.square().mean(-1)
+        return _median(deviation.square().square().mean(-1) / variance.square() - 3)
+
+    @cached_property
+    def branch(self) -> tuple[Tensor, Tensor, Tensor]:
+        """chi_parallel and chi_perp (D, M, P) without what is skipped, and s' (D, M, P, N)."""
+        return branch_susceptibilities(self.population, self.maps, self.first, self.z)
+
+    @property
+    def slopes(self) -> Tensor:
+        """S' at every unit, (D, M, P, N)."""
+        return self.branch[2]
+
+    @cached_property
+    def skipped(self) -> Tensor:
+        """1 where the next map adds to z, else 0, (D, 1, 1)."""
+        # Numbers that the device writes itself: none can be sent to it while a look is captured.
+        skips = (self.population.skips(self.first + i) for i in range(len(self.z)))
+        return torch.stack([self.z.new_full((1, 1), float(skip)) for skip in skips])
+
+    @property
+    def log10_chi_parallel(self) -> Tensor:
+        """(D, M, P); NaN where chi_parallel is negative."""
+        return (self.skipped + self.branch[0]).log10()
+
+    @property
+    def log10_chi_perp(self) -> Tensor:
+        """(D, M, P)."""
+        return (self.skipped + self.branch[1]).log10()
 
 
 def measure(
@@ -132,23 +218,18 @@ def _measure_members(
     with torch.no_grad():
         maps = population.affine_maps(theta_MP)
         parts = []
-        for layers in _equal_widths(z_D):
-            z_DMPN = torch.stack(z_D[layers]).double()
-            parts.append(moments(z_DMPN) | _counts(z_DMPN, histogram))
-            grad_DMPN = torch.stack(gradient_D[layers]).double() * x_PI.shape[0]  # of one input's loss, not the mean's
-            parts[-1]["log10_gradient"] = _log10_mean_square(grad_DMPN)
-            if layers.start < population.depth:
-                parallel, perp, dead = branch_susceptibilities(population, maps, layers.start + 1, z_DMPN)
-                # Numbers that the device itself writes: what is sent to it cannot be captured.
-                skips = (population.skips(l + 1) for l in range(layers.start, layers.stop))
-                skips_D11 = torch.stack([parallel.new_full((1, 1), float(skip)) for skip in skips])
-                parts[-1] |= {
-                    "log10_chi_parallel": (skips_D11 + parallel).log10(),  # NaN where it is negative
-                    "log10_chi_perp": (skips_D11 + perp).log10(),
-                    "dead": dead,
-                }
+        for where in _equal_widths(z_D):
+            z_DMPN, gradient_DMPN = (torch.stack(values[where]).double() for values in (z_D, gradient_D))
+            gradient_DMPN = gradient_DMPN * x_PI.shape[0]  # of one input's loss, not the mean's
+            parts.append(quantities(Layers(population, maps, where.start + 1, z_DMPN, gradient_DMPN)))
+            parts[-1] |= _counts(z_DMPN, histogram)
     names = dict.fromkeys(name for part in parts for name in part)
     return {name: torch.cat([part[name] for part in parts if name in part]) for name in names}
+
+
+def quantities(layers: Layers) -> dict[str, Tensor]:
+    """Return every quantity that these layers have."""
+    return {q.name: q.of(layers) for q in QUANTITIES if q.output or not layers.is_output}
 
 
 def _equal_widths(z_D: list[Tensor]) -> Iterator[slice]:
@@ -159,28 +240,6 @@ def _equal_widths(z_D: list[Tensor]) -> Iterator[slice]:
             yield slice(start, stop)
             start = stop
     yield slice(hidden, hidden + 1)
-
-
-def moments(z_DMPN: Tensor) -> dict[str, Tensor]:
-    """Return log10_K, correlation, mean, log10_max_abs and excess_kurtosis of layers of one width, in float64."""
-    largest = z_DMPN.abs().amax(-1, keepdim=True)
-    unit = z_DMPN / torch.where(largest == 0, 1.0, largest)
-    K = unit.square().mean(-1)
-    log10_K = 2 * largest.squeeze(-1).log10() + torch.where(largest.squeeze(-1) == 0, 1.0, K).log10()
-    log10_K = torch.where(largest.squeeze(-1) == torch.inf, torch.inf, log10_K)
-    deviation = unit - unit.mean(-1, keepdim=True)
-    variance = deviation.square().mean(-1)
-    kurtosis = deviation.square().square().mean(-1) / variance.square() - 3
-    pairs = z_DMPN.shape[2] // 2
-    a, b = unit[:, :, 0 : 2 * pairs : 2], unit[:, :, 1 : 2 * pairs : 2]
-    overlap = (a * b).mean(-1) / (K[:, :, 0 : 2 * pairs : 2] * K[:, :, 1 : 2 * pairs : 2]).sqrt()
-    return {
-        "log10_K": log10_K,
-        "correlation": overlap,
-        "mean": z_DMPN.mean((-1, -2)),
-        "log10_max_abs": largest.amax((-1, -2)).log10(),
-        "excess_kurtosis": _median(kurtosis),
-    }
 
 
 def _median(values: Tensor) -> Tensor:
@@ -214,7 +273,7 @@ def _counts(z_DMPN: Tensor, histogram: bool) -> dict[str, Tensor]:
 def branch_susceptibilities(
     population: Population, maps: list[Affine], first: int, z_DMPN: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return chi_parallel, chi_perp, without what is skipped, and `dead` of layers of one width from `first` on."""
+    """Return chi_parallel, chi_perp, without what is skipped, and s' of layers of one width from `first` on."""
     here, behind = (maps[first - 1 + moved : first - 1 + moved + len(z_DMPN)] for moved in (0, 1))
     shares = [population.share(l, affine) for l, affine in enumerate(behind, first)]
     C_W_DM1 = torch.stack(
@@ -230,10 +289,8 @@ def branch_susceptibilities(
     s, slope = (
         (activation, activation.derivative) if shared else map(by_member, (population.activate, population.slope))
     )
-    parallel, perp, slopes = population.block.susceptibilities(
-        z_DMPN, C_W_DM1, s, slope, torch.stack(scales).double() if scales else None
-    )
-    return parallel, perp, (slopes == 0).all(2).double().mean(-1)
+    scale_DM11 = torch.stack(scales).double() if scales else None
+    return population.block.susceptibilities(z_DMPN, C_W_DM1, s, slope, scale_DM11)
 
 
 def _mean_square(W_MIO: Tensor) -> Tensor:

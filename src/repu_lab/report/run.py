@@ -6,6 +6,7 @@ from typing import Any
 
 from repu_lab.configs.files import Damaged, read_text
 from repu_lab.networks.quantiles import RULE, median
+from repu_lab.networks.quantities import over_depth
 from repu_lab.report.markup import Content, Html, join, tag
 from repu_lab.report.page import Page
 from repu_lab.report.parts import badge, command_line, facts, figure, folded, preformatted, stored_figure, table, when
@@ -164,8 +165,8 @@ def _profile(page: Page, run: Run, profiles: dict[int, Profile], theory: Profile
         "Lines are theory for the typical network of this width." if theory else "No theory was stored."
     )
     alt = (
-        f"{heading}: log10 K, log10 chi_parallel and chi_perp, log10 mean square gradient and the correlation of input "
-        f"pairs against the layer at step {', '.join(map(str, sorted(chosen)))}. " + _in_words(profiles[steps[0]])
+        f"{heading}: {', '.join(quantity.title for quantity in over_depth())} against the layer at step "
+        f"{', '.join(map(str, sorted(chosen)))}. " + _in_words(profiles[steps[0]])
     )
     return tag("section", tag("h2", "Layer by layer"), figure(page, picture, alt, caption))
 

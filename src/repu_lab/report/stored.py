@@ -10,13 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repu_lab.configs.files import Damaged
+from repu_lab.networks.quantities import over_depth
 from repu_lab.runs.reading import Contents
-from repu_lab.tracking.digest import BY_LAYER, depth_profile
+from repu_lab.tracking.digest import depth_profile
 from repu_lab.tracking.events import EVENTS_NAME, record
 
 Profile = dict[str, NDArray[np.float64]]
 GIBIBYTE = 1 << 30
 EVENTS_LIMIT = 256 << 20
+BY_DEPTH = tuple(quantity.name for quantity in over_depth())
 COUNTS = ("nan", "plus_inf", "minus_inf")
 LOSSES = ("train_loss", "test_loss", "test_metric")
 DEEPEST = 100_001  # layers
@@ -28,7 +30,7 @@ class Statistics:
 
     def __init__(self, folder: Path):
         """Read the table of a run's folder."""
-        names = (*BY_LAYER, *COUNTS, *LOSSES, "step", "profiled_step")
+        names = (*BY_DEPTH, *COUNTS, *LOSSES, "step", "profiled_step")
         try:
             with Contents(folder).stream("statistics.npz") as file:
                 with zipfile.ZipFile(file) as archive:
@@ -62,8 +64,8 @@ class Statistics:
         return {name: value for name, value in found.items() if value.ndim == 2 and len(value) == len(self.steps)}
 
     def _at(self, row: int) -> Any:
-        """Return one step as the statistics of a pass."""
-        return SimpleNamespace(**{name: self.values[name][row] for name in (*BY_LAYER, *COUNTS)})
+        """Return one step as the statistics of a pass: what the file has of them, as an older one may have fewer."""
+        return SimpleNamespace(**{name: self.values[name][row] for name in (*BY_DEPTH, *COUNTS) if name in self.values})
 
 
 def theory_of_events(folder: Path) -> Profile:
@@ -76,7 +78,7 @@ def theory_of_events(folder: Path) -> Profile:
         quantity, _, curve = tag.removeprefix("profile_").partition("/")
         if tag.startswith("profile_") and curve in ("theory", "theory_q05", "theory_q95"):
             points.setdefault(quantity + curve.removeprefix("theory"), {})[step] = value
-    profile = {name: _column(points[name]) for name in BY_LAYER if name in points}
+    profile = {name: _column(points[name]) for name in BY_DEPTH if name in points}
     if "log10_K_q05" in points and "log10_K_q95" in points:
         profile["log10_K_quantiles"] = _quantiles(*(_column(points[f"log10_K{q}"]) for q in ("_q05", "", "_q95")))
     return profile
@@ -90,9 +92,10 @@ def theory_of_rows(rows: object) -> Profile:
     def column(name: str) -> NDArray[np.float64]:
         values = [row.get(name) for row in rows]
         column = np.array([value if isinstance(value, (int, float)) else np.nan for value in values], np.float64)
-        return column[: -1 if "chi" in name else None]  # the output layer has no chi
+        return column
 
-    found = {name: column(f"{name}_theory") for name in BY_LAYER}
+    # What the output layer does not have ends before it.
+    found = {q.name: column(f"{q.name}_theory")[: None if q.output else -1] for q in over_depth()}
     profile = {name: values for name, values in found.items() if np.isfinite(values).any()}
     if "log10_K" in profile:
         edges = column("log10_K_theory_q05"), profile["log10_K"], column("log10_K_theory_q95")

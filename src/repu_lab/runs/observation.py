@@ -5,7 +5,7 @@ as long as twelve steps of a network of depth 50.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -172,7 +172,7 @@ def _draw(
     """Write what is drawn of a run's statistics and return what is kept of them."""
     tracker.statistics(state.step, digest)
     if not profiled or digest.profile is None:
-        return replace(stats, histogram=None, zeros=None)
+        return stats.plain()
     state.tables[run].profiles[state.step] = digest.profile
     tracker.profiles(state.step, digest.profile)
     tracker.histograms(state.step, stats)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from repu_lab.configs.config import config_hash
 from repu_lab.figures import signal_propagation
 from repu_lab.networks.log_domain import has_log_domain, measure_in_logs
+from repu_lab.networks.quantities import over_depth
 from repu_lab.networks.statistics import measure
 from repu_lab.runs.building import Experiment
 from repu_lab.runs.folder import RunFolder
@@ -22,7 +23,6 @@ from repu_lab.tracking.digest import digest
 from repu_lab.tracking.table import StatisticsTable
 from repu_lab.tracking.tracker import Tracker
 
-COLUMNS = ("log10_K", "log10_chi_parallel", "log10_chi_perp", "log10_gradient", "correlation")
 ROWS = 12  # layers printed; table.csv has them all
 
 
@@ -114,10 +114,10 @@ def _rows(measured: Profile, theory: Profile | None, largest: NDArray[np.float64
     rows = []
     for l in range(layers):
         row: dict[str, Any] = {"layer": l + 1}
-        for name in COLUMNS:
+        for name in (quantity.name for quantity in over_depth()):
             low, median, high = measured[name]
             row |= {f"{name}_q05": at(low, l), name: at(median, l), f"{name}_q95": at(high, l)}
-            row[f"{name}_theory"] = None if theory is None else at(theory[name], l)
+            row[f"{name}_theory"] = None if theory is None else at(theory.get(name), l)
         row["log10_K_largest"] = at(largest, l)
         if theory is not None:
             row["log10_K_theory_q05"] = at(theory["log10_K_quantiles"][0], l)
@@ -128,8 +128,7 @@ def _rows(measured: Profile, theory: Profile | None, largest: NDArray[np.float64
 
 def _printed(rows: list[dict[str, Any]]) -> str:
     """At most ROWS layers, spread over the depth, as text."""
-    titles = {"log10_K": "log10 K", "log10_chi_parallel": "log10 chi_par", "log10_chi_perp": "log10 chi_perp",
-              "log10_gradient": "log10 grad^2", "correlation": "correlation"}  # fmt: skip
+    titles = {quantity.name: quantity.short for quantity in over_depth()}
     shown = np.unique(np.linspace(0, len(rows) - 1, min(ROWS, len(rows))).round().astype(int))
 
     def text(value: float | None) -> str:

@@ -13,11 +13,10 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from repu_lab.networks.quantiles import quantiles_there
+from repu_lab.networks.quantities import alike, over_depth
 
 if TYPE_CHECKING:
     from repu_lab.networks.statistics import LayerStatistics
@@ -25,17 +24,7 @@ if TYPE_CHECKING:
 Profile = dict[str, NDArray[np.float64]]
 
 CURVES = 8  # layers drawn over training: more cannot be told apart on one chart, and hundreds of tags freeze the page
-BY_LAYER = ("log10_K", "log10_chi_parallel", "log10_chi_perp", "log10_gradient", "correlation")
 COUNTED = ("nan", "plus_inf", "minus_inf")
-HIDDEN = ("log10_chi_parallel", "log10_chi_perp", "dead")  # what the output layer does not have
-# Quantities whose layers stack to one table, so that one sort does for all of them.
-STACKS = (
-    ("log10_K", "log10_gradient"),
-    ("correlation",),
-    ("log10_chi_parallel", "log10_chi_perp"),
-    ("mean", "log10_max_abs", "excess_kurtosis"),
-    ("dead",),
-)
 QUANTILES = (0.05, 0.5, 0.95)
 
 
@@ -61,8 +50,8 @@ def digests(stats: "LayerStatistics", sizes: Sequence[int], *, profiled: bool) -
     """Return the digests of runs of so many networks each, which lie one after another in the statistics."""
     found: list[Digest] = []
     start = 0
-    for members, alike in groupby(sizes):
-        stop = start + members * len(list(alike))
+    for members, together in groupby(sizes):
+        stop = start + members * len(list(together))
         found += _digests(stats.members(slice(start, stop)), members, profiled)
         start = stop
     return found
@@ -76,8 +65,7 @@ def curve_layers(depth: int) -> NDArray[np.int_]:
 def depth_profile(stats: Any) -> Profile:
     """Return what is drawn against the layer: each quantity's 5, 50 and 95 % quantiles over members and inputs.
 
-    log10_K, log10_gradient, correlation: (3, L+1); log10_chi_parallel, log10_chi_perp: (3, L); nonfinite: (L+1,) count
-    of entries over all members.
+    (3, L+1), or (3, L) of what the output layer does not have; nonfinite: (L+1,) count of entries over all members.
     """
     return next(_profiles(stats, stats.nan.shape[1]))
 
@@ -85,13 +73,13 @@ def depth_profile(stats: Any) -> Profile:
 def _digests(stats: "LayerStatistics", members: int, profiled: bool) -> Iterator[Digest]:
     runs = stats.nan.shape[1] // members
     layers = curve_layers(len(stats.nan) - 1) - 1
-    places = {True: layers[:-1].tolist(), False: layers.tolist()}
     medians: dict[str, NDArray[np.float64]] = {}  # (layers, runs)
-    for names in STACKS:
-        chosen = [_by_run(name, stats, members)[places[name in HIDDEN]] for name in names]
-        table = quantiles_there(torch.cat(chosen).flatten(0, 1), (0.5,), defined=0.5)
-        parts = np.split(table.reshape(-1, runs), np.cumsum([len(part) for part in chosen])[:-1])
-        medians |= zip(names, parts, strict=True)
+    for group in alike():
+        at = (layers if group[0].output else layers[:-1]).tolist()
+        chosen = [_by_run(quantity.name, stats, members)[at] for quantity in group]
+        table = quantiles_there(_rows(chosen), (0.5,), defined=0.5)
+        parts = np.split(table.reshape(-1, runs), len(group))
+        medians |= zip((quantity.name for quantity in group), parts, strict=True)
     counts = {kind: _on_host(getattr(stats, kind)).reshape(-1, runs, members) for kind in COUNTED}
     bad_members = np.any([count.any(axis=0) for count in counts.values()], axis=0).sum(axis=1)
     profiles = _profiles(stats, members) if profiled else iter([None] * runs)
@@ -107,9 +95,9 @@ def _digests(stats: "LayerStatistics", members: int, profiled: bool) -> Iterator
 def _profiles(stats: Any, members: int) -> Iterator[Profile]:
     runs = stats.nan.shape[1] // members
     found = {}
-    for name in BY_LAYER:
+    for name in (quantity.name for quantity in over_depth() if hasattr(stats, quantity.name)):
         values = _by_run(name, stats, members)
-        table = quantiles_there(values.flatten(0, 1), QUANTILES, defined=0.5)
+        table = quantiles_there(_rows([values]), QUANTILES, defined=0.5)
         found[name] = table.reshape(len(QUANTILES), -1, runs)
     bad = _on_host(stats.nan + stats.plus_inf + stats.minus_inf).reshape(-1, runs, members)
     bad = bad.sum(axis=2).astype(np.float64)
@@ -117,12 +105,25 @@ def _profiles(stats: Any, members: int) -> Iterator[Profile]:
         yield {name: table[..., i] for name, table in found.items()} | {"nonfinite": bad[:, i]}
 
 
-def _by_run(name: str, stats: Any, members: int) -> Tensor:
+def _by_run(name: str, stats: Any, members: int) -> Any:
     """Return a quantity as (layers, runs, N). K is undefined only behind an overflow: there it ranks as one."""
-    values = torch.as_tensor(getattr(stats, name))
+    values = getattr(stats, name)
     table = values.reshape(len(values), values.shape[1] // members, -1)
-    return torch.where(table.isnan(), torch.inf, table) if name == "log10_K" else table
+    if name != "log10_K":
+        return table
+    unknown = table != table  # NaN, of arrays and tensors alike
+    return np.where(unknown, np.inf, table) if isinstance(table, np.ndarray) else table.masked_fill(unknown, np.inf)
+
+
+def _rows(tables: list[Any]) -> Any:
+    """Return tables (layers, runs, N) as rows (layers x runs, N) of one, where they lie."""
+    rows = [table.reshape(-1, table.shape[-1]) for table in tables]
+    if len(rows) == 1 or isinstance(rows[0], np.ndarray):
+        return np.concatenate(rows) if len(rows) > 1 else rows[0]
+    import torch  # here: a page draws stored arrays without it, in a second less
+
+    return torch.cat(rows)
 
 
 def _on_host(values: Any) -> NDArray[Any]:
-    return torch.as_tensor(values).cpu().numpy()
+    return values if isinstance(values, np.ndarray) else values.cpu().numpy()

@@ -5,11 +5,14 @@ A pattern stands for a family of tags: {layer} is a layer's number (01, 02, ...)
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from itertools import chain
 from typing import Literal
 
 from repu_lab.networks.quantiles import RULE
+from repu_lab.networks.quantities import QUANTITIES, Quantity, over_depth
 
 Kind = Literal["scalar", "histogram", "image", "text", "plugin"]
 
@@ -47,21 +50,20 @@ def tags_as_markdown() -> str:
     return "\n".join(rows) + "\n"
 
 
-K = "log10 of (1/n) Σ_i z_i²"
-CHI_PARALLEL = "log10 of χ∥ = ∂K^{l+1}/∂K^l along z^l"
-CHI_PERP = "log10 of χ⊥ = growth of a small step across z^l"
-GRADIENT = "log10 of (1/n) Σ_i (∂loss/∂z_i)²"
-CORRELATION = "z(x)·z(x') / (|z(x)| |z(x')|)"
+def _over_training(quantity: Quantity) -> Tag:
+    pattern = f"layer_{quantity.name}/layer_{{layer}}"
+    return Tag(pattern, "scalar", quantity.formula, quantity.unit, "training step", quantity.meaning)
 
 
-def _over_training(name: str, formula: str, unit: str, meaning: str) -> list[Tag]:
-    return [Tag(f"layer_{name}/layer_{{layer}}", "scalar", formula, unit, "training step", meaning)]
-
-
-def _over_depth(name: str, formula: str, unit: str, meaning: str, *, theory: bool = True) -> list[Tag]:
-    measured = Tag(f"profile_{name}/step_{{step}}", "scalar", formula, unit, "layer", meaning)
-    forecast = Tag(f"profile_{name}/theory", "scalar", formula, unit, "layer", "the same by theory")
-    return [measured, forecast] if theory else [measured]
+def _over_depth(quantity: Quantity) -> Iterator[Tag]:
+    curves = {"step_{step}": quantity.meaning}
+    if quantity.theory:
+        curves["theory"] = "the same by theory"
+    if quantity.name == "log10_K":
+        curves |= {f"theory_q{q}": f"{int(q)} % quantile over finite networks, by theory" for q in ("05", "95")}
+    for curve, meaning in curves.items():
+        pattern = f"profile_{quantity.name}/{curve}"
+        yield Tag(pattern, "scalar", quantity.formula, quantity.unit, "layer", meaning)
 
 
 def _by_member(name: str, formula: str, unit: str, meaning: str, *, counted: bool = True) -> list[Tag]:
@@ -83,24 +85,16 @@ TAGS: tuple[Tag, ...] = (
     Tag("members/active", "scalar", "count", "members", "training step", "members still training (finite so far)"),
     Tag("outcome/{outcome}", "scalar", "count", "members", "training step", "members that ended with this outcome"),
     Tag("run/steps", "scalar", "count", "updates", "training step", "updates done when the run ended"),
-    *_over_training("log10_K", K, "decades", "size of the signal"),
-    *_over_training("log10_chi_parallel", CHI_PARALLEL, "decades", "growth of the signal's size; 0 is critical"),
-    *_over_training("log10_chi_perp", CHI_PERP, "decades", "growth of differences and gradients; 0 is critical"),
-    *_over_training("log10_gradient", GRADIENT, "decades", "size of the loss gradient at the preactivations"),
-    *_over_training("correlation", CORRELATION, "1", "likeness of two inputs' preactivations; 1 = the same"),
-    *_over_training("mean", "(1/n) Σ_i z_i over the probe", "1", "mean preactivation"),
-    *_over_training("log10_max_abs", "log10 of max_i abs(z_i)", "decades", "largest preactivation"),
-    *_over_training("excess_kurtosis", "E z⁴ / (E z²)² − 3", "1", "heavy tails of the preactivations; 0 = Gaussian"),
-    *_over_training("dead", "fraction of units with s' = 0 on the whole probe", "1", "units that cannot learn"),
-    *_over_depth("log10_K", K, "decades", "size of the signal"),
-    Tag("profile_log10_K/theory_q05", "scalar", K, "decades", "layer", "5 % quantile over finite networks, by theory"),
-    Tag("profile_log10_K/theory_q95", "scalar", K, "decades", "layer", "95 % quantile over finite networks, by theory"),
-    *_over_depth("log10_chi_parallel", CHI_PARALLEL, "decades", "growth of the signal's size; 0 is critical"),
-    *_over_depth("log10_chi_perp", CHI_PERP, "decades", "growth of differences and gradients; 0 is critical"),
-    *_over_depth("log10_gradient", GRADIENT, "decades", "size of the loss gradient at the preactivations"),
-    *_over_depth("correlation", CORRELATION, "1", "likeness of two inputs' preactivations"),
-    *_over_depth("nonfinite", "count of NaN, +inf, -inf", "entries", "values without a number", theory=False),
-    *_over_depth("zeros", "count of z_i = 0", "entries", "exact zeros, not in the histogram", theory=False),
+    *map(_over_training, QUANTITIES),
+    *chain.from_iterable(map(_over_depth, over_depth())),
+    Tag(
+        "profile_nonfinite/step_{step}", "scalar", "count of NaN, +inf, -inf", "entries", "layer",
+        "values without a number",
+    ),
+    Tag(
+        "profile_zeros/step_{step}", "scalar", "count of z_i = 0", "entries", "layer",
+        "exact zeros, not in the histogram",
+    ),
     Tag("nonfinite/nan", "scalar", "count", "entries", "training step", "preactivations that are NaN, all layers"),
     Tag("nonfinite/plus_inf", "scalar", "count", "entries", "training step", "preactivations that are +inf"),
     Tag("nonfinite/minus_inf", "scalar", "count", "entries", "training step", "preactivations that are -inf"),

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from repu_lab.networks.quantiles import quantiles, ranked
+from repu_lab.networks.quantities import over_depth
 from repu_lab.tracking import summaries
-from repu_lab.tracking.digest import BY_LAYER, COUNTED, QUANTILES, Digest, curve_layers
+from repu_lab.tracking.digest import COUNTED, QUANTILES, Digest, curve_layers
 from repu_lab.tracking.events import EVENTS_NAME, EventFile
 from repu_lab.tracking.summaries import HParam
 
@@ -22,13 +23,6 @@ if TYPE_CHECKING:
     from repu_lab.networks.statistics import LayerStatistics
 
 FLOAT32_K = (-89.8, 77.1)  # log10 K for which |z| stays within float32, subnormal numbers included
-TITLES = {
-    "log10_K": "log10 K against layer",
-    "log10_chi_parallel": "log10 chi_parallel against layer",
-    "log10_chi_perp": "log10 chi_perp against layer",
-    "log10_gradient": "log10 mean square gradient against layer",
-    "correlation": "correlation of pairs against layer",
-}
 
 
 def is_loss(tag: str) -> bool:
@@ -97,7 +91,8 @@ class Tracker:
 
     def profiles(self, step: int, profile: Mapping[str, NDArray[np.float64]]) -> None:
         """Write every quantity's median against the layer, as profile_<quantity>/step_<step>."""
-        columns = {f"profile_{name}/step_{step:06d}": profile[name][1] for name in BY_LAYER}
+        names = [quantity.name for quantity in over_depth()]
+        columns = {f"profile_{name}/step_{step:06d}": profile[name][1] for name in names}
         columns[f"profile_nonfinite/step_{step:06d}"] = profile["nonfinite"]
         self._write_by_layer(columns)
 
@@ -108,7 +103,8 @@ class Tracker:
         on TensorBoard's linear axis a double exponential of 10^14 decades would leave a flat line of all else. None
         draws all.
         """
-        columns = {f"profile_{name}/theory": np.asarray(theory[name]) for name in BY_LAYER if name in theory}
+        names = [quantity.name for quantity in over_depth() if quantity.name in theory]
+        columns = {f"profile_{name}/theory": np.asarray(theory[name]) for name in names}
         if "log10_K_quantiles" in theory:
             rows = np.asarray(theory["log10_K_quantiles"])
             columns |= {"profile_log10_K/theory_q05": rows[0], "profile_log10_K/theory_q95": rows[-1]}
@@ -158,10 +154,13 @@ class Tracker:
 
     def layout(self) -> None:
         """Write the charts of the Custom Scalars tab."""
-        depth = {TITLES[name]: rf"^profile_{name}/(step_\d+|theory(_q\d+)?)$" for name in BY_LAYER}
+        drawn = {quantity.name: quantity.title for quantity in over_depth()}
+        depth = {
+            f"{title} against layer": rf"^profile_{name}/(step_\d+|theory(_q\d+)?)$" for name, title in drawn.items()
+        }
         depth["entries that are not finite, against layer"] = r"^profile_nonfinite/"
         depth["entries that are exactly zero, against layer"] = r"^profile_zeros/"
-        curves = {TITLES[name].replace("against layer", "by layer"): f"^layer_{name}/" for name in BY_LAYER}
+        curves = {f"{title} by layer": f"^layer_{name}/" for name, title in drawn.items()}
         losses: dict[str, str | Sequence[str]] = {"log10 loss": "^(train|test)/log10_loss$", "metric": "^test/metric$"}
         if self.members > 1:
             losses |= {
