@@ -36,10 +36,14 @@ def test_readme_names_pictures_and_pages_that_are_there():
 def test_the_table_of_verdicts_is_that_of_the_published_results():
     """scripts/publish_results.py writes both from a reproduction of the claims as they are now."""
     findings = [json.loads(path.read_text()) for path in sorted((ROOT / "docs" / "results").glob("*.json"))]
-    rows = re.findall(r"^\| (\d+) \| (.+) \| (\w+) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    readme = (ROOT / "README.md").read_text()
+    rows = re.findall(r"^\| (\d+) \| (.+) \| (\w+) \|$", readme, re.MULTILINE)
     assert rows == [(str(found["number"]), found["title"], found["verdict"]) for found in findings]
     claims = {claim.number: claim for claim in CLAIMS}
-    assert [found["number"] for found in findings] == sorted(claims)
+    # A claim without a published result is named as one.
+    waiting = re.findall(r"^Not yet run at full scale: (.*?)\n\n", readme, re.MULTILINE | re.DOTALL)
+    unpublished = [int(number) for number in re.findall(r"(\d+) \(", "".join(waiting))]
+    assert [found["number"] for found in findings] + unpublished == sorted(claims)
     for found in findings:
         claim = claims[found["number"]]
         assert (found["scale"], found["title"], found["rule"]) == ("full", claim.title, claim.rule)

@@ -5,6 +5,7 @@ import math
 import pytest
 
 from repu_lab.claims.approximation import exact
+from repu_lab.claims.cures import normalization, skips
 from repu_lab.claims.signal import fates, growth, keeping, susceptibilities
 from repu_lab.claims.statistics import Interval
 from repu_lab.claims.training import depth, failure
@@ -65,6 +66,17 @@ CASES = {
     "8: not clear": (UNKNOWN, lambda: failure.judge(WIDE)),
     "9: rounding": (YES, lambda: exact.judge([0.0, 5.5])),
     "9: an approximation": (NO, lambda: exact.judge([0.5, 1e6])),
+    "16: it grows and none trains": (
+        YES,
+        lambda: normalization.judge_norms([(around(4 / 3, 0.03), 4 / 3)], [LOW, LOW]),
+    ),
+    "16: it does not grow": (NO, lambda: normalization.judge_norms([(around(1, 0.03), 4 / 3)], [LOW, LOW])),
+    "16: they train": (NO, lambda: normalization.judge_norms([(around(4 / 3, 0.03), 4 / 3)], [LOW, HIGH])),
+    "16: not clear": (UNKNOWN, lambda: normalization.judge_norms([(around(4 / 3, 0.03), 4 / 3)], [LOW, WIDE])),
+    "17: all count": (YES, lambda: skips.judge_skips([HIGH, HIGH], [0.01, -0.02])),
+    "17: in one block few do": (NO, lambda: skips.judge_skips([HIGH, LOW], [0.01, 0.0])),
+    "17: not clear": (UNKNOWN, lambda: skips.judge_skips([HIGH, WIDE], [0.01, 0.0])),
+    "17: ReLU is ahead": (UNKNOWN, lambda: skips.judge_skips([HIGH, HIGH], [0.01, 0.06])),
     "9: more than rounding": (UNKNOWN, lambda: exact.judge([0.5, 100.0])),
 }
 

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from repu_lab.claims import approximation, beyond, physics, signal, training, vision
+from repu_lab.claims import approximation, beyond, cures, physics, signal, training, vision
 from repu_lab.claims.base import Claim
 from repu_lab.configs.config import ConfigError
 from repu_lab.configs.mistakes import nearest, printable
 
-FAMILIES = (signal, training, approximation, physics, vision, beyond)
+FAMILIES = (signal, training, approximation, physics, vision, beyond, cures)
 CLAIMS: tuple[Claim, ...] = tuple(
     sorted((claim for family in FAMILIES for claim in family.CLAIMS), key=lambda claim: claim.number)
 )
