@@ -12,7 +12,8 @@ of the pairs of inputs have 1 - c below fate.COLLAPSE at the output, given the l
 
 All four probabilities of each configuration go into the diagram. Members of a configuration share what theory does not
 know of it, so configurations are the unit: the 95 % band about the mean stated is that of the mean over as many
-configurations, drawn with replacement, of what came true less what was stated, less its own mean.
+configurations, drawn with replacement, of what came true less what was stated, less its own mean. The band of members
+beside it takes every network as an independent draw with the probability stated; it decides nothing.
 Measurements are kept in --store, one line a configuration, and never made twice: a later call goes on with the next.
 Usage: OMP_NUM_THREADS=1 scripts/forecast_agreement.py [--seed 0] [--configurations 200] [--members 64] [--store FILE]
 [--first 0] [--all]; exit code 1 if a bin leaves the band, or a fate stated at 95 % or more came true in under 85 %.
@@ -108,6 +109,7 @@ def measure(experiment: Experiment, members: int) -> dict[str, list[float]]:
 
 def _measure(experiment: Experiment) -> dict[str, Tensor]:
     task, config = experiment.task, experiment.config
+    torch.manual_seed(config.seed)  # of the jitter
     batch = task.batch(0, config.batch_size)
     population = experiment.population()
     maps = [(W.detach(), b.detach()) for W, b, *_ in population.affine_maps()]
@@ -195,8 +197,8 @@ def shares(measured: dict[str, list[float]]) -> dict[str, float]:
     return dict(zip(FATES, (float(v.mean()) for v in (exploded, vanished, collapsed, survived)), strict=True))
 
 
-def diagram(stated: list[Forecast], measured: list[dict[str, float]]) -> tuple[list[str], bool]:
-    """Return the rows of the reliability diagram and whether every bin lies within its band."""
+def diagram(stated: list[Forecast], measured: list[dict[str, float]], members: int) -> tuple[list[str], bool]:
+    """Return the rows of the reliability diagram and whether every bin lies within its band of configurations."""
     p = np.array([[f.probabilities[name] for name in FATES] for f in stated])
     observed = np.array([[shares[name] for name in FATES] for shares in measured])
     generator = np.random.default_rng(0)
@@ -208,9 +210,11 @@ def diagram(stated: list[Forecast], measured: list[dict[str, float]]) -> tuple[l
             resampled = generator.choice(error - error.mean(), (RESAMPLINGS, len(error))).mean(1)
             low_95, high_95 = np.clip(p[here].mean() + np.quantile(resampled, [0.025, 0.975]), 0, 1)
             fits &= (inside := bool(low_95 <= share <= high_95))
+            scatter = 1.96 * math.sqrt((p * (1 - p))[here].sum() / members) / here.sum()
+            narrow = np.clip(p[here].mean() + np.array([-scatter, scatter]), 0, 1)
             rows.append(
                 f"| {low:.2f}-{high:.2f} | {here.sum()} | {p[here].mean():.3f} | {share:.3f} | "
-                f"{low_95:.3f}-{high_95:.3f} | {'yes' if inside else 'NO'} |"
+                f"{low_95:.3f}-{high_95:.3f} | {'yes' if inside else 'NO'} | {narrow[0]:.3f}-{narrow[1]:.3f} |"
             )
     return rows, fits
 
@@ -255,8 +259,9 @@ def main() -> int:
                 f"distance {np.median(kept[key]['distance']):.1f} |{' BROKEN' * bad}"
             )
             print(table[-1], flush=True)
-    rows, fits = diagram(stated, measured)
-    print("| stated | forecasts | mean stated | came true | 95 % band | within |\n|---|---|---|---|---|---|")
+    rows, fits = diagram(stated, measured, arguments.members)
+    print("| stated | forecasts | mean stated | came true | 95 % band | within | band of members |")
+    print("|---|---|---|---|---|---|---|")
     print("\n".join(rows))
     sure = sum(f.probability >= STATED for f in stated)
     print(f"stated at {STATED:.0%} or more: {sure}; with under {REQUIRED:.0%} of the members: {len(broken)} {broken}")

@@ -5,9 +5,11 @@ import shlex
 
 import pytest
 
+from repu_lab.cli import main
 from repu_lab.configs.composition import compose_jobs
 from repu_lab.configs.configfile import unfold
 from repu_lab.runs import commands
+from repu_lab.runs.advice import next_of_jobs
 
 SMALL = ("width=32", "members=4", "steps=150", "batch_size=64", "statistics=false", "threads=1")
 FAILURES = {
@@ -19,6 +21,8 @@ FAILURES = {
         "initialization.c_b=0.1",
     ),
     "diverged": ("activation=mrepu", "activation.p=2", "optimizer.lr=3e-3", "steps=40"),
+    "diverged, scaled": ("activation=mrepu", "activation.scale=20", "optimizer.lr=0.1", "steps=40"),
+    "stalled, too fast": ("activation=relu", "optimizer.lr=0.3", "steps=40"),
     "stalled, inputs collapsed": ("activation=sigmoid", "depth=10", "initialization=lecun", "steps=40"),
 }  # fmt: skip
 
@@ -37,7 +41,11 @@ def test_the_next_command_helps(tmp_path, capsys, name):
     assert str(tmp_path) not in str(before)  # the same run in another folder has the same result
     what, _, command = told.partition(": repu-lab train ")
     if name == "diverged":
-        assert "diverged at step" in what and "at rate 0.003" in what and "the largest stable one is" in what
+        assert "diverged at step" in what and "at rate 0.003" in what and "activation.scale=35" in command
+    elif name in ("diverged, scaled", "stalled, too fast"):
+        assert "at rate 0." in what and "the largest stable one is" in what and " optimizer.lr=" in command
+    elif name == "exploded, k1 too large":
+        assert "activation.scale=" in command
     elif "stalled" not in name:
         assert f"next:     {name.split()[0].rstrip(',')} at layer" in what
     after = run(tmp_path, "after", shlex.split(command))
@@ -49,3 +57,23 @@ def test_the_next_command_helps(tmp_path, capsys, name):
 def test_a_run_that_trains_names_none(tmp_path, capsys):
     run(tmp_path, "fine", [*SMALL, "activation=tanh", "depth=3"])
     assert "next:" not in capsys.readouterr().out
+
+
+def test_a_sweep_names_one_for_its_commonest_failure(tmp_path, capsys, monkeypatch):
+    """Two jobs explode and one would have to start nearer to 0; typed again the sweep runs nothing and says nothing."""
+    monkeypatch.chdir(tmp_path)
+    typed = ["train", "-m", "sweep=s", *SMALL, "steps=10", "depth=20", "initialization.c_w=1"]
+    typed += ["initialization=custom", "activation=relu,mrepu,repu", "initialization.k1=0.8"]
+    assert main(typed) == 0
+    *_, told = capsys.readouterr().out.splitlines()
+    what, _, command = told.partition(": repu-lab train ")
+    assert what.startswith("next:     exploded in 2 of 3 jobs; of train-mrepu_p1") and "activation.scale=20" in what
+    assert not next(iter(tmp_path.rglob("s/*/result.json"))).read_text().count(str(tmp_path))
+    after = run(tmp_path, "after", shlex.split(command))
+    assert not after["outcomes"].keys() & {"exploded", "vanished", "diverged"}
+    assert main(typed) == 0
+    assert "next:" not in capsys.readouterr().out
+
+
+def test_a_sweep_without_failures_names_none():
+    assert next_of_jobs(compose_jobs("train", ["sweep=s", *SMALL, "seed=0,1"], multirun=True)) is None

@@ -302,6 +302,15 @@ def test_batch_of_equal_inputs_stays_equal():
     assert np.abs(batch.log10_K - batch.log10_K[:, :1]).max() < 1e-3  # 1e-5 from the jitter, grown by five layers
 
 
+def test_the_largest_input_is_found_among_fewer_and_fewer():
+    """Of 40 inputs 5 are left at the output, and the others have no number from the layer on at which they go."""
+    law = {"C_W": 1.0, "C_b": 0.1, "k1": 1.0, "depth": 3, "width": 16, "inputs": 40, "networks": 4000}
+    every, few = (batch_chain(RePU(2), **law, kept=kept, seed=s) for s, kept in ((1, None), (2, [40, 40, 10, 5])))
+    assert_same_quantiles(every.log10_K[:, :, -1].max(1), np.nanmax(few.log10_K[:, :, -1], 1))
+    assert_same_quantiles(every.log10_z[:, -1], few.log10_z[:, -1])
+    assert (np.isfinite(few.log10_K).sum(1) == [40, 40, 10, 5]).all()
+
+
 def test_ceiling_ends_a_network():
     batch = batch_chain(
         RePU(2), C_W=1.0, C_b=0.0, k1=1.0, depth=30, width=64, inputs=8, networks=50, ceiling=38.5, seed=0

@@ -108,10 +108,11 @@ def exact(monkeypatch):
         monkeypatch.setattr(fate, name, 0.0)
 
 
-def faded(
-    samples: PairChain, dtype: str = "float32", freedom: int = 10**6, width: int = 10**4, excess: float = 0.0, pairs=1
-):
-    return fate.fading(samples, limits(dtype), freedom=freedom, pairs=pairs, excess=excess, width=width, seed=0)
+def faded(samples: PairChain, dtype: str = "float32", outputs: int = 10**6, width: int = 10**4, excess=0.0, inputs=2):
+    return fate.fading(
+        samples, limits(dtype), outputs=outputs, inputs=inputs, excess=excess, width=width, kurtosis=1e-9, seed=0,
+        log10_distance=samples.log10_distance[:, -1],
+    )  # fmt: skip
 
 
 def test_outputs_are_lost_where_noise_hides_their_differences(exact):
@@ -125,21 +126,21 @@ def test_outputs_are_lost_where_noise_hides_their_differences(exact):
     # In a batch of larger differences than the pair's less of this is lost.
     assert faded(samples, excess=0.85).equal.tolist() == [0, 0, 1, 0, 0]
     assert faded(samples, excess=2.0).equal.tolist() == [0] * 5
-    assert faded(samples, freedom=0).equal.tolist() == [0] * 5  # a single input
+    assert faded(samples, inputs=1).equal.tolist() == [0] * 5  # a single input
 
 
 def test_of_two_numbers_noise_may_look_like_the_signal(exact):
     """Two inputs and one output correlate by a sign; three by cos of a random angle, above .5 in a third of them."""
     samples = pairs(log10_spread=np.full((4000, 2), -30.0), log10_noise=np.full((4000, 2), -20.0))
     for freedom, chance in ((1, 1 / 2), (2, 1 / 3), (40, 0.0)):
-        survived = (faded(samples, freedom=freedom).equal == 0).mean()
+        survived = (faded(samples, outputs=freedom).equal == 0).mean()
         assert abs(survived - chance) < 4 * math.sqrt(0.25 / 4000) * (chance > 0) + 1e-3
     # In float64 the twin has errors too, and 20 numbers correlate by more than .25 in 14 %.
-    survived = (faded(samples, "float64", freedom=20).equal == 0).mean()
+    survived = (faded(samples, "float64", outputs=20).equal == 0).mean()
     assert abs(survived - 0.144) < 4 * math.sqrt(0.144 * 0.856 / 4000)
     # Where a layer leaves .64 gain width = 6e-6 units that differ, all inputs are the same numbers.
     same = dataclasses.replace(samples, log10_gain=np.full((4000, 1), -9.0))
-    assert (faded(same, freedom=1).equal > 0).mean() > 0.999
+    assert (faded(same, outputs=1).equal > 0).mean() > 0.999
 
 
 def test_lost_gradient(exact):
@@ -170,9 +171,9 @@ def test_collapsed(exact):
     # Of many pairs the median scatters by the root of a half of what one of them does about the same middle, -4 here.
     samples = pairs(log10_distance=[[0, -4.0], [0, -2.7], [0, -2.5], [0, -5], [0, -9]])
     assert faded(samples).collapsed.tolist() == [True, False, False, True, True]
-    assert faded(samples, pairs=1000).collapsed.tolist() == [True, True, False, True, True]
+    assert faded(samples, inputs=2000).collapsed.tolist() == [True, True, False, True, True]
     parallel = pairs(log10_distance=[[0, -np.inf]] * 3)
-    assert faded(parallel, pairs=9).collapsed.all()
+    assert faded(parallel, inputs=18).collapsed.all()
 
 
 NONE = fate.Fading(NOTHING, NOTHING, np.zeros(4, dtype=bool))
@@ -353,3 +354,23 @@ def test_bad_input(change, message):
     settings: Settings = {"C_W": 1.0, "C_b": 0.0, "k1": 1.0, "depth": 3, "width": 8}
     with pytest.raises(ValueError, match=message):
         forecast(Tanh(), **settings | change)
+
+
+@pytest.mark.parametrize("outputs", [1, 10])
+def test_errors_of_a_narrow_layer_lie_in_few_dimensions(outputs):
+    """Two errors in proportion to the same h, through the same matrix: their correlation squared is 1/d on average."""
+    width, inputs, networks = 12, 6, 4000
+    generator = np.random.default_rng(0)
+    h, W = (generator.standard_normal((networks, *shape)) for shape in ((1, width), (width, outputs)))
+    a, b = ((h * generator.standard_normal((networks, inputs, width))) @ W for _ in range(2))
+    a, b = (e - e.mean(1, keepdims=True) for e in (a, b))
+    squared = (a * b).sum((1, 2)) ** 2 / ((a * a).sum((1, 2)) * (b * b).sum((1, 2)))
+    own = limits("float32")
+    at_rest = np.full((1, 1), 2 * math.log10(fate.rounding(own, width)))  # all error is new
+    d = float(fate.noise_dimension(at_rest, own, outputs, inputs, width, 3.0)[0])
+    assert squared.mean() == pytest.approx(1 / d, rel=0.15)
+    # An error that has passed another such map on average lies in fewer.
+    older, q = at_rest + np.log10([[1.0, 2.0, 3.0]]), 2 * 3 / 14
+    again = float(fate.noise_dimension(older, own, outputs, inputs, width, 3.0)[0])
+    assert again == pytest.approx(5 * (outputs + 2 * q) / (1 + (outputs + 1) * q), rel=1e-12)
+    assert fate.noise_dimension(at_rest, own, outputs, 1, width, 3.0) == 0

@@ -18,6 +18,8 @@ from repu_lab.theory.rates import (
     WORST,
     adam_change,
     adam_rate,
+    risk,
+    safety,
     sgd_rate,
     stable_rate,
 )
@@ -89,8 +91,29 @@ def train(rate: float, steps: int = 60) -> int:
     return int(alive.sum())
 
 
-def test_a_third_of_the_largest_stable_rate_keeps_networks_finite_and_three_times_it_does_not():
+def test_a_twelfth_of_the_largest_stable_rate_keeps_networks_finite_and_three_times_it_does_not():
     """MRePU p=2 diverges at the defaults of a rule that knows sizes only: lr 8e-4 left 3 of 8 networks finite."""
-    edge = stable_rate(MRePU(2), 1.0, 0.0, 0.15 / (18 * 10), (64, *[64] * 10, 10), 0.65)
-    assert train(edge / SAFE) == 8
-    assert train(SAFE * edge) <= 3
+    edge = stable_rate(MRePU(2), *MREPU, (64, *[64] * 10, 10), 0.65)
+    assert train(edge / 12) == 8
+    assert train(3 * edge) <= 3
+
+
+MREPU = (1.0, 0.0, 0.15 / (18 * 10))  # C_W, C_b, k1 of p = 2 at depth 10
+
+
+def test_outputs_that_have_to_grow_towards_the_wall_take_smaller_steps():
+    """1/3 of the largest stable rate, 1/12 for |z|^3 from small outputs; the scaled argument starts at K = 1."""
+    sizes = (64, *[64] * 10, 10)
+    for activation, k1, part in ((MRePU(2), MREPU[2], 12), (MRePU(1), 0.15 / (3 * 10), 3), (MRePU(2, 35), 1.0, 3)):
+        edge = stable_rate(activation, 1.0, 0.0, k1, sizes, 0.65)
+        assert adam_rate(activation, 1.0, 0.0, k1, sizes, 0.65) == pytest.approx(edge / part, rel=1e-9)
+    assert (safety(MRePU(3), 1e-3), safety(MRePU(3), 1.0), safety(Tanh(), 1e-3), safety(ReLU(), 1e-3)) == (27, 3, 3, 3)
+    assert [risk(MRePU(2), 1e-3, depth, 100) for depth in (20, 21, 40, 41)] == [0.01, 0.11, 0.11, 0.21]
+    assert risk(MRePU(2), 1.0, 90, 100) is None and risk(Tanh(), 1e-3, 90, 100) is None
+
+
+def test_where_the_worst_network_blows_up_by_itself_the_rate_is_that_of_a_less_bad_one():
+    """20 layers of 32: auto took 2.5e-4, at which 14 of 16 networks diverged."""
+    sizes, k1 = (64, *[32] * 20, 10), 0.15 / (18 * 20)
+    assert stable_rate(MRePU(2), 1.0, 0.0, k1, sizes, 0.65) == 0
+    assert 0 < adam_rate(MRePU(2), 1.0, 0.0, k1, sizes, 0.65) < 2e-5

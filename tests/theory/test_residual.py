@@ -9,6 +9,9 @@ from repu_lab.blocks import RESIDUAL
 from repu_lab.networks.initialization import in_branches, initialize_, uniform_depth
 from repu_lab.networks.population import Population
 from repu_lab.networks.statistics import measure
+from repu_lab.tasks.images import digits
+from repu_lab.theory import fate
+from repu_lab.theory.forecast import forecast
 from repu_lab.theory.kernel import layers
 from repu_lab.theory.rates import adam_rate, sgd_rate
 
@@ -79,3 +82,23 @@ def test_sgd_rate_is_one_over_the_measured_tangent_kernel_of_residual_networks(a
     # Corrections are of relative size depth/n = 0.02.
     assert abs(measured_M.mean().item() - wanted) < 4 * error + 0.03 * wanted
     assert 0 < adam_rate(activation, C_W, C_b, 0.5, sizes, 0.8, block=RESIDUAL) <= 2e-3
+
+
+def test_a_batch_of_residual_networks_explodes_as_often_as_forecast(monkeypatch):
+    """RePU on 128 digits: a third of the networks run away with the largest of their inputs, which 32 miss."""
+    monkeypatch.setattr(fate, "BATCH_UNITS", 10 * fate.BATCH_UNITS)
+    depth, width, members, task = 20, 128, 120, digits()
+    sizes = (64, *[width] * depth, 10)
+    rule = in_branches(uniform_depth("custom", sizes, C_W=2 / 3, C_b=0.0, k1=1.0))
+    population = Population(RePU(2), sizes, members, block=RESIDUAL, dtype=torch.float32)
+    initialize_(population, rule, range(members))
+    x = task.train.x[:128]
+    with torch.no_grad():
+        exploded = float((~population(x.float()).isfinite().all(-1).all(-1)).float().mean())
+    theory = forecast(
+        RePU(2), C_W=rule.C_W[1:], C_b=0.0, k1=1.0, depth=depth, width=width, inputs=128, block=RESIDUAL,
+        covariance=(x @ x.T / 64).numpy(),
+    )  # fmt: skip
+    stated = theory.probabilities["explodes"]
+    assert theory.networks >= 150 and 0.2 < exploded < 0.5
+    assert abs(stated - exploded) < 3 * (0.36 * 0.64 * (1 / members + 1 / theory.networks)) ** 0.5

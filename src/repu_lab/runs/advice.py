@@ -1,5 +1,6 @@
-"""The next command to type after a run that failed: its own config with one change that theory expects to help."""
+"""The next command after a run or a sweep that failed: a config with one change that theory expects to help."""
 
+import math
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,11 +9,15 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from repu_lab.activations import SplineRePU
+from repu_lab.activations import MRePU, SplineRePU
+from repu_lab.activations.powers import LARGEST_MREPU_SCALE
+from repu_lab.configs.composition import Job
 from repu_lab.configs.schema import InitializationConfig, TrainConfig
 from repu_lab.configs.untrusted import OWN_PACKAGE
 from repu_lab.runs.building import Experiment, build
+from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.forecasting import forecast_run
+from repu_lab.theory.choosing import critical_initialization
 from repu_lab.theory.forecast import NEAR, Forecast
 from repu_lab.theory.rates import SAFE
 
@@ -28,21 +33,25 @@ def next_command(
 ) -> str | None:
     """Return what happened, where, and the command that changes it; None unless half of the members failed.
 
-    After divergence a smaller rate. After explosion, vanishing or a stall under a first pass that loses its signal: the
-    first of another number format, the critical initialization, a smaller k1, skip connections, spline_repu whose
-    forecast is that at least LIKELY of the networks survive. Each try costs a forecast.
+    After divergence a larger scale of the argument, where there is one, else a smaller rate; that too after a stall
+    near the largest stable one. After explosion, vanishing or a stall under a first pass that loses its signal: the
+    first of another number format, a larger scale, the critical initialization, a smaller k1, skip connections,
+    spline_repu whose forecast is that at least LIKELY of the networks survive. Each try costs a forecast.
     """
-    kind, count = Counter(record["outcome"] for record in records).most_common(1)[0]
-    if kind not in FAILED or 2 * count < len(records):
+    if (kind := failure(experiment.config, records)) is None:
         return None
     where = _where(experiment, kind, [record for record in records if record["outcome"] == kind])
     base = ["repu-lab", "train", f"config={config_file}"]
     if not str(experiment.config.activation.get("_target_", "")).startswith(OWN_PACKAGE):
         base.append("trust=true")
-    limit = 0.0 if expected is None else expected.stable_rate
-    if kind == "diverged" and limit != 0:
-        known = limit is not None and limit < NEAR * SAFE * experiment.lr
-        change = [f"optimizer.lr={(limit if known and limit else experiment.lr * SAFE / SLOWER) / SAFE:.2g}"]
+    limit = 0.0 if expected is None else math.inf if expected.stable_rate is None else expected.stable_rate
+    if kind == "diverged" and (scaled := _larger_scale(experiment.config)):
+        return f"{where}; outputs of order 1 need no growth with {scaled[0][0]}: {shlex.join([*base, *scaled[0]])}"
+    safe = SAFE if expected is None else expected.safety
+    known = limit < NEAR * safe * experiment.lr
+    too_fast = known and experiment.lr > NEAR * limit
+    if limit != 0 and (kind == "diverged" or (kind == "stalled" and too_fast)):
+        change = [f"optimizer.lr={limit / safe if known else experiment.lr / SLOWER:.2g}"]
         about = f"; the largest stable one is {limit:.2g}" if known else ""
         return f"{where}{about}: {shlex.join([*base, *change])}"
     if kind == "stalled" and (expected is None or expected.fate == "survives"):
@@ -53,12 +62,43 @@ def next_command(
     return None
 
 
+def failure(config: TrainConfig, records: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return the failure that half of the members or more share, None if there is none or nothing was to be trained."""
+    kind, count = Counter(record["outcome"] for record in records).most_common(1)[0]
+    untrained = kind == "stalled" and config.steps == 0
+    return kind if kind in FAILED and 2 * count >= len(records) and not untrained else None
+
+
+def next_of_jobs(jobs: Sequence[Job]) -> str | None:
+    """Return the next command for the commonest failure of a sweep's jobs, or that there is none; None if none failed.
+
+    Of the jobs that fail so the first one speaks: its config with one change.
+    """
+    failed: dict[str, list[tuple[Job, list[Any]]]] = {}
+    for job in jobs:
+        members = (RunFolder(job.folder).read_json("result.json") or {}).get("members")
+        if members and (kind := failure(job.config, members)):
+            failed.setdefault(kind, []).append((job, members))
+    if not failed:
+        return None
+    kind, cases = max(failed.items(), key=lambda item: len(item[1]))
+    job, members = cases[0]
+    experiment = build(job.config)
+    try:
+        expected = forecast_run(experiment)
+    except ValueError:
+        expected = None
+    told = next_command(experiment, expected, members, job.folder / "config.yaml")
+    told = told or "no change that was tried is forecast to help"
+    return f"{kind} in {len(cases)} of {len(jobs)} jobs; of {job.folder.name}: {told}"
+
+
 def _where(experiment: Experiment, kind: str, records: Sequence[Mapping[str, Any]]) -> str:
     layers = [record["layer"] for record in records if record["layer"] is not None]
     layer = f" at layer {median(layers):.0f}" if layers else ""
-    if kind != "diverged":
-        return f"{kind}{layer}"
-    return f"{kind} at step {median(record['step'] for record in records):.0f}{layer}, at rate {experiment.lr:.2g}"
+    step = f" at step {median(record['step'] for record in records):.0f}" if kind == "diverged" else ""
+    rate = f", at rate {experiment.lr:.2g}" if kind in ("diverged", "stalled") else ""
+    return f"{kind}{step}{layer}{rate}"
 
 
 def _changes(experiment: Experiment) -> Iterator[tuple[list[str], TrainConfig]]:
@@ -67,6 +107,8 @@ def _changes(experiment: Experiment) -> Iterator[tuple[list[str], TrainConfig]]:
     critical = InitializationConfig(name="critical")
     if config.dtype not in ("float32", "float64"):
         yield ["dtype=float32"], replace(config, dtype="float32")
+    if scaled := _larger_scale(config):
+        yield scaled
     if rule.name != "critical":
         yield ["initialization=critical"], replace(config, initialization=critical)
     C_W, C_b = f"{rule.C_W[-1]:.6g}", f"{rule.C_b[-1]:.6g}"
@@ -83,6 +125,26 @@ def _changes(experiment: Experiment) -> Iterator[tuple[list[str], TrainConfig]]:
         ["activation=spline_repu", "initialization=critical"],
         replace(config, activation=spline, initialization=critical),
     )
+
+
+def _larger_scale(config: TrainConfig) -> tuple[list[str], TrainConfig] | None:
+    """Return the scale of MRePU's argument at which `critical` has k1 = 1, None where it does not rise.
+
+    With outputs of order 1 from the start training need not enlarge the signal, which drives MRePU over the edge.
+    """
+    if config.activation.get("name") != "mrepu":
+        return None
+    k1 = critical_initialization(MRePU(config.activation.get("p", 1.0)), config.depth).k1
+    scale = min(float(f"{k1**-0.5:.2g}"), LARGEST_MREPU_SCALE)
+    if scale <= 2 * config.activation.get("scale", 1.0):
+        return None
+    critical = InitializationConfig(name="critical")
+    optimizer = replace(config.optimizer, lr="auto")
+    changed = replace(
+        config, activation={**config.activation, "scale": scale}, initialization=critical, optimizer=optimizer
+    )
+    change = [f"activation.scale={scale:g}", "initialization=critical"]
+    return change + ["optimizer.lr=auto"] * (config.optimizer.lr != "auto"), changed
 
 
 def _survival(config: TrainConfig) -> float:

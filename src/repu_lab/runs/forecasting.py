@@ -17,7 +17,7 @@ from repu_lab.runs.words import start
 from repu_lab.theory.forecast import Forecast, forecast
 from repu_lab.theory.kernel import susceptibilities
 from repu_lab.theory.patience import waiting
-from repu_lab.theory.rates import SAFE, stable_rate
+from repu_lab.theory.rates import risk, safety, stable_rate
 
 Profile = dict[str, NDArray[np.float64]]
 
@@ -40,15 +40,20 @@ def forecast_run(experiment: Experiment) -> Forecast:
 def with_rate(first: Forecast, experiment: Experiment) -> Forecast:
     """Return the forecast with what the run's rate does: Adam's; of plain gradient descent theory knows no limit."""
     config = experiment.config
-    if not isinstance(config, TrainConfig) or config.optimizer.name == "sgd" or first.rate == experiment.lr:
+    if not isinstance(config, TrainConfig) or config.steps == 0 or config.optimizer.name == "sgd":
+        return first
+    if first.rate == experiment.lr:
         return first
     mean_abs = float(experiment.task.train.x.abs().double().mean())
+    K = 10 ** min(float(first.log10_K[-1]), 300.0)  # of the outputs
+    safe = safety(experiment.activation, K)
     block = experiment.block.grown(config.depth)
     limit = stable_rate(
         experiment.activation, first.C_W, first.C_b, first.k1, experiment.sizes, mean_abs, block=block,
-        beyond=1.08 * SAFE * experiment.lr,  # it is found to 7 %
+        beyond=1.08 * safe * experiment.lr,  # it is found to 7 %
     )  # fmt: skip
-    return replace(first, rate=experiment.lr, stable_rate=limit)
+    danger = risk(experiment.activation, K, config.depth, config.width)
+    return replace(first, rate=experiment.lr, stable_rate=limit, safety=safe, risk=danger)
 
 
 def announce(experiment: Experiment, folder: RunFolder, known: Forecast | None = None) -> Forecast | None:

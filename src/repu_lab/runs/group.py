@@ -111,6 +111,13 @@ def check_group(group: Group, report: Report) -> None:
         prepare(group.command, job.config, job.folder)
 
 
+def next_of_sweep(jobs: Sequence[Job], report: Report) -> str | None:
+    """Return the next command for the commonest failure of the jobs, see advice.next_of_jobs; a worker's task."""
+    from repu_lab.runs.advice import next_of_jobs
+
+    return next_of_jobs(jobs)
+
+
 def run_group(group: Group, report: Report) -> None:
     """Run a group's jobs in their folders; a worker's task."""
     if group.command == "train":

@@ -205,8 +205,8 @@ def judge(
     """Return one record a member: seed, outcome, the layer and step where it was first seen, loss, metric, excursion.
 
     A member that meets the criterion is trained, whatever its first pass or its last step were like. One that no step
-    has changed has no metric; `refined`: those still alive were changed after the last step. `diverged_layer(member)`
-    finds the layer of a member that stopped being finite after the first pass.
+    has changed has no metric and cannot diverge; `refined`: those still alive were changed after the last step.
+    `diverged_layer(member)` finds the layer of a member that stopped being finite after the first pass.
     """
     baseline_loss, _ = task.baseline()
     records = []
@@ -225,7 +225,9 @@ def judge(
             outcome, layer, step = "vanished", int(first.vanished[i]), 0
         elif frozen:
             outcome, layer, step = "diverged", diverged_layer(i), state["updates"][i]
-        elif not loss <= DIVERGED * baseline_loss:
+        elif not changed and not math.isfinite(loss):
+            outcome, step = "exploded", 0  # on an input that its first batch does not hold
+        elif changed and not loss <= DIVERGED * baseline_loss:
             outcome, layer = "diverged", None if math.isfinite(loss) else diverged_layer(i)
         elif changed and test["advantage"][i] >= LEARNING:
             outcome, step = "learning", state["first_learning"][i]

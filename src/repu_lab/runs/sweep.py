@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from repu_lab.configs.composition import Job
 from repu_lab.configs.config import config_hash
-from repu_lab.configs.mistakes import printable
+from repu_lab.configs.mistakes import escaped, printable
 from repu_lab.runs.commands import RESULTS
 from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.group import (
@@ -28,6 +28,7 @@ from repu_lab.runs.group import (
     make_group,
     make_groups,
     members_that_fit,
+    next_of_sweep,
     run_group,
     shape,
 )
@@ -75,6 +76,7 @@ def run_sweep(
     0, 1 if a job failed, 3 if one is not as `require` asks. ConfigError, before anything is written, if a job cannot
     run or another process sweeps here; Interrupted, after every worker has saved its state, if a signal asks.
     """
+    told = None
     if left := unfinished(command, jobs):
         sweep = sweep_of(jobs)
         for folder in (sweep / PLACE, *(job.folder for job in left)):
@@ -94,13 +96,18 @@ def run_sweep(
                     _forget_groups(sweep)
                 runner = pool if cluster is None else cluster(place.path)
                 stopped = _Driver(command, runner, len(left)).drive(groups, asked)
+            if command == "train" and not stopped and asked.number is None:
+                told = pool.ask(next_of_sweep, tuple(jobs))
         if asked.number is not None:
             again = "the same command without rerun=true" if left[0].config.rerun else "the same command"
             print(f"interrupted; {again} goes on with what is left in {sweep}")
             raise Interrupted(asked.number)
         if stopped:
             print(stopped, file=sys.stderr)
-    return print_table(command, jobs)
+    code = print_table(command, jobs)
+    if told:
+        print(escaped(f"next:     {told}"))
+    return code
 
 
 def sweep_of(jobs: Sequence[Job]) -> Path:

@@ -13,7 +13,7 @@ Layer l is z^l, l = 1..depth+1; C_W and C_b belong to the affine maps 2..depth+1
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -130,6 +130,7 @@ def batch_chain(
     correlation: float | Floats = 0.0,
     block: Block = PLAIN,
     ceiling: float = math.inf,
+    kept: Sequence[int] | None = None,
     seed: int | np.random.Generator = 0,
 ) -> BatchChain:
     """Draw the variances of `inputs` inputs that go through the same network, for `networks` networks.
@@ -138,7 +139,8 @@ def batch_chain(
     Cholesky factor and n B normals a layer, in place of n^2 weights. `k1`: S^1, one number or one for each input.
     `correlation`: of the first preactivations, one number for all pairs or the B x B matrix. The units of a `block`
     that skips persist; log10_K is then that of the size drawn. Networks in
-    which |z| or |s(z)| passed 10^ceiling are followed no further (their fate is known, and they cost most).
+    which |z| or |s(z)| passed 10^ceiling are followed no further (their fate is known, and they cost most). `kept`: how
+    many inputs are followed at each layer, those of the largest variance; log10_K of the others is NaN from there on.
     """
     C_W_l, C_b_l = (block.shares(depth) * v for v in per_map(C_W, C_b, depth))
     check_positive(width=width, inputs=inputs, networks=networks)
@@ -146,8 +148,11 @@ def batch_chain(
     log_k1, R_BB = _first_covariance(k1, correlation, inputs)
     law = PowerLaw(activation)
     rows = max(1, BATCH_CHUNK // (width * inputs))
+    counts = [inputs] * (depth + 1) if kept is None else list(kept)
     parts = [
-        _batch_chunk(law, C_W_l, C_b_l, log_k1, R_BB, width, min(rows, networks - start), block, ceiling, generator)
+        _batch_chunk(
+            law, C_W_l, C_b_l, log_k1, R_BB, width, min(rows, networks - start), block, ceiling, counts, generator
+        )
         for start in range(0, networks, rows)
     ]
     return BatchChain(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
@@ -231,6 +236,7 @@ def _batch_chunk(
     networks: int,
     block: Block,
     ceiling: float,
+    kept: list[int],
     generator: np.random.Generator,
 ) -> tuple[Floats, Floats, Floats]:
     depth, inputs = len(C_W), len(log_k1)
@@ -239,16 +245,25 @@ def _batch_chunk(
     alive = np.arange(networks)
     log_S = np.tile(log_k1, (networks, 1))
     R = np.tile(R_BB, (networks, 1, 1))
-    diagonal = np.arange(inputs)
+    who = np.tile(np.arange(inputs), (networks, 1))
     skips = np.append(False, block.skipped(depth))  # whether layer l + 1 adds to layer l
-    log_before, z = log_S, np.zeros(0)
+    log_before, z = log_S, np.zeros((networks, 1, inputs))
     with np.errstate(divide="ignore", over="ignore", invalid="ignore", under="ignore"):
         for l in range(depth + 1):
+            if kept[l] < log_S.shape[1]:
+                size = np.logaddexp(log_S, log_before) if skips[l] else log_S
+                top = np.sort(np.argsort(-size, axis=1, kind="stable")[:, : kept[l]], axis=1)
+                log_K[alive[:, None], who, l:] = np.nan
+                who = np.take_along_axis(who, top, 1)
+                log_S, log_before = (np.take_along_axis(a, top, 1) for a in (log_S, log_before))
+                z = np.take_along_axis(z, top[:, None, :], 2)
+                R = np.take_along_axis(np.take_along_axis(R, top[:, None, :], 2), top[:, :, None], 1)
+                log_K[alive[:, None], who, l:] = np.inf
             x = _correlated_normals(R, width, generator)
             if skips[l]:
                 log_T, log_S = log_S, np.logaddexp(log_S, log_before)
                 x = x * np.exp((log_T - log_S) / 2)[:, None, :] + z * np.exp((log_before - log_S) / 2)[:, None, :]
-            log_K[alive, :, l] = log_S
+            log_K[alive[:, None], who, l] = log_S
             h, factor = law.value(*block.units(log_S[:, None, :], x))
             log_z[alive, l] = (log_S / 2 + np.log(largest(x, 1))).max(1)
             log_h[alive, l] = (np.log(largest(h, 1)) + factor[:, 0, :]).max(1)
@@ -265,12 +280,14 @@ def _batch_chunk(
             if not len(alive):
                 break
             if ended.any():
-                h, most, log_m, log_S, x = (kept[~ended] for kept in (h, most, log_m, log_S, x))
+                h, most, log_m, log_S, x = (a[~ended] for a in (h, most, log_m, log_S, x))
+                who = who[~ended]
             log_before, z = log_S, x
             h = h / np.where(most > 0, most, 1.0)[:, None, :]
             h_torch = torch.from_numpy(h)
             gram = (h_torch.mT @ h_torch).numpy() / width
             log_C_W, log_C_b = np.log(C_W[l]), np.log(C_b[l])
+            diagonal = np.arange(gram.shape[1])
             own = log_C_W + 2 * log_m + np.log(gram[:, diagonal, diagonal])
             log_S = np.logaddexp(log_C_b, own)
             half = np.where(np.isneginf(log_S), 0.0, log_S) / 2

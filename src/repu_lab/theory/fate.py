@@ -46,12 +46,24 @@ SPREAD_KNOWN, SPREAD_GRADIENT, SPREAD_COLLAPSE = 0.3, 0.3, 0.15
 # The share of the variance of log(1 - c) that all pairs of a network have in common. The standard deviation of their
 # median is, over 84 configurations, .71 of a pair's in batches of 20 inputs or more, .86 in those of 4 to 19.
 SHARED = 0.5
+# Products in float64 take this many inputs at a time and the rest in sums of another order: of a batch that is no
+# multiple equal inputs come out as different numbers (measured at 5, 6, 7, 17 and 33 inputs, not at 4, 8, 24 and 48).
+ROWS = 4
 # Inputs followed together; the extremes of a larger batch are extrapolated from their spread.
-MAX_INPUTS = 32
+MAX_INPUTS = 128
+# The parts of the depth after which half of them, the smaller ones, are followed no further, down to FEWEST: networks
+# run away with the largest, which stays so. Of residual RePU networks (p = 2, depth 20, width 128) 36 % explode, and
+# the same is found with a sixth of the work; 32 of the inputs, extrapolated, said 7 %.
+HALVED = (0.1, 0.2, 0.4, 0.6)
+FEWEST = 8
+# Inputs followed through normalised layers, to the end.
+FOLLOWED = 32
 # Inputs whose K^1 agree within 10 %: images. Of others the largest are among those that are followed.
 SAME_SIZE = 1.1
-# Work of the batch in units (one neuron, one layer, one input), each about 50 ns.
+# Work of the batch in units (one neuron, one layer, one input), each about 50 ns; three times as much again where some
+# networks explode and some do not: 28 networks know a half to .09, 112 to .05.
 BATCH_UNITS = 2_000_000
+MIXED = 3
 MIN_NETWORKS, MAX_NETWORKS = 5, 200
 MANY = 64
 
@@ -129,12 +141,16 @@ def follow_batch(
 ) -> Ends:
     """Return where networks end with a batch: exploded with the first of `inputs`, died with the last.
 
-    `first` (B, B): covariance of the first preactivations of at most MAX_INPUTS inputs, which are followed exactly.
-    Where they stand for more, and all have one size, the largest log10 |z| is moved up by the spread of log10 S over
-    the inputs of that network times the difference of the expected largest of all and of those followed normal numbers
-    (Blom's approximation). 5 to 200 networks, as many as BATCH_UNITS allow: those that end early cost less.
+    `first` (B, B): covariance of the first preactivations of at most MAX_INPUTS inputs; the smaller ones are left out
+    layer by layer (HALVED). Where they stand for more, and all have one size, the largest log10 |z| is moved up by the
+    spread of log10 S over the inputs of that network times the difference of the expected largest of all and of those
+    followed normal numbers. 5 to 200 networks, as many as BATCH_UNITS allow: those that end early cost less.
     """
+    if block.normal:  # nothing runs away, and a frozen scale is that of all inputs: 32 stand for the rest
+        first = first[:FOLLOWED, :FOLLOWED]
     followed, depth = len(first), len(C_W)
+    halvings = np.searchsorted(np.array(HALVED) * depth, np.arange(depth + 1), side="right")
+    kept = np.maximum(followed >> halvings * (not block.normal), min(FEWEST, followed))
     k1 = np.diagonal(first)
     correlation = first / np.sqrt(np.outer(k1, k1))
     generator = np.random.default_rng([seed, 1])
@@ -144,20 +160,25 @@ def follow_batch(
         part = batch_chain(
             activation, C_W=C_W, C_b=C_b, k1=k1, depth=depth, width=width, inputs=followed, networks=networks,
             correlation=np.clip((correlation + correlation.T) / 2, -1, 1), block=block, ceiling=dtype.largest,
-            seed=generator,
+            kept=kept.tolist(), seed=generator,
         )  # fmt: skip
         parts.append(part)
 
     draw(MIN_NETWORKS)
-    layers = float(np.isfinite(parts[0].log10_z).sum(1).mean()) + 1
-    draw(int(np.clip(BATCH_UNITS / (layers * width * followed), MIN_NETWORKS, MAX_NETWORKS)))
+    units = width * float((np.isfinite(parts[0].log10_z) @ kept).mean() + kept[-1])
+    networks = int(np.clip(BATCH_UNITS / units, MIN_NETWORKS, MAX_NETWORKS))
+    draw(networks)
+    over = np.concatenate([part.log10_z[:, -1] > dtype.largest for part in parts])
+    if over.any() and not over.all():
+        draw(min(MIXED * networks, MAX_NETWORKS))
     log10_K, log10_z, log10_h = (
         np.concatenate([getattr(part, name) for part in parts]) for name in ("log10_K", "log10_z", "log10_h")
     )
     if inputs > followed and k1.max() < SAME_SIZE * k1.min():
         finite = np.isfinite(log10_K)
-        spread = np.where(finite.all(1), np.std(np.where(finite, log10_K, 0.0), axis=1), 0.0)
-        shift = spread / 2 * (_largest_normal(inputs) - _largest_normal(followed))
+        width_kept = np.where(finite, log10_K, -np.inf).max(1) - np.where(finite, log10_K, np.inf).min(1)
+        spread = np.where(finite.sum(1) == kept, width_kept, 0.0) / (_normal(1, followed) - _normal(kept, followed))
+        shift = spread / 2 * (_normal(1, inputs) - _normal(1, followed))
         log10_z, log10_h = log10_z + shift, log10_h + max(1.0, leading_power(activation)) * shift
     return first_ends(log10_z, log10_h, dtype)
 
@@ -176,17 +197,18 @@ class Fading:
 
 
 def fading(
-    samples: PairChain, dtype: Limits, *, freedom: int, pairs: int, excess: float, width: int, seed: int
-) -> Fading:
+    samples: PairChain, dtype: Limits, *, outputs: int, inputs: int, excess: float, width: int, kurtosis: float,
+    log10_distance: Floats, seed: int,
+) -> Fading:  # fmt: skip
     """Return what becomes of the differences between inputs, and of the gradient, in each chain.
 
-    `excess`: log10 of the mean square difference over the batch over that of the pair followed, as they enter.
-    `freedom`: outputs times the batch's inputs less one, the dimension d in which outputs and exact ones correlate; 0
-    for a single input. With noise N and half the mean square difference D/2 their correlation is 1 / sqrt(1 + 2N/D);
-    the layer given is the first from which on that stays below KNOWN. At the output it is drawn, since of a few numbers
-    pure noise may look like the signal. Outputs that spread by DOUBTFUL eps are not lost. The mean square of dL/dz^l is
-    that of the output's gradient, of order 1/width at layer L, times the gains from l on. Collapsed is the median of
-    as many `pairs`, which scatters less from network to network than one of them.
+    `excess`: log10 of the mean square difference over the batch over that of the pair followed, as they enter. With
+    noise N and half the mean square difference D/2 outputs and exact ones correlate by 1 / sqrt(1 + 2N/D); the layer
+    given is the first from which on that stays below KNOWN. At the output it is drawn, since of few numbers
+    (`noise_dimension`; `kurtosis` E s^4 / (E s^2)^2 of the last hidden layer) pure noise may look like the signal.
+    Outputs that spread by DOUBTFUL eps are not lost, nor is a single input. The mean square of dL/dz^l is that of the
+    output's gradient, of order 1/width at layer L, times the gains from l on. Collapsed is, by `log10_distance` of a
+    pair at the output, the median of half as many pairs as inputs, which scatters less than one of them.
     """
     chains = len(samples.log10_K)
     generator = np.random.default_rng([seed, 2])
@@ -194,33 +216,50 @@ def fading(
     log10_error = samples.log10_noise - samples.log10_spread - excess + 2 * SPREAD_KNOWN * jitter[0]
     below = log10_error > math.log10(1 / KNOWN**2 - 1)
     first = np.where(below.all(1), 1, below.shape[1] - (~below[:, ::-1]).argmax(1) + 1)
+    freedom = noise_dimension(samples.log10_noise, dtype, outputs, inputs, width, kurtosis)
     lost = _is_noise(log10_error[:, -1], freedom, 2 if dtype.name == "float64" else 1, generator)
-    lost |= (freedom > 0) & (generator.random(chains) < _identical(samples, first, width))
+    if inputs > 1 and (dtype.name != "float64" or inputs % ROWS == 0):
+        lost |= generator.random(chains) < _identical(samples, first, width)
     lost &= samples.log10_spread[:, -1] + excess < 2 * math.log10(DOUBTFUL * dtype.eps)
     equal = np.where(lost, np.minimum(first, below.shape[1]), 0)
     lost_from = log10_gradient(samples, width) + SPREAD_GRADIENT * jitter[1]
     faint = lost_from + LOG10_LAYER_GRADIENT < dtype.smallest_normal
     last = faint.shape[1] - faint[:, ::-1].argmax(1)
     lost = np.where(lost_from[:, 0] + LOG10_WEIGHT_GRADIENT < dtype.smallest_normal, last, 0)
-    distance = np.maximum(samples.log10_distance[:, -1], -1000.0)  # parallel inputs: -inf
+    distance = np.maximum(log10_distance, -1000.0)  # parallel inputs: -inf
     middle = np.quantile(distance, 0.5, method="inverted_cdf")
-    distance = middle + math.sqrt(SHARED + (1 - SHARED) / pairs) * (distance - middle)
+    distance = middle + math.sqrt(SHARED + (1 - SHARED) / max(1, inputs // 2)) * (distance - middle)
     collapsed = distance < math.log10(COLLAPSE) + SPREAD_COLLAPSE * jitter[2, :, 0]
     return Fading(equal, lost, collapsed)
 
 
-def _is_noise(log10_error: Floats, freedom: int, twins: int, generator: np.random.Generator) -> NDArray[np.bool_]:
+def noise_dimension(
+    log10_noise: Floats, dtype: Limits, outputs: int, inputs: int, width: int, kurtosis: float
+) -> Floats:
+    """Return in how many dimensions the errors of a batch's outputs lie, centred over the inputs, for each chain.
+
+    An error of h is in proportion to h, so n units count as 1 / q = (n - 1) / kurtosis + 1, and it goes on to the C
+    outputs by a random matrix M: d = E (tr M M')^2 / E tr (M M')^2 = (C + 2q) / (1 + (C + 1) q), and as many times q
+    as the error has passed maps. That is 1 plus its age: a layer's own share of N is f = rounding^2 / N, so
+    A^{l+1} = (1 - f) (A^l + 1).
+    """
+    fresh = 10.0 ** np.minimum(2 * math.log10(rounding(dtype, width)) - log10_noise, 0.0)
+    age = np.zeros(len(fresh))
+    for share in fresh.T:
+        age = (1 - share) * (age + 1)
+    q = kurtosis / (width - 1 + kurtosis) * (1 + age)
+    return (inputs - 1) * (outputs + 2 * q) / (1 + (outputs + 1) * q)
+
+
+def _is_noise(log10_error: Floats, freedom: Floats, twins: int, generator: np.random.Generator) -> NDArray[np.bool_]:
     """Draw whether d numbers and their twin correlate by less than KNOWN; both have errors if there are two `twins`.
 
-    Then less than KNOWN^2. Of more than MANY numbers the correlation is as good as its mean.
+    Then less than KNOWN^2. Of more than MANY numbers the correlation is as good as its mean, of none it is 1.
     """
-    d = min(freedom, MANY)
-    if d < 1:
-        return np.zeros(len(log10_error), dtype=bool)
+    counted = np.arange(MANY) < np.round(np.maximum(freedom, freedom > 0))[:, None]
     error = 10 ** np.minimum(log10_error / 2, 50.0)[:, None]
-    signal = generator.standard_normal((len(error), d))
-    a, b = (signal + error * generator.standard_normal((len(error), d)) for _ in range(2))
-    b = b if twins == 2 else signal
+    signal, own, other = (generator.standard_normal(counted.shape) * counted for _ in range(3))
+    a, b = signal + error * own, signal + error * other if twins == 2 else signal
     return (a * b).sum(1) < KNOWN**twins * np.sqrt((a * a).sum(1) * (b * b).sum(1))
 
 
@@ -306,5 +345,6 @@ def _first(condition: NDArray[np.bool_]) -> int | None:
     return int(condition.argmax()) + 1 if condition.any() else None
 
 
-def _largest_normal(count: int) -> float:
-    return float(ndtri((count - 0.375) / (count + 0.25)))
+def _normal(rank: int | Integers, count: int) -> Floats:
+    """Return the expected `rank`-th largest of `count` normal numbers (Blom's approximation)."""
+    return ndtri((count - rank + 0.625) / (count + 0.25))

@@ -21,6 +21,7 @@ from repu_lab.theory.fate import (
     DTYPES,
     FATES,
     MAX_INPUTS,
+    SAME_SIZE,
     fading,
     first_ends,
     follow_batch,
@@ -33,8 +34,9 @@ from repu_lab.theory.fate import (
     underflow_layers,
 )
 from repu_lab.theory.kernel import Variances
-from repu_lab.theory.pair_chain import pair_chain
+from repu_lab.theory.pair_chain import PairChain, pair_chain
 from repu_lab.theory.power_law import leading_power
+from repu_lab.theory.rates import SAFE, absolute_moments
 
 Floats = NDArray[np.float64]
 Layers = dict[str, dict[str, int | None]]
@@ -62,8 +64,9 @@ class Forecast:
     `log10_K`, `log10_chi_parallel`, `log10_chi_perp`, `log10_ntk`: infinite width, one input. `log10_K_quantiles`
     (5, depth + 1): QUANTILES of log10 S at this width. `log10_gradient`: log10 of the mean square of dL/dz^l relative
     to the output's. `log10_one_minus_correlation`: of a typical pair of
-    inputs, the median over networks. `rate`: Adam's, of a training run; `stable_rate`: the largest at which it does not
-    blow up (`rates.stable_rate`). `survival_depth`: the largest depth, up to
+    inputs, the median over networks. `rate`: Adam's, of a training run; `stable_rate`: the largest at which its first
+    step does not blow it up, of which one in `safety` is safe; `risk`: the share of networks that diverge there all the
+    same, None where theory knows of none (`rates`). `survival_depth`: the largest depth, up to
     the one asked for, at which at least half of the networks neither explode nor vanish.
     """
 
@@ -95,6 +98,8 @@ class Forecast:
     advice: str
     rate: float | None = None
     stable_rate: float | None = None
+    safety: float = SAFE
+    risk: float | None = None
 
     @property
     def correlation(self) -> Floats:
@@ -117,15 +122,20 @@ class Forecast:
 
     def training(self) -> str:
         """Return what the rate does, in words; nothing where no rate is known or theory has no limit for it."""
-        if self.rate is None or not self.stable_rate:
+        if self.rate is None or self.stable_rate is None or (self.stable_rate == 0 and self.risk is None):
             return ""
-        limit = f"{self.stable_rate:.2g}, the largest stable one"
-        if self.rate > self.stable_rate:
-            return f"training fails: rate {self.rate:.2g} is above {limit}"
-        if self.rate > NEAR * self.stable_rate:
-            return f"training may fail: rate {self.rate:.2g} is near {limit}"
-        known = "" if math.isinf(self.stable_rate) else f", below {limit}"
-        return f"training is stable at rate {self.rate:.2g}{known}"
+        at, limit = f"rate {self.rate:.2g}", f"{self.stable_rate:.2g}, the largest stable one"
+        part = self.rate / self.stable_rate if self.stable_rate else 0.0
+        if part > 1:
+            return f"training fails: {at} is above {limit}"
+        if part > NEAR:
+            return f"training may fail: {at} is near {limit}"
+        if self.risk is not None and part > 1.1 / self.safety:
+            return f"training may fail: {at} is more than 1/{self.safety:g} of {limit}"
+        known = f", below {limit}" if 0 < self.stable_rate < math.inf else ""
+        if self.risk is not None:
+            return f"of such networks {self.risk:.0%} diverge in training at {at}{known}"
+        return f"training is stable at {at}{known}"
 
 
 @one_thread()
@@ -161,23 +171,35 @@ def forecast(
     if covariance is None:
         c = float(C_b_l[0] / k1) if correlation is None else correlation
         count = min(inputs, MAX_INPUTS)
-        covariance, pair = k1 * (np.eye(count) * (1 - c) + c), Pair(1.0, 1 - c, 0.0)
+        covariance, pair = k1 * (np.eye(count) * (1 - c) + c), Pair(k1, 1.0, 1 - c, 0.0)
+        lead = pair
     else:
-        pair = typical_pair(covariance) if len(covariance) > 1 else Pair(1.0, 1.0 - C_b_l[0] / k1, 0.0)
+        lead, pair = largest_pair(covariance, k1), typical_pair(covariance, k1)
         covariance = largest(covariance, MAX_INPUTS)
     law = {"C_W": C_W_l, "C_b": C_b_l, "width": width, "block": block}
     count = int(np.clip(CHAIN_UNITS // ((depth + 1) * width), MIN_CHAINS, MAX_CHAINS))
-    one = pair_chain(
-        activation, **law, k1=k1, depth=depth, chains=count, distance=pair.distance, ratio=pair.ratio,
-        rounding=rounding(own, width), seed=seed,
-    )  # fmt: skip
+
+    def follow(two: Pair) -> PairChain:
+        return pair_chain(
+            activation, **law, k1=two.k1, depth=depth, chains=count, distance=two.distance, ratio=two.ratio,
+            rounding=rounding(own, width), seed=seed,
+        )  # fmt: skip
+
+    one = follow(lead)
+    apart = one if pair == lead else follow(pair)
+    log10_K = one.log10_K
+    if lead.k1 != k1:
+        log10_K = follow(Pair(k1, 1.0, pair.distance, 0.0)).log10_K
     ends = alone = first_ends(one.log10_z, one.log10_h, own)
     # The first input to overflow and the last to underflow count. Where a single input never does either, the others
     # do not, unless growth faster than linear lets a few run away from the rest.
     if inputs > 1 and (alone.exploded.any() or alone.died.any() or leading_power(activation) > 1):
         ends = follow_batch(activation, **law, first=covariance, inputs=inputs, dtype=own, seed=seed)
-    freedom, halves = outputs * (inputs - 1), max(1, inputs // 2)
-    faded = fading(one, own, freedom=freedom, pairs=halves, excess=pair.excess, width=width, seed=seed)
+    kurtosis = kurtosis_of(activation, block, float(np.median(one.log10_K[:, -2])))
+    faded = fading(
+        one, own, outputs=outputs, inputs=inputs, excess=lead.excess, width=width, kurtosis=kurtosis, seed=seed,
+        log10_distance=apart.log10_distance[:, -1],
+    )  # fmt: skip
     probabilities, seen, cause = judge(ends, faded, (alone.exploded > 0) | (alone.died > 0))
     fate = max(FATES, key=lambda name: probabilities[name])
     layers_seen = seen.get(fate, np.empty(0))
@@ -202,11 +224,11 @@ def forecast(
         underflow_layer={name: underflow_layers(wide.log10_K, name) for name in DTYPES},
         layers=np.arange(1, depth + 2),
         log10_K=wide.log10_K,
-        log10_K_quantiles=np.quantile(one.log10_K, QUANTILES, axis=0, method="inverted_cdf"),
+        log10_K_quantiles=np.quantile(log10_K, QUANTILES, axis=0, method="inverted_cdf"),
         log10_chi_parallel=wide.log10_chi_parallel,
         log10_chi_perp=wide.log10_chi_perp,
         log10_gradient=gradient,
-        log10_one_minus_correlation=np.quantile(one.log10_distance, 0.5, axis=0, method="inverted_cdf"),
+        log10_one_minus_correlation=np.quantile(apart.log10_distance, 0.5, axis=0, method="inverted_cdf"),
         log10_ntk=_log10_ntk(wide.log10_K, wide.log10_chi_perp),
         advice="",
     )
@@ -216,34 +238,71 @@ def forecast(
 
 @dataclass(frozen=True)
 class Pair:
-    """Two inputs that stand for the batch: K^1 of the second over that of the first, and their 1 - c.
+    """Two inputs that stand for the batch: K^1 of the first, the second's over it, and their 1 - c.
 
     `excess`: log10 of the batch's mean square difference, relative to its size, over that of these two.
     """
 
+    k1: float
     ratio: float
     distance: float
     excess: float
 
 
-def typical_pair(covariance: Floats) -> Pair:
-    """Return the pair with the lower median 1 - c of inputs (0, 1), (2, 3), ...; of several such that of median D."""
+def typical_pair(covariance: Floats, k1: float) -> Pair:
+    """Return the pair with the lower median 1 - c of inputs (0, 1), (2, 3), ...; of several such that of median D.
+
+    The smaller one is the first: of a second one of 1e-9 of its size, which the other order leads to where K grows
+    fast, the difference to the first says no angle. Inputs of one size have that of `k1`.
+    """
     S = np.diagonal(covariance)
     a, b = np.arange(0, len(S) - 1, 2), np.arange(1, len(S), 2)
+    a, b = np.where(S[a] <= S[b], a, b), np.where(S[a] <= S[b], b, a)
+    a, b = a[S[a] > 0], b[S[a] > 0]
+    if not len(a):
+        return Pair(k1, 1.0, 1 - float(covariance.min()) / k1, 0.0)
     root = np.sqrt(S[a] * S[b])
     distance = np.clip(1 - covariance[a, b] / root, 0.0, 2.0)
-    D = np.maximum(S[a] + S[b] - 2 * covariance[a, b], 0.0)
+    D = S[a] + S[b] - 2 * covariance[a, b]
     middle = np.lexsort((D / root, distance.round(12)))[(len(a) - 1) // 2]
+    return _pair(covariance, int(a[middle]), int(b[middle]), k1)
+
+
+def largest_pair(covariance: Floats, k1: float) -> Pair:
+    """Return the typical pair where all inputs have one size, else the largest and one of median difference to it.
+
+    The largest decides what the batch's gradients and the spread of its outputs are where K grows fast.
+    """
+    S = np.diagonal(covariance)
+    if S.max() < SAME_SIZE * S.min() or len(S) == 1:
+        return typical_pair(covariance, k1)
+    first = int(S.argmax())
+    D = S[first] + S - 2 * covariance[first]
+    others = np.delete(np.arange(len(S)), first)
+    second = others[np.argsort(D[others], kind="stable")[(len(others) - 1) // 2]]
+    return _pair(covariance, first, int(second), k1)
+
+
+def _pair(covariance: Floats, a: int, b: int, k1: float) -> Pair:
+    S = np.diagonal(covariance)
+    distance = float(np.clip(1 - covariance[a, b] / math.sqrt(S[a] * S[b]), 0.0, 2.0)) if S[b] > 0 else 1.0
     mean = 2 * (S.mean() - covariance.mean()) * len(S) / (len(S) - 1) / S.mean()
-    relative = D[middle] / S[a[middle]]
+    relative = max(S[a] + S[b] - 2 * covariance[a, b], 0.0) / S[a]
     excess = math.log10(mean / relative) if mean > 0 and relative > 0 else 0.0
-    return Pair(float(S[b[middle]] / S[a[middle]]), float(distance[middle]), excess)
+    same = S.max() < SAME_SIZE * S.min()
+    return Pair(k1 if same else float(S[a]), max(float(S[b] / S[a]), 1e-300), distance, excess)
 
 
 def largest(covariance: Floats, count: int) -> Floats:
     """Return the covariance of the `count` inputs of the largest K^1: of inputs that differ they decide."""
     kept = np.sort(np.argsort(-np.diagonal(covariance), kind="stable")[:count])
     return covariance[np.ix_(kept, kept)]
+
+
+def kurtosis_of(activation: Activation, block: Block, log10_K: float) -> float:
+    """Return E h^4 / (E h^2)^2 for z ~ N(0, K); of K beyond 1e-6 to 1e6 that at the end, so that no power overflows."""
+    _, square, fourth = absolute_moments(activation, block, 10 ** np.clip(np.array([log10_K]), -6, 6))
+    return float(fourth[0] / square[0] ** 2) if square[0] > 0 else 1.0
 
 
 _NEVER = (

@@ -12,6 +12,7 @@ import torch
 from repu_lab.activations import Activation
 from repu_lab.blocks import PLAIN, Block
 from repu_lab.theory.kernel import Array, Variances, layers
+from repu_lab.theory.power_law import leading_power
 
 # By how much of their own size Adam's first step may change the preactivations, all layers added up, in a wide network.
 # Of order one by construction; measured on the digits at width 64 (scripts/learning_rates.py): accuracy is best for
@@ -25,12 +26,20 @@ LARGEST_SGD_RATE = 1.0
 # An output 300 times its size at initialization (1e5 in K) is on its way out: an unstable network is at the end of
 # float32 within another fifth of the step, and one that is not has lost what it was.
 BLOW_UP = 1e5
-# The automatic rate is at most this part of the largest stable one: of 40 MRePU networks (p = 1, 2; 5 to 20 layers) 38
-# stay finite at a third of it, 28 at the whole, 11 at three times it (docs/learning_rates.md).
+# The automatic rate is at most this part of the largest stable one (docs/learning_rates.md).
 SAFE = 3.0
+# Outputs of a smaller K have to grow before they tell classes apart. Where s grows as |z|^q, q > 1, that leads towards
+# the wall: at a third of the largest stable rate 5 of 16 MRePU networks (p = 2, K = 2e-3) diverge in 600 steps, at a
+# twelfth none; with the argument scaled so that K = 1 none does at a third.
+GROWN = 0.1
+# Share of such networks that diverge in 600 to 1,000 steps at the safe rate, by depth over width up to: 2 of 160, 11 of
+# 96, 10 of 48 (MRePU, p = 1 to 3, 5 to 20 layers of 32 to 128). No rate is safe for deep and narrow ones: at a half and
+# at a quarter of it as many do.
+DIVERGED = ((0.2, 0.01), (0.4, 0.11), (np.inf, 0.21))
 # By how many standard deviations of ln K the input that decides lies above the typical one: the worst of a few networks
-# and of a batch, whose inputs move together.
+# and of a batch, whose inputs move together. Fewer where that one blows up before any step.
 WORST = 2.0
+LESS = (1.75, 1.5, 1.25, 1.0, 0.5, 0.0)
 # Points of a trapezoidal rule over N(0, 1): a rate needs two digits, and the rule does not mind kinks.
 NODES = np.linspace(-8, 8, 1601)
 # A step of the search for the largest stable rate takes one in so many of them.
@@ -45,20 +54,33 @@ def adam_rate(
     """Return the rate at which Adam's first step changes the preactivations by about their own size.
 
     lr `adam_change` = ADAM_STEP / sqrt(1 + FLUCTUATION sum_{l=1..L} 1/n_l), at most LARGEST_ADAM_RATE, and at most
-    1 / SAFE of `stable_rate` (of that without spread between inputs, where K blows up before any step).
+    `stable_rate` / `safety` (of that with less spread between inputs, where K blows up before any step).
     """
     K = layers(activation, C_W, C_b, k1, len(sizes) - 2, block=block).K
+    safe = safety(activation, float(K[-1]))
     change = _change(activation, K, sizes, mean_abs_input, block)
     step = ADAM_STEP / np.sqrt(1 + FLUCTUATION * sum(1 / n for n in sizes[1:-1]))
     rate = min(LARGEST_ADAM_RATE, float(step) / change) if change > 0 else LARGEST_ADAM_RATE
-    for worst in (WORST, 0.0):
+    for worst in (WORST, *(LESS if K[-1] < GROWN else LESS[-1:])):
         grown = _first_step(activation, C_W, C_b, K, sizes, mean_abs_input, block=block, worst=worst)
-        before, after = grown(np.array([0.0, SAFE * rate]))
+        before, after = grown(np.array([0.0, safe * rate]))
         if after <= BLOW_UP:
             return rate
         if before <= BLOW_UP:
-            return _largest_rate(grown) / SAFE
+            return _largest_rate(grown) / safe
     return rate
+
+
+def safety(activation: Activation, K: float) -> float:
+    """Return the part of the largest stable rate that is safe for outputs of size K: 1 in SAFE, or SAFE (q - 1)^2."""
+    return SAFE * max(1.0, leading_power(activation) - 1) ** 2 if K < GROWN else SAFE
+
+
+def risk(activation: Activation, K: float, depth: int, width: int) -> float | None:
+    """Return the share of networks with outputs of size K that diverge at the safe rate; None if K need not grow."""
+    if not (K < GROWN and leading_power(activation) > 1):
+        return None
+    return next(share for most, share in DIVERGED if depth / width <= most)
 
 
 def stable_rate(
@@ -120,8 +142,25 @@ def sgd_rate(
     return min(LARGEST_SGD_RATE, 1 / total) if total > 0 else LARGEST_SGD_RATE
 
 
+def absolute_moments(activation: Activation, block: Block, K: Array, every: int = 1) -> tuple[Array, Array, Array]:
+    """Return E|h|, E h^2 and E h^4 for z ~ N(0, K), to two digits, inf where K is not; from one in `every` nodes."""
+    finite = np.where(np.isfinite(K), K, 0.0)
+    with torch.no_grad(), np.errstate(all="ignore"):
+        weights = WEIGHTS[::every] * every
+        s = activation(torch.from_numpy(np.sqrt(block.enters(finite)[0])[:, None] * NODES[::every])).numpy()
+        if block.after.centred:
+            s = s - (s @ weights)[:, None]
+        if block.after.scale_free:
+            s = s / np.sqrt((s * s) @ weights)[:, None]
+        s = np.abs(s)
+        square = s * s
+        values = (s @ weights, square @ weights, (square * square) @ weights)
+        return tuple(np.where(np.isfinite(K), value, np.inf) for value in values)  # pyright: ignore[reportReturnType]
+
+
 def _change(activation: Activation, K: Array, sizes: tuple[int, ...], mean_abs_input: float, block: Block) -> float:
-    mean_abs = np.append(mean_abs_input, np.sqrt(block.shares(len(K) - 1)) * _moments(activation, block, K[:-1])[0])
+    mean_abs = np.sqrt(block.shares(len(K) - 1)) * absolute_moments(activation, block, K[:-1])[0]
+    mean_abs = np.append(mean_abs_input, mean_abs)
     with np.errstate(all="ignore"):
         moves = np.array(sizes[:-1]) * mean_abs / np.sqrt(K)
     return float(moves[np.isfinite(moves)].sum())
@@ -150,7 +189,7 @@ def _first_step(
     share, skips = block.shares(depth), block.skipped(depth)
     W, b = np.broadcast_to(C_W, depth) * share, np.broadcast_to(C_b, depth) * share
     with np.errstate(all="ignore"):
-        _, square, fourth = _moments(activation, block, K[:-1], FEW)
+        _, square, fourth = absolute_moments(activation, block, K[:-1], FEW)
         start = K[0] * np.exp(worst * np.sqrt(np.nansum((fourth / square**2 - 1) / n[1:])))
 
     def grown(lr: Array) -> Array:
@@ -158,27 +197,10 @@ def _first_step(
             x = (np.sqrt(start) + lr * n[0] * mean_abs_input) ** 2
             for l in range(depth):
                 # What was frozen before the step does not follow it.
-                mean_abs, square, _ = (
-                    _moments(activation, PLAIN, x / K[l], FEW) if block.frozen else _moments(activation, block, x, FEW)
-                )
+                seen, at = (PLAIN, x / K[l]) if block.frozen else (block, x)
+                mean_abs, square, _ = absolute_moments(activation, seen, at, FEW)
                 kept = x if skips[l] else 0.0
                 x = (np.sqrt(kept + b[l] + W[l] * square) + lr * n[l + 1] * np.sqrt(share[l]) * mean_abs) ** 2
             return x / K[-1]
 
     return grown
-
-
-def _moments(activation: Activation, block: Block, K: Array, every: int = 1) -> tuple[Array, Array, Array]:
-    """Return E|h|, E h^2 and E h^4 for z ~ N(0, K), to two digits, inf where K is not; from one in `every` nodes."""
-    finite = np.where(np.isfinite(K), K, 0.0)
-    with torch.no_grad(), np.errstate(all="ignore"):
-        weights = WEIGHTS[::every] * every
-        s = activation(torch.from_numpy(np.sqrt(block.enters(finite)[0])[:, None] * NODES[::every])).numpy()
-        if block.after.centred:
-            s = s - (s @ weights)[:, None]
-        if block.after.scale_free:
-            s = s / np.sqrt((s * s) @ weights)[:, None]
-        s = np.abs(s)
-        square = s * s
-        values = (s @ weights, square @ weights, (square * square) @ weights)
-        return tuple(np.where(np.isfinite(K), value, np.inf) for value in values)  # pyright: ignore[reportReturnType]
