@@ -25,7 +25,7 @@ from repu_lab.theory.fate import (
     survival_depth,
     underflow_layers,
 )
-from repu_lab.theory.forecast import QUANTILES, forecast
+from repu_lab.theory.forecast import QUANTILES, forecast, largest_pair, typical_pair
 from repu_lab.theory.pair_chain import PairChain
 
 Settings = dict[str, Any]
@@ -374,3 +374,35 @@ def test_errors_of_a_narrow_layer_lie_in_few_dimensions(outputs):
     again = float(fate.noise_dimension(older, own, outputs, inputs, width, 3.0)[0])
     assert again == pytest.approx(5 * (outputs + 2 * q) / (1 + (outputs + 1) * q), rel=1e-12)
     assert fate.noise_dimension(at_rest, own, outputs, 1, width, 3.0) == 0
+
+
+def test_pairs_that_stand_for_inputs_of_several_sizes():
+    """Points on a line: the smaller of the typical pair comes first, the largest input leads; images have one size."""
+    x = np.array([0.5, -1.0, 0.2, 0.4, 2.0, 0.5])
+    covariance = np.outer(x, x)
+    pair, lead = typical_pair(covariance, 0.9), largest_pair(covariance, 0.9)
+    assert (pair.k1, pair.ratio, pair.distance) == pytest.approx((0.25, 16.0, 0.0))  # of three the middle one
+    assert (lead.k1, lead.ratio, lead.distance) == pytest.approx((4.0, 0.04, 0.0))  # 1.6 away, as the median is
+    alike = np.full((4, 4), 0.3) + 0.6 * np.eye(4)
+    assert largest_pair(alike, 0.9) == typical_pair(alike, 0.9)
+
+
+def test_points_on_a_line_do_not_collapse_where_their_networks_keep_them_apart():
+    """MRePU p=2 tells collinear inputs apart by their size; one 1e9 times as large hid the angle to the other."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(34, 1, generator=generator, dtype=torch.float64) * 2 - 1
+    x, depth, width, members = x / x.square().mean().sqrt(), 3, 128, 60
+    sizes = (1, *[width] * depth, 1)
+    population = Population(MRePU(2), sizes, members, dtype=torch.float64)
+    initialize_(population, uniform_depth("custom", sizes, C_W=2.0, C_b=0.0, k1=2.0), range(members))
+    with torch.no_grad():
+        h = MRePU(2)(population.preactivations(x)[depth - 1])
+    h = h / torch.linalg.vector_norm(h, dim=2, keepdim=True)
+    distance = ((h[:, ::2] - h[:, 1::2]).square().sum(-1) / 2).median(1).values.log10().numpy()
+    theory = forecast(
+        MRePU(2), C_W=2.0, C_b=0.0, k1=2.0, depth=depth, width=width, inputs=34, outputs=1, dtype="float64",
+        covariance=(2 * x @ x.T).numpy(),
+    )  # fmt: skip
+    assert (distance > math.log10(fate.COLLAPSE)).all() and theory.probabilities["survives"] > 0.95
+    stated = theory.log10_one_minus_correlation[-1]
+    assert abs(np.median(distance) - stated) < 0.5, (np.median(distance), stated)
