@@ -92,6 +92,8 @@ def test_overflow_is_found_at_its_layer_and_told_from_nan():
     assert np.isposinf(stats.log10_K[3:]).all()
     assert stats.first_bad_layer().tolist() == [4]
     assert stats.plus_inf[:, 0].tolist() == [0, 0, 0, 2, 2, 2] and not stats.nan.any()
+    stats = measure(chain_of_units([-1e10, *[1e10] * 5], Identity()), torch.ones(2, 1), mean_square)
+    assert stats.minus_inf[:, 0].tolist() == [0, 0, 0, 2, 2, 2] and stats.first_bad_layer().tolist() == [4]
 
     wide = Population(Identity(), [1, 2, 2, 1], 1)
     with torch.no_grad():

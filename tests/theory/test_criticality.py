@@ -221,6 +221,24 @@ def test_critical_initialization_beside_an_unstable_zero(activation, depth):
     assert (result.chi_perp[:-1] < 1).all()
 
 
+class Kinked(torch.nn.Module):
+    """z + z |z|: g(K) = K + 2 E|z|^3 + E z^4 = K + 4 sqrt(2/pi) K^(3/2) + 3 K^2."""
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        return z + z * z.abs()
+
+
+@pytest.mark.parametrize("depth", [10, 100])
+def test_critical_initialization_beside_an_unstable_zero_with_a_kink(depth):
+    """Of the gradient e^-.15 is left: ln chi_perp = -2 sqrt(2 K / pi), and K = (.3 / (4 sqrt(2/pi) L))^2."""
+    activation = as_activation(Kinked())
+    chosen = critical_initialization(activation, depth)
+    assert chosen.k1 == pytest.approx((0.3 / (4 * np.sqrt(2 / np.pi) * depth)) ** 2, rel=1e-6)
+    result = kernel.layers(activation, chosen.C_W, chosen.C_b, chosen.k1, depth)
+    np.testing.assert_allclose(result.K, chosen.k1, rtol=1e-6)
+    assert np.prod(result.chi_perp[:-1]) == pytest.approx(np.exp(-0.15), rel=0.02)
+
+
 def test_bad_input_says_why():
     for bad, message in (
         (lambda: critical_initialization(ReLU(), 0), "depth=0 must be an integer"),
@@ -253,3 +271,13 @@ def test_fate_map_agrees_with_the_recursion(activation: Activation):
                 else "chaotic" if exact.chi_perp[-2] > 1 else "ordered"
             )  # fmt: skip
             assert FATES[result.fate[i, j]] == expected, (weight, bias)
+
+
+def test_fate_map_remembers_where_the_signal_left_the_format():
+    """K^1 = 1e-46 is below float32's 1.4e-45; 16 times as large a layer later, and again, it is of order 1 at the end.
+
+    From 1e-44 nothing is lost: the weights of tanh at C_W = 16 are chaotic.
+    """
+    lost, found = (fate_map(Tanh(), [16.0], [0.0], 60, k1=k1) for k1 in (1e-46, 1e-44))
+    assert abs(lost.log10_K[0, 0] - found.log10_K[0, 0]) < 0.01 and lost.log10_K[0, 0] > 0
+    assert (FATES[lost.fate[0, 0]], FATES[found.fate[0, 0]]) == ("vanishes", "chaotic")

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from repu_lab.activations import GELU, Activation, Erf, MRePU, ReLU, RePU, Sigmoid, Softplus, Tanh
+from repu_lab.blocks import PLAIN
 from repu_lab.networks.initialization import initialize_, uniform_depth
 from repu_lab.networks.population import Population
 from repu_lab.runs.outcome import first_pass
@@ -244,6 +245,45 @@ def test_the_batch_decides_at_an_unstable_point():
     assert together.layer_range is not None
     assert together.layer_range[0] >= 9 and together.layer_range[1] <= 12
     assert np.allclose(together.log10_K, 0)  # the infinitely wide network stays
+
+
+def test_a_batch_is_followed_where_a_few_inputs_run_away_though_none_of_the_single_ones_does(monkeypatch):
+    """MRePU: of 20 single inputs none overflows, of batches of 32 four in five have one that does.
+
+    Against real networks of the same law, on inputs of that size and as good as orthogonal.
+    """
+    monkeypatch.setattr("repu_lab.theory.forecast.MIN_CHAINS", 20)
+    monkeypatch.setattr("repu_lab.theory.forecast.MAX_CHAINS", 20)
+    law: Settings = {"C_W": 1.0, "C_b": 0.0, "k1": 0.009, "depth": 30, "width": 64}
+    alone, together = (forecast(MRePU(1), **law, inputs=inputs) for inputs in (1, 32))
+    assert alone.probabilities["explodes"] == 0
+    sizes, members = (256, *[64] * 30, 10), 60
+    population = Population(MRePU(1), sizes, members)
+    initialize_(population, uniform_depth("custom", sizes, C_W=1.0, C_b=0.0, k1=0.009), range(members))
+    x = torch.randn(32, 256, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        z = population(x / x.square().mean(1, keepdim=True).sqrt())
+    share = (~z.isfinite()).flatten(1).any(1).double().mean().item()
+    assert abs(together.probabilities["explodes"] - share) < 3 * math.sqrt(0.25 / together.networks + 0.25 / members)
+    assert share > 0.3
+
+
+def test_the_extremes_of_more_inputs_than_are_followed_are_those_of_all_of_them(monkeypatch):
+    """RePU: as many networks explode with 64 inputs, of which 8 are followed, as where all are; with 8 far fewer do."""
+    monkeypatch.setattr(fate, "MAX_NETWORKS", 100)
+    monkeypatch.setattr(fate, "BATCH_UNITS", 10**8)
+    law: Settings = {"C_W": np.full(12, 0.45), "C_b": np.zeros(12), "width": 64, "block": PLAIN}
+
+    def exploded(followed: int, inputs: int) -> float:
+        ends = fate.follow_batch(
+            RePU(2), first=np.eye(followed), inputs=inputs, dtype=limits("float32"), seed=0, **law
+        )  # fmt: skip
+        assert len(ends.exploded) >= 100
+        return float((ends.exploded > 0).mean())
+
+    error = math.sqrt(2 * 0.25 / 100)
+    assert abs(exploded(8, 64) - exploded(64, 64)) < 3 * error
+    assert exploded(64, 64) - exploded(8, 8) > 6 * error
 
 
 def test_shapes_and_meaning_of_the_curves():

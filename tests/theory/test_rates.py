@@ -65,6 +65,11 @@ def test_sgd_rate_is_one_over_the_measured_tangent_kernel(activation, C_W, C_b):
     assert abs(measured_M.mean().item() - wanted) < 4 * error + 0.03 * wanted
 
 
+def test_sgd_rate_counts_the_biases():
+    """ReLU at C_W = 2, K = 1: E[s^2] = 1/2 and chi_perp = 1, so that Theta = (3 + 1) + 2 (4/2 + 1) = 10."""
+    assert sgd_rate(ReLU(), 2.0, 0.0, 1.0, (3, 4, 4, 1), 1.0) == pytest.approx(1 / 10, rel=1e-12)
+
+
 def test_largest_stable_rate_of_relu_is_its_closed_form():
     """sqrt(K') grows by 1 + lr n / sqrt(2 pi) a layer, 5 / n is the spread of ln K: sqrt(F) (1 + lr n_0 E|x|) ... ."""
     rate = stable_rate(ReLU(), 2.0, 0.0, 1.0, SIZES, 0.7)
