@@ -32,6 +32,7 @@ FILES = [
     (OWN, ["mine.Mine", "trust=true"]),
     ("activation: {name: relu, _target_: os.system}\n", ["os.system", "trust=true"]),
     ("activation: {name: custom, _target_: repu_lab.activations.ReLU, a: [{b: {_target_: os.system}}]}", ["os.system"]),
+    ("activation: {name: relu, _target_: repu_lab_too.ReLU}\n", ["repu_lab_too.ReLU", "trust=true"]),
     ("depth: 3\noptimizer: {_target_: os.system}\n", ["os.system", "trust=true"]),
     (f"activation: {{name: custom, _target_: {IN_YAML}}}\n", [r"\x1b]0;owned\x07", "trust=true"]),
     (LAUGHS, ["alias"]),

@@ -71,12 +71,6 @@ RULES = {
 }
 
 
-@pytest.mark.parametrize("case", RULES)
-def test_rule(case):
-    verdict, table = RULES[case]
-    assert safe.judge(table) is verdict
-
-
 def test_the_smallest_change_has_the_fewest_levers_then_the_highest_share():
     higher = Interval(1.0, 0.9, 1.0)
     assert safe.smallest(shares(argument=HIGH, branches=higher, inputrate=higher), 1) == ("branches",)

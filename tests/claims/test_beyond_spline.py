@@ -29,12 +29,6 @@ CASES = {
 SKEW = SplineRePU(3, shift=0.4411)
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_rule(case):
-    numbers, verdict = CASES[case]
-    assert spline.judge(*numbers) is verdict
-
-
 def test_a_passage_is_that_of_the_kernel():
     """Against the recursion by composite quadrature, and ReLU's nonlinearity 1 - (1/4)/(1/2 - 1/(2 pi)) a layer."""
     kernel = layers(Tanh(), 1.0, 0.0, 1.0, 20)

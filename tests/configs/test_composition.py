@@ -80,6 +80,13 @@ def test_jobs_that_would_share_a_folder_are_refused():
         compose_jobs("train", ["depth=3,5,3"], multirun=True)
 
 
+def test_a_rate_of_1_and_of_1_0_is_one_run():
+    whole, real = (compose_jobs("train", [f"optimizer.lr={rate}"])[0] for rate in ("1", "1.0"))
+    assert whole.folder == real.folder and whole.config == real.config
+    with pytest.raises(ConfigError, match="jobs 1 and 2 of 2 are the same run"):
+        compose_jobs("train", ["optimizer.lr=1,1.0"], multirun=True)
+
+
 def test_presets_of_ones_own(tmp_path):
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment/mine.yaml").write_text("# @package _global_\ndepth: 3\n")

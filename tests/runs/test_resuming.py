@@ -1,11 +1,14 @@
 """A run goes on where it stopped, and ends with the bits of one that never stopped; the same command is idempotent."""
 
+import copy
 import json
 import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import torch
@@ -17,6 +20,7 @@ from repu_lab.runs import stepping
 from repu_lab.runs.checkpoint import PLACE, Checkpoints, read, write
 from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.interruption import Interrupted
+from repu_lab.runs.refining import refine
 from repu_lab.tasks.objectives import Regression
 
 pytestmark = pytest.mark.usefixtures("no_picture")
@@ -162,6 +166,30 @@ def test_lbfgs_killed_in_its_middle_goes_on_there_and_what_started_elsewhere_is_
     assert typed(f"resume={run}", f"steps={STEPS + 2}") == 0
     assert train(Path("longer"), *KINDS[kind], *long, f"steps={STEPS + 2}") == 0
     assert same(Path("longer"), run)
+
+
+def test_a_state_of_lbfgs_of_other_weights_or_steps_is_passed_over(experiment, monkeypatch):
+    """Of two networks the first is done in it, after 8 steps of 16."""
+    monkeypatch.setattr(lbfgs, "CHUNK", 4)
+
+    def refined(steps: int, begun=None, moved: float = 0.0):
+        saved = []
+        checkpoints = SimpleNamespace(
+            part=lambda *_: copy.deepcopy(begun), due=lambda _: True,
+            save_part=lambda _, state: saved.append(copy.deepcopy(state)),
+        )  # fmt: skip
+        built = experiment("members=2", "task=function", "activation=tanh", f"task.lbfgs_steps={steps}")
+        population = built.population()
+        start, alive = population.theta.detach() + moved, torch.ones(2, dtype=torch.bool)
+        _, theta, _ = refine(built, population, start, alive, cast(Checkpoints, checkpoints), "part")
+        return theta, saved
+
+    straight, (*_, own) = refined(16)
+    _, (*_, shorter) = refined(8)
+    _, (*_, elsewhere) = refined(16, moved=0.01)
+    assert own["state"]["row"] == shorter["state"]["row"] == elsewhere["state"]["row"] == 1
+    for begun in (None, own, shorter, elsewhere):
+        assert torch.equal(refined(16, begun)[0], straight)
 
 
 # --- further than it was meant to go

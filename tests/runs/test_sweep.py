@@ -1,9 +1,11 @@
 """Groups: a job trained with others has the result that it would have alone; what is chunked, stored and shown."""
 
+import itertools
 import json
 import os
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,10 +17,12 @@ from tensorboard.plugins.hparams import metadata
 
 from repu_lab.cli import main
 from repu_lab.configs.composition import Job, compose_jobs
-from repu_lab.runs import commands
+from repu_lab.configs.config import config_hash
+from repu_lab.runs import commands, training
 from repu_lab.runs.folder import RunFolder
-from repu_lab.runs.group import Group, make_groups, train_group
+from repu_lab.runs.group import Group, make_group, make_groups, train_group
 from repu_lab.runs.interruption import Interrupted
+from repu_lab.runs.sweep import memory_bound, plan_groups
 
 TINY = ("activation=tanh", "depth=3", "width=8", "batch_size=16", "probe=4", "initialization=custom")
 WORDS = ("seconds", "steps_per_second", "statistics_share")  # of a result, that tell of time
@@ -221,6 +225,55 @@ def test_ranges_of_hydra_make_jobs(values, count):
     assert len({job.folder for job in jobs}) == count
     assert main(["train", "-m", *typed]) == 0
     assert sum(json.loads((job.folder / "result.json").read_text())["steps"] for job in jobs) == count
+
+
+def test_a_manifest_says_which_members_of_its_population_are_the_jobs():
+    jobs = together("members=2,3", "seed=0,1", "initialization.c_w=1", "steps=0", "statistics=false")
+    groups = [json.loads((job.folder / "manifest.json").read_text())["group"] for job in jobs]
+    assert [group["first_member"] for group in groups] == [0, 2, 4, 7]
+    assert {(group["jobs"], group["members"]) for group in groups} == {(4, 10)}
+
+
+def test_workers_share_the_memory():
+    jobs = compose_jobs("train", [*TINY, "initialization.c_w=1", "members=50", "seed=range(4)"], multirun=True)
+
+    def bound(fit: int, workers: int, most: int | None = None) -> int:
+        return memory_bound(lambda config: fit, jobs, workers, most)(jobs[0].config)
+
+    assert [bound(80, workers) for workers in (1, 2, 3)] == [80, 40, 26]
+    assert bound(10**6, 3) == 67  # of the 200 members each worker gets some
+    assert (bound(80, 2, most=30), bound(80, 2, most=60), bound(1, 4)) == (30, 40, 1)
+
+
+def test_a_population_that_was_cut_off_is_restored_as_it_was():
+    """Cut off between the writing of its jobs' results, or with a checkpoint; before either it is cut anew."""
+    jobs = compose_jobs("train", [*TINY, "initialization.c_w=1", "seed=range(4)"], multirun=True)
+    assert jobs[0].sweep is not None
+    whole = make_group("train", jobs, jobs[0].sweep)
+    assert whole.place is not None
+
+    def planned(left: list[Job]) -> list[list[int]]:
+        return [[job.config.seed for job in group.jobs] for group in plan_groups("train", jobs, left, lambda _: 2)]
+
+    assert planned(jobs[1:]) == [[1, 2], [3]]
+    whole.place.mkdir(parents=True)
+    named = {"jobs": [config_hash("train", job.config) for job in jobs]}
+    RunFolder(whole.place).write_json("group.json", named)
+    assert planned(jobs[1:]) == [[0, 1, 2, 3]]
+    assert planned(jobs) == [[0, 1], [2, 3]]
+    (whole.place / "checkpoints").mkdir()
+    (whole.place / "checkpoints/step_0000000003.ckpt").write_bytes(b"")
+    assert planned(jobs) == [[0, 1, 2, 3]]
+
+
+def test_the_seconds_of_a_job_are_its_members_share_of_the_populations(monkeypatch):
+    """By a clock that goes on by a second each time it is looked at."""
+    monkeypatch.setattr(training, "time", SimpleNamespace(perf_counter=itertools.count().__next__))
+    jobs = together("members=1,3", "initialization.c_w=1", "steps=4", "statistics=false")
+    one, three = (json.loads((job.folder / "result.json").read_text()) for job in jobs)
+    assert one["seconds"] > 1 and three["seconds"] == pytest.approx(3 * one["seconds"])
+    assert (one["seconds"] + three["seconds"]) % 1 == 0
+    assert one["steps_per_second"] == pytest.approx(4 / one["seconds"], abs=0.05)
 
 
 def test_workers_share_a_population(empty_folder):
