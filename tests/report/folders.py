@@ -13,12 +13,14 @@ VOID = ("meta", "img", "br")
 
 
 class Checked(HTMLParser):
-    """A page read tag by tag: its words, its tags, its ids; AssertionError where it does not nest."""
+    """A page read tag by tag: its words, its tags, its ids, the cells of its tables; AssertionError if it is not nested.
+    """
 
     def __init__(self, page: str):
         super().__init__(convert_charrefs=True)
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.words = ""
+        self.tables: list[list[list[str]]] = []  # rows of cells, the first row the columns' names
         self._open: list[str] = []
         self.feed(page)
         self.close()
@@ -26,6 +28,12 @@ class Checked(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in ("th", "td"):
+            self.tables[-1][-1].append("")
         if tag not in VOID:
             self._open.append(tag)
 
@@ -35,10 +43,17 @@ class Checked(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self._open and self._open[-1] not in ("style", "title"):
             self.words += data
+        if {"th", "td"} & set(self._open):
+            self.tables[-1][-1][-1] += data
 
     @property
     def names(self) -> list[str]:
         return [name for name, _ in self.tags]
+
+    def table(self, *columns: str) -> list[dict[str, str]]:
+        """Return the rows, by column, of the only table that has these columns."""
+        (found,) = [rows for rows in self.tables if {*columns} <= {*rows[0]}]
+        return [dict(zip(found[0], row, strict=True)) for row in found[1:]]
 
     def all(self, name: str) -> list[dict[str, str | None]]:
         return [attributes for tag, attributes in self.tags if tag == name]

@@ -19,7 +19,8 @@ from repu_lab.tracking.tracker import Tracker
 
 
 def row(share: float | None, **config: object) -> Row:
-    cells = {"share": share, "share_low": share and share / 2, "share_high": share, **config}
+    """A share with an interval from half of it to half-way up to 1."""
+    cells = {"share": share, "share_low": share and share / 2, "share_high": share and (1 + share) / 2, **config}
     return Row(cells, frozenset(config))  # type: ignore[arg-type]
 
 
@@ -32,12 +33,22 @@ def curves_of(figure: Figure) -> dict[str, tuple[list[float], list[float]]]:
     return found
 
 
+def intervals_of(figure: Figure, along: int) -> list[list[float]]:
+    """Return where the intervals begin and end, series after series; along: 0 for x, 1 for y."""
+    (axes,) = figure.axes
+    lines = [bars[2][0] for bars in axes.containers]
+    return [[segment[0][along], segment[1][along]] for line in lines for segment in line.get_segments()]
+
+
 def test_one_number_swept_gives_curves():
     table = [row(d / 40, activation=a, depth=d, p=p) for a, p in (("repu", 2), ("tanh", None)) for d in (20, 5, 10)]
     assert independent_keys(table) == ["activation", "depth"]  # p follows from the activation
     drawn = chart(table)
     assert drawn is not None and "against depth" in drawn.caption
     assert curves_of(drawn.figure) == {name: ([0, 1, 2], [0.125, 0.25, 0.5]) for name in ("repu", "tanh")}
+    assert intervals_of(drawn.figure, 1) == pytest.approx(
+        np.array([[0.0625, 0.5625], [0.125, 0.625], [0.25, 0.75]] * 2)
+    )  # fmt: skip
     assert "repu: share trained from 0.12 to 0.50" in drawn.alt
     assert draw(drawn.figure, "f1", drawn.alt).startswith("<svg")
 
@@ -55,8 +66,14 @@ def test_two_numbers_swept_give_a_map():
 
 
 def test_words_swept_give_bars_and_nothing_swept_gives_nothing():
-    drawn = chart([row(0.5, activation=name) for name in ("repu", "tanh")])
-    assert drawn is not None and drawn.alt == "repu: 0.50; tanh: 0.50"
+    drawn = chart([row(share, activation=name) for name, share in (("repu", 0.25), ("tanh", 0.5))])
+    assert drawn is not None and drawn.alt == "repu: 0.25; tanh: 0.50"
+    (axes,) = drawn.figure.axes
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    (bars,) = axes.containers
+    drawn_at = dict(zip(np.asarray(bars[0].get_ydata()).tolist(), bars[0].get_xdata(), strict=True))
+    assert {name: drawn_at[at] for name, at in zip(names, axes.get_yticks(), strict=True)} == {"repu": 0.25, "tanh": 0.5}
+    assert intervals_of(drawn.figure, 0) == pytest.approx(np.array([[0.125, 0.625], [0.25, 0.75]]))
     assert chart([row(0.5, activation="repu")]) is None
     assert chart([row(None, activation=name) for name in ("repu", "tanh")]) is None
     assert chart([row(0.5, activation=f"a{i}") for i in range(100)]) is None

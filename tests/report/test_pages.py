@@ -47,8 +47,14 @@ def test_a_run(trained):
     pictures = page.all("svg")
     assert len(pictures) == 2 and all(picture["role"] == "img" for picture in pictures)
     assert "Lines are theory" in page.words
-    median = [m["metric"] for m in result["members"]]
-    assert f"{np.median(median):.4g}" in page.words
+    members = result["members"]
+    (all_of,) = page.table("networks")
+    assert all_of["outcome"] == members[0]["outcome"] and all_of["networks"] == "3"
+    for name, key in (("median accuracy", "metric"), ("median loss", "loss"), ("median step", "step")):
+        assert all_of[name] == f"{np.median([member[key] for member in members]):.4g}"
+    for row, member in zip(page.table("seed"), members, strict=True):
+        for name, key in (("seed", "seed"), ("accuracy", "metric"), ("loss", "loss"), ("step", "step")):
+            assert row[name] == f"{member[key]:.4g}"
 
 
 def test_a_run_that_failed(tmp_path):
@@ -90,7 +96,11 @@ def test_a_sweep(tmp_path):
     page = checked(tmp_path)
     assert "Sweep over activation, depth" in page.words
     assert "6 runs, 24 networks: trained 15, exploded 9" in page.words
-    assert page.words.count("1 of 4, 0.25 [0.05, 0.70]") == 3
+    for row in page.table("activation", "depth", "trained"):  # Wilson's intervals of 1 and of 4 of 4
+        assert row["trained"] == {"repu": "1 of 4, 0.25 [0.05, 0.70]", "tanh": "4 of 4, 1.00 [0.51, 1.00]"}[
+            row["activation"]
+        ]  # fmt: skip
+    assert "repu: share trained from 0.25 to 0.25; tanh: share trained from 1.00 to 1.00." in page_of(tmp_path)
     assert len(page.all("svg")) == 1 and "repu-lab train 'task=a b'" in page.words
     assert page.names.index("table") < page.names.index("svg")
 
