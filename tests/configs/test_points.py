@@ -1,4 +1,4 @@
-"""`points=FILE.csv`: one job a row, beside what is typed; each file its own sweep; what is wrong is named by its row."""
+"""`points=FILE.csv`: one job a row, beside what is typed; each file its own sweep; mistakes are named by their row."""
 
 from pathlib import Path
 

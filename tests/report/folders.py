@@ -13,8 +13,7 @@ VOID = ("meta", "img", "br")
 
 
 class Checked(HTMLParser):
-    """A page read tag by tag: its words, its tags, its ids, the cells of its tables; AssertionError if it is not nested.
-    """
+    """A page read tag by tag: its words, tags, ids and the cells of its tables; AssertionError if it does not nest."""
 
     def __init__(self, page: str):
         super().__init__(convert_charrefs=True)

@@ -72,7 +72,10 @@ def test_words_swept_give_bars_and_nothing_swept_gives_nothing():
     names = [label.get_text() for label in axes.get_yticklabels()]
     (bars,) = axes.containers
     drawn_at = dict(zip(np.asarray(bars[0].get_ydata()).tolist(), bars[0].get_xdata(), strict=True))
-    assert {name: drawn_at[at] for name, at in zip(names, axes.get_yticks(), strict=True)} == {"repu": 0.25, "tanh": 0.5}
+    assert {name: drawn_at[at] for name, at in zip(names, axes.get_yticks(), strict=True)} == {
+        "repu": 0.25,
+        "tanh": 0.5,
+    }
     assert intervals_of(drawn.figure, 0) == pytest.approx(np.array([[0.125, 0.625], [0.25, 0.75]]))
     assert chart([row(0.5, activation="repu")]) is None
     assert chart([row(None, activation=name) for name in ("repu", "tanh")]) is None

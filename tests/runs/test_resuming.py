@@ -1,11 +1,11 @@
 """A run goes on where it stopped, and ends with the bits of one that never stopped; the same command is idempotent."""
 
-import copy
 import json
 import shutil
 import signal
 import subprocess
 import sys
+from copy import deepcopy
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -175,8 +175,8 @@ def test_a_state_of_lbfgs_of_other_weights_or_steps_is_passed_over(experiment, m
     def refined(steps: int, begun=None, moved: float = 0.0):
         saved = []
         checkpoints = SimpleNamespace(
-            part=lambda *_: copy.deepcopy(begun), due=lambda _: True,
-            save_part=lambda _, state: saved.append(copy.deepcopy(state)),
+            part=lambda *_: deepcopy(begun), due=lambda _: True,
+            save_part=lambda _, state: saved.append(deepcopy(state)),
         )  # fmt: skip
         built = experiment("members=2", "task=function", "activation=tanh", f"task.lbfgs_steps={steps}")
         population = built.population()
