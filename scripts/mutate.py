@@ -122,7 +122,7 @@ def tests_beside(file: Path) -> list[str]:
     room, module = file.parent.name, file.stem
     there = sorted((HOME / "tests" / room).glob("test_*.py"), key=lambda test: test.stem != f"test_{module}")
     imports = re.compile(rf"repu_lab\.{room}(\.| import .*\b){module}\b")
-    own = [test for test in there if test.stem == f"test_{module}" or imports.search(test.read_text())]
+    own = [test for test in there if test.stem == f"test_{module}" or imports.search(test.read_text(encoding="utf-8"))]
     return [str(test.relative_to(HOME)) for test in own or there]
 
 
