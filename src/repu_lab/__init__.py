@@ -14,6 +14,8 @@ At the shell: `repu-lab --help`. In Python, for networks in plain torch:
 Activations: RePU, MRePU, SplineRePU; ACTIVATIONS holds all by name; Formula("z * relu(1 + z)**a", a=2) is what you
              write; as_activation adapts a module of your own.
 Networks:    initialize_, forecast_network; load_population returns those of a finished run.
+Any network: examine(network, batch) reports every layer, assert_healthy(network, batch) is a line of a test suite,
+             watch(network, optimizer) looks into a training loop of your own.
 Theory:      analyse (all critical points, or why there is none), critical_initialization (variances for a depth),
              layers (K and susceptibilities by layer), forecast (what becomes of real networks).
 Data:        task_of makes three splits, a loss and a metric of two tensors.
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from repu_lab.tasks.tensors import task_of
     from repu_lab.theory import analyse, critical_initialization, layers
     from repu_lab.theory.forecast import forecast
+    from repu_lab.watching import assert_healthy, examine, watch
 
 __version__ = "0.1.0"
 
@@ -42,13 +45,16 @@ __all__ = [
     "SplineRePU",
     "analyse",
     "as_activation",
+    "assert_healthy",
     "critical_initialization",
+    "examine",
     "forecast",
     "forecast_network",
     "initialize_",
     "layers",
     "load_population",
     "task_of",
+    "watch",
 ]
 
 # Imported when they are asked for: the command line starts without torch, which takes a second. There is no __dir__:
@@ -60,6 +66,7 @@ _HOMES = {
     "tasks.tensors": ("task_of",),
     "theory": ("analyse", "critical_initialization", "layers"),
     "theory.forecast": ("forecast",),
+    "watching": ("assert_healthy", "examine", "watch"),
 }
 
 

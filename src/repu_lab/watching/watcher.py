@@ -1,0 +1,148 @@
+"""`watch(network, optimizer)`: the lab's look into a training loop of the user's own, at a few steps of it.
+
+The steps are those of the lab's schedule (0 to 4, then the rounded powers of sqrt(2)); at all others no hook is there.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from torch import nn
+from torch.optim import Optimizer
+
+from repu_lab.networks.statistics import LayerStatistics
+from repu_lab.runs.schedule import is_measured, is_profiled
+from repu_lab.tracking.digest import digest
+from repu_lab.tracking.tracker import Tracker
+from repu_lab.watching.health import Report, report_of
+from repu_lab.watching.measures import Floats, Measures, measures
+from repu_lab.watching.recording import INPUTS, Layer, Recording, attach
+
+UNKNOWN = -1  # the last step, of a loop that the lab does not run
+
+
+def watch(
+    network: nn.Module, optimizer: Optimizer | None = None, *, folder: Path | str | None = "outputs/watched"
+) -> "Watch":
+    """Watch a network train in a loop of your own: K, gradient, likeness, dead units and non-finite counts by layer.
+
+    A context, or to be closed with `.close()`. With an optimizer each of its steps counts; without one call `.step()`
+    after each update. At the measured steps the first forward pass with gradients, and its backward pass, are looked
+    at: up to 32 of its inputs, counts of all. `folder` gets an event file with the tags and charts of the lab's own
+    runs (`tensorboard --logdir outputs`); None writes nothing. `.report()` is the last look, `.reports` are all.
+
+    Layers are the outputs of modules with weights (Linear, Conv, norms, Embedding), and of attention and recurrent
+    modules as a whole. What forward computes by functions alone is not seen; a compiled network has no hooks, so watch
+    it before torch.compile.
+    """
+    return Watch(network, optimizer, folder)
+
+
+class Watch:
+    """What `watch` returns."""
+
+    def __init__(self, network: nn.Module, optimizer: Optimizer | None, folder: Path | str | None):
+        """Start looking at step 0."""
+        self.network, self.folder = network, None if folder is None else Path(folder)
+        self.steps = 0
+        self.reports: list[Report] = []
+        self._tracker: Tracker | None = None
+        self._names: list[str] = []
+        self._recording = Recording()
+        self._handles = attach(network, self._recording)
+        self._counting = None if optimizer is None else optimizer.register_step_post_hook(lambda *_: self.step())
+
+    def step(self) -> None:
+        """Count an update; what was seen since the last one is kept, and written."""
+        if self._recording.layers:
+            self._keep()
+        self._detach()
+        self.steps += 1
+        if is_measured(self.steps, UNKNOWN):
+            self._recording = Recording()
+            self._handles = attach(self.network, self._recording)
+
+    def report(self) -> Report:
+        """Return the last look; ValueError if no forward pass with gradients was seen."""
+        if not self.reports:
+            raise ValueError(
+                "nothing was seen: call the network itself (not a part or a compiled copy of it) with gradients, "
+                "then optimizer.step(), or .step() of the watch"
+            )
+        return self.reports[-1]
+
+    def table(self) -> list[dict[str, Any]]:
+        """Return a row for each measured step and layer."""
+        return [{"step": report.step, **vars(row)} for report in self.reports for row in report.rows]
+
+    def close(self) -> None:
+        """Take all hooks off and close the event file."""
+        if self._recording.layers:
+            self._keep()
+        self._detach()
+        if self._counting is not None:
+            self._counting.remove()
+            self._counting = None
+        if self._tracker is not None:
+            self._tracker.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _detach(self) -> None:
+        for handle in self._handles:
+            handle.remove()
+        self._handles, self._recording = [], Recording()
+
+    def _keep(self) -> None:
+        layers = self._recording.layers
+        found = measures(layers)
+        self.reports.append(report_of(layers, found, self.steps))
+        if self.folder is None:
+            return
+        if self._tracker is None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._names = [layer.name for layer in layers]
+            self._tracker = Tracker(self.folder, depth=len(layers) - 1, members=1)
+            self._tracker.layout()
+            named = (f"| {number} | `{layer.name}` | {layer.kind} |" for number, layer in enumerate(layers, 1))
+            self._tracker.text("config", "\n".join(["| layer | name | kind |", "|---|---|---|", *named]))
+        drawn = digest(_statistics(layers, found, self._names))
+        self._tracker.statistics(self.steps, drawn)
+        if is_profiled(self.steps, UNKNOWN) and drawn.profile is not None:
+            self._tracker.profiles(self.steps, drawn.profile)
+        self._tracker.flush()
+
+
+def _statistics(layers: Sequence[Layer], found: Sequence[Measures], names: Sequence[str]) -> LayerStatistics:
+    """Return the layers that were there at the first look as the statistics of a network; NaN where there is nothing.
+
+    Susceptibilities are those of a law that a network of any kind does not have.
+    """
+    known = {layer.name: (layer, measured) for layer, measured in zip(layers, found, strict=True)}
+    rows = [known.get(name) for name in names]
+
+    def table(name: str, columns: int) -> Floats:
+        values = np.full((len(rows), 1, columns), np.nan)
+        for value, row in zip(values[:, 0], rows, strict=True):
+            if row is not None:
+                numbers = np.atleast_1d(getattr(row[1], name))
+                value[:] = np.resize(numbers, columns) if len(numbers) else np.nan  # of few inputs each counts often
+        return values
+
+    numbers = {name: table(name, 1)[..., 0] for name in ("mean", "log10_max_abs", "excess_kurtosis")}
+    kinds = ("nan", "plus_inf", "minus_inf")
+    counts = {kind: np.array([[0 if row is None else getattr(row[0], kind)] for row in rows]) for kind in kinds}
+    unknown = np.full((len(rows) - 1, 1, 1), np.nan)
+    return LayerStatistics(
+        log10_K=table("log10_K", INPUTS), correlation=1 - 10 ** table("log10_distance", INPUTS // 2),
+        log10_chi_parallel=unknown, log10_chi_perp=unknown, log10_gradient=table("log10_gradient", INPUTS),
+        dead=table("dead", 1)[:-1, :, 0], **numbers, **counts,
+    )  # fmt: skip
