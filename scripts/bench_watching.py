@@ -1,6 +1,6 @@
-"""What `repu_lab.watch` costs: 1,000 steps of a loop in plain torch, with and without it, in turn in one process.
+"""What `repu_lab.watch` costs: 1,000 steps of a loop in plain torch with and without it, step by step in turn.
 
-CPU seconds of one thread, the least of three runs of each; the event file is written too.
+CPU seconds of one thread; the event file is written too.
 """
 
 import tempfile
@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from repu_lab import watch
 
-STEPS, RUNS = 1000, 3
+STEPS = 1000
 
 
 class Convolutional(nn.Module):
@@ -57,21 +57,25 @@ def perceptron() -> nn.Module:
     return nn.Sequential(nn.Linear(64, 128), nn.ReLU(), *hidden, nn.Linear(128, 10))
 
 
-def seconds(make: Callable[[], nn.Module], watched: bool, folder: str) -> float:
-    """Return the CPU seconds of a training run."""
-    torch.manual_seed(0)
-    network, x, y = make(), torch.randn(1024, 64), torch.randint(0, 10, (1024,))
-    optimizer = torch.optim.Adam(network.parameters(), foreach=True)
-    start = time.process_time()
-    look = watch(network, optimizer, folder=folder) if watched else None
-    for step in range(STEPS):
+class Loop:
+    """A training loop that counts its CPU seconds."""
+
+    def __init__(self, make: Callable[[], nn.Module], folder: str | None):
+        """Make a network, watched if there is a folder."""
+        torch.manual_seed(0)
+        self.network, self.seconds = make(), 0.0
+        self.x, self.y = torch.randn(1024, 64), torch.randint(0, 10, (1024,))
+        self.optimizer = torch.optim.Adam(self.network.parameters(), foreach=True)
+        self.look = None if folder is None else watch(self.network, self.optimizer, folder=folder)
+
+    def step(self, step: int) -> None:
+        """Train for a step."""
+        start = time.process_time()
         rows = torch.arange(128) + 128 * (step % 8)
-        optimizer.zero_grad()
-        F.cross_entropy(network(x[rows]), y[rows]).backward()
-        optimizer.step()
-    if look is not None:
-        look.close()
-    return time.process_time() - start
+        self.optimizer.zero_grad()
+        F.cross_entropy(self.network(self.x[rows]), self.y[rows]).backward()
+        self.optimizer.step()
+        self.seconds += time.process_time() - start
 
 
 def main() -> None:
@@ -79,10 +83,14 @@ def main() -> None:
     torch.set_num_threads(1)
     for name, make in (("perceptron", perceptron), ("convolutional", Convolutional), ("transformer", Transformer)):
         with tempfile.TemporaryDirectory() as folder:
-            seconds(make, True, folder)
-            runs = [(seconds(make, False, folder), seconds(make, True, folder)) for _ in range(RUNS)]
-        plain, watched = (min(column) for column in zip(*runs, strict=True))
-        print(f"{name:14} {1000 * plain / STEPS:.2f} ms a step, watched {100 * (watched / plain - 1):+.1f} %")
+            plain, watched = Loop(make, None), Loop(make, folder)
+            for step in range(STEPS):
+                for loop in (plain, watched):
+                    loop.step(step)
+            assert watched.look is not None
+            watched.look.close()
+        cost = watched.seconds / plain.seconds - 1
+        print(f"{name:14} {1000 * plain.seconds / STEPS:.2f} ms a step, watched {100 * cost:+.1f} %", flush=True)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,8 @@ from repu_lab.runs import commands
 from repu_lab.runs.building import build
 from repu_lab.theory import Initialization, mean_square
 from repu_lab.theory.chain import chain
+from repu_lab.watching.measures import measures
+from repu_lab.watching.recording import recorded
 
 F64 = torch.float64
 
@@ -268,11 +270,20 @@ def test_a_forecast_is_what_the_network_then_does(activation: nn.Module, depth: 
     assert low - 1 <= first <= high + 1
 
 
-def test_a_residual_network_starts_but_has_no_forecast() -> None:
+def test_a_residual_network_is_forecast_as_torch_passes_it() -> None:
     network = Population(Tanh(), (3, 8, 8, 8, 2), block=RESIDUAL).member(0)
     assert "share 1/2" in initialize_(network, seed=0).reason
-    with pytest.raises(ValueError, match="infinitely wide residual network only"):
-        forecast_network(network)
+    found = forecast_network(network, inputs=16, seed=3)
+    assert found.fate == "survives"
+    # The batch that it draws: 16 inputs of |x|^2/n_0 = 1 from this seed.
+    x = torch.randn(16, 3, generator=torch.Generator().manual_seed(3), dtype=F64)
+    x = x / x.square().mean(1, keepdim=True).sqrt()
+    with recorded(network.double()) as recording:
+        network(x).sum().backward()
+    K = np.stack([layer.log10_K for layer in measures(recording.layers)])
+    # A Linear's own output is a branch: only the first and the last layer are its z.
+    np.testing.assert_allclose(np.quantile(K[[0, -1]], 0.5, axis=1, method="inverted_cdf"),
+                               found.log10_K_quantiles[2][[0, -1]], atol=1e-6)  # fmt: skip
 
 
 def test_widths_that_differ_count_with_their_harmonic_mean() -> None:

@@ -159,7 +159,6 @@ UNKNOWN = {
                             r"Linear 2 feeds the next one with something else than Tanh\(\).*Tanh\(\), MRePU\(p=1\)"),
     "several powers": (nn.Sequential(*alternating(RePU(2), RePU(3), RePU(2))), None, r"Linear 2 .* RePU\(p=2\)"),
     "the wrong one named": (small(Tanh()), MRePU(1), r"Linear 1 feeds .* than MRePU\(p=1\)"),
-    "a function": (Backwards(), None, r"Linear 1 feeds .* than Identity\(\).*beside Linears it has nothing"),
     "normalization": (small(nn.LayerNorm(6), Tanh()), None, r"between two Linears .* lie LayerNorm\(.*, Tanh\(\)"),
     "running averages": (small(nn.BatchNorm1d(6, affine=False), Tanh()), None, "lie BatchNorm1d"),
     "normalization alone": (small(nn.LayerNorm(6)), None, r"LayerNorm cannot be applied elementwise"),
@@ -178,6 +177,7 @@ UNKNOWN = {
     "dtypes": (small(Tanh(), first=nn.Linear(4, 6, dtype=torch.float64)), None, "torch.float32, torch.float64"),
     "run twice": (Twice(), Tanh(), "must be called once"),
     "never run": (nn.ModuleDict({"a": small(Tanh())}), None, "cannot be run"),
+    "a function": (Backwards(lambda z: 2 * torch.tanh(z)), None, r"as initialize_\(network, RePU"),
     "Linears by function": (Backwards(lambda z: F.linear(z, torch.eye(z.shape[-1]))), Tanh(), "Linear 1 feeds"),
 }  # fmt: skip
 
@@ -188,6 +188,7 @@ def test_what_is_no_perceptron_is_refused_by_name(name: str) -> None:
     with pytest.raises(ValueError, match=message) as refusal:
         observe(network, named)
     assert "theory knows nn.Linear layers with the same elementwise activation" in str(refusal.value)
+    assert "any other network is measured by repu_lab.examine" in str(refusal.value)
     assert "\n" not in str(refusal.value)
 
 
@@ -203,3 +204,8 @@ def test_the_network_is_left_as_it_was(network: nn.Module) -> None:
     assert not any(module._forward_hooks for module in network.modules()) and network.training
     x = torch.ones(3, 4)
     assert network(x).requires_grad and network(x).isfinite().all()
+
+
+@pytest.mark.parametrize(("function", "kind"), [(torch.relu, ReLU), (F.gelu, GELU), (torch.tanh, Tanh)])
+def test_a_function_of_the_labs_own_need_not_be_named(function, kind) -> None:
+    assert type(observe(Backwards(function)).activation) is kind

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from repu_lab.blocks import PLAIN
 from repu_lab.networks import initialization
 from repu_lab.networks.observing import Perceptron, observe
 from repu_lab.networks.passing import Pass, departures, first_pass
@@ -67,12 +66,10 @@ def forecast_network(
     network are theory's, for variances C_W^l = fan_in mean(W^l_ij^2), C_b^l = mean(b^l_i^2); they speak of independent
     and of orthogonal weights of mean 0 alone, and advice says if these are neither. `correlation` of two inputs' first
     preactivations, for theory; left out: that of orthogonal inputs. Hidden layers of several widths count with their
-    harmonic mean. See `forecast`, also for its errors; ValueError as for `initialize_`, and if it is residual.
+    harmonic mean. See `forecast`, also for its errors; ValueError as for `initialize_`.
     """
     _check_input(input_mean_square)
     found = observe(network, activation)
-    if found.block != PLAIN:
-        raise ValueError("theory knows the infinitely wide residual network only, not the fates of real ones")
     C_W = [linear.in_features * _mean_square(linear.weight) for linear in found.linears]
     C_b = [0.0 if linear.bias is None else _mean_square(linear.bias) for linear in found.linears]
     k1 = C_b[0] + C_W[0] * input_mean_square
@@ -80,7 +77,7 @@ def forecast_network(
         correlation = C_b[0] / k1
     expected = forecast(
         found.activation, C_W=C_W[1:], C_b=C_b[1:], k1=k1, depth=found.depth, width=found.width, dtype=found.dtype,
-        inputs=inputs, correlation=correlation, seed=seed,
+        inputs=inputs, correlation=correlation, block=found.block, seed=seed,
     )  # fmt: skip
     return _measured(expected, found, first_pass(found, inputs=inputs, mean_square=input_mean_square, seed=seed))
 

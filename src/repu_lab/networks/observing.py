@@ -16,14 +16,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from repu_lab.activations import Activation, Identity, as_activation
+from repu_lab.activations import ACTIVATIONS, Activation, Identity, as_activation
 from repu_lab.blocks import PLAIN, RESIDUAL, Block
 
 BATCH = 8  # random inputs; with 8 numbers a unit no two activations agree to half of a dtype's digits by chance
 SHOWN = 8  # kinds of modules that an error lists
 JUDGED = (
     "theory knows nn.Linear layers with the same elementwise activation between any two that follow each other, "
-    "and no weights beside theirs"
+    "and no weights beside theirs; any other network is measured by repu_lab.examine(network, batch)"
 )
 
 
@@ -60,7 +60,7 @@ def observe(network: nn.Module, activation: nn.Module | None = None) -> Perceptr
     """Return what the network computes; ValueError, which lists what was found in it, if that is no perceptron.
 
     One forward pass of BATCH inputs, in the mode (train or eval) in which the network is; it is left as it was.
-    `activation` need be named only if forward calls a function instead of a module.
+    `activation` need be named only if forward calls a function that is not among the lab's own.
     """
     parts = dict.fromkeys(_parts(network))
     linears = [part for part in parts if _is_linear(part)]
@@ -78,10 +78,17 @@ def observe(network: nn.Module, activation: nn.Module | None = None) -> Perceptr
     if crowded and activation is None:
         raise _refusal(network, f"between two Linears that follow each other lie {', '.join(map(_name, crowded))}")
     _check_weights(network, [*linears, *(module for gap in gaps for module in gap)])
-    s = _by_itself(network, activation or (gaps[0][0] if gaps[0] else Identity()))
-    for block in (PLAIN, RESIDUAL):
-        if _first_difference(maps, s, block) is None:
-            return Perceptron(tuple(call.linear for call in maps), s, block)
+    named = activation or next(iter(gaps[0]), None)
+    candidates = [named] if named is not None else [Identity(), *(kind() for kind in ACTIVATIONS.values())]
+    for candidate in candidates:
+        s = _by_itself(network, candidate)
+        for block in (PLAIN, RESIDUAL):
+            if _first_difference(maps, s, block) is None:
+                return Perceptron(tuple(call.linear for call in maps), s, block)
+    if named is None:
+        cure = "name it, as initialize_(network, RePU(2)), or call a module, nn.ReLU()"
+        raise _refusal(network, f"forward calls a function between its Linears that is none of the lab's: {cure}")
+    s = _by_itself(network, named)
     l = _first_difference(maps, s, PLAIN)
     name = _name(getattr(s, "module", s))
     raise _refusal(network, f"Linear {l} feeds the next one with something else than {name} of its output")

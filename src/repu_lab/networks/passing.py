@@ -43,13 +43,15 @@ def first_pass(network: Perceptron, *, inputs: int, mean_square: float, seed: in
     h = torch.randn(max(inputs, 2), network.sizes[0], generator=random, dtype=torch.float64)
     h *= (mean_square / h.square().mean(1, keepdim=True)).sqrt()
     zs, hs = [], []
-    for W, b in maps:
-        zs.append(torch.addmm(b, h, W.T))
+    for l, (W, b) in enumerate(maps):
+        z = torch.addmm(b, h, W.T)
+        zs.append(z + zs[-1] if _skips(network, l) else z)
         hs.append(h := network.activation(zs[-1].clone()))
     g = torch.randn(zs[-1].shape, generator=random, dtype=torch.float64)
     gradients = [g]
-    for z, (W, _) in zip(zs[-2::-1], maps[:0:-1], strict=True):
-        gradients.append(g := (g @ W) * network.activation.derivative(z.clone()))
+    for l in range(len(maps) - 1, 0, -1):
+        back = (g @ maps[l][0]) * network.activation.derivative(zs[l - 1].clone())
+        gradients.append(g := back + g if _skips(network, l) else back)
     K = torch.stack([z.square().mean(1) for z in zs], dim=1)
     apart = torch.stack([(z[0:-1:2] - z[1::2]).square().mean(1) for z in zs], dim=1)
     distance = apart / (2 * (K[0:-1:2] * K[1::2])[: len(apart)].sqrt())
@@ -80,6 +82,11 @@ def departures(network: Perceptron) -> list[str]:
     elif spread and abs(np.median(spread) - 1) > 0.5:
         found.append(f"squared singular values have {np.median(spread):.2g} of the spread of independent weights")
     return found
+
+
+def _skips(network: Perceptron, l: int) -> bool:
+    """Whether z^l is added to what map l (from 0) gives: between hidden layers of a residual network."""
+    return network.block.residual and 0 < l < network.depth
 
 
 def _float64(linear: nn.Linear) -> tuple[Tensor, Tensor]:
