@@ -163,7 +163,12 @@ def test_propagate_shows_the_input_by_which_a_network_explodes(folder, capsys):
 def test_sweeps(command, sample, total, folder, capsys):
     assert main([command, "-m", "activation=gelu,relu", *TINY, *sample]) == 0
     table = capsys.readouterr().out.partition("2 jobs in outputs/sweeps/")[2].splitlines()
-    assert [line.split("activation=")[1].split()[0] for line in table[1:-1]] == ["gelu", "relu"]
+    jobs = [line for line in table if "activation=" in line]
+    assert [line.split("activation=")[1].split()[0] for line in jobs] == ["gelu", "relu"]
+    if command == "theory":
+        assert table[1].split() == ["forecast", "class", "C_W", "C_b", "K*", "a_1", "folder"]
+        assert jobs[0].split()[:7] == ["survives", "half-stable,", "K*=0", "unstable", "1.983", "0.1729", "3.562"]
+        assert jobs[1].split()[:6] == ["survives", "scale-invariant", "2", "0", "any", "0"]
     assert table[-1] == f"total: {total}"
     assert len(list(folder.rglob("manifest.json"))) == 2
 

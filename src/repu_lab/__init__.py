@@ -13,7 +13,8 @@ At the shell: `repu-lab --help`. In Python, for networks in plain torch:
 
 Activations: RePU, MRePU, SplineRePU; ACTIVATIONS holds all by name; Formula("z * relu(1 + z)**a", a=2) is what you
              write; as_activation adapts a module of your own.
-Networks:    initialize_, forecast_network; load_population returns those of a finished run.
+Networks:    initialize_, forecast_network; load_population returns those of a finished run, results a table of
+             all runs below a folder.
 Any network: examine(network, batch) reports every layer, assert_healthy(network, batch) is a line of a test suite,
              watch(network, optimizer) looks into a training loop of your own.
 Theory:      analyse (all critical points, or why there is none), critical_initialization (variances for a depth),
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from repu_lab.activations import ACTIVATIONS, Formula, MRePU, RePU, SplineRePU, as_activation
     from repu_lab.networks.modules import forecast_network, initialize_
     from repu_lab.runs.building import load_population
+    from repu_lab.runs.results.command import results
     from repu_lab.tasks.tensors import task_of
     from repu_lab.theory import analyse, critical_initialization, layers
     from repu_lab.theory.forecast import forecast
@@ -53,6 +55,7 @@ __all__ = [
     "initialize_",
     "layers",
     "load_population",
+    "results",
     "task_of",
     "watch",
 ]
@@ -63,6 +66,7 @@ _HOMES = {
     "activations": ("ACTIVATIONS", "Formula", "MRePU", "RePU", "SplineRePU", "as_activation"),
     "networks.modules": ("forecast_network", "initialize_"),
     "runs.building": ("load_population",),
+    "runs.results.command": ("results",),
     "tasks.tensors": ("task_of",),
     "theory": ("analyse", "critical_initialization", "layers"),
     "theory.forecast": ("forecast",),

@@ -6,10 +6,12 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from made_up import record, write_run, write_sweep
 
+import repu_lab
 from repu_lab.cli import main
 from repu_lab.runs.results import Run, rows, scan
 from repu_lab.runs.results.printing import as_csv, as_json, as_table, table_cells
@@ -25,13 +27,53 @@ def sweep(tmp_path: Path) -> Path:
 
 def test_only_what_differs_is_shown(sweep):
     titles, cells = table_cells(rows(scan(sweep)), "member")
-    assert titles == ["activation", "depth", "seed", "outcome", "layer", "accuracy", "folder"]
-    assert ["repu", "10", "0", "exploded", "9", "0.9", "repu-10"] in cells
+    assert titles == ["outcome", "accuracy", "layer", "activation", "depth", "seed", "folder"]
+    assert ["exploded", "0.9", "9", "repu", "10", "0", "repu-10"] in cells
     write_run(sweep / "cut", status="interrupted")
     assert "state" in table_cells(rows(scan(sweep)), "member")[0]
     assert table_cells(rows(scan(sweep), "config"), "config")[0] == [
-        "activation", "depth", "n", "trained", "no result", "outcome", "layer", "accuracy",
+        "trained", "outcome", "accuracy", "layer", "activation", "depth", "n", "no result",
     ]  # fmt: skip
+
+
+def test_a_table_fits_120_columns_and_names_what_it_leaves_out(tmp_path):
+    for number in range(3):
+        keys = {f"key_of_some_length_{i}": f"value {number} of {i}" for i in range(8)}
+        write_run(tmp_path / f"a-name-of-a-folder-as-long-as-those-of-the-lab-{number}-1234567{number}", **keys)
+    *lines, last = as_table(rows(scan(tmp_path)), "member").splitlines()
+    assert max(map(len, lines)) <= 120 and len(lines) == 7
+    assert lines[0].split()[:3] == ["outcome", "accuracy", "layer"] and lines[0].endswith("folder")
+    assert lines[1].endswith("12345670")  # the end of the name tells folders apart
+    assert last.startswith("left out: key_of_some_length_") and last.endswith("--columns names what to show")
+    told = [f"key_of_some_length_{i}" for i in range(8)]
+    assert all((name in lines[0]) != (name in last) for name in told)
+
+
+def test_columns_and_limit_choose_what_is_shown(sweep, capsys):
+    assert main(["results", str(sweep), "--columns", "depth,outcome", "--limit", "2", "--sort=-depth"]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert [line.split() for line in out[:3]] == [["depth", "outcome"], ["20", "trained"], ["20", "trained"]]
+    assert out[3] == "2 rows of 12"
+    for wrong, told in (
+        (["--columns", "dpth"], "--columns dpth: no such column, did you mean depth?"),
+        (["--limit", "0"], "--limit 0: must be a whole number of at least 1"),
+        (["--limit", "x"], "--limit x: must be"),
+    ):
+        assert main(["results", str(sweep), *wrong]) == 2
+        assert told in capsys.readouterr().err
+
+
+def test_results_are_rows_in_python(sweep, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)  # as if it were not there
+    table = repu_lab.results(sweep)
+    assert len(table) == 12 and {row["outcome"] for row in table} == {"trained", "exploded"}
+    assert {row["depth"] for row in repu_lab.results(sweep, by="config")} == {5, 10, 20}
+    monkeypatch.setitem(sys.modules, "pandas", SimpleNamespace(DataFrame=lambda rows: ("frame", rows)))
+    assert repu_lab.results(sweep) == ("frame", table)
+    with pytest.raises(ValueError, match="by='network': must be one of member, run, config"):
+        repu_lab.results(sweep, by="network")
+    with pytest.raises(ValueError, match="is no folder"):
+        repu_lab.results(sweep / "nowhere")
 
 
 HOSTILE = [
@@ -96,8 +138,8 @@ def test_json_is_strict(tmp_path):
 def test_command(sweep, capsys):
     assert main(["results", str(sweep), "--by", "config", "--sort=-share", "--filter", "depth>5"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["activation", "depth", "n", "trained", "outcome", "layer", "accuracy"]
-    assert lines[1].split()[:2] == ["mrepu", "10"] and lines[-1] == "4 rows of 6"
+    assert lines[0].split() == ["trained", "outcome", "accuracy", "layer", "activation", "depth", "n"]
+    assert lines[1].split()[-3:] == ["mrepu", "10", "2"] and lines[-1] == "4 rows of 6"
     assert main(["results", str(sweep)]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "12 rows; 6 runs: trained 8, exploded 4"
 

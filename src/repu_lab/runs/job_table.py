@@ -16,6 +16,7 @@ from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.reading import Contents
 
 FAILED, NOT_MET = 1, 3
+ANSWER = ("forecast", "class", "C_W", "C_b", "K*", "a_1")  # of theory
 WHOLE = ("finished", "extended")  # states of jobs that a sweep leaves as they are
 TRACEBACK_LIMIT = 1 << 20  # bytes
 
@@ -33,19 +34,19 @@ def print_table(command: str, jobs: Sequence[Job]) -> int:
         if manifest.get("status") != "finished" or result is None:
             status = manifest.get("status", "not started")
             status = "damaged" if status == "finished" or not isinstance(status, str) else status
-            became, numbers = [status], ("", "")
+            became, numbers = [status], ("",) * (len(ANSWER) - 1 if command == "theory" else 2)
             code = FAILED
             others[status] += 1
             if status == "failed":
                 failures.setdefault(error_of(folder) or "", []).append(job)
         else:
-            became, numbers = _became(result)
+            became, numbers = _became(result) if command != "theory" else _answered(result)
             networks.update(result.get("outcomes", {"done": 1}))
             if command == "train" and not meets(job.config, result):
                 code = code or NOT_MET
         rows.append((", ".join([*more, *became]), *numbers, typed, job.folder.name))
     print(f"{len(jobs)} job{'s' * (len(jobs) != 1)} in {jobs[0].sweep}:")
-    print_columns(rows)
+    print_columns([(*ANSWER, "", "folder"), *rows] if command == "theory" else rows)
     total = [f"{count} {name}" for name, count in networks.most_common()]
     total += [f"{count} job{'s' * (count != 1)} {name}" for name, count in others.most_common()]
     print(f"total: {', '.join(total)}")
@@ -114,6 +115,21 @@ def error_of(folder: RunFolder) -> str | None:
 def median_metric(result: Mapping[str, Any]) -> float | None:
     """Return the median of the members' metric, None where there is none or it falls on a network without one."""
     return median([member.get("metric") for member in result.get("members", [])], -math.inf)
+
+
+def _answered(result: Mapping[str, Any]) -> tuple[list[str], tuple[str, ...]]:
+    """Return what theory says of an activation, the cells of ANSWER, four digits each."""
+    points = result.get("critical_points") or []
+    # That which initialization=critical takes, where there is one: the others stand in theory.json.
+    point = next((p for p in points if p["C_W"] == result.get("c_w")), points[0] if points else {})
+    numbers = (point.get("C_W"), point.get("C_b"), point.get("K"), result.get("a_1"))
+    classes = ", ".join(dict.fromkeys(point["universality_class"] for point in points)) or "no critical point"
+    cells = ["any" if number is None and i == 2 and points else _digits(number) for i, number in enumerate(numbers)]
+    return [str(result.get("fate"))], (classes, *cells)
+
+
+def _digits(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, (int, float)) else "-"
 
 
 def _became(result: Mapping[str, Any]) -> tuple[list[str], tuple[str, str]]:

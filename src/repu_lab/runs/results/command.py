@@ -3,7 +3,9 @@
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from repu_lab.configs.config import ConfigError
 from repu_lab.configs.mistakes import printable
@@ -12,11 +14,11 @@ from repu_lab.runs.results.arguments import parse
 from repu_lab.runs.results.printing import as_csv, as_json, as_table, census, notes
 from repu_lab.runs.results.rows import BY, rows
 from repu_lab.runs.results.scanning import Run, scan
-from repu_lab.runs.results.selection import ordered, parse_filter, select
+from repu_lab.runs.results.selection import check_columns, ordered, parse_filter, select
 
 HELP = """\
 usage: repu-lab results DIR [--by member|run|config] [--filter CONDITIONS] [--sort COLUMNS]
-                            [--csv FILE] [--json FILE] [--all]
+                            [--columns COLUMNS] [--limit N] [--csv FILE] [--json FILE] [--all]
 
 One table of all runs below a folder, damaged, running, interrupted and failed ones included and marked.
 
@@ -33,12 +35,15 @@ options:
                      metric_q75; and what a task measures beside its metric (relative_l2).
                      A row of several networks meets outcome=, layer=, seed= if one of them does.
   --sort TEXT        by columns, - in front for the largest first: --sort depth,-metric
+  --columns TEXT     these columns, in this order, as they are: --columns outcome,metric,activation,folder
+  --limit N          the first N rows
   --csv FILE         write every column as CSV, - for standard output instead of the table. A text that a spreadsheet
                      could take for a formula starts with an apostrophe; control characters are spelt out
   --json FILE        the same as a JSON list of objects
   --all              also hidden folders (.groups) and what a later run moved aside (<name>.1)
 
-The table shows the keys of the config that differ between its rows. A network without a metric ranks as the worst.
+The table shows the keys of the config that differ between its rows, as many as 120 columns hold. A network without a
+metric ranks as the worst.
 By config, a network (config and seed) that lies in several folders counts once.
 
 examples:
@@ -46,7 +51,10 @@ examples:
   repu-lab results outputs/sweeps/first --by config --sort=-share
   repu-lab results outputs --filter 'outcome=exploded depth<10' --csv exploded.csv
 """
-OPTIONS = {"--by": BY, "--filter": None, "--sort": None, "--csv": None, "--json": None, "--all": ()}
+OPTIONS = {
+    "--by": BY, "--filter": None, "--sort": None, "--columns": None, "--limit": None, "--csv": None, "--json": None,
+    "--all": (),
+}  # fmt: skip
 
 
 def command(arguments: Sequence[str]) -> int:
@@ -54,7 +62,8 @@ def command(arguments: Sequence[str]) -> int:
     folder, options = parse("DIR", arguments, OPTIONS)
     by = options.get("--by", ["member"])[-1]
     conditions = parse_filter(options.get("--filter", []))
-    columns = [name.strip() for text in options.get("--sort", []) for name in text.split(",") if name.strip()]
+    columns, chosen = (_names(options.get(option, [])) for option in ("--sort", "--columns"))
+    limit = _limit(options.get("--limit", []))
     targets = {option: options[option][-1] for option in ("--csv", "--json") if option in options}
     if list(targets.values()).count("-") > 1:
         raise ConfigError("--csv - --json -: one of them can have the standard output; name a file for the other")
@@ -63,13 +72,14 @@ def command(arguments: Sequence[str]) -> int:
             check_output(option, Path(target))
     runs = find_runs(folder, everything="--all" in options)
     every = rows(runs, by)
-    table = ordered(select(every, conditions), columns)
+    table = ordered(select(every, conditions), columns)[:limit]
+    check_columns("--columns", chosen, every)
     for option, target in targets.items():
         text = as_csv(table) if option == "--csv" else as_json(table)
         _write(option, target, text)
     to_stdout = "-" in targets.values()
     if table and not to_stdout:
-        print(as_table(table, by))
+        print(as_table(table, by, chosen))
     for line in [*notes(runs), census(table, len(every), runs)]:
         print(line, file=sys.stderr if to_stdout else sys.stdout)
     return 0
@@ -83,6 +93,32 @@ def find_runs(folder: str, *, everything: bool = False) -> list[Run]:
     if not runs:
         raise ConfigError(f"{printable(folder)}: has no run in it (a folder with a manifest.json); name a run or sweep")
     return runs
+
+
+def results(folder: Path | str = "outputs", *, by: str = "member") -> Any:
+    """Return every column of the results below a folder: a pandas.DataFrame if pandas is there, else a list of dicts.
+
+    A row a network (by="member"), a run ("run") or a config ("config"), as `repu-lab results DIR --by` has them.
+    ValueError for a folder without a run.
+    """
+    if by not in BY:
+        raise ValueError(f"by={by!r}: must be one of {', '.join(BY)}")
+    table = [row.cells for row in ordered(rows(find_runs(str(folder)), by))]
+    try:
+        pandas = import_module("pandas")
+    except ImportError:
+        return table
+    return pandas.DataFrame(table)
+
+
+def _names(texts: Sequence[str]) -> list[str]:
+    return [name.strip() for text in texts for name in text.split(",") if name.strip()]
+
+
+def _limit(texts: Sequence[str]) -> int | None:
+    if texts and not (texts[-1].isascii() and texts[-1].isdigit() and 0 < int(texts[-1]) < 10**9):
+        raise ConfigError(f"--limit {printable(texts[-1])}: must be a whole number of at least 1")
+    return int(texts[-1]) if texts else None
 
 
 def _write(option: str, target: str, text: str) -> None:

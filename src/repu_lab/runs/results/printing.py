@@ -15,55 +15,84 @@ from repu_lab.runs.results.summary import counted
 from repu_lab.runs.results.text import is_number, measured, shown, visible
 
 LONGEST = 60  # characters of a cell in the terminal
+WIDTH, NARROW = 120, 36  # characters of a line, and of a cell that has to be cut for it
 NOTES = 10  # runs without a result named below the table
 # With these a cell of a spreadsheet becomes a formula; the last four are their full-width twins.
 FORMULA = re.compile(r"(^\s*|[,;|\"])(?=[=+\-@＝＋－＠])")
 
 
-def as_table(table: Sequence[Row], by: str) -> str:
-    """Return rows for the terminal: the config's keys that differ, outcome, layer, metric and folder."""
-    titles, cells = table_cells(table, by)
-    text = [[visible(cell, LONGEST if title != "folder" else None) for title, cell in zip(titles, row, strict=True)]
-            for row in cells]  # fmt: skip
-    columns = list(zip(*text, strict=True))
-    widths = [max(map(len, [title, *column])) for title, column in zip(titles, columns, strict=True)]
-    sides = [">" if all(map(is_number, column)) else "<" for column in columns]
+def as_table(table: Sequence[Row], by: str, chosen: Sequence[str] = ()) -> str:
+    """Return rows for the terminal: outcome, layer and metric, the config's keys that differ, and the folder.
+
+    It fits WIDTH columns: names of folders are cut in the middle, then keys left out, which the last line names. The
+    columns that are `chosen` are shown whole.
+    """
+    if chosen:
+        titles, cells = list(chosen), [[shown(row.cells.get(name)) for name in chosen] for row in table]
+    else:
+        titles, cells = table_cells(table, by)
+    columns = {
+        title: [visible(text, None if chosen or title == "folder" else LONGEST) for text in column]
+        for title, column in zip(titles, zip(*cells, strict=True), strict=True)
+    }
+    left_out = [] if chosen else _fit(columns)
+    widths = {title: max(map(len, [visible(title), *column])) for title, column in columns.items()}
+    sides = {title: ">" if all(map(is_number, column)) else "<" for title, column in columns.items()}
     lines = [
-        "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True)).rstrip()
-        for row in [list(map(visible, titles)), *text]
+        "  ".join(f"{cell:{sides[title]}{widths[title]}}" for title, cell in zip(columns, row, strict=True)).rstrip()
+        for row in [list(map(visible, columns)), *zip(*columns.values(), strict=True)]
     ]
+    if left_out:
+        lines.append(f"left out: {visible(', '.join(left_out))}; --columns names what to show")
     return "\n".join(lines)
 
 
+def _fit(columns: dict[str, list[str]]) -> list[str]:
+    """Cut and leave out columns until they fit WIDTH; return what was left out."""
+
+    def excess() -> int:
+        return sum(max(map(len, [title, *column])) + 2 for title, column in columns.items()) - 2 - WIDTH
+
+    for title in ("folder", *reversed(columns)):
+        if (over := excess()) > 0 and title in columns:
+            widest = max(map(len, columns[title]))
+            columns[title] = [visible(text, max(NARROW, widest - over)) for text in columns[title]]
+    keys = [title for title in columns if title not in ("outcome", "layer", "folder")][1:]  # the first is the metric
+    left_out = []
+    while excess() > 0 and keys:
+        left_out.append(keys.pop())
+        del columns[left_out[-1]]
+    return left_out[::-1]
+
+
 def table_cells(table: Sequence[Row], by: str) -> tuple[list[str], list[list[str]]]:
-    """Return the titles and the cells, unescaped, of the columns that are worth showing."""
+    """Return the titles and the cells, unescaped, of the columns that are worth showing; what became of it first."""
     columns: dict[str, Callable[[Row], str]] = {}
 
     def add(column: str, title: str = "") -> None:
         columns[title or column] = lambda row: shown(row.cells.get(column))
 
-    # n says how many members there are; a network's seed has a column of its own
-    keys = [key for key in shown_columns(table) if key != "members" and not (key == "seed" and by == "member")]
-    for key in keys:
-        add(key)
+    if by != "config" and any(row.cells.get("state") != "finished" for row in table):
+        add("state")
+    if by == "config" and any(row.cells.get("share") is not None for row in table):
+        columns["trained"] = _share
+    add("outcome")
+    if any(row.cells.get("metric_name") for row in table):
+        columns[metric_name(table)] = _metric if by == "member" else _quartiles
+    if any(row.cells.get("layer") is not None for row in table):
+        add("layer")
     if _differs(table, "command"):
-        columns = {"command": lambda row: shown(row.cells.get("command"))} | columns
+        add("command")
+    # n says how many members there are; a network's seed has a column of its own
+    for key in shown_columns(table):
+        if key != "members" and not (key == "seed" and by == "member"):
+            add(key)
     if by == "member" and _differs(table, "seed"):
         add("seed")
     if by != "member":
         add("n")
-    if by != "config" and any(row.cells.get("state") != "finished" for row in table):
-        add("state")
-    if by == "config":
-        if any(row.cells.get("share") is not None for row in table):
-            columns["trained"] = _share
-        if any(row.cells.get("without_result") for row in table):
-            add("without_result", "no result")
-    add("outcome")
-    if any(row.cells.get("layer") is not None for row in table):
-        add("layer")
-    if any(row.cells.get("metric_name") for row in table):
-        columns[metric_name(table)] = _metric if by == "member" else _quartiles
+    if by == "config" and any(row.cells.get("without_result") for row in table):
+        add("without_result", "no result")
     for measure in dict.fromkeys(name for row in table for name in sorted(row.measures)):
         add(measure)
     if by != "config":
