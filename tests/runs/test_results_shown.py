@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from made_up import record, write_run, write_sweep
@@ -38,7 +39,7 @@ def test_only_what_differs_is_shown(sweep):
 
 def test_a_table_fits_120_columns_and_names_what_it_leaves_out(tmp_path):
     for number in range(3):
-        keys = {f"key_of_some_length_{i}": f"value {number} of {i}" for i in range(8)}
+        keys: dict[str, Any] = {f"key_of_some_length_{i}": f"value {number} of {i}" for i in range(8)}
         write_run(tmp_path / f"a-name-of-a-folder-as-long-as-those-of-the-lab-{number}-1234567{number}", **keys)
     *lines, last = as_table(rows(scan(tmp_path)), "member").splitlines()
     assert max(map(len, lines)) <= 120 and len(lines) == 7
