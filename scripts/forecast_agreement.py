@@ -97,7 +97,7 @@ def measure(experiment: Experiment, members: int) -> dict[str, list[float]]:
     median 1 - c.
     """
     config = experiment.config
-    per_member = config.batch_size * sum(experiment.sizes) * (4 if config.task.name == "burgers" else 1)
+    per_member = config.batch_size * sum(experiment.sizes) * (4 if experiment.task.equation is not None else 1)
     chunk = max(1, int(CHUNK / max(per_member, sum(i * o for i, o in pairwise(experiment.sizes)))))
     found: dict[str, list[float]] = {name: [] for name in MEASURED}
     for start in range(0, members, chunk):

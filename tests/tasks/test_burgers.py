@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from repu_lab.activations import GELU, Identity, MRePU, Tanh
 from repu_lab.figures.burgers import burgers_solution as burgers_figure
+from repu_lab.networks.derivatives import Jet
 from repu_lab.networks.initialization import initialize_, lecun
 from repu_lab.networks.population import Population
-from repu_lab.tasks import Split, Task, burgers, on_device
-from repu_lab.tasks.burgers import PLACES, TIMES, solution
+from repu_lab.tasks import Split, Task, burgers, helmholtz, on_device
+from repu_lab.tasks.burgers import FORM, PLACES, TIMES, solution
 from repu_lab.tasks.burgers_reference import VISCOSITY, burgers_solution
+from repu_lab.tasks.helmholtz import FORM as HELMHOLTZ
 
 F64 = torch.float64
 SIZES = (2, 20, 20, 20, 1)
@@ -86,7 +88,7 @@ def test_the_reference_keeps_its_initial_and_boundary_values_and_its_symmetry():
 
 
 def test_data_are_points_of_the_domain_and_its_boundary():
-    task = burgers(data_seed=3, collocation=500, boundary=40)
+    task = burgers(data_seed=3, collocation=500, boundary=40, conditions="soft")
     (x, t), conditions = task.train.x.T, task.conditions
     assert conditions is not None and len(task.train) == 500 and len(conditions) == 40
     assert x.min() >= -1 and x.max() <= 1 and t.min() >= 0 and t.max() <= 1 and not task.train.y.any()
@@ -95,13 +97,13 @@ def test_data_are_points_of_the_domain_and_its_boundary():
     assert not start[:, 1].any() and (edge[:, 0].abs() == 1).all() and 0 < (edge[:, 0] > 0).sum() < 20
     torch.testing.assert_close(conditions.y[:20, 0], -torch.sin(torch.pi * start[:, 0]))
     torch.testing.assert_close(conditions.y[20:], torch.zeros(20, 1, dtype=F64))
-    assert not torch.equal(task.train.x, burgers(collocation=500).train.x)
+    assert not torch.equal(task.train.x, burgers(collocation=500, conditions="soft").train.x)
 
 
 @pytest.mark.parametrize("activation", [Tanh(), GELU(), MRePU(2)])
-def test_losses_are_those_of_autograd(activation):
-    task = burgers(collocation=64, boundary=10)
-    assert task.conditions is not None
+@pytest.mark.parametrize("conditions", ["exact", "soft"])
+def test_losses_are_those_of_autograd(activation, conditions):
+    task = burgers(collocation=64, boundary=10, conditions=conditions)
     population = drawn(activation)
     passed = task.passed(population, task.train)
     torch.testing.assert_close(task.losses(population, task.train), passed.loss_M)
@@ -110,22 +112,22 @@ def test_losses_are_those_of_autograd(activation):
         network, residual = population.member(i), []
         for point in task.train.x:
             point = point.clone().requires_grad_()
-            u = network(point)[0]
+            u = task.formed(point[None], network(point)[None, None])[0, 0, 0]
             (slope,) = torch.autograd.grad(u, point, create_graph=True)
             (second,) = torch.autograd.grad(slope[0], point)
             residual.append(slope[1] + u * slope[0] - VISCOSITY * second[0])
-        wanted = (
-            torch.stack(residual).square().mean() + (network(task.conditions.x) - task.conditions.y).square().mean()
-        )
+        wanted = torch.stack(residual).square().mean()
+        if task.conditions is not None:
+            wanted = wanted + (network(task.conditions.x) - task.conditions.y).square().mean()
         torch.testing.assert_close(passed.loss_M[i], wanted, rtol=1e-8, atol=1e-10)
 
 
 def test_a_network_of_zeros_misses_all_and_a_straight_line_what_it_should():
-    task = burgers(collocation=10)
+    task = burgers(collocation=10, conditions="soft")
     population = Population(Identity(), (2, 1), 2, dtype=F64)
     with torch.no_grad():
         population.theta[1] = torch.tensor([-1.0, 0.0, 0.0])  # u = -x
-    x, t, exact, learnt = solution(population)
+    x, t, exact, learnt = solution(population, None)
     assert (x.shape, t.shape, exact.shape, learnt.shape) == ((PLACES,), (TIMES,), (TIMES, PLACES), (2, TIMES, PLACES))
     assert np.allclose(exact, burgers_solution(x, t[:, None])) and np.allclose(learnt[1], -x, rtol=0, atol=1e-15)
     error = task.measures(population, population.theta)["relative_l2"]
@@ -137,13 +139,76 @@ def test_a_network_of_zeros_misses_all_and_a_straight_line_what_it_should():
     assert evaluation.metric[1].item() == pytest.approx(1 - error[1].item() ** 2, abs=0.05)  # four standard errors
 
 
+def test_the_form_meets_the_conditions_whatever_the_network():
+    population, x = drawn(), torch.linspace(-1, 1, 21, dtype=F64)
+    task = burgers(collocation=10)
+    assert task.conditions is None
+    for points in (torch.stack([x, 0 * x], 1), torch.stack([x.sign(), (x + 1) / 2], 1)[x != 0]):
+        u_MB1 = task.formed(points, population(points)).detach()
+        wanted = burgers_solution(*points.numpy().T)
+        assert np.allclose(u_MB1[..., 0], wanted, rtol=0, atol=1e-13)
+    inside = torch.tensor([[0.3, 0.5]], dtype=F64)
+    assert (task.formed(inside, population(inside))[0] - task.formed(inside, population(inside))[1]).abs() > 1e-3
+
+
+def test_half_of_the_points_are_drawn_towards_the_shock():
+    x, t = burgers(data_seed=1, collocation=4096).train.x.T
+    # P(|x| < .1) is .1 of a uniform point, and .1^(1/3) of its third power.
+    assert (x[1::2].abs() < 0.1).double().mean().item() == pytest.approx(0.1, abs=0.01)
+    assert (x[::2].abs() < 0.1).double().mean().item() == pytest.approx(0.1 ** (1 / 3), abs=0.01)
+    assert t.min() >= 0 and t.max() <= 1 and t.mean().item() == pytest.approx(0.5, abs=0.01)
+
+
+def test_the_right_solution_of_helmholtz_equation_has_no_residual():
+    """N = u / ((1 - x^2) (1 - y^2)) has the exact u, with derivatives by finite differences, as its form."""
+    task, h = helmholtz(collocation=40), 1e-4
+    inside = task.train.x * 0.9
+
+    def u(x_BI: torch.Tensor) -> torch.Tensor:
+        return torch.sin(torch.pi * x_BI[:, :1]) * torch.sin(4 * torch.pi * x_BI[:, 1:])
+
+    def N(x_BI: torch.Tensor) -> torch.Tensor:
+        return u(x_BI) / (1 - x_BI**2).prod(1, keepdim=True)
+
+    steps = [h * torch.eye(2, dtype=F64)[k] for k in range(2)]
+    first = torch.stack([(N(inside + s) - N(inside - s)) / (2 * h) for s in steps])
+    second = torch.stack([(N(inside + s) - 2 * N(inside) + N(inside - s)) / h**2 for s in steps])
+    jet = HELMHOLTZ.jet(inside, Jet(N(inside)[None], first[None], second[None]))
+    torch.testing.assert_close(jet.z_MBN[0], u(inside))
+    scale = 17 * torch.pi**2
+    laplacian = jet.second_MJBN.sum(1)[0]
+    torch.testing.assert_close(laplacian, -scale * u(inside), rtol=0, atol=1e-3)
+    torch.testing.assert_close(task.train.y, (1 - scale) / scale * u(task.train.x))
+    edge = torch.tensor([[1.0, 0.3], [-1.0, 0.2], [0.5, 1.0], [0.1, -1.0]], dtype=F64)
+    assert not task.formed(edge, drawn()(edge)).any()
+
+
+@pytest.mark.parametrize("conditions", ["exact", "soft"])
+def test_the_loss_of_helmholtz_equation_is_that_of_autograd(conditions):
+    task, population = helmholtz(collocation=20, boundary=8, conditions=conditions), drawn(members=1)
+    network, residual = population.member(0), []
+    for point, y in zip(*task.train, strict=True):
+        point = point.clone().requires_grad_()
+        u = task.formed(point[None], network(point)[None, None])[0, 0, 0]
+        (slope,) = torch.autograd.grad(u, point, create_graph=True)
+        second = [torch.autograd.grad(slope[k], point, retain_graph=True)[0][k] for k in range(2)]
+        residual.append((second[0] + second[1] + u) / (17 * torch.pi**2) - y[0])
+    wanted = torch.stack(residual).square().mean()
+    if task.conditions is not None:
+        assert (task.conditions.x.abs().amax(1) == 1).all()
+        wanted = wanted + network(task.conditions.x).square().mean()
+    torch.testing.assert_close(task.losses(population, task.train)[0], wanted, rtol=1e-9, atol=1e-12)
+
+
 def test_conditions_go_to_the_device_with_the_data():
-    task = on_device(burgers(collocation=50), "cpu", torch.float32)
+    task = on_device(burgers(collocation=50, conditions="soft"), "cpu", torch.float32)
     assert task.conditions is not None and task.conditions.x.dtype == torch.float32 == task.conditions.y.dtype
     population = Population(Tanh(), SIZES, 2)
     initialize_(population, lecun(SIZES), range(2))
     loss = task.losses(population, task.batch(0, 20))
-    torch.testing.assert_close(loss.double(), burgers(collocation=50).losses(drawn(), _batch(task)), rtol=1e-4, atol=0)
+    torch.testing.assert_close(
+        loss.double(), burgers(collocation=50, conditions="soft").losses(drawn(), _batch(task)), rtol=1e-4, atol=0
+    )
 
 
 def _batch(task: Task) -> Split:
@@ -152,7 +217,7 @@ def _batch(task: Task) -> Split:
 
 def test_the_picture_holds_the_solution_and_its_error():
     population = drawn(members=1)
-    x, t, exact, (learnt,) = solution(population)
+    x, t, exact, (learnt,) = solution(population, FORM)
     figure = burgers_figure(x, t, exact, learnt, heading="drawn")
     meshes = [axes.collections[0].get_array() for axes in figure.axes[:3]]
     for mesh, values in zip(meshes, (exact, learnt, np.log10(np.abs(learnt - exact).clip(1e-4))), strict=True):

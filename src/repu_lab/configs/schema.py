@@ -16,6 +16,7 @@ TARGETS = {
     "polynomial": ("all", "x", "x2", "xy", "xyz", "legendre", "chebyshev", "random"),
     "function": ("sin", "runge", "franke", "abs3", "bump"),
 }
+EQUATIONS = ("burgers", "helmholtz")
 IMAGES = ("mnist", "fashion_mnist", "cifar10")
 # Which tasks, or which of their targets, a key of the task group belongs to.
 TASK_KEYS = {
@@ -23,9 +24,10 @@ TASK_KEYS = {
     "degree": ("legendre", "chebyshev", "random"),
     "dimension": ("random",),
     "k": ("sin",),
-    "collocation": ("burgers",),
-    "boundary": ("burgers",),
-    "lbfgs_steps": ("burgers", *TARGETS),
+    "collocation": EQUATIONS,
+    "boundary": EQUATIONS,
+    "conditions": EQUATIONS,
+    "lbfgs_steps": (*EQUATIONS, *TARGETS),
     "path": ("file",),
     "scale": ("file",),
     "criterion": ("file",),
@@ -88,13 +90,17 @@ class TaskConfig:
     )
     k: float | None = setting(None, "k of sin(k x) (target sin; left out: 6)", number(0, optional=True))
     collocation: int | None = setting(
-        None, "points at which the equation is to hold (burgers)", whole(1, 10_000_000, optional=True)
+        None, "points at which the equation is to hold (equations)", whole(1, 10_000_000, optional=True)
     )
     boundary: int | None = setting(
-        None, "points of the boundary with given values (burgers)", whole(2, 1_000_000, optional=True)
+        None, "points with given values, for soft conditions (equations)", whole(2, 1_000_000, optional=True)
     )
+    conditions: str | None = setting(
+        None, "initial and boundary values: met exactly by the form of u, or a part of the loss (equations; left out: "
+        "exact)", one_of("exact", "soft", optional=True), named_if_set=True,
+    )  # fmt: skip
     lbfgs_steps: int | None = setting(
-        None, "steps of float64 L-BFGS on all examples, after those of the optimizer (burgers, polynomial, function)",
+        None, "steps of float64 L-BFGS on all examples, after those of the optimizer (equations, polynomial, function)",
         whole(0, 1_000_000, optional=True),
     )  # fmt: skip
     cache: str | None = setting(

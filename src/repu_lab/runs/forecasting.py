@@ -5,9 +5,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from repu_lab.activations import Activation
 from repu_lab.configs.code import activation_name
 from repu_lab.configs.schema import TrainConfig
 from repu_lab.networks.initialization import Initialization
@@ -56,12 +58,20 @@ def with_rate(first: Forecast, experiment: Experiment) -> Forecast:
     return replace(first, rate=experiment.lr, stable_rate=limit, safety=safe, risk=danger)
 
 
+def _is_straight(activation: Activation) -> bool:
+    """Whether s is made of straight lines: s'' = 0 at 1,001 points that are no round numbers."""
+    return not activation.second_derivative(torch.linspace(-5.003, 5.001, 1001, dtype=torch.float64)).any()
+
+
 def announce(experiment: Experiment, folder: RunFolder, known: Forecast | None = None) -> Forecast | None:
     """Say in the run's log how it starts and what theory advises; return the forecast (that of a twin, if known)."""
     if experiment.analysis:
         folder.log(experiment.analysis)
     if experiment.task.source:
         folder.log(f"data:     {experiment.task.source}")
+    if experiment.task.equation is not None and _is_straight(experiment.activation):
+        title = experiment.activation.title
+        folder.log(f"warning:  s'' of {title} is 0 between its kinks: the equation's second derivatives never reach it")
     folder.log(start(experiment.rule))
     try:
         with waiting(experiment.activation.title, folder.log) as watch:

@@ -105,7 +105,7 @@ class Sight:
         probe = Split(task.test.x[: config.probe], task.test.y[: config.probe])
 
         def loss(z_MBC: Tensor) -> Tensor:
-            return task.objective.losses(z_MBC, probe.y).mean(-1)
+            return task.objective.losses(task.formed(probe.x, z_MBC), probe.y).mean(-1)
 
         return Seen(evaluation, measure_there(population, probe.x, loss, histogram=histogram, theta_MP=theta_MP))
 

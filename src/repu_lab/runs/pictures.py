@@ -6,9 +6,12 @@ from torch import Tensor
 
 from repu_lab.networks.population import Population
 from repu_lab.runs.folder import RunFolder
+from repu_lab.tasks import Task
 
 
-def draw_solution(folder: RunFolder, population: Population, theta_MP: Tensor, records: list[dict[str, Any]]) -> None:
+def draw_solution(
+    folder: RunFolder, task: Task, population: Population, theta_MP: Tensor, records: list[dict[str, Any]]
+) -> None:
     """Write solution.png: of the members that solve Burgers' equation with a finite error, the one in the middle."""
     error = {i: record["measures"]["relative_l2"] for i, record in enumerate(records)}
     ranked = sorted((value, i) for i, value in error.items() if value is not None)
@@ -18,7 +21,7 @@ def draw_solution(folder: RunFolder, population: Population, theta_MP: Tensor, r
     from repu_lab.tasks.burgers import solution
 
     value, member = ranked[(len(ranked) - 1) // 2]
-    x, t, exact, (learnt,) = solution(population, theta_MP[member : member + 1])
+    x, t, exact, (learnt,) = solution(population, task.form, theta_MP[member : member + 1])
     heading = f"member {member} of {len(records)}, the median: relative error {value:.3g}"
     figure = burgers_solution(x, t, exact, learnt, heading=heading)
     with folder.writing("solution.png") as path:

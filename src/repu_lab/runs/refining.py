@@ -6,13 +6,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from repu_lab.networks.lbfgs import HISTORY, lbfgs
+from repu_lab.networks.lbfgs import history, lbfgs
 from repu_lab.networks.population import Population
 from repu_lab.runs.building import Experiment, build_task
 from repu_lab.runs.checkpoint import Checkpoints
 from repu_lab.runs.outcome import finite
 from repu_lab.tasks import Evaluation, Task, on_device
 from repu_lab.tasks.measures import in_float64
+
+# Numbers of a layer that members pass at once, on a CPU and on a GPU: more leave the cache, or the memory.
+CACHED, LARGE = 200_000, 20_000_000
 
 
 def refine(
@@ -33,15 +36,17 @@ def refine(
     if not alive_M.any():
         return task, refined_MP, None
     start_MP = refined_MP[alive_M]
-    size = (2 * len(start_MP) + 2 * HISTORY) * start_MP[0].nbytes
+    size = 2 * len(start_MP) * (1 + min(history(start_MP.shape[1]), steps)) * start_MP[0].nbytes
+    numbers = len(task.train) * max(population.sizes)
+    at_once = max(1, (LARGE if refined_MP.is_cuda else CACHED) // numbers)
     begun = checkpoints.part(part, refined_MP.device)
     if begun is not None and not _goes_on(begun, start_MP, steps):
         begun = None
     before = 0.0 if begun is None else begun["seconds"]
     clock = time.perf_counter()
 
-    def loss(theta_1P: Tensor) -> Tensor:
-        return task.losses(population, task.train, theta_1P)
+    def loss(theta_MP: Tensor) -> Tensor:
+        return task.losses(population, task.train, theta_MP)
 
     def keep(state: dict[str, Any]) -> None:
         if checkpoints.due(size):
@@ -49,7 +54,8 @@ def refine(
             saved = {"start": start_MP, "steps": steps, "seconds": seconds, "state": state}
             checkpoints.save_part(part, saved)
 
-    refined_MP[alive_M], first, last = lbfgs(loss, start_MP, steps, None if begun is None else begun["state"], keep)
+    saved = None if begun is None else begun["state"]
+    refined_MP[alive_M], first, last = lbfgs(loss, start_MP, steps, saved, keep, at_once=at_once)
     seconds = before + time.perf_counter() - clock
     said = f"L-BFGS, {steps} steps in {seconds:.1f} s: median training loss {first.median():.3g} -> {last.median():.3g}"
     return task, refined_MP, said

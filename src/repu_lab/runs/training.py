@@ -156,7 +156,7 @@ def finish(run: Run, state: State, index: int, tracker: Tracker, checkpoints: Ch
         figure = signal_propagation(table.profiles, theory, dtype=config.dtype, heading=title(experiment))
         tracker.figure("figure/depth_profile", figure, step)
     if task.name == "burgers" and run.picture:
-        draw_solution(run.folder, population, theta_MP, records)
+        draw_solution(run.folder, task, population, theta_MP, records)
     tracker.ended(True)
     with run.folder.writing("statistics.npz") as path:
         table.save(path)

@@ -9,6 +9,7 @@ from repu_lab.tasks.base import Evaluation, Passed, Split, Task
 from repu_lab.tasks.burgers import burgers
 from repu_lab.tasks.datasets import DataUnavailable
 from repu_lab.tasks.functions import function, polynomial
+from repu_lab.tasks.helmholtz import helmholtz
 from repu_lab.tasks.images import cifar10, digits, fashion_mnist, mnist
 from repu_lab.tasks.tables import file
 from repu_lab.tasks.tensors import Splits, task_of
@@ -22,6 +23,7 @@ TASKS: dict[str, Callable[..., Task]] = {
     "fashion_mnist": fashion_mnist,
     "file": file,
     "function": function,
+    "helmholtz": helmholtz,
     "mnist": mnist,
     "polynomial": polynomial,
     "xor": xor,
@@ -44,5 +46,5 @@ def on_device(task: Task, device: torch.device | str, dtype: torch.dtype) -> Tas
 
 __all__ = [
     "TASKS", "DataUnavailable", "Evaluation", "Passed", "Split", "Splits", "Task", "burgers", "cifar10",
-    "digits", "fashion_mnist", "file", "function", "mnist", "on_device", "polynomial", "task_of", "xor",
+    "digits", "fashion_mnist", "file", "function", "helmholtz", "mnist", "on_device", "polynomial", "task_of", "xor",
 ]  # fmt: skip

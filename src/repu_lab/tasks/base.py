@@ -35,8 +35,8 @@ class Passed(NamedTuple):
 
 
 # The loss of a population (of the rows theta, or all) on a batch where it is no function of the outputs alone; the
-# second split, the conditions, are points at which values are prescribed.
-Equation = Callable[[Population, Split, Split, Tensor | None], Passed]
+# second split, the conditions, are points at which values are prescribed, if any.
+Equation = Callable[[Population, Split, Split | None, Tensor | None], Passed]
 # Numbers beside the metric, by name, for every row of theta; NaN where they are not finite.
 Measurement = Callable[[Population, Tensor], dict[str, Tensor]]
 
@@ -55,8 +55,8 @@ class Task:
     """Data, objective and success criterion; `input_mean_square` is the mean of |x|^2/n_0 (exactly 1 for images).
 
     Settings are chosen by the validation split, networks judged by the test split. A task with an `equation` trains on
-    it, at the training inputs and at `conditions`; the objective judges the other splits. `measurement` gives what is
-    measured once, at the end.
+    it, at the training inputs and at `conditions`; the objective judges the other splits. `form` makes of inputs and
+    outputs what is judged. `measurement` gives what is measured once, at the end.
     """
 
     name: str
@@ -70,6 +70,7 @@ class Task:
     data_seed: int
     conditions: Split | None = None
     equation: Equation | None = None
+    form: Callable[[Tensor, Tensor], Tensor] | None = None
     measurement: Measurement | None = None
     source: str = ""  # where the data were found
 
@@ -92,13 +93,13 @@ class Task:
 
     def losses(self, population: Population, batch: Split, theta_MP: Tensor | None = None) -> Tensor:
         """Return the training loss of each member on a batch, shape (M,), of the given rows or of all."""
-        if self.equation is not None and self.conditions is not None:
+        if self.equation is not None:
             return self.equation(population, batch, self.conditions, theta_MP).loss_M
         return self.objective.losses(population(batch.x, theta_MP), batch.y).mean(-1)
 
     def passed(self, population: Population, batch: Split, theta_MP: Tensor | None = None) -> Passed:
         """Return the same losses with the preactivations on the way to them, which cost memory."""
-        if self.equation is not None and self.conditions is not None:
+        if self.equation is not None:
             return self.equation(population, batch, self.conditions, theta_MP)
         z_D = population.preactivations(batch.x, theta_MP)
         return Passed(z_D, self.objective.losses(z_D[-1], batch.y).mean(-1))
@@ -112,6 +113,7 @@ class Task:
         """Judge outputs on the test split, or another; the constant predictor is compared example by example."""
         constant_1B = self._constant_scores_1B if split is None else self._constant_scores(split)
         split = self.test if split is None else split
+        z_MBC = self.formed(split.x, z_MBC)
         scores_MB = self.objective.scores(z_MBC, split.y)
         gain_MB = scores_MB - constant_1B
         error_M = gain_MB.std(-1) / math.sqrt(gain_MB.shape[-1])
@@ -120,6 +122,10 @@ class Task:
             metric=scores_MB.mean(-1),
             advantage=torch.where(error_M > 0, gain_MB.mean(-1) / error_M, 0.0),
         )
+
+    def formed(self, x_BI: Tensor, z_MBC: Tensor) -> Tensor:
+        """Return what is judged of the outputs at these inputs: they themselves, unless the task has a form."""
+        return z_MBC if self.form is None else self.form(x_BI, z_MBC)
 
     def measures(self, population: Population, theta_MP: Tensor) -> dict[str, Tensor]:
         """Return what this task measures beside its metric, by name, for the given rows: each of shape (M,)."""

@@ -123,12 +123,12 @@ def _solution_pictures(found: Mapping[str, Entry], order: Sequence[str]) -> list
 
 def _solution_picture(name: str, run: Trained) -> Picture:
     from repu_lab.figures.burgers import burgers_solution
-    from repu_lab.tasks.burgers import solution
+    from repu_lab.tasks.burgers import FORM, solution
 
     errors = relative_l2(run)
     member = int(np.argsort(errors)[(len(errors) - 1) // 2])
     population = load_population(run.folder)
-    x, t, exact, (learnt,) = solution(population, population.theta[member : member + 1])
+    x, t, exact, (learnt,) = solution(population, FORM, population.theta[member : member + 1])
     return Picture(
         name=f"solution-{name.lower().replace(' ', '-')}",
         caption=f"The solution learnt by the {name} network of median error, {errors[member]:.2g}, beside the exact "
