@@ -20,6 +20,7 @@ from repu_lab.claims.contest import (
     pooled,
     relative_h1,
     relative_l2,
+    validated,
 )
 from repu_lab.claims.lab import Trained
 from repu_lab.claims.physics import burgers
@@ -39,7 +40,9 @@ def lab_of(error) -> MadeUp:
     def member(keys, number):
         found = error(keys, number)
         outcome = "trained" if found is not None and found < 0.3 else "learning"
-        return {"outcome": outcome, "metric": None, "measures": {"relative_l2": found, "relative_h1": found}}
+        validation = None if found is None else 1 - found**2
+        measures = {"relative_l2": found, "relative_h1": found}
+        return {"outcome": outcome, "metric": None, "validation_metric": validation, "measures": measures}
 
     return MadeUp(member, scale="full")
 
@@ -54,7 +57,7 @@ def test_every_activation_has_the_same_budget_and_is_judged_at_its_best_on_other
         return 0.1 if (keys["initialization"], keys["optimizer.lr"]) == ("he", "1e-2") else 0.5
 
     lab = lab_of(error)
-    entries = hold(lab, ["tanh", "ReLU"], [EASY, HARD], GRID, relative_l2, tuning=["a=1"], judging=["b=2"])
+    entries = hold(lab, ["tanh", "ReLU"], [EASY, HARD], GRID, tuning=["a=1"], judging=["b=2"])
     assert {entry.setting for entry in entries.values()} == {("he", "1e-2")}
     assert all(entry.trained.estimate == 1 and len(entry.fresh.members) == 10 for entry in entries.values())
     tuning = [keys for keys in lab.asked if keys.get("seed") == str(TUNING_SEED)]
@@ -62,6 +65,24 @@ def test_every_activation_has_the_same_budget_and_is_judged_at_its_best_on_other
     assert len(tuning) == 2 * 2 * 4 and len(fresh) == 2 * 2
     assert all(keys["a"] == "1" and "b" not in keys and keys["members"] == "2" for keys in tuning)
     assert all(keys["b"] == "2" and "a" not in keys and keys["members"] == "10" for keys in fresh)
+
+
+def test_settings_are_chosen_on_the_validation_split_and_none_of_the_test_split_is_seen():
+    """Where the two disagree: he is better on the test split, critical on the validation split."""
+
+    def member(keys, number):
+        he = keys["initialization"] == "he"
+        measures = {"relative_l2": 0.1 if he else 0.5, "relative_h1": 0.1}
+        return {"outcome": "trained", "metric": 0.99 if he else 0.75, "validation_metric": 0.5 if he else 0.9,
+                "measures": measures}  # fmt: skip
+
+    entries = hold(MadeUp(member, scale="full"), ["tanh"], [EASY], GRID)
+    assert {entry.setting[0] for entry in entries.values()} == {"critical"}
+
+
+def test_a_network_without_a_validation_metric_is_as_bad_as_they_come():
+    found = [{"validation_metric": metric} for metric in (0.9, None, -1e9)]
+    np.testing.assert_array_equal(validated(Trained((), Path("run"), {"members": found})), [0.9, -1, -1])
 
 
 def test_errors_beyond_that_of_the_answer_0_count_as_that():
@@ -73,7 +94,7 @@ def test_errors_beyond_that_of_the_answer_0_count_as_that():
 
 def test_errors_are_pooled_in_one_order_for_all():
     lab = lab_of(lambda keys, member: int(keys["depth"]) / 10 + member / 100)
-    entries = hold(lab, ["tanh", "ReLU"], [HARD, EASY], GRID, relative_l2)
+    entries = hold(lab, ["tanh", "ReLU"], [HARD, EASY], GRID)
     wanted = [0.2 + np.arange(10) / 100, 0.9 + np.arange(10) / 100]
     for name in ("tanh", "ReLU"):
         np.testing.assert_allclose(pooled(entries, name, [EASY, HARD], relative_l2), wanted)

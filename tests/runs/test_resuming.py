@@ -137,7 +137,7 @@ def test_lbfgs_killed_in_its_middle_goes_on_there_and_what_started_elsewhere_is_
         nonlocal saved
         original(self, name, state)
         saved += 1
-        if saved == 9:
+        if saved == 5:
             raise Interrupted(signal.SIGTERM)
 
     with monkeypatch.context() as patch:
@@ -145,7 +145,7 @@ def test_lbfgs_killed_in_its_middle_goes_on_there_and_what_started_elsewhere_is_
         with pytest.raises(Interrupted):
             train(run, *KINDS[kind], *long)
     part = run / PLACE / "lbfgs_000000.part"
-    assert read(part)["state"]["row"] >= 1  # the first network is done
+    assert read(part)["state"]["step"] == 20
     for copy in ("damaged", "foreign"):
         shutil.copytree(run, copy)
     begun = part.read_bytes()

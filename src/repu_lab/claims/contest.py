@@ -55,14 +55,15 @@ Entries = Mapping[tuple[str, Case], Entry]
 
 
 def hold(
-    lab: Lab, names: Sequence[str], cases: Sequence[Case], grid: Grid, errors: Errors, *,
+    lab: Lab, names: Sequence[str], cases: Sequence[Case], grid: Grid, *,
     tuning: Sequence[str] = (), judging: Sequence[str] = (), tuning_share: float = 0.6,
     part: tuple[float, float] = (0.0, 1.0),
 ) -> dict[tuple[str, Case], Entry]:  # fmt: skip
     """Try every setting of the grid for every activation and case, then train fresh networks at the best one.
 
-    The best has the smallest median error on the tuning networks. tuning, judging: overrides of that stage alone;
-    tuning_share: of its time; part: from which to which share of the claim's time it runs.
+    The best has the largest median metric on the validation split, which no error is judged on. tuning, judging:
+    overrides of that stage alone; tuning_share: of its time; part: from which to which share of the claim's time it
+    runs.
     """
     hardest = sorted(cases, key=lambda case: -case.depth)  # what takes longest shall not be waited for at the end
     places = [(name, case, setting) for case in hardest for name in names for setting in grid.settings]
@@ -70,9 +71,9 @@ def hold(
         (*_overrides(*place), *tuning, f"members={grid.tuning_members}", f"seed={TUNING_SEED}") for place in places
     ])  # fmt: skip
     lab.progress(part[0] + tuning_share * (part[1] - part[0]))
-    median = {place: float(np.median(errors(run))) for place, run in zip(places, tried, strict=True)}
+    median = {place: float(np.median(validated(run))) for place, run in zip(places, tried, strict=True)}
     best = {
-        (name, case): min(grid.settings, key=lambda setting: median[name, case, setting])
+        (name, case): max(grid.settings, key=lambda setting: median[name, case, setting])
         for name, case in dict.fromkeys((name, case) for name, case, _ in places)
     }
     fresh = lab.train([
@@ -100,6 +101,12 @@ def relative(measure: str) -> Errors:
 
 
 relative_l2, relative_h1 = relative("relative_l2"), relative("relative_h1")
+
+
+def validated(run: Trained) -> Array:
+    """Return each network's metric on the validation split, -1 where it is none or worse: as bad as they come."""
+    found = [member["validation_metric"] for member in run.members]
+    return np.array([-WORST if metric is None else max(metric, -WORST) for metric in found])
 
 
 def misclassified(run: Trained) -> Array:

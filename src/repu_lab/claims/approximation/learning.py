@@ -141,7 +141,7 @@ def _cases(lab: Lab, targets: Mapping[str, Sequence[str]], depths: Sequence[int]
 
 def _contest(lab: Lab, cases: Sequence[Case]) -> Entries:
     refined = [f"task.lbfgs_steps={_lbfgs(lab)}"]
-    return hold(lab, NAMES, cases, grid_of(lab), relative_l2, judging=refined, tuning_share=0.4)
+    return hold(lab, NAMES, cases, grid_of(lab), judging=refined, tuning_share=0.4)
 
 
 def _steps(lab: Lab) -> int:

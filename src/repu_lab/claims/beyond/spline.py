@@ -53,12 +53,11 @@ def examine(lab: Lab) -> Evidence:
     deep_curved, shallow = (Case(name="x, x^2, xy, xyz", depth=d, overrides=narrow) for d in (depth, 2))
     entries: dict[tuple[str, Case], Entry] = {}
     contests = (
-        (names, digits[depth], misclassified), (deep_names, digits[deeper], misclassified),
-        (curved_names, deep_curved, relative_l2), (SHALLOW, shallow, relative_l2),
+        (names, digits[depth]), (deep_names, digits[deeper]), (curved_names, deep_curved), (SHALLOW, shallow),
     )  # fmt: skip
-    for i, (contestants, case, errors) in enumerate(contests):
+    for i, (contestants, case) in enumerate(contests):
         part = (i / len(contests), (i + 1) / len(contests))
-        entries |= hold(lab, contestants, [case], grid, errors, part=part)
+        entries |= hold(lab, contestants, [case], grid, part=part)
     accuracy = {
         (who, case.depth): 1 - misclassified(entry.fresh)
         for (who, case), entry in entries.items() if case.name == "digits"

@@ -29,23 +29,24 @@ MREPU = ("MRePU 2", "MRePU 3")
 RIVALS = ("GELU", "tanh", "ReLU", "RePU 2")
 BEYOND = "spline RePU 2"  # past the paper: shown, no part of the verdict
 NAMES = (*MREPU, *RIVALS, BEYOND)
-DEPTH, WIDTH, BATCH = 7, 20, 256
+DEPTH, WIDTH, BATCH = 7, 20, 500
 # Relative error of the solution without the term u u_x, a sine that forms no shock.
 SHOCKLESS = 0.58
 
 
 def examine(lab: Lab) -> Evidence:
     """Let every activation solve the equation and rank them by the error of the solution."""
-    steps, collocation = lab.choose(smoke=200, full=3000), lab.choose(smoke=500, full=1500)
-    lbfgs, tuning_steps = lab.choose(smoke=(0, 0), full=(600, 100)), lab.choose(smoke=100, full=1000)
+    # By count some 40 minutes on two cores: 45 ms a step of L-BFGS and network at 2,000 points, for 70 networks.
+    steps, collocation = lab.choose(smoke=200, full=800), lab.choose(smoke=500, full=2000)
+    lbfgs, tuning_steps = lab.choose(smoke=(0, 0), full=(1000, 100)), lab.choose(smoke=100, full=500)
     grid = lab.choose(
         smoke=Grid(("critical", "pytorch"), ("1e-3",), 1, lab.seeds),
-        full=Grid(("critical", "small", "pytorch"), ("1e-3", "3e-3"), 4, lab.seeds),
+        full=Grid(("critical", "small", "pytorch"), ("1e-3", "3e-3"), 2, lab.seeds),
     )
     task = ("task=burgers", f"task.collocation={collocation}", f"width={WIDTH}", f"batch_size={BATCH}")
     case = Case(name="Burgers", depth=DEPTH, overrides=task)
     entries = hold(
-        lab, NAMES, [case], grid, relative_l2, tuning=[f"steps={tuning_steps}", f"task.lbfgs_steps={lbfgs[1]}"],
+        lab, NAMES, [case], grid, tuning=[f"steps={tuning_steps}", f"task.lbfgs_steps={lbfgs[1]}"],
         judging=[f"steps={steps}", f"task.lbfgs_steps={lbfgs[0]}"], tuning_share=0.3,
     )  # fmt: skip
     found = {name: entries[name, case] for name in NAMES}
@@ -54,10 +55,11 @@ def examine(lab: Lab) -> Evidence:
     order = in_order(errors)
     paper = [name for name in order if name != BEYOND]
     return Evidence(
-        setup=prose(f"""{DEPTH} hidden layers of {WIDTH}, {collocation} collocation points and 100 with given values,
-            {steps} steps of Adam in float32 on batches of {BATCH}, then {lbfgs[0]} of L-BFGS in float64 on all points;
-            {grid}, each with {tuning_steps} and {lbfgs[1]} steps. Relative L2 error against the exact solution on
-            257 x 101 points, at most 1, the error of the answer 0."""),
+        setup=prose(f"""{DEPTH} hidden layers of {WIDTH}, {collocation} collocation points, half of them drawn towards
+            the shock, initial and boundary values met by the form of u; {steps} steps of Adam in float32 on batches of
+            {BATCH}, then {lbfgs[0]} of L-BFGS in float64 on all points; {grid}, each with {tuning_steps} and {lbfgs[1]}
+            steps, chosen by R^2 on 1,024 other points. Relative L2 error against the exact solution on 257 x 101 points,
+            at most 1, the error of the answer 0."""),
         verdict=judge(against, min(float(np.median(sample)) for sample in errors.values())),
         reason=prose(f"""median relative L2 error: {standing(errors)}; without a shock it would be {SHOCKLESS:g}; of the
             paper's activations MRePU 2 comes {_place(paper, "MRePU 2")} and MRePU 3 {_place(paper, "MRePU 3")}"""),
@@ -150,6 +152,6 @@ CLAIM = Claim(
         four errors are larger (level 5 % over 2, for two chances); refuted if for each p at least two are smaller (5 %
         over 4); else inconclusive. Void unless the best median is below {SHOCKLESS / 2:g}, half that without a shock.
         Three seeds against three, as in a smoke run, can show nothing."""),
-    cost={"smoke": 17, "full": 700},
+    cost={"smoke": 17, "full": 2400},
     examine=examine,
 )  # fmt: skip
