@@ -11,7 +11,7 @@ from repu_lab.tasks.equations import EXACT, Form, columns, grid_error, residual,
 from repu_lab.tasks.objectives import Regression
 
 COLLOCATION, BOUNDARY, TEST, VALIDATION = 3000, 400, 2048, 1024
-WAVES = (1, 4)  # half waves along x and y, twice
+WAVES = (1, 2)  # along x and y
 K2 = 1.0  # k^2
 SCALE = math.pi**2 * (WAVES[0] ** 2 + WAVES[1] ** 2)  # of the Laplacian of u, by which the equation is divided
 HELMHOLTZ_CRITERION = 0.99  # R^2: a relative L2 error of 0.1
@@ -21,9 +21,9 @@ PLACES = 101
 def helmholtz(
     data_seed: int = 0, collocation: int = COLLOCATION, boundary: int = BOUNDARY, conditions: str = EXACT
 ) -> Task:  # fmt: skip
-    """u_xx + u_yy + u = q on [-1, 1]^2, u = 0 at the edge, q such that u = sin(pi x) sin(4 pi y); R^2 of 0.99.
+    """u_xx + u_yy + u = q on [-1, 1]^2, u = 0 at the edge, q such that u = sin(pi x) sin(2 pi y); R^2 of 0.99.
 
-    Trained on the mean square of the residual over 17 pi^2, the size of u_xx + u_yy, at Sobol points. `conditions`:
+    Trained on the mean square of the residual over 5 pi^2, the size of u_xx + u_yy, at Sobol points. `conditions`:
     exact, u = (1 - x^2) (1 - y^2) N(x, y); soft, the mean square of u at `boundary` points of the edge is added.
     """
     form = FORM if conditions == EXACT else None

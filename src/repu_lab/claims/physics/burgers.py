@@ -58,8 +58,8 @@ def examine(lab: Lab) -> Evidence:
         setup=prose(f"""{DEPTH} hidden layers of {WIDTH}, {collocation} collocation points, half of them drawn towards
             the shock, initial and boundary values met by the form of u; {steps} steps of Adam in float32 on batches of
             {BATCH}, then {lbfgs[0]} of L-BFGS in float64 on all points; {grid}, each with {tuning_steps} and {lbfgs[1]}
-            steps, chosen by R^2 on 1,024 other points. Relative L2 error against the exact solution on 257 x 101 points,
-            at most 1, the error of the answer 0."""),
+            steps, chosen by R^2 on 1,024 other points. Relative L2 error against the exact solution on 257 x 101
+            points, at most 1, the error of the answer 0."""),
         verdict=judge(against, min(float(np.median(sample)) for sample in errors.values())),
         reason=prose(f"""median relative L2 error: {standing(errors)}; without a shock it would be {SHOCKLESS:g}; of the
             paper's activations MRePU 2 comes {_place(paper, "MRePU 2")} and MRePU 3 {_place(paper, "MRePU 3")}"""),
