@@ -3,8 +3,8 @@
     scripts/mutate.py [ROOM ...] [--mutations 40] [--seed 0] [--cpu 900]
 
 Rooms are folders of src/repu_lab, theory and networks unless named; places are drawn evenly from all of their files.
-The tests beside a file are those of tests/ROOM that import its module, or all of the room's. It works on a copy, one
-change and one process at a time, and begins none after `cpu` seconds. Some changes make no difference that a user could
+The tests beside a file are those of tests/ROOM, until one fails, its own first. It works on a copy, one change and one
+process at a time, and begins none after `cpu` seconds. Some changes make no difference that a user could
 notice (a tolerance, a bound on memory): a survivor is a place to read, not yet a missing test.
 """
 
@@ -118,12 +118,14 @@ def is_noticed(mutation: Mutation, copy: Path) -> bool:
 
 
 def tests_beside(file: Path) -> list[str]:
-    """Return the room's test files that bear a module's name or import it, that first; all of them if none does."""
+    """Return the room's test files: the one of the module's name first, then those that import it, then the rest."""
     room, module = file.parent.name, file.stem
-    there = sorted((HOME / "tests" / room).glob("test_*.py"), key=lambda test: test.stem != f"test_{module}")
     imports = re.compile(rf"repu_lab\.{room}(\.| import .*\b){module}\b")
-    own = [test for test in there if test.stem == f"test_{module}" or imports.search(test.read_text(encoding="utf-8"))]
-    return [str(test.relative_to(HOME)) for test in own or there]
+
+    def farness(test: Path) -> tuple[bool, bool]:
+        return test.stem != f"test_{module}", imports.search(test.read_text(encoding="utf-8")) is None
+
+    return [str(test.relative_to(HOME)) for test in sorted((HOME / "tests" / room).glob("test_*.py"), key=farness)]
 
 
 def cpu_seconds() -> float:
