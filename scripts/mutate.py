@@ -4,8 +4,8 @@
 
 Rooms are folders of src/repu_lab, theory and networks unless named; places are drawn evenly from all of their files.
 The tests beside a file are those of tests/ROOM, until one fails, its own first. It works on a copy, one change and one
-process at a time, and begins none after `cpu` seconds. Some changes make no difference that a user could
-notice (a tolerance, a bound on memory): a survivor is a place to read, not yet a missing test.
+process at a time, and begins none after `cpu` seconds. Some changes make no difference that a user could notice (a
+tolerance, a bound on memory): a survivor is a place to read, not yet a missing test.
 """
 
 import argparse
