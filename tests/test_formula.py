@@ -111,6 +111,11 @@ def test_kinks_are_where_branches_meet():
     assert Formula("z**3 + z").kinks == ()
 
 
+def test_at_a_kink_the_slope_is_that_of_the_left_side():
+    for text, slope in (("relu(z)", 0), ("relu(-z)", -1), ("abs(z)", -1), ("abs(-z)", -1), ("max(z, 3 * z)", 1)):
+        assert Formula(text).derivative(torch.zeros(1, dtype=F64)).item() == slope, text
+
+
 def test_branches_are_those_of_python():
     z = torch.tensor([-2.0, -1.0, 0.0, 1.0, 2.0, 3.5], dtype=F64)
     inside = Formula("where(-1 < z <= 1 or not z < 3, z, 0.5 * z)")(z)

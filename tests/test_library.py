@@ -33,8 +33,6 @@ from repu_lab.runs import commands
 from repu_lab.runs.building import build
 from repu_lab.theory import Initialization, mean_square
 from repu_lab.theory.chain import chain
-from repu_lab.watching.measures import measures
-from repu_lab.watching.recording import recorded
 
 F64 = torch.float64
 
@@ -275,15 +273,19 @@ def test_a_residual_network_is_forecast_as_torch_passes_it() -> None:
     assert "share 1/2" in initialize_(network, seed=0).reason
     found = forecast_network(network, inputs=16, seed=3)
     assert found.fate == "survives"
-    # The batch that it draws: 16 inputs of |x|^2/n_0 = 1 from this seed.
-    x = torch.randn(16, 3, generator=torch.Generator().manual_seed(3), dtype=F64)
-    x = x / x.square().mean(1, keepdim=True).sqrt()
-    with recorded(network.double()) as recording:
-        network(x).sum().backward()
-    K = np.stack([layer.log10_K for layer in measures(recording.layers)])
-    # A Linear's own output is a branch: only the first and the last layer are its z.
-    np.testing.assert_allclose(np.quantile(K[[0, -1]], 0.5, axis=1, method="inverted_cdf"),
-                               found.log10_K_quantiles[2][[0, -1]], atol=1e-6)  # fmt: skip
+    # The batch and the gradient that it draws: 16 inputs of |x|^2/n_0 = 1 from this seed.
+    random = torch.Generator().manual_seed(3)
+    x = torch.randn(16, 3, generator=random, dtype=F64)
+    first, *branches, last = [linear.double() for linear in network.modules() if isinstance(linear, nn.Linear)]
+    z = [first(x / x.square().mean(1, keepdim=True).sqrt())]
+    for branch in branches:
+        z.append(z[-1] + branch(z[-1].tanh()))
+    z.append(last(z[-1].tanh()))
+    K = torch.stack([layer.square().mean(1) for layer in z]).detach().log10().numpy()
+    np.testing.assert_allclose(found.log10_K_quantiles[2], np.quantile(K, 0.5, axis=1, method="inverted_cdf"))
+    gradients = torch.autograd.grad(z[-1], z, torch.randn(16, 2, generator=random, dtype=F64))
+    size = torch.stack([gradient.square().mean() for gradient in gradients])
+    np.testing.assert_allclose(found.log10_gradient, (size / size[-1]).log10().numpy(), atol=1e-12)
 
 
 def test_widths_that_differ_count_with_their_harmonic_mean() -> None:
