@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from repu_lab.figures.claims_training import LOOKS, PAGE
-from repu_lab.figures.style import INK, NORMAL, QUIET, SMALL, canvas, quiet
+from repu_lab.figures.style import INK, QUIET, SMALL, canvas, quiet
 
 
 def accuracies(groups: Mapping[str, Mapping[str, Sequence[float]]], *, chance: float, bar: float) -> Figure:
@@ -33,5 +33,4 @@ def accuracies(groups: Mapping[str, Mapping[str, Sequence[float]]], *, chance: f
     axes.set_ylim(0, 1.02)
     axes.legend(frameon=False, fontsize=SMALL, ncols=len(names), loc="lower center", bbox_to_anchor=(0.5, 1.0),
                 handletextpad=0.2)  # fmt: skip
-    axes.yaxis.label.set_size(NORMAL)
     return figure
