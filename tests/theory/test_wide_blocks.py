@@ -12,6 +12,7 @@ from repu_lab.networks.initialization import critical, initialize_, uniform_dept
 from repu_lab.networks.population import Population
 from repu_lab.networks.statistics import LayerStatistics, measure
 from repu_lab.theory.kernel import correlations, layers
+from repu_lab.theory.pair_chain import pair_chain
 from repu_lab.theory.rates import adam_rate, sgd_rate
 
 F64 = torch.float64
@@ -165,3 +166,40 @@ def test_branches_without_normalization_start_where_their_kernel_stays():
         assert found.K[-2] == pytest.approx(rule.k1 if block.learned else 1 / (1 / 0.3 - 1), rel=0.01)
         assert 1 <= found.chi_perp[:-2].prod() < 2
     assert critical(Tanh(), sizes, PLAIN).C_W[1] == critical(Tanh(), sizes).C_W[1] == 1
+
+
+@pytest.mark.parametrize("p", [2, 3])
+def test_frozen_scales_start_where_larger_inputs_stay(p):
+    """K of an input F times as large as those by which scales were frozen: finite for F < 10/3, without end above."""
+    depth, ends = 4000, []
+    block = Block(residual=True, branch=depth**-0.5, frozen=True)
+    k1 = critical(RePU(p), (3, *[9] * depth, 2), block).k1
+    for F in (3.2, 3.5):
+        typical, larger = k1, F * k1
+        for _ in range(depth - 1):
+            larger = min(1e9, larger + block.branch**2 * (larger / typical) ** p)
+            typical += block.branch**2
+        ends.append(larger)
+    assert ends[0] < 1e3 and ends[1] == 1e9
+
+
+NARROW = {
+    "rms": (RePU(2), Block(before=RMS), 2 / 3, 0.0),
+    "rms, biases": (RePU(2), Block(before=RMS), 0.5, 0.25),
+    "layer, tanh": (Tanh(), Block(before=LAYER), 1.0, 0.1),
+    "layer after": (RePU(2), Block(after=LAYER), 1.0, 0.0),
+}
+
+
+@pytest.mark.parametrize("name", NARROW)
+def test_gradients_of_narrow_normalised_networks_are_those_of_the_chain(name):
+    """W^T g lies across h, since a normalised layer does not see the size of z: .5 of a decade over 10 layers of 48."""
+    activation, block, C_W, C_b = NARROW[name]
+    depth, members, sizes = 10, 300, (4, *[48] * 10, 48)
+    population = Population(activation, sizes, members, block=block)
+    initialize_(population, uniform_depth("custom", sizes, C_W=C_W, C_b=C_b, k1=1.0), range(members))
+    log10 = measured(population, torch.ones(1, 4)).log10_gradient[:, :, 0]
+    found = log10[0] - log10[-1]
+    law = {"C_W": C_W, "C_b": C_b, "k1": 1.0, "depth": depth, "width": 48, "chains": 1200, "distance": 1.0}
+    gain = pair_chain(activation, block=block, **law).log10_gain.sum(1)
+    assert abs(found.mean() - gain.mean()) < 3.5 * np.sqrt(found.var() / members + gain.var() / 1200)

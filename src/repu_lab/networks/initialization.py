@@ -75,7 +75,8 @@ def uniform_depth(
 def critical(activation: Activation, sizes: Sequence[int], block: Block = PLAIN) -> Initialization:
     """Return the variances with which signals keep their size in this kind of layer, see the theory's `choosing`.
 
-    Where h does not see the size of z, C_W = 1 / E[h^2] at K = 1. Branches are together as one plain layer; those of a
+    Where h does not see the size of z, C_W = 1 / E[h^2] at K = 1; with frozen scales it sees that of other inputs, of
+    which those BLOW_UP_TIME times as large as the first batch's grow to infinity, for a power in branches. Branches are together as one plain layer; those of a
     fixed or learned size a without normalization too, and K of a power of degree p > 1, which grows to infinity at the
     time t = K^(1-p) / (p - 1) of sum a^2, starts where that is BLOW_UP_TIME. ValueError as `critical_initialization`.
     """
@@ -85,8 +86,13 @@ def critical(activation: Activation, sizes: Sequence[int], block: Block = PLAIN)
         kept = float(block.leaves(form, one, form.mean_square(one))[0][0])
         if not kept > 0:
             raise ValueError(f"{activation.title} gives no signal that a normalised layer could pass on")
-        note = f"a normalised layer gives E[h^2] = {kept:.6g} whatever K is: C_W={1 / kept:.6g} keeps K=1"
-        return uniform_depth("critical", sizes, C_W=1 / kept, C_b=0.0, k1=1.0, note=note)
+        k1, note, p = 1.0, f"a normalised layer gives E[h^2] = {kept:.6g} whatever K is", activation.degree
+        if block.frozen and block.residual and p is not None and p > 1:
+            time = (depth - 1) * block.grown(depth).branch ** 2
+            k1 = time / ((1 - BLOW_UP_TIME ** (1 - p)) ** (-1 / (p - 1)) - 1)
+            note += f", but an input {BLOW_UP_TIME:.2g} times as large as others blows up from k1={k1:.3g}"
+        note += f": C_W={1 / kept:.6g} keeps K=1"
+        return uniform_depth("critical", sizes, C_W=1 / kept, C_b=0.0, k1=k1, note=note)
     start = critical_initialization(activation, 1 if block.residual else depth)
     k1, note, p = start.k1, start.reason, activation.degree
     if block.residual and block != RESIDUAL:

@@ -12,7 +12,7 @@ from typing import Any
 from repu_lab.activations import MRePU, SplineRePU
 from repu_lab.activations.powers import LARGEST_MREPU_SCALE
 from repu_lab.configs.composition import Job
-from repu_lab.configs.schema import InitializationConfig, TrainConfig
+from repu_lab.configs.schema import BlockConfig, InitializationConfig, TrainConfig
 from repu_lab.configs.untrusted import OWN_PACKAGE
 from repu_lab.runs.building import Experiment, build
 from repu_lab.runs.folder import RunFolder
@@ -35,7 +35,7 @@ def next_command(
 
     After divergence a larger scale of the argument, where there is one, else a smaller rate; that too after a stall
     near the largest stable one. After explosion, vanishing or a stall under a first pass that loses its signal: the
-    first of another number format, a larger scale, the critical initialization, a smaller k1, skip connections,
+    first of another number format, a larger scale, the critical initialization, a smaller k1, skips, normalised ones,
     spline_repu whose forecast is that at least LIKELY of the networks survive. Each try costs a forecast.
     """
     if (kind := failure(experiment.config, records)) is None:
@@ -120,6 +120,10 @@ def _changes(experiment: Experiment) -> Iterator[tuple[list[str], TrainConfig]]:
             yield ["initialization=custom", *parts], replace(config, initialization=own)
     if not config.residual:
         yield ["residual=true", "initialization=critical"], replace(config, residual=True, initialization=critical)
+    if config.block == BlockConfig():
+        typed = ["block=residual", "block.branch=auto", "block.norm=rms", "initialization=critical"]
+        block = BlockConfig(branch="auto", norm="rms")
+        yield typed, replace(config, residual=True, block=block, initialization=critical)
     spline = {"name": "spline_repu", "_target_": f"{SplineRePU.__module__}.{SplineRePU.__name__}"}
     yield (
         ["activation=spline_repu", "initialization=critical"],

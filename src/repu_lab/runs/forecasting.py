@@ -96,12 +96,14 @@ def theory_profile(experiment: Experiment, expected: Forecast, measured: Profile
 
     K is the median over networks of this width, and chi_parallel, chi_perp are taken there: where K is unstable (RePU)
     no real network is like the infinitely wide one. The gradient grows backwards by chi_perp n_{l+1}/n_l a layer, from
-    the measured median at the output, since theory does not know the loss.
+    the measured median at the output, since theory does not know the loss; where layers normalise, by the median at
+    this width, which is 10/n a layer less for RePU_2 behind RMSNorm (2 decades at depth 50, width 128).
     """
     median = expected.log10_K_quantiles[2]
     parallel, perp = susceptibilities(experiment.activation, expected.C_W, median[:-1], block=experiment.block)
     into_output = np.log10(experiment.sizes[-1] / experiment.sizes[-2])
-    gains = perp + np.append(np.zeros(len(perp) - 1), into_output)
+    gains = expected.log10_gain if experiment.block.normal and expected.log10_gain is not None else perp
+    gains = gains + np.append(np.zeros(len(perp) - 1), into_output)
     at_output = measured["log10_gradient"][1, -1]
     growth = np.append(np.cumsum(gains[::-1])[::-1], 0.0)
     return {

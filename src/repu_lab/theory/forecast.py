@@ -63,8 +63,8 @@ class Forecast:
     number in the infinitely wide network; `underflow_layer`: falls below its smallest subnormal; None within the depth.
     `log10_K`, `log10_chi_parallel`, `log10_chi_perp`, `log10_ntk`: infinite width, one input. `log10_K_quantiles`
     (5, depth + 1): QUANTILES of log10 S at this width. `log10_gradient`: log10 of the mean square of dL/dz^l relative
-    to the output's. `log10_one_minus_correlation`: of a typical pair of
-    inputs, the median over networks. `rate`: Adam's, of a training run; `stable_rate`: the largest at which its first
+    to the output's; `log10_gain` (depth,): what one layer multiplies it by, the median at this width.
+    `log10_one_minus_correlation`: of a typical pair of inputs, the median over networks. `rate`: Adam's, of a training run; `stable_rate`: the largest at which its first
     step does not blow it up, of which one in `safety` is safe; `risk`: the share of networks that diverge there all the
     same, None where theory knows of none (`rates`). `survival_depth`: the largest depth, up to
     the one asked for, at which at least half of the networks neither explode nor vanish.
@@ -96,6 +96,7 @@ class Forecast:
     log10_one_minus_correlation: Floats
     log10_ntk: Floats
     advice: str
+    log10_gain: Floats | None = None
     rate: float | None = None
     stable_rate: float | None = None
     safety: float = SAFE
@@ -231,6 +232,7 @@ def forecast(
         log10_one_minus_correlation=np.quantile(apart.log10_distance, 0.5, axis=0, method="inverted_cdf"),
         log10_ntk=_log10_ntk(wide.log10_K, wide.log10_chi_perp),
         advice="",
+        log10_gain=np.quantile(one.log10_gain, 0.5, axis=0, method="inverted_cdf"),
     )
     log10_lost = one.log10_gain[faded.lost > 0].sum(axis=1) / 2
     return replace(result, advice=_advice(activation, result, cause, log10_lost, block=block))
