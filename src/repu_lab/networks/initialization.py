@@ -75,10 +75,11 @@ def uniform_depth(
 def critical(activation: Activation, sizes: Sequence[int], block: Block = PLAIN) -> Initialization:
     """Return the variances with which signals keep their size in this kind of layer, see the theory's `choosing`.
 
-    Where h does not see the size of z, C_W = 1 / E[h^2] at K = 1; with frozen scales it sees that of other inputs, of
-    which those BLOW_UP_TIME times as large as the first batch's grow to infinity, for a power in branches. Branches are together as one plain layer; those of a
-    fixed or learned size a without normalization too, and K of a power of degree p > 1, which grows to infinity at the
-    time t = K^(1-p) / (p - 1) of sum a^2, starts where that is BLOW_UP_TIME. ValueError as `critical_initialization`.
+    Where h does not see the size of z, C_W = 1 / E[h^2] at K = 1. A frozen scale is that of other inputs: of a power
+    in branches K grows to infinity for inputs BLOW_UP_TIME times as large. Branches are together as one plain layer;
+    those of a fixed or learned size a without normalization too, and K of a power of degree p > 1, which grows to
+    infinity at the time t = K^(1-p) / (p - 1) of sum a^2, starts where that is BLOW_UP_TIME. ValueError as
+    `critical_initialization`.
     """
     depth = len(sizes) - 2
     if block.normal:
