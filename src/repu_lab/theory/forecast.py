@@ -64,10 +64,11 @@ class Forecast:
     `log10_K`, `log10_chi_parallel`, `log10_chi_perp`, `log10_ntk`: infinite width, one input. `log10_K_quantiles`
     (5, depth + 1): QUANTILES of log10 S at this width. `log10_gradient`: log10 of the mean square of dL/dz^l relative
     to the output's; `log10_gain` (depth,): what one layer multiplies it by, the median at this width.
-    `log10_one_minus_correlation`: of a typical pair of inputs, the median over networks. `rate`: Adam's, of a training run; `stable_rate`: the largest at which its first
-    step does not blow it up, of which one in `safety` is safe; `risk`: the share of networks that diverge there all the
-    same, None where theory knows of none (`rates`). `survival_depth`: the largest depth, up to
-    the one asked for, at which at least half of the networks neither explode nor vanish.
+    `log10_one_minus_correlation`: of a typical pair of inputs, the median over networks. `rate`: Adam's, of a training
+    run; `stable_rate`: the largest at which its first step does not blow it up, of which one in `safety` is safe;
+    `risk`: the share of networks that diverge there all the same, None where theory knows of none (`rates`).
+    `survival_depth`: the largest depth, up to the one asked for, at which at least half of the networks neither explode
+    nor vanish.
     """
 
     activation: str
