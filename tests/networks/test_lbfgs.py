@@ -71,3 +71,23 @@ def test_it_goes_on_from_every_state_to_the_same_bits(monkeypatch):
             for file in files[:: max(1, len(files) // 10)]:
                 saved = torch.load(io.BytesIO(file), weights_only=True)
                 assert all(map(torch.equal, lbfgs(rosenbrock, start, steps, saved), whole))
+
+
+def test_the_direction_is_that_of_the_dense_inverse(monkeypatch):
+    """H <- (1 - r s y') H (1 - r y s') + r s s', oldest pair first, from the newest pair's s y / y y."""
+    monkeypatch.setattr(module, "CHUNK", 1)
+    states: list[dict[str, Any]] = []
+
+    def keep(state: dict[str, Any]) -> None:
+        states.append({name: value.clone() if name != "step" else value for name, value in state.items()})
+
+    lbfgs(rosenbrock, torch.tensor([[-1.2, 1.0, -1.2, 1.0], [0.5, 0.3, 0.2, 0.1]], dtype=F64), 8, keep=keep)
+    state, one = states[-1], torch.eye(4, dtype=F64)
+    for member in range(2):
+        pairs = [(state["s"][i, member], state["y"][i, member]) for i in range(state["step"])]
+        s, y = pairs[-1]
+        H = (s @ y) / (y @ y) * one
+        for s, y in pairs:
+            V = one - torch.outer(y, s) / (s @ y)
+            H = V.T @ H @ V + torch.outer(s, s) / (s @ y)
+        torch.testing.assert_close(module._direction(state)[member], -H @ state["gradient"][member])
