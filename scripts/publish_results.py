@@ -1,7 +1,8 @@
-"""Take a finished reproduction into the repository: python scripts/publish_results.py outputs/reproduce-full.
+"""Take a finished reproduction into the repository: scripts/publish_results.py FOLDER [--page report.html].
 
-Writes docs/results/report.html (the page), docs/results/NN-claim.json (statement, rule, verdict, numbers and tables of
-each claim), the README's table of verdicts and its picture of K by layer.
+Writes docs/results/PAGE, docs/results/NN-claim.json (statement, rule, verdict, numbers and tables of each claim), the
+README's table of verdicts and its picture of K by layer. Claims that this reproduction did not judge keep what was
+published of them, so that a family of claims can be run and shown on a page of its own.
 """
 
 import argparse
@@ -30,7 +31,9 @@ MARKS = ("<!-- verdicts: scripts/publish_results.py -->", "<!-- end of verdicts 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("reproduction", type=Path)
-    folder = parser.parse_args().reproduction
+    parser.add_argument("--page", default="report.html")
+    arguments = parser.parse_args()
+    folder = arguments.reproduction
     claims = sorted(folder.glob("claims/*/claim.json"))
     if not claims:
         parser.error(f"{folder} holds no judged claim; `repu-lab reproduce` makes one")
@@ -39,18 +42,20 @@ def main() -> int:
     except Damaged as damage:
         parser.error(f"{folder}: {damage}; `repu-lab reproduce` judges that claim again")
     RESULTS.mkdir(parents=True, exist_ok=True)
-    for old in RESULTS.glob("*.json"):
-        old.unlink()
     for path, finding in zip(claims, findings, strict=True):
         kept = {key: finding[key] for key in KEPT}
+        for old in RESULTS.glob(f"{finding['number']:02d}-*.json"):  # perhaps of another title
+            old.unlink()
         (RESULTS / f"{path.parent.name}.json").write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     try:
-        print(write_report(folder, RESULTS / "report.html"))
+        print(write_report(folder, RESULTS / arguments.page))
     except ConfigError as error:
         parser.error(str(error))
-    shutil.copyfile(folder / STORY[0], ROOT / STORY[1])
+    if (folder / STORY[0]).exists():
+        shutil.copyfile(folder / STORY[0], ROOT / STORY[1])
+    published = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))]
     readme = ROOT / "README.md"
-    readme.write_text(with_verdicts(readme.read_text(encoding="utf-8"), findings), encoding="utf-8")
+    readme.write_text(with_verdicts(readme.read_text(encoding="utf-8"), published), encoding="utf-8")
     return 0
 
 

@@ -303,7 +303,7 @@ def test_argv_and_environment_are_left_alone(empty_folder, monkeypatch):
 
 def few_images(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Put a few made-up images where those of a data set are kept, so that nothing has to be fetched."""
-    dataset = replace(getattr(images, name.upper()), examples=40, test=10)
+    dataset = replace(getattr(images, name.upper()), examples=60, test=20, validation=10, counts=(6,) * 10)
     monkeypatch.setattr(images, name.upper(), dataset)
     monkeypatch.setenv("REPU_LAB_DATA", str(folder))
     x = np.random.default_rng(0).integers(0, 256, (dataset.examples, dataset.pixels), np.uint8)
@@ -321,8 +321,13 @@ def test_every_shipped_option_runs(path, empty_folder, monkeypatch):
         ("initialization", "custom"): ["initialization.c_w=1"],
     }.get((path.parent.name, path.stem), [])
     tiny = [text for text in TINY if text != "initialization=he" or path.parent.name in ("activation", "task")]
-    if (path.parent.name, path.stem) in (("task", "mnist"), ("task", "cifar10")):
+    if path.parent.name == "task" and path.stem in ("mnist", "fashion_mnist", "cifar10"):
         few_images(path.stem, empty_folder, monkeypatch)
+        extra = [f"task.folder={empty_folder}"]
+    if (path.parent.name, path.stem) == ("task", "file"):
+        random = np.random.default_rng(0)
+        np.savez(empty_folder / "data.npz", x=random.standard_normal((100, 5)), y=random.integers(0, 2, 100))
+        extra = ["task.path=data.npz"]
     assert main(["train", *tiny, f"{path.parent.name}={path.stem}", *extra]) == 0
     assert sum(result(empty_folder)["outcomes"].values()) == 1
 

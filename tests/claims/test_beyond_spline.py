@@ -87,7 +87,7 @@ def test_the_claim_says_what_was_measured(odd, verdict):
     def member(keys, _):
         good = quality(keys["activation"], keys.get("activation.plateau", "1"))
         outcome = "trained" if good > 0.8 else "learning"
-        return {"outcome": outcome, "metric": good, "measures": {"relative_l2": 1 - good}}
+        return {"outcome": outcome, "metric": good, "validation_metric": good, "measures": {"relative_l2": 1 - good}}
 
     evidence = spline.examine(MadeUp(member))
     assert evidence.verdict is verdict

@@ -191,7 +191,7 @@ def after(value: float, upwards: bool = True) -> float:
     ({"updates": 0, "metric": 0.8, "advantage": 9.0}, "stalled", None, 10),
     # Nor does a network diverge that no step has changed.
     ({"updates": 0, "loss": after(DIVERGED * 2.0)}, "stalled", None, 10),
-    ({"updates": 0, "loss": math.inf}, "exploded", None, 0),
+    ({"updates": 0, "loss": math.inf}, "stalled", None, 10),
     ({"updates": 0, "metric": 0.8, "refined": True}, "trained", None, 3),
     ({"updates": 0, "metric": 0.8, "refined": True, "alive": False}, "diverged", 5, 0),
 ], ids=str)  # fmt: skip

@@ -85,7 +85,8 @@ def test_an_activation_of_straight_lines_is_warned_of(run: Run, activation: str,
 def test_a_residual_run_is_that_of_its_residual_networks(run: Run):
     result, folder = run("residual=true", "depth=5", "activation=mrepu", "task=function", "statistics=true")
     log = (folder.path / "run.log").read_text()
-    assert "a share 1/4" in log and "forecast: first pass survives; training is stable" in log
+    # MRePU's small outputs have to grow, which some networks do not survive at any rate: the line says how many.
+    assert "a share 1/4" in log and "forecast: first pass survives; of such networks" in log
     assert result["forecast"]["fate"] == "survives" and result["forecast"]["probability"] > 0.95
     population = load_population(folder.path)
     assert [population.skips(l) for l in range(6)] == [False, True, True, True, True, False]

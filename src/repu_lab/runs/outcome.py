@@ -225,8 +225,6 @@ def judge(
             outcome, layer, step = "vanished", int(first.vanished[i]), 0
         elif frozen:
             outcome, layer, step = "diverged", diverged_layer(i), state["updates"][i]
-        elif not changed and not math.isfinite(loss):
-            outcome, step = "exploded", 0  # on an input that its first batch does not hold
         elif changed and not loss <= DIVERGED * baseline_loss:
             outcome, layer = "diverged", None if math.isfinite(loss) else diverged_layer(i)
         elif changed and test["advantage"][i] >= LEARNING:
