@@ -13,6 +13,7 @@ from repu_lab.networks.statistics import measure
 
 BLOCKS = ("RMSNorm", "LayerNorm")
 POWERS = (2, 3)
+CRITERIA = {"XOR": 0.7, "digits": 0.8}
 ROOM = 0.07  # relative: by how much a measured factor may miss the one of infinite width; at width 128 it is 6 % lower
 
 
@@ -51,9 +52,6 @@ def examine(lab: Lab) -> Evidence:
             )
         ],
     )  # fmt: skip
-
-
-CRITERIA = {"XOR": 0.7, "digits": 0.8}
 
 
 def growth(lab: Lab, p: int, depth: int, width: int, networks: int) -> Interval:

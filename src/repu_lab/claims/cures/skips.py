@@ -28,11 +28,11 @@ def examine(lab: Lab) -> Evidence:
     digits, linear = (found[case] for case in told)
     return Evidence(
         setup=prose(f"""XOR, the signs of x_1 x_2 and x_3 x_4 as four classes; depth {depth}, and {2 * depth} for RePU 2
-            and the identity; {given}. A network counts if it reaches {CRITERION:g} and {MARGIN:g} more than the median
-            of the identity in the same block and depth."""),
+            and the identity; these two with skips and RMSNorm on the digits too; {given}. A network counts if it
+            reaches {CRITERION:g} and {MARGIN:g} more than the median of the identity in the same block and depth."""),
         verdict=judge_skips([shares[case] for case in repu], behind),
-        reason=prose(f"""of fresh RePU 2 networks count, at least, {min(shares[case].estimate for case in repu):.0%} in
-            every block and depth, with medians of {_range(found, REPU)} (ReLU {_range(found, "ReLU")}, tanh
+        reason=prose(f"""in every block and depth {min(shares[case].estimate for case in repu):.0%} of the fresh
+            RePU 2 networks count, or more, with medians of {_range(found, REPU)} (ReLU {_range(found, "ReLU")}, tanh
             {_range(found, "tanh")}, identity {_range(found, LINEAR)}); on the digits at depth {depth}, which cannot
             tell, RePU 2 reaches {digits.metric:.3f} and the identity {linear.metric:.3f}"""),
         seeds=given.splits * given.members,
@@ -86,8 +86,8 @@ def _picture(found: Mapping[Case, Judged], depths: Sequence[int]) -> Picture:
     }
     return Picture(
         name="skips",
-        caption="Accuracy of fresh networks on XOR, a point each, and their median. The identity shows what a linear "
-        "network of the same block and depth reaches.",
+        caption="Accuracy of fresh networks on XOR, a point each, and their median. The identity shows what the "
+        "block does by itself: something linear but with RMSNorm, which divides every input by its own size.",
         alt="Points by block and depth: medians of RePU 2 "
         + ", ".join(
             f"{found[Case('XOR', block, REPU, depth)].metric:.2f} ({block}, depth {depth})"
@@ -102,8 +102,8 @@ def _picture(found: Mapping[Case, Judged], depths: Sequence[int]) -> Picture:
 CLAIM = Claim(
     number=17, slug="skips", family="cures",
     title="Between skips RePU networks of depth 50 and 100 learn what no linear network does",
-    statement=prose("""RePU networks (p = 2) of depth 50 and 100 learn XOR in three residual blocks: with RMSNorm, with
-        one frozen scale a layer, and with learned branches that start at 0; at depth 50 level with ReLU."""),
+    statement=prose(f"""RePU networks (p = 2) of depth 50 and 100 learn XOR in three residual blocks: with RMSNorm, with
+        one frozen scale a layer, and with learned branches that start at 0; at depth 50 within {LEVEL:g} of ReLU."""),
     reference="past the paper, whose networks are plain: a cure by the block instead of the activation",
     rule=prose(f"""Supported if in each of the three blocks, at each depth, more than half of the fresh networks count
         (95 % Wilson interval) and at depth 50 none of RePU's medians lies more than {LEVEL:g} below ReLU's in the
