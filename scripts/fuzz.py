@@ -40,7 +40,8 @@ from repu_lab import cli
 from repu_lab.claims import command as claims_command
 from repu_lab.configs.composition import Composer
 from repu_lab.configs.schema import COMMANDS
-from repu_lab.runs import analysis, circumstances, jobs, launching
+from repu_lab.runs import analysis, circumstances
+from repu_lab.sweeps import jobs, launching
 
 SECONDS = 120  # that a line may take
 NOT_RUN = 0

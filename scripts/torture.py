@@ -42,7 +42,8 @@ from tensorboard.compat.proto.event_pb2 import Event  # pyright: ignore[reportAt
 
 from repu_lab import cli, figures
 from repu_lab.configs.composition import Job, compose_jobs
-from repu_lab.runs import commands, jobs, training  # noqa: F401
+from repu_lab.runs import commands, training  # noqa: F401
+from repu_lab.sweeps import jobs  # noqa: F401
 from repu_lab.tracking.events import EVENTS_NAME
 
 TINY = ("members=4", "width=8", "steps=24", "batch_size=16", "probe=4", "checkpoint.every_seconds=0")

@@ -33,12 +33,12 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from repu_lab import cli, figures
+from repu_lab.catalogue import command  # noqa: F401
 from repu_lab.configs.config import ConfigError
 from repu_lab.report import reproduction, run, sweep  # noqa: F401
-from repu_lab.runs import sweep as sweeping
 from repu_lab.runs import training  # noqa: F401
-from repu_lab.runs.results import command  # noqa: F401
-from repu_lab.runs.workers import Event
+from repu_lab.sweeps import sweep as sweeping
+from repu_lab.sweeps.workers import Event
 
 TINY = ("width=4", "steps=3", "batch_size=8", "probe=4", "initialization=he", "checkpoint.every_seconds=0")
 RUNS = {name: ("train", f"activation={name}", "depth=2", *TINY) for name in ("tanh", "relu", "gelu")}

@@ -32,10 +32,10 @@ import torture
 from matplotlib.figure import Figure
 
 from repu_lab import cli, figures
+from repu_lab.catalogue import command as results_command  # noqa: F401
 from repu_lab.configs.composition import compose_jobs
-from repu_lab.runs import commands, jobs, training  # noqa: F401
+from repu_lab.runs import commands, training  # noqa: F401
 from repu_lab.runs.interruption import SIGNALS
-from repu_lab.runs.results import command as results_command  # noqa: F401
 
 RUN = ["train", "activation=tanh", "depth=3", *torture.TINY, "steps=300", "hydra.run.dir=run"]
 FAILING = ["train", "activation=custom", "activation._target_=fails.Fails", "depth=3", *torture.TINY]

@@ -14,8 +14,8 @@ import sys
 import time
 from pathlib import Path
 
+from repu_lab.boundaries.boundary import AXES, LEARNT, SURVIVED, TRAINED, theory_boundary, trace_boundary
 from repu_lab.configs.composition import compose_jobs
-from repu_lab.runs.boundary import AXES, LEARNT, SURVIVED, TRAINED, theory_boundary, trace_boundary
 
 
 def main() -> None:

@@ -29,9 +29,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from repu_lab.activations import ACTIVATIONS, Formula, MRePU, RePU, SplineRePU, as_activation
+    from repu_lab.catalogue.command import results
     from repu_lab.networks.modules import forecast_network, initialize_
     from repu_lab.runs.building import load_population
-    from repu_lab.runs.results.command import results
     from repu_lab.tasks.tensors import task_of
     from repu_lab.theory import analyse, critical_initialization, layers
     from repu_lab.theory.forecast import forecast
@@ -66,7 +66,7 @@ _HOMES = {
     "activations": ("ACTIVATIONS", "Formula", "MRePU", "RePU", "SplineRePU", "as_activation"),
     "networks.modules": ("forecast_network", "initialize_"),
     "runs.building": ("load_population",),
-    "runs.results.command": ("results",),
+    "catalogue.command": ("results",),
     "tasks.tensors": ("task_of",),
     "theory": ("analyse", "critical_initialization", "layers"),
     "theory.forecast": ("forecast",),

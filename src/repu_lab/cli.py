@@ -26,7 +26,7 @@ COMMANDS = {
 }
 # Name: what it does, and the module whose HELP is its help and whose command(arguments) gives its exit code.
 PATH_COMMANDS = {
-    "results": ("one table of all runs below a folder, also as CSV or JSON", "repu_lab.runs.results.command"),
+    "results": ("one table of all runs below a folder, also as CSV or JSON", "repu_lab.catalogue.command"),
     "report": ("one HTML page of a run, a sweep or a reproduction", "repu_lab.report.command"),
 }
 
@@ -146,7 +146,7 @@ def _command(name: str, arguments: list[str], multirun: bool) -> int:
         jobs = compose_jobs(name, overrides, multirun)
         if show and multirun:
             raise ConfigError(f"{show[0]}: shows the config of one run; leave out -m")
-        from repu_lab.runs.jobs import run_jobs
+        from repu_lab.sweeps.jobs import run_jobs
 
         return run_jobs(name, COMMANDS[name][1], overrides, jobs, show, multirun)
     except ConfigError as error:

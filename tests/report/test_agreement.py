@@ -9,6 +9,8 @@ import pytest
 from folders import Checked
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from repu_lab.catalogue import rows, scan
+from repu_lab.catalogue.printing import as_table
 from repu_lab.claims.lab import Trained
 from repu_lab.claims.statistics import median_interval
 from repu_lab.claims.training.tuning import metrics
@@ -18,9 +20,7 @@ from repu_lab.networks.quantiles import RULE
 from repu_lab.report import page_of
 from repu_lab.report.stored import Statistics
 from repu_lab.runs import commands
-from repu_lab.runs.job_table import median_metric
-from repu_lab.runs.results import rows, scan
-from repu_lab.runs.results.printing import as_table
+from repu_lab.sweeps.job_table import median_metric
 
 
 def train(folder: Path, *overrides: str) -> Path:

@@ -8,12 +8,12 @@ import pytest
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 
+from repu_lab.catalogue import Damaged, Row
 from repu_lab.figures.losses import losses
 from repu_lab.figures.propagation import signal_propagation
 from repu_lab.report.charts import chart, independent_keys, name_of
 from repu_lab.report.stored import Statistics, theory_of_events, theory_of_rows
 from repu_lab.report.svg import draw
-from repu_lab.runs.results import Damaged, Row
 from repu_lab.tracking.events import EVENTS_NAME
 from repu_lab.tracking.tracker import Tracker
 

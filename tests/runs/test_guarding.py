@@ -8,16 +8,16 @@ import threading
 from pathlib import Path
 
 import pytest
-from made_up import write_run, write_sweep
 
+from made_up import write_run, write_sweep
 from repu_lab.cli import main
 from repu_lab.configs.composition import Job, compose_jobs
 from repu_lab.configs.config import ConfigError, config_hash
 from repu_lab.runs.folder import RunFolder
-from repu_lab.runs.group import PLACE, make_group
 from repu_lab.runs.guarding import check_inside, locked, remove_group, remove_leftovers
 from repu_lab.runs.output import write_output
-from repu_lab.runs.sweep import _forget_groups, plan_groups, run_sweep
+from repu_lab.sweeps.group import GROUPS, make_group
+from repu_lab.sweeps.sweep import _forget_groups, plan_groups, run_sweep
 
 GROUP = "0123456789abcdef"
 
@@ -60,14 +60,14 @@ def test_only_what_the_lab_writes_for_a_moment_is_a_leftover():
 
 
 def test_a_group_goes_with_all_that_is_its_own():
-    place = Path("sweep", PLACE, GROUP)
+    place = Path("sweep", GROUPS, GROUP)
     assert len(made_group(place)) == 5
     remove_group(place, Path("sweep"))
     assert not place.exists() and place.parent.is_dir()
 
 
 def test_what_somebody_put_into_a_group_stays():
-    place = Path("sweep", PLACE, GROUP)
+    place = Path("sweep", GROUPS, GROUP)
     made_group(place)
     (place / ".notes.2024").write_text("mine")
     (place / "checkpoints" / "best.ckpt").write_text("mine")
@@ -75,15 +75,15 @@ def test_what_somebody_put_into_a_group_stays():
     assert held(place) == {".notes.2024": "mine", "checkpoints/best.ckpt": "mine"}
 
 
-@pytest.mark.parametrize("linked", [PLACE, f"{PLACE}/{GROUP}", f"{PLACE}/{GROUP}/checkpoints"])
+@pytest.mark.parametrize("linked", [GROUPS, f"{GROUPS}/{GROUP}", f"{GROUPS}/{GROUP}/checkpoints"])
 def test_no_group_is_removed_through_a_link(linked):
     outside = Path("outside").absolute()
     before = made_group(outside / GROUP)
     link = Path("sweep", linked)
     link.parent.mkdir(parents=True)
-    link.symlink_to(outside / Path(PLACE, *link.parts[2:]).relative_to(PLACE))
+    link.symlink_to(outside / Path(GROUPS, *link.parts[2:]).relative_to(GROUPS))
     with pytest.raises(ConfigError, match="is a link or no folder"):
-        remove_group(Path("sweep", PLACE, GROUP), Path("sweep"))
+        remove_group(Path("sweep", GROUPS, GROUP), Path("sweep"))
     assert held(outside / GROUP) == before
 
 
@@ -116,7 +116,7 @@ def test_a_sweep_with_a_link_in_it_is_refused_before_anything_is_written(linked,
     made_group(outside / GROUP)
     (outside / GROUP / "group.json").unlink(missing_ok=linked == "job")  # which would be told as somebody's
     before = held(outside / GROUP)
-    link = Path("outputs/sweeps/s", PLACE) if linked == "groups" else jobs[1].folder
+    link = Path("outputs/sweeps/s", GROUPS) if linked == "groups" else jobs[1].folder
     link.parent.mkdir(parents=True)
     link.symlink_to((outside if linked == "groups" else outside / GROUP).absolute())
     with pytest.raises(ConfigError, match=f"{link.name}: is a link or no folder"):
@@ -125,7 +125,7 @@ def test_a_sweep_with_a_link_in_it_is_refused_before_anything_is_written(linked,
 
 
 def test_rerun_forgets_groups_and_nothing_that_is_called_otherwise_or_linked():
-    groups = Path("s", PLACE)
+    groups = Path("s", GROUPS)
     made_group(groups / GROUP)
     before = made_group(groups / "my_notes")
     outside = made_group(Path("outside"))
@@ -149,7 +149,7 @@ def test_an_odd_group_is_no_group(number, named):
     jobs = sweep()
     odd = odd_groups([config_hash("train", job.config) for job in jobs])[number]
     name = hashlib.sha256("".join(map(str, odd if isinstance(odd, list) else [])).encode()).hexdigest()[:16]
-    place = Path("outputs/sweeps/s", PLACE, name if named == "by its jobs" else GROUP)
+    place = Path("outputs/sweeps/s", GROUPS, name if named == "by its jobs" else GROUP)
     made_group(place)
     (place / "group.json").write_text(json.dumps({"jobs": odd}))
     (group,) = plan_groups("train", jobs, jobs, lambda config: 100)

@@ -11,6 +11,8 @@ import pytest
 import yaml
 from made_up import CONFIG, write_run
 
+from repu_lab.catalogue import rows, scan
+from repu_lab.catalogue.printing import as_csv, as_json, as_table
 from repu_lab.cli import main
 from repu_lab.configs.composition import compose_jobs
 from repu_lab.configs.files import Damaged
@@ -18,10 +20,8 @@ from repu_lab.report.stored import Statistics
 from repu_lab.runs import commands, reading
 from repu_lab.runs.building import load_population
 from repu_lab.runs.folder import RunFolder
-from repu_lab.runs.job_table import print_table
 from repu_lab.runs.reading import SMALL, Contents, about_file
-from repu_lab.runs.results import rows, scan
-from repu_lab.runs.results.printing import as_csv, as_json, as_table
+from repu_lab.sweeps.job_table import print_table
 
 TINY = ("activation=tanh", "depth=2", "width=4", "steps=2", "batch_size=8", "probe=4")
 

@@ -14,12 +14,12 @@ import pytest
 from surviving import ADAM, TORTURE, damages, manifest, same, signals_at, steps_kept, torture, train, typed
 
 from repu_lab import figures
+from repu_lab.catalogue.scanning import read_run
 from repu_lab.runs import folder as run_folder
 from repu_lab.runs import forecasting, guarding, interruption, stepping, training
 from repu_lab.runs.checkpoint import PLACE, Damaged, read
 from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.interruption import Interrupted, asked, deferred, terminable
-from repu_lab.runs.results.scanning import read_run
 from repu_lab.tracking.events import EVENTS_NAME
 
 pytestmark = pytest.mark.usefixtures("no_picture")

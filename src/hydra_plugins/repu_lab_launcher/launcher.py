@@ -1,6 +1,6 @@
 """The lab's launchers for Hydra: `hydra/launcher=lab` (here, the default) and `hydra/launcher=slurm`.
 
-What they do stands in repu_lab.runs.sweep; `repu-lab ... -m` goes there directly with the jobs it has composed and
+What they do stands in repu_lab.sweeps.sweep; `repu-lab ... -m` goes there directly with the jobs it has composed and
 checked. These classes are for Hydra's other sweepers (optuna, ...), which ask a launcher for a batch of jobs at a time.
 """
 
@@ -67,8 +67,8 @@ class LabLauncher(Launcher):
         """Run one batch and return each job's status; its value, which a sweeper may optimize, is the median metric."""
         from repu_lab.configs.composition import compose_jobs
         from repu_lab.configs.config import folder_name
-        from repu_lab.runs.job_table import median_metric, stored_result
-        from repu_lab.runs.launching import launch
+        from repu_lab.sweeps.job_table import median_metric, stored_result
+        from repu_lab.sweeps.launching import launch
 
         command, sweep = str(self.config.hydra.job.name), Path(str(self.config.hydra.sweep.dir))
         alone = [compose_jobs(command, overrides)[0] for overrides in job_overrides]

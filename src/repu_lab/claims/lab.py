@@ -18,9 +18,9 @@ from repu_lab.configs.composition import Job, composer
 from repu_lab.configs.config import folder_name
 from repu_lab.runs.building import Experiment, build, pick_device
 from repu_lab.runs.folder import RunFolder
-from repu_lab.runs.job_table import error_of, stored_result
-from repu_lab.runs.launching import launch
 from repu_lab.runs.reading import Contents
+from repu_lab.sweeps.job_table import error_of, stored_result
+from repu_lab.sweeps.launching import launch
 
 Choice = TypeVar("Choice")
 

@@ -7,10 +7,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from repu_lab.catalogue.reading import Scalar
+from repu_lab.catalogue.rows import Row, shown_columns
+from repu_lab.catalogue.text import shown, visible
 from repu_lab.figures.sweep import share_bars, share_curves, share_map
-from repu_lab.runs.results.reading import Scalar
-from repu_lab.runs.results.rows import Row, shown_columns
-from repu_lab.runs.results.text import shown, visible
 
 CURVES, MAPS, BARS = 8, 9, 40  # more of them on one picture cannot be told apart
 MAP_VALUES = 3  # of each of two keys for a map

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from repu_lab.catalogue.arguments import parse
 from repu_lab.configs.config import ConfigError
 from repu_lab.configs.mistakes import printable
 from repu_lab.runs.output import check_output, write_output
-from repu_lab.runs.results.arguments import parse
 
 HELP = """\
 usage: repu-lab report DIR [--output FILE]
@@ -57,11 +57,11 @@ def write_report(folder: Path, output: Path | None = None) -> Path:
 
 def page_of(folder: Path) -> str:
     """Return the page of a folder as HTML."""
+    from repu_lab.catalogue.command import find_runs
+    from repu_lab.catalogue.scanning import scan
     from repu_lab.report.reproduction import find_claims, is_reproduction, reproduction_page
     from repu_lab.report.run import run_page
     from repu_lab.report.sweep import sweep_page
-    from repu_lab.runs.results.command import find_runs
-    from repu_lab.runs.results.scanning import scan
 
     if is_reproduction(folder):
         return reproduction_page(folder, find_claims(folder), scan(folder)).html()

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from repu_lab.catalogue.text import is_number, shown
 from repu_lab.configs.files import Damaged
 from repu_lab.report.markup import Content, Html, join, tag, text
 from repu_lab.report.page import Page
 from repu_lab.report.svg import Unusable, draw, inline
 from repu_lab.runs.reading import Contents
-from repu_lab.runs.results.text import is_number, shown
 
 MARKS = {
     "supported": "✓", "refuted": "✗", "inconclusive": "?", "damaged": "!", "finished": "✓", "failed": "✗",

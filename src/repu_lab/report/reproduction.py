@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from repu_lab.catalogue.reading import number
+from repu_lab.catalogue.scanning import STATES, Run, last_line
+from repu_lab.catalogue.summary import counted
 from repu_lab.configs.files import Damaged
 from repu_lab.report.markup import Html, join, tag
 from repu_lab.report.page import Page
@@ -28,9 +31,6 @@ from repu_lab.report.parts import (
 from repu_lab.report.run import about_versions, shown_any
 from repu_lab.report.sweep import unfinished
 from repu_lab.runs.reading import Contents, read_object
-from repu_lab.runs.results.reading import number
-from repu_lab.runs.results.scanning import STATES, Run, last_line
-from repu_lab.runs.results.summary import counted
 
 CLAIM_LIMIT = 8 << 20  # bytes of a claim.json
 VERDICTS = ("supported", "refuted", "inconclusive")

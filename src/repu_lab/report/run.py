@@ -4,6 +4,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from repu_lab.catalogue.rows import rows
+from repu_lab.catalogue.scanning import RESULT_FILES, Member, Run
+from repu_lab.catalogue.summary import summarise, where
+from repu_lab.catalogue.text import measured, shown
 from repu_lab.configs.files import Damaged, read_text
 from repu_lab.networks.quantiles import RULE, median
 from repu_lab.networks.quantities import over_depth
@@ -12,10 +16,6 @@ from repu_lab.report.page import Page
 from repu_lab.report.parts import badge, command_line, facts, figure, folded, preformatted, stored_figure, table, when
 from repu_lab.report.stored import Profile, Statistics, theory_of_events, theory_of_rows
 from repu_lab.runs.reading import read_object
-from repu_lab.runs.results.rows import rows
-from repu_lab.runs.results.scanning import RESULT_FILES, Member, Run
-from repu_lab.runs.results.summary import summarise, where
-from repu_lab.runs.results.text import measured, shown
 
 LOG_LIMIT = 1 << 20
 LOG_SHOWN = 20_000  # characters

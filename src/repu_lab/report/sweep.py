@@ -5,6 +5,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from repu_lab.catalogue.printing import table_cells
+from repu_lab.catalogue.rows import SHARE, SURVIVAL, Row, rows, shown_columns
+from repu_lab.catalogue.scanning import STATES, Run
+from repu_lab.catalogue.selection import ordered
+from repu_lab.catalogue.summary import counted
+from repu_lab.catalogue.text import shown
 from repu_lab.configs.files import Damaged
 from repu_lab.networks.quantiles import RULE
 from repu_lab.report.charts import chart, independent_keys
@@ -13,12 +19,6 @@ from repu_lab.report.page import Page
 from repu_lab.report.parts import badge, command_line, facts, figure, folded, plural, preformatted, table, tally
 from repu_lab.report.run import about_versions
 from repu_lab.runs.reading import read_object
-from repu_lab.runs.results.printing import table_cells
-from repu_lab.runs.results.rows import SHARE, SURVIVAL, Row, rows, shown_columns
-from repu_lab.runs.results.scanning import STATES, Run
-from repu_lab.runs.results.selection import ordered
-from repu_lab.runs.results.summary import counted
-from repu_lab.runs.results.text import shown
 
 NAMED = 4  # swept keys named in the heading
 COMMANDS = 20  # different command lines shown

@@ -16,7 +16,7 @@ from repu_lab.configs.files import Damaged
 from repu_lab.configs.mistakes import escaped, one_line
 from repu_lab.configs.schema import PropagateConfig, TheoryConfig, TrainConfig
 from repu_lab.runs.folder import RunFolder
-from repu_lab.runs.group import PLACE
+from repu_lab.runs.guarding import GROUPS
 from repu_lab.runs.interruption import asked
 from repu_lab.runs.reading import Contents
 
@@ -175,7 +175,7 @@ def _do(command: str, config: Any, path: Path, work: Callable[[Any, RunFolder], 
 
 def _extension(config: Any, folder: RunFolder) -> str | None:
     """Return the warning for a job of a sweep that goes on to more steps than the sweep gave it, else None."""
-    sweep = next((parent for parent in folder.path.absolute().parents if (parent / PLACE).is_dir()), None)
+    sweep = next((parent for parent in folder.path.absolute().parents if (parent / GROUPS).is_dir()), None)
     if getattr(config, "resume", None) is None or sweep is None:
         return None
     try:

@@ -14,6 +14,7 @@ from repu_lab.configs.config import ConfigError
 
 EVENTS = "events.out.tfevents.*"
 CHECKPOINTS = "checkpoints"
+GROUPS = ".groups"  # in a sweep's folder: what its groups of jobs share
 # What is written into, or removed, where it stands; all else takes its name in one step.
 IN_PLACE = re.compile(r"lock|run\.log|events\.out\.tfevents\..*|.*\.ckpt|.*\.part")
 # Every name that the lab gives to a file of a run or a group.

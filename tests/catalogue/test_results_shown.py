@@ -10,12 +10,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from made_up import record, write_run, write_sweep
 
 import repu_lab
+from made_up import record, write_run, write_sweep
+from repu_lab.catalogue import Run, rows, scan
+from repu_lab.catalogue.printing import as_csv, as_json, as_table, table_cells
 from repu_lab.cli import main
-from repu_lab.runs.results import Run, rows, scan
-from repu_lab.runs.results.printing import as_csv, as_json, as_table, table_cells
 
 
 @pytest.fixture

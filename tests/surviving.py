@@ -15,7 +15,7 @@ from repu_lab.configs.composition import compose_jobs
 from repu_lab.runs import commands, stepping
 from repu_lab.runs.checkpoint import HEADER
 
-TORTURE = Path(__file__).parents[2] / "scripts" / "torture.py"
+TORTURE = Path(__file__).parents[1] / "scripts" / "torture.py"
 _spec = importlib.util.spec_from_file_location("torture", TORTURE)
 assert _spec is not None and _spec.loader is not None
 torture = importlib.util.module_from_spec(_spec)

@@ -9,9 +9,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from repu_lab.catalogue.reading import Scalar, check_archive, flatten, number
 from repu_lab.configs.files import Damaged, open_regular, read_bytes
 from repu_lab.runs.reading import CHECKED, SMALL, Contents
-from repu_lab.runs.results.reading import Scalar, check_archive, flatten, number
 
 # running: a live process holds the lock; damaged: a file of it cannot be what it should be.
 STATES = ("finished", "running", "interrupted", "failed", "damaged")

@@ -20,8 +20,9 @@ from repu_lab.configs.config import config_hash
 from repu_lab.configs.mistakes import escaped, printable
 from repu_lab.runs.commands import RESULTS
 from repu_lab.runs.folder import RunFolder
-from repu_lab.runs.group import (
-    PLACE,
+from repu_lab.runs.guarding import GROUPS, check_inside, remove_group
+from repu_lab.runs.interruption import Interrupted, Request, deferred
+from repu_lab.sweeps.group import (
     Bound,
     Group,
     check_group,
@@ -32,10 +33,8 @@ from repu_lab.runs.group import (
     run_group,
     shape,
 )
-from repu_lab.runs.guarding import check_inside, remove_group
-from repu_lab.runs.interruption import Interrupted, Request, deferred
-from repu_lab.runs.job_table import WHOLE, error_of, job_state, print_table, stored_result
-from repu_lab.runs.workers import Event, Pool, Slot, Task
+from repu_lab.sweeps.job_table import WHOLE, error_of, job_state, print_table, stored_result
+from repu_lab.sweeps.workers import Event, Pool, Slot, Task
 
 # So many jobs that fail alike before any other has ended stop a sweep: all the others would too.
 ALIKE = 3
@@ -79,7 +78,7 @@ def run_sweep(
     told = None
     if left := unfinished(command, jobs):
         sweep = sweep_of(jobs)
-        for folder in (sweep / PLACE, *(job.folder for job in left)):
+        for folder in (sweep / GROUPS, *(job.folder for job in left)):
             check_inside(folder, sweep)
         with Pool(slots) as pool:
 
@@ -89,7 +88,7 @@ def run_sweep(
             groups = plan_groups(command, jobs, left, memory_bound(fits, left, len(slots), max_members))
             for group in groups:
                 pool.ask(check_group, group)
-            place = RunFolder(sweep / PLACE)
+            place = RunFolder(sweep / GROUPS)
             place.path.mkdir(parents=True, exist_ok=True)
             with place.lock(), deferred() as asked:
                 if left[0].config.rerun:
@@ -157,9 +156,9 @@ def plan_groups(command: str, jobs: Sequence[Job], left: Sequence[Job], bound: B
 
 def group_places(sweep: Path) -> list[Path]:
     """Return the folders of groups that were cut off, in a fixed order; links and what is called otherwise are none."""
-    if (sweep / PLACE).is_symlink():
+    if (sweep / GROUPS).is_symlink():
         return []
-    places = (file.parent for file in (sweep / PLACE).glob("*/group.json"))
+    places = (file.parent for file in (sweep / GROUPS).glob("*/group.json"))
     return sorted(place for place in places if NAME.fullmatch(place.name) and not place.is_symlink())
 
 

@@ -16,14 +16,13 @@ from repu_lab.configs.composition import Job
 from repu_lab.configs.config import config_hash, result_fields
 from repu_lab.configs.schema import TrainConfig
 from repu_lab.runs.folder import RunFolder, synced_together
-from repu_lab.runs.guarding import CHECKPOINTS, check_inside
+from repu_lab.runs.guarding import CHECKPOINTS, GROUPS, check_inside
 
 if TYPE_CHECKING:
     from repu_lab.runs.building import Experiment
     from repu_lab.runs.state import Run
     from repu_lab.theory.forecast import Forecast
 
-PLACE = ".groups"
 # More jobs than this hold too many event files open at once (1,024 is a usual limit), and more members lose the cache.
 MOST_JOBS = 256
 MOST_MEMBERS = 1024
@@ -75,7 +74,7 @@ def make_group(command: str, jobs: Sequence[Job], sweep: Path) -> Group:
     return Group(
         command=command,
         jobs=tuple(jobs),
-        place=sweep / PLACE / hashlib.sha256("".join(hashes).encode()).hexdigest()[:16],
+        place=sweep / GROUPS / hashlib.sha256("".join(hashes).encode()).hexdigest()[:16],
     )
 
 

@@ -20,9 +20,9 @@ from repu_lab.configs.composition import Job, compose_jobs
 from repu_lab.configs.config import config_hash
 from repu_lab.runs import commands, training
 from repu_lab.runs.folder import RunFolder
-from repu_lab.runs.group import Group, make_group, make_groups, train_group
 from repu_lab.runs.interruption import Interrupted
-from repu_lab.runs.sweep import memory_bound, plan_groups
+from repu_lab.sweeps.group import Group, make_group, make_groups, train_group
+from repu_lab.sweeps.sweep import memory_bound, plan_groups
 
 TINY = ("activation=tanh", "depth=3", "width=8", "batch_size=16", "probe=4", "initialization=custom")
 WORDS = ("seconds", "steps_per_second", "statistics_share")  # of a result, that tell of time

@@ -4,10 +4,10 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from repu_lab.catalogue.reading import Scalar
+from repu_lab.catalogue.scanning import Member, Run
+from repu_lab.catalogue.summary import Summary, counted, summarise, where
 from repu_lab.networks.quantiles import median
-from repu_lab.runs.results.reading import Scalar
-from repu_lab.runs.results.scanning import Member, Run
-from repu_lab.runs.results.summary import Summary, counted, summarise, where
 
 BY = ("member", "run", "config")
 # Configs that agree in all but these are one config: the same law, other networks.

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from made_up import record, write_run, write_sweep
 from scipy import stats
 
+from made_up import record, write_run, write_sweep
+from repu_lab.catalogue import Member, rows, scan, summarise, wilson
+from repu_lab.catalogue.printing import as_table
+from repu_lab.catalogue.selection import arrange, parse_filter, select
 from repu_lab.configs.config import ConfigError
-from repu_lab.runs.results import Member, rows, scan, summarise, wilson
-from repu_lab.runs.results.printing import as_table
-from repu_lab.runs.results.selection import arrange, parse_filter, select
 
 
 @pytest.fixture

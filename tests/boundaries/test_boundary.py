@@ -5,8 +5,8 @@ import math
 
 import pytest
 
+from repu_lab.boundaries.boundary import SURVIVED, outcomes, theory_boundary, trace_boundary
 from repu_lab.configs.config import ConfigError
-from repu_lab.runs.boundary import SURVIVED, outcomes, theory_boundary, trace_boundary
 
 CUSTOM = ("initialization=custom", "initialization.c_w=1", "initialization.k1=1")
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from repu_lab.boundaries.bisection import Boundary, Flags, Floats, Watch, trace
 from repu_lab.configs.config import ConfigError
 from repu_lab.configs.schema import OUTCOMES, InitializationConfig, TrainConfig
 from repu_lab.networks.initialization import uniform_depth
-from repu_lab.runs.bisection import Boundary, Flags, Floats, Watch, trace
 from repu_lab.runs.building import build, build_group
 from repu_lab.runs.forecasting import forecast_run
 from repu_lab.runs.observation import evaluate

@@ -20,8 +20,8 @@ from repu_lab.configs.config import ConfigError
 from repu_lab.configs.groups import conf_dir
 from repu_lab.configs.spelling import literal
 from repu_lab.runs.folder import RunFolder
-from repu_lab.runs.job_table import extended
-from repu_lab.runs.launching import launch, plan
+from repu_lab.sweeps.job_table import extended
+from repu_lab.sweeps.launching import launch, plan
 
 FAILED, MISTAKE, NOT_MET = 1, 2, 3
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from faulty import FAULTY, TINY, break_at, jobs, statuses, sweep
 
+from faulty import FAULTY, TINY, break_at, jobs, statuses, sweep
 from repu_lab.configs.config import ConfigError
-from repu_lab.runs.workers import Pool, Slot
+from repu_lab.sweeps.workers import Pool, Slot
 
 REPU_LAB = str(Path(sys.executable).with_name("repu-lab"))
 # Job "1e8 0" is the one with large preactivations; all are one group.
@@ -163,7 +163,7 @@ def test_require_is_3_and_a_failure_1(empty_folder):
 
 def test_interrupted_before_anything_has_begun_leaves_nothing(empty_folder):
     code = (
-        "import os, signal, sys; from repu_lab.cli import main; import repu_lab.runs.sweep as s\n"
+        "import os, signal, sys; from repu_lab.cli import main; import repu_lab.sweeps.sweep as s\n"
         "s.plan_groups = lambda *_: os.kill(os.getpid(), signal.SIGTERM)\n"
         "sys.exit(main(['train', '-m', 'seed=0,1']))"
     )

@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from repu_lab.catalogue.scanning import Member
 from repu_lab.networks.quantiles import median, of_networks
-from repu_lab.runs.results.scanning import Member
 
 GOOD = ("trained", "survived", "survives")  # of train, propagate, theory
 NORMAL_95 = 1.959963984540054  # two-sided

@@ -5,11 +5,11 @@ import shlex
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from repu_lab.catalogue.reading import Scalar
+from repu_lab.catalogue.rows import Row, shown_columns
+from repu_lab.catalogue.text import visible
 from repu_lab.configs.config import ConfigError
 from repu_lab.configs.mistakes import nearest, printable
-from repu_lab.runs.results.reading import Scalar
-from repu_lab.runs.results.rows import Row, shown_columns
-from repu_lab.runs.results.text import visible
 
 SIGNS = ("!=", "<=", ">=", "==", "=", "<", ">", "~")
 TERM = re.compile(rf"([A-Za-z_][\w.]*)\s*({'|'.join(SIGNS)})(.*)", re.DOTALL)

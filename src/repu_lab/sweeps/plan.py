@@ -18,11 +18,11 @@ from repu_lab.configs.config import result_fields
 from repu_lab.runs.analysis import check_theory
 from repu_lab.runs.building import build, members_that_fit
 from repu_lab.runs.forecasting import forecast_run
-from repu_lab.runs.group import Group, check_group
-from repu_lab.runs.job_table import WHOLE, job_state, own_overrides, print_columns
-from repu_lab.runs.probing import Cost, probe_job, probe_training
-from repu_lab.runs.sweep import memory_bound, plan_groups
-from repu_lab.runs.workers import Slot
+from repu_lab.sweeps.group import Group, check_group
+from repu_lab.sweeps.job_table import WHOLE, job_state, own_overrides, print_columns
+from repu_lab.sweeps.probing import Cost, probe_job, probe_training
+from repu_lab.sweeps.sweep import memory_bound, plan_groups
+from repu_lab.sweeps.workers import Slot
 from repu_lab.theory.forecast import Forecast, forecast
 
 # A job that is likelier than not to lose its signal is doomed; one that is this likely to ends at its first pass.

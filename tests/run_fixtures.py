@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 from matplotlib.figure import Figure
-from surviving import KINDS, torture, train
 
 from repu_lab import figures
 from repu_lab.configs.composition import compose_jobs
 from repu_lab.runs import commands
 from repu_lab.runs.building import Experiment, build
 from repu_lab.runs.folder import RunFolder
+from surviving import KINDS, torture, train
 
 TINY = ("depth=2", "width=16", "batch_size=32", "steps=12", "probe=8")
 

@@ -8,7 +8,7 @@ import pytest
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit
 
-from repu_lab.runs.bisection import (
+from repu_lab.boundaries.bisection import (
     FALL,
     LAPSE,
     Boundary,

@@ -6,8 +6,8 @@ from typing import Any
 
 from repu_lab.configs.composition import Job
 from repu_lab.configs.config import ConfigError
-from repu_lab.runs.sweep import run_sweep
-from repu_lab.runs.workers import Slot
+from repu_lab.sweeps.sweep import run_sweep
+from repu_lab.sweeps.workers import Slot
 
 COUNTS = ("workers", "threads", "max_members")
 
@@ -15,7 +15,7 @@ COUNTS = ("workers", "threads", "max_members")
 def launch(command: str, jobs: Sequence[Job], settings: Mapping[str, Any]) -> int:
     """Run a sweep's jobs as the launcher's settings say and return the exit code."""
     if settings["where"] == "slurm":
-        from repu_lab.runs.slurm import SlurmPool, check_slurm
+        from repu_lab.sweeps.slurm import SlurmPool, check_slurm
 
         check_slurm()  # before the jobs are checked, which takes longer
         return run_sweep(
@@ -26,7 +26,7 @@ def launch(command: str, jobs: Sequence[Job], settings: Mapping[str, Any]) -> in
 
 def plan(command: str, jobs: Sequence[Job], settings: Mapping[str, Any] | None) -> int:
     """Print what a run or a sweep would do, under the launcher's settings if it is the lab's; return the exit code."""
-    from repu_lab.runs.plan import print_plan
+    from repu_lab.sweeps.plan import print_plan
 
     if settings is None:
         return print_plan(command, jobs, [Slot()], 1)

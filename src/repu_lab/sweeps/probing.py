@@ -17,13 +17,13 @@ from repu_lab.runs.building import Experiment, build, build_group
 from repu_lab.runs.checkpoint import Checkpoints
 from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.forecasting import announce
-from repu_lab.runs.group import PICTURES, Group, run_group
 from repu_lab.runs.memory import member_bytes
 from repu_lab.runs.observation import Sight, observe
 from repu_lab.runs.schedule import is_measured, is_profiled
 from repu_lab.runs.state import Run, State
 from repu_lab.runs.stepping import train_step
 from repu_lab.runs.training import END_CHECK, finish
+from repu_lab.sweeps.group import PICTURES, Group, run_group
 from repu_lab.theory.forecast import Forecast
 from repu_lab.tracking.tracker import Tracker
 

@@ -8,11 +8,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 
-from repu_lab.runs.results.reading import Scalar
-from repu_lab.runs.results.rows import Row, metric_name, shown_columns
-from repu_lab.runs.results.scanning import STATES, Run
-from repu_lab.runs.results.summary import counted
-from repu_lab.runs.results.text import is_number, measured, shown, visible
+from repu_lab.catalogue.reading import Scalar
+from repu_lab.catalogue.rows import Row, metric_name, shown_columns
+from repu_lab.catalogue.scanning import STATES, Run
+from repu_lab.catalogue.summary import counted
+from repu_lab.catalogue.text import is_number, measured, shown, visible
 
 LONGEST = 60  # characters of a cell in the terminal
 WIDTH, NARROW = 120, 36  # characters of a line, and of a cell that has to be cut for it

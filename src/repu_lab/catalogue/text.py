@@ -1,6 +1,6 @@
 """Values as people read them; what a file says can move no cursor and end no line."""
 
-from repu_lab.runs.results.reading import Scalar
+from repu_lab.catalogue.reading import Scalar
 
 
 def visible(text: str, longest: int | None = None) -> str:

@@ -7,14 +7,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from repu_lab.catalogue.arguments import parse
+from repu_lab.catalogue.printing import as_csv, as_json, as_table, census, notes
+from repu_lab.catalogue.rows import BY, rows
+from repu_lab.catalogue.scanning import Run, scan
+from repu_lab.catalogue.selection import check_columns, ordered, parse_filter, select
 from repu_lab.configs.config import ConfigError
 from repu_lab.configs.mistakes import printable
 from repu_lab.runs.output import check_output, write_output
-from repu_lab.runs.results.arguments import parse
-from repu_lab.runs.results.printing import as_csv, as_json, as_table, census, notes
-from repu_lab.runs.results.rows import BY, rows
-from repu_lab.runs.results.scanning import Run, scan
-from repu_lab.runs.results.selection import check_columns, ordered, parse_filter, select
 
 HELP = """\
 usage: repu-lab results DIR [--by member|run|config] [--filter CONDITIONS] [--sort COLUMNS]

@@ -20,8 +20,8 @@ import torch
 from repu_lab.cli import main
 from repu_lab.configs.composition import compose_jobs
 from repu_lab.configs.config import config_hash
-from repu_lab.runs.group import Group, run_group
-from repu_lab.runs.slurm import SlurmPool
+from repu_lab.sweeps.group import Group, run_group
+from repu_lab.sweeps.slurm import SlurmPool
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sinfo")

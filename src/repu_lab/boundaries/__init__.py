@@ -1,0 +1,1 @@
+"""Boundaries: where along one axis an outcome turns."""
