@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 import torch
-from surviving import damages
 
 from repu_lab.runs import checkpoint
 from repu_lab.runs.checkpoint import MAGIC, PLACE, SHARE, SLOW_DISK, Checkpoints, Damaged, read, steps_done
 from repu_lab.runs.folder import RunFolder
+from surviving import damages
 
 CPU = torch.device("cpu")
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from made_up import CONFIG, write_run
 
+from made_up import CONFIG, write_run
 from repu_lab.catalogue import rows, scan
 from repu_lab.catalogue.printing import as_csv, as_json, as_table
 from repu_lab.cli import main

@@ -12,7 +12,6 @@ from typing import cast
 
 import pytest
 import torch
-from surviving import ADAM, KINDS, STEPS, manifest, same, signals_at, steps_kept, torture, train, typed
 
 from repu_lab.configs.config import ConfigError
 from repu_lab.networks import lbfgs
@@ -22,6 +21,7 @@ from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.interruption import Interrupted
 from repu_lab.runs.refining import refine
 from repu_lab.tasks.objectives import Regression
+from surviving import ADAM, KINDS, STEPS, manifest, same, signals_at, steps_kept, torture, train, typed
 
 pytestmark = pytest.mark.usefixtures("no_picture")
 

@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from surviving import ADAM, TORTURE, damages, manifest, same, signals_at, steps_kept, torture, train, typed
 
 from repu_lab import figures
 from repu_lab.catalogue.scanning import read_run
@@ -21,6 +20,7 @@ from repu_lab.runs.checkpoint import PLACE, Damaged, read
 from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.interruption import Interrupted, asked, deferred, terminable
 from repu_lab.tracking.events import EVENTS_NAME
+from surviving import ADAM, TORTURE, damages, manifest, same, signals_at, steps_kept, torture, train, typed
 
 pytestmark = pytest.mark.usefixtures("no_picture")
 
