@@ -16,7 +16,7 @@ UNFINISHED = VENV / "repu-lab-unfinished"
 
 # Modules whose absence shows that the environment was damaged after it was stamped.
 RUN_MODULES = ["repu_lab", "torch", "numpy", "scipy", "hydra", "omegaconf", "tensorboard", "tqdm", "sklearn"]
-DEV_MODULES = ["pytest", "hypothesis", "mpmath", "ruff", "basedpyright", "build", "hatchling"]
+DEV_MODULES = ["pytest", "hypothesis", "mpmath", "ruff", "basedpyright", "build", "hatchling", "sphinx", "myst_nb"]
 
 
 def main(action: str, extra: str) -> int:

@@ -6,6 +6,7 @@ import inspect
 import io
 import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,9 @@ import torch
 import repu_lab
 from repu_lab.claims import CLAIMS
 from repu_lab.claims.verdicts import Verdict
+from repu_lab.cli import COMMANDS, PATH_COMMANDS
+from repu_lab.configs.composition import compose_jobs
+from repu_lab.configs.spelling import spelt_out
 from repu_lab.tracking.tags import tags_as_markdown
 
 ROOT = Path(__file__).parents[1]
@@ -25,12 +29,38 @@ def test_the_page_of_tags_is_the_table_in_the_code():
     )
 
 
-def test_readme_names_pictures_and_pages_that_are_there():
-    readme = (ROOT / "README.md").read_text()
-    for name in ("story", "propagation", "profiles", "images", "curves", "hparams"):
-        assert f"docs/pictures/{name}.png" in readme and (ROOT / "docs" / "pictures" / f"{name}.png").is_file()
-    for page in ("tags", "learning_rates", "decisions", "performance"):
-        assert f"docs/{page}.md" in readme and (ROOT / "docs" / f"{page}.md").is_file()
+MADE = {"gallery.md", "commands.md", "keys.md"}  # by docs/made.py
+PAGES = [ROOT / "README.md", *sorted(page for page in (ROOT / "docs").rglob("*.md") if page.name not in MADE)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_a_page_links_to_is_there(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / link).exists() or Path(link).name in MADE, f"{page.name} links to {link}"
+
+
+def test_the_readme_is_read_in_five_minutes():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) <= 1200
+
+
+LINES = [
+    line
+    for page in PAGES
+    for line in re.findall(r"^ *(?:scripts/run|repu-lab) .*", page.read_text(encoding="utf-8"), re.MULTILINE)
+]
+
+
+@pytest.mark.parametrize("line", sorted({line.strip() for line in LINES}))
+def test_a_command_that_a_page_shows_can_be_typed(line: str) -> None:
+    """Up to where it would run: every key is checked; what is the reader's own (my_module, outputs/RUN) is left out."""
+    words = shlex.split(re.split(r"  +|\.\.\.|; ", line.replace("scripts/run ", "repu-lab "))[0])
+    command, *arguments = words[1:]
+    assert command in {*COMMANDS, *PATH_COMMANDS, "--help", "--version"}
+    if command in COMMANDS and not {"--help"} & set(arguments):
+        arguments = [word for word in arguments if "outputs/" not in word and "my_module" not in word]
+        overrides = [word for word in arguments if word != "-m" and not word.startswith("+activation.alpha")]
+        overrides = ["activation=gelu" if word == "activation=custom" else word for word in overrides]
+        assert compose_jobs(command, spelt_out(command, overrides), "-m" in arguments)
 
 
 def test_the_table_of_verdicts_is_that_of_the_published_results():
@@ -53,17 +83,17 @@ def test_the_table_of_verdicts_is_that_of_the_published_results():
     assert all(any(found["title"] in html.unescape(page) for page in pages) for found in findings)
 
 
-README_LINES = re.findall(
-    r"## The library in ten lines\n\n```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL
+NETWORK_LINES, DATA_LINES = (
+    re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "how-to" / page).read_text(encoding="utf-8"), re.DOTALL)[0]
+    for page in ("networks.md", "data.md")
 )
-DATA_LINES = re.findall(r"Data of your own.*?```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
 HELP_LINES = re.findall(r"((?:^    .*\n|^\n)+)", inspect.cleandoc(repu_lab.__doc__ or ""), re.MULTILINE)
 
 
 @pytest.mark.parametrize(
     "code",
-    [README_LINES[0], DATA_LINES[0], inspect.cleandoc("\n" + max(HELP_LINES, key=len))],
-    ids=["README", "data", "help"],
+    [NETWORK_LINES, DATA_LINES, inspect.cleandoc("\n" + max(HELP_LINES, key=len))],
+    ids=["networks", "data", "help"],
 )
 def test_the_ten_lines_run_and_print_what_they_say(code: str) -> None:
     """`print(...)  # text` prints that text, where `...` stands for anything."""
