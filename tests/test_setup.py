@@ -49,7 +49,9 @@ def test_a_wheel_runs_from_another_folder(tmp_path):
     assert Path(package).is_relative_to(venv) and Path(conf) == Path(package).parent / "conf"
     repu_lab = str(venv / "bin" / "repu-lab")
     run(repu_lab, "train", "activation=relu", "initialization=he", "depth=2", "width=8", "steps=2", "statistics=false")
-    assert len(list(elsewhere.glob("outputs/*/result.json"))) == 1
+    (result,) = elsewhere.glob("outputs/*/result.json")
+    run(repu_lab, "report", str(result.parent))
+    assert "<h2>Outcomes</h2>" in (result.parent / "report.html").read_text()
 
 
 def test_every_dependency_is_pinned():

@@ -13,10 +13,10 @@ from repu_lab.claims.verdicts import Verdict
 from repu_lab.cli import main
 from repu_lab.configs.config import ConfigError
 from repu_lab.figures.style import canvas
-from repu_lab.report.parts import badge
+from repu_lab.report.page import template
 
 HOME = Path("outputs/reproduce-smoke")
-DAMAGED = str(badge("damaged"))
+DAMAGED = str(template("pieces").badge("damaged"))
 
 
 @pytest.fixture(autouse=True)
@@ -136,7 +136,7 @@ def test_a_claim_of_an_older_reproduction_has_no_manifest_and_is_kept(asked):
     (HOME / "claims/01-claim-1/manifest.json").unlink()
     assert main(line) == 0
     page = (HOME / "report.html").read_text()
-    assert asked == {1: 1} and "3 of 3" in page and "<svg" in page and DAMAGED not in page
+    assert asked == {1: 1} and "3 of 3" in page and "data:image/svg" in page and DAMAGED not in page
 
 
 def test_a_claim_without_its_data_is_inconclusive_and_the_others_run(asked):

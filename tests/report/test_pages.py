@@ -44,8 +44,7 @@ def test_a_run(trained):
     assert page.words.index(forecast) < page.words.index(measured) < page.words.index("Config")
     for needle in ("Train tanh, depth 3, width 16", "finished", "Layer by layer", "Training", "batch_size", "torch"):
         assert needle in page.words
-    pictures = page.all("svg")
-    assert len(pictures) == 2 and all(picture["role"] == "img" for picture in pictures)
+    assert len(page.all("img")) == 2 and all(picture["alt"] for picture in page.all("img"))
     assert "Lines are theory" in page.words
     members = result["members"]
     (all_of,) = page.table("networks")
@@ -70,7 +69,7 @@ def test_propagate(tmp_path):
     (job,) = compose_jobs("propagate", tiny)
     assert commands.propagate(job.config, job.folder) == 0
     page = checked(job.folder)
-    assert len(page.all("svg")) == 1 and "Lines are theory" in page.words
+    assert len(page.all("img")) == 1 and "Lines are theory" in page.words
 
 
 def test_theory(tmp_path):
@@ -96,13 +95,36 @@ def test_a_sweep(tmp_path):
     page = checked(tmp_path)
     assert "Sweep over activation, depth" in page.words
     assert "6 runs, 24 networks: trained 15, exploded 9" in page.words
+    assert len(page.tables) == 1  # every run is a config of its own, and stands there
     for row in page.table("activation", "depth", "trained"):  # Wilson's intervals of 1 and of 4 of 4
-        assert row["trained"] == {"repu": "1 of 4, 0.25 [0.05, 0.70]", "tanh": "4 of 4, 1.00 [0.51, 1.00]"}[
-            row["activation"]
-        ]  # fmt: skip
+        trained = {"repu": "1 of 4, 0.25 [0.05, 0.70]", "tanh": "4 of 4, 1.00 [0.51, 1.00]"}[row["activation"]]
+        assert row["trained"] == trained and row["forecast"] == "explodes, float32 overflow at layer 9"
+        columns = list(row)
+        assert columns.index("depth") < columns.index("forecast") == columns.index("trained") - 1
     assert "repu: share trained from 0.25 to 0.25; tanh: share trained from 1.00 to 1.00." in page_of(tmp_path)
-    assert len(page.all("svg")) == 1 and "repu-lab train 'task=a b'" in page.words
-    assert page.names.index("table") < page.names.index("svg")
+    assert len(page.all("img")) == 1 and "repu-lab train 'task=a b'" in page.words
+    assert page.names.index("img") < page.names.index("table")
+
+
+def test_a_sweep_leads_to_its_runs(tmp_path):
+    for name in ("relu", "tanh"):
+        write_run(tmp_path / f"{name} run", activation={"name": name})
+    (tmp_path / "tanh run" / "report.html").write_text("x")
+    assert [link["href"] for link in checked(tmp_path).all("a")] == ["./relu%20run/", "./tanh%20run/report.html"]
+    write_report(tmp_path, tmp_path / "pages.html")
+    other = Checked(page_of(tmp_path, tmp_path / "elsewhere"))
+    assert other.all("a")[0]["href"] == "./../relu%20run/"
+
+
+def test_runs_that_share_a_config_are_listed_behind_a_click(tmp_path):
+    for seed in (0, 1):
+        for name in ("relu", "tanh"):
+            write_run(tmp_path / f"{name}-{seed}", activation={"name": name}, seed=seed)
+    page = checked(tmp_path)
+    assert [row["run"] for row in page.table("run", "trained")] == ["2 runs", "2 runs"]
+    assert [row["folder"] for row in page.table("folder")] == ["relu-0", "relu-1", "tanh-0", "tanh-1"]
+    assert all(f"relu-{seed}" in page.folded for seed in (0, 1)) and "2 runs" not in page.folded
+    assert len(page.all("a")) == 4
 
 
 def test_damaged_running_and_hostile_runs_are_listed(tmp_path):
@@ -160,15 +182,18 @@ def test_a_reproduction(tmp_path):
     page = checked(tmp_path)
     places = [page.words.index(f"{number}. Claim") for number in (1, 2, 10)]
     assert places == sorted(places) and page.words.index("Verdicts") < places[0]
-    assert page.names.index("table") < page.names.index("svg")
+    assert page.names.index("table") < page.names.index("img")
     for needle in (
         "1 run, 2 networks: trained 1, exploded 1", "Rule, fixed before the run", "slope within 0.05", "32 networks",
-        "0.6931", "9 commands", "repu-lab train seed=8", "A caption.", "scale smoke",
+        "0.6931", "repu-lab train seed=8", "A caption.", "scale smoke",
     ):  # fmt: skip
         assert needle in page.words
-    assert "rising lines" in page_of(tmp_path) and len(page.all("svg")) == 1
+    assert "rising lines" in page_of(tmp_path) and len(page.all("img")) == 1
+    for behind_a_click in ("0.6931", "slope within 0.05", "The slope is 0.693.", "repu-lab train seed=8", "Slopes"):
+        assert behind_a_click in page.folded
+    assert "K grows." in page.words and "K grows." not in page.folded and "A caption." not in page.folded
     targets = [a["href"] for a in page.all("a")]
-    assert targets == ["#claim-01-claim", "#claim-02-claim", "#claim-10-claim"]
+    assert targets == ["#claim-01-claim", "#claim-02-claim", "#claim-10-claim", "#top", "#top", "#top"]
 
 
 def test_hostile_claims_do_nothing(tmp_path):
@@ -222,7 +247,7 @@ def test_pictures_that_do_not_fit_are_named(tmp_path):
         path = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><path d="M 0 0 {points}"/></svg>'
         (home / f"{figure['name']}.svg").write_text(path)
     page = checked(tmp_path)
-    assert 0 < len(page.all("svg")) < 9 and "the page would be too large" in page.words
+    assert 0 < len(page.all("img")) < 9 and "the page would be too large" in page.words
 
 
 def test_a_reproduction_without_a_claim_yet(tmp_path):

@@ -47,16 +47,16 @@ def write_report(folder: Path, output: Path | None = None) -> Path:
     if target.suffix not in (".html", ".htm"):
         raise ConfigError(f"--output {printable(str(target))}: is no name of a page; let it end in .html")
     if output is None and (target.is_symlink() or (target.exists() and not target.is_file())):
-        told = "is a link, a folder or a device; remove it, or name another place with --output"
-        raise ConfigError(f"{printable(str(target))}: {told}")
+        cure = "remove it, or name another place with --output"
+        raise ConfigError(f"{printable(str(target))}: is a link, a folder or a device; {cure}")
     if folder.is_dir():  # else the page says so
         check_output("--output", target)
-    write_output("--output", target, page_of(folder))
+    write_output("--output", target, page_of(folder, target.parent))
     return target
 
 
-def page_of(folder: Path) -> str:
-    """Return the page of a folder as HTML."""
+def page_of(folder: Path, beside: Path | None = None) -> str:
+    """Return the page of a folder as HTML; links lead from the folder `beside`, where it will lie, this one if None."""
     from repu_lab.catalogue.command import find_runs
     from repu_lab.catalogue.scanning import scan
     from repu_lab.report.reproduction import find_claims, is_reproduction, reproduction_page
@@ -67,4 +67,4 @@ def page_of(folder: Path) -> str:
         return reproduction_page(folder, find_claims(folder), scan(folder)).html()
     runs = find_runs(str(folder))
     alone = len(runs) == 1 and runs[0].folder == "."
-    return (run_page(runs[0]) if alone else sweep_page(folder, runs)).html()
+    return (run_page(runs[0]) if alone else sweep_page(folder, runs, beside or folder)).html()

@@ -1,14 +1,21 @@
-"""The page: sections put together in a template, and kept below the size that a mail or a phone takes."""
+"""The page: sections made by templates, and kept below the size that a mail or a phone takes."""
 
-from importlib.resources import files
-from string import Template
+from functools import cache
+from typing import Any
 
-from repu_lab.report.markup import Html, join, tag, text
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 MEBIBYTE = 1 << 20
 LIMIT = 5 * MEBIBYTE  # of the page
 PICTURES, TABLES = 3 * MEBIBYTE, MEBIBYTE  # of these what fits; the rest is left for words
-FRAME = 16 << 10  # the template, and notes of what was left out
+FRAME = 32 << 10  # the frame with its style, and notes of what was left out
+# A cell, a reason, a caption; who writes more into a file wants to fill the page.
+LONGEST, LONGEST_PRE = 4_000, 100_000
+MARKS = {
+    "supported": "✓", "refuted": "✗", "inconclusive": "?", "damaged": "!", "finished": "✓", "failed": "✗",
+    "running": "…", "interrupted": "‖",
+}  # fmt: skip
 
 
 class Page:
@@ -17,43 +24,67 @@ class Page:
     def __init__(self, title: str):
         """Start an empty page; the title is that of the browser's tab."""
         self.title = title
-        self._sections: list[Html] = []
+        self._sections: list[Markup] = []
         self._pictures, self._tables, self._rest = PICTURES, TABLES, LIMIT - FRAME
-        self._numbered = 0
 
-    def add(self, section: Html, name: str = "") -> None:
+    def add(self, section: Markup, name: str = "") -> None:
         """Append a section."""
         size = len(section.encode())
         if size > self._rest:
-            section = tag("p", f"Left out, since the page would be too large: {name}.", class_="quiet")
-            size = 0
+            section, size = _left_out(name), 0
         self._rest -= size
         self._sections.append(section)
 
-    def picture(self, markup: Html, name: str) -> Html:
-        """Return a picture if there is room for it, else a line that names its file."""
+    def picture(self, markup: Markup, name: str) -> Markup:
+        """Return a picture if there is room for it, else a line that names it."""
         size = len(markup.encode())
         if size > self._pictures:
-            return tag(
-                "p", f"{name} is left out: with its {size // 1024} kB the page would be too large.", class_="quiet"
-            )
+            return _left_out(name)
         self._pictures -= size
         return markup
 
-    def table(self, markup: Html, name: str) -> Html:
-        """Return a table if there is room for it, else a line that says so."""
+    def table(self, markup: Markup, name: str) -> Markup:
+        """Return a table if there is room for it, else a line that names it."""
         size = len(markup.encode())
         if size > self._tables:
-            return tag("p", f"{name} is left out: the page would be too large.", class_="quiet")
+            return _left_out(name)
         self._tables -= size
         return markup
 
-    def number(self) -> int:
-        """Return another number at each call: names on a page must not meet."""
-        self._numbered += 1
-        return self._numbered
-
     def html(self) -> str:
         """Return the whole page."""
-        template = files("repu_lab.report").joinpath("page.html").read_text(encoding="utf-8")
-        return Template(template).substitute(title=text(self.title, 200), body=join(*self._sections))
+        frame = _environment().get_template("page.html")
+        return frame.render(title=plain(self.title, 200), sections=self._sections)
+
+
+def template(name: str) -> Any:
+    """Return the macros of a template as functions that return markup: `template("pieces").badge("finished")`."""
+    return _environment().get_template(f"{name}.html").module
+
+
+def plain(value: object, longest: int = LONGEST) -> str:
+    """Return any value as text: control characters spelt out, cut if too long; None is nothing."""
+    text = "" if value is None else str(value)
+    if len(text) > longest:
+        text = f"{text[:longest]} ... ({len(text) - longest} characters more)"
+    return text if text.isprintable() else "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
+
+
+@cache
+def _environment() -> Environment:
+    """Return the templates; whatever they are given that is no markup is escaped, and `plain` first."""
+    environment = Environment(
+        loader=PackageLoader("repu_lab.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=lambda value: value if isinstance(value, Markup) else plain(value),
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["whole"] = lambda text: escape(plain(text, LONGEST_PRE))
+    environment.globals["marks"] = MARKS
+    return environment
+
+
+def _left_out(name: str) -> Markup:
+    return template("pieces").left_out(name)

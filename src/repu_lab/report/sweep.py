@@ -1,102 +1,139 @@
-"""The page of a sweep: configs and what became of their networks, a picture of it, every job."""
+"""The page of a sweep: configs with their forecast and what became of their networks, a picture of it, every run."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+
+from markupsafe import Markup
 
 from repu_lab.catalogue.printing import table_cells
 from repu_lab.catalogue.rows import SHARE, SURVIVAL, Row, rows, shown_columns
-from repu_lab.catalogue.scanning import STATES, Run
+from repu_lab.catalogue.scanning import RESULT_FILES, STATES, Run
 from repu_lab.catalogue.selection import ordered
 from repu_lab.catalogue.summary import counted
 from repu_lab.catalogue.text import shown
 from repu_lab.configs.files import Damaged
 from repu_lab.networks.quantiles import RULE
-from repu_lab.report.charts import chart, independent_keys
-from repu_lab.report.markup import Html, tag
-from repu_lab.report.page import Page
-from repu_lab.report.parts import badge, command_line, facts, figure, folded, plural, preformatted, table, tally
-from repu_lab.report.run import about_versions
+from repu_lab.report.charts import Chart, chart, independent_keys
+from repu_lab.report.page import Page, template
+from repu_lab.report.pictures import drawn
+from repu_lab.report.run import versions
+from repu_lab.report.tables import address, facts, table
+from repu_lab.report.words import command_line, plural
 from repu_lab.runs.reading import read_object
 
 NAMED = 4  # swept keys named in the heading
 COMMANDS = 20  # different command lines shown
+FIRST_PASS = "first pass "  # with which every forecast begins
+CAPTIONS = {
+    "train": "Forecast of the first pass; what became of n networks, those that trained with a 95 % Wilson interval; "
+    f"median of the metric [quartiles]; layers of failure. In medians {RULE}.",
+    "propagate": "n networks, and what became of them on the first pass",
+    "theory": "What theory forecasts",
+}
+Link = Callable[..., Markup]  # from the folder of a run, and the words of the link, to a link there
 
 
-def sweep_page(folder: Path, runs: Sequence[Run]) -> Page:
-    """Return the page of the runs below a folder."""
-    name = folder.resolve().name
+def sweep_page(folder: Path, runs: Sequence[Run], beside: Path) -> Page:
+    """Return the page of the runs below a folder, which will lie in the folder `beside`."""
+    sections = template("sweep")
     keys = independent_keys(rows(runs, "config"))
     heading = f"Sweep over {', '.join(keys)}" if 0 < len(keys) <= NAMED else f"Sweep of {len(runs)} runs"
     page = Page(heading)
     states = Counter(run.state for run in runs)
     outcomes = Counter(member.outcome for run in runs for member in run.members)
-    told = counted(dict(outcomes.most_common())) or "no results yet"
-    page.add(
-        tag("header", tag("h1", heading), tag("p", name, class_="quiet small"),
-            tag("p", f"{plural(len(runs), 'run')}, {plural(outcomes.total(), 'network')}: {told}."),
-            tally(STATES, states))
-    )  # fmt: skip
+    became = counted(dict(outcomes.most_common())) or "no results yet"
+    summary = f"{plural(len(runs), 'run')}, {plural(outcomes.total(), 'network')}: {became}."
+    page.add(sections.header(heading, folder.resolve().name, summary, STATES, states))
+    by_folder = {run.folder: run for run in runs}
+    link = partial(_link, by_folder, beside)
     commands = dict.fromkeys(run.command for run in runs)
     for command in commands:
         title = "Every config" + (f" of {command or 'an unknown command'}" if len(commands) > 1 else "")
-        page.add(_configs(page, title, command, [run for run in runs if run.command == command]), title)
-    page.add(unfinished(page, runs), "runs without a result")
-    page.add(jobs(page, runs, "Every run"), "all runs")
+        of_command = {name: run for name, run in by_folder.items() if run.command == command}
+        page.add(sections.configs(title, *_configs(page, command, of_command, link)), title)
+    if bad := unfinished(page, runs):
+        page.add(bad, "runs without a result")
+    if len(rows(runs, "config")) < len(runs):  # else each has stood above
+        page.add(sections.runs(_runs(page, runs, link)), "all runs")
     page.add(_circumstances(page, runs), "circumstances")
     return page
 
 
-def jobs(page: Page, runs: Sequence[Run], heading: str) -> Html:
+def unfinished(page: Page, runs: Sequence[Run]) -> Markup:
+    """Return the runs that are damaged, failed or were interrupted, and why; nothing where there are none."""
+    badge = template("pieces").badge
+    bad = [[badge(run.state), run.folder, run.note] for run in runs if run.note]
+    return template("sweep").unfinished(table(page, ["state", "run", "why"], bad)) if bad else Markup()
+
+
+def _configs(page: Page, command: str, runs: dict[str, Run], link: Link) -> tuple[Markup, Markup]:
+    """Return the table by config of the runs of one command, and its picture."""
+    by_config = ordered(rows(list(runs.values()), "config"))
+    titles, cells = table_cells(by_config, "config")
+    columns = dict(zip(titles, zip(*cells, strict=True), strict=True))
+    swept = [key for key in shown_columns(by_config) if key in columns]
+    places = [sorted(map(str, row.several["folder"])) for row in by_config]
+    forecasts = [_forecast(runs[folders[0]]) for folders in places]
+    columns = (
+        {key: columns[key] for key in swept}
+        | ({"forecast": forecasts} if any(forecasts) else {})
+        | {title: column for title, column in columns.items() if title not in swept}
+        | {
+            "run": [
+                link(folders[0], "open") if len(folders) == 1 else plural(len(folders), "run") for folders in places
+            ]
+        }
+    )
+    caption = CAPTIONS.get(command, CAPTIONS["train"])
+    listed = table(page, list(columns), list(zip(*columns.values(), strict=True)), caption)
+    picture = _chart(by_config, command)
+    return listed, Markup() if picture is None else drawn(page, picture.figure, picture.alt, picture.caption)
+
+
+def _chart(by_config: Sequence[Row], command: str) -> Chart | None:
+    if command == "theory":
+        return None
+    if command != "propagate":
+        return chart(by_config)
+    # Nothing trains there: what is drawn is the share that survives.
+    survival = [row.cells | {to: row.cells[of] for to, of in zip(SHARE, SURVIVAL, strict=True)} for row in by_config]
+    survivals = [replace(row, cells=cells) for row, cells in zip(by_config, survival, strict=True)]
+    return chart(survivals, "share that survives")
+
+
+def _runs(page: Page, runs: Sequence[Run], link: Link) -> Markup:
     """Return the table of all runs, as `repu-lab results --by run` shows it."""
     titles, cells = table_cells(ordered(rows(runs, "run")), "run")
-    cells = [[badge(cell) if title == "state" else cell for title, cell in zip(titles, row, strict=True)]
-             for row in cells]  # fmt: skip
-    caption = f"Outcomes counted, layers of failure, median of the metric [quartiles]; {RULE}"
-    return tag("section", tag("h2", heading), table(page, titles, cells, caption, tall=True))
+    marked = {"state": template("pieces").badge, "folder": link}
+    marked_cells = [[marked.get(title, str)(cell) for title, cell in zip(titles, row, strict=True)] for row in cells]
+    return table(page, titles, marked_cells, f"Outcomes counted, layers of failure, median of the metric; {RULE}")
 
 
-def unfinished(page: Page, runs: Sequence[Run]) -> Html:
-    """Return the runs that are damaged, failed or were interrupted, and why; nothing where there are none."""
-    bad = [run for run in runs if run.note]
-    if not bad:
-        return Html()
-    listed = table(page, ["state", "run", "why"], [[badge(run.state), run.folder, run.note] for run in bad], tall=True)
-    return tag("section", tag("h2", "Without a result, or damaged"), listed)
+def _link(runs: dict[str, Run], beside: Path, folder: str, words: str = "") -> Markup:
+    """Return a link to a run's page if there is one, else to its folder."""
+    path = runs[folder].path
+    page = "report.html" if (path / "report.html").is_file() else ""
+    return template("pieces").link(words or folder, address(path, beside) + page)
 
 
-def _configs(page: Page, title: str, command: str, runs: Sequence[Run]) -> Html:
-    """Return the table by config of the runs of one command, and its picture."""
-    by_config = ordered(rows(runs, "config"))
-    titles, cells = table_cells(by_config, "config")
-    caption = {
-        "theory": "What theory forecasts",
-        "propagate": "n networks, and what became of them on the first pass",
-    }.get(command, "n networks, those that trained with a 95 % Wilson interval, all outcomes, layers of failure, "
-                   f"median of the metric [quartiles]; {RULE}")  # fmt: skip
-    if command == "propagate":  # nothing trains there: what is drawn is the share that survives
-        survival = [
-            row.cells | {to: row.cells[of] for to, of in zip(SHARE, SURVIVAL, strict=True)} for row in by_config
-        ]
-        drawn = chart([replace(row, cells=cells) for row, cells in zip(by_config, survival, strict=True)],
-                      "share that survives")  # fmt: skip
-    else:
-        drawn = chart(by_config) if command != "theory" else None
-    return tag(
-        "section", tag("h2", title), table(page, titles, cells, caption, tall=True),
-        figure(page, drawn.figure, drawn.alt, drawn.caption) if drawn is not None else None,
-    )  # fmt: skip
+def _forecast(run: Run) -> str:
+    """Return what theory said of the first pass before the run, '' where nothing is known of it."""
+    try:
+        forecast = read_object(str(run.path / RESULT_FILES.get(run.command, "result.json"))).get("forecast")
+    except Damaged:
+        return ""
+    summary = forecast.get("summary") if isinstance(forecast, dict) else None
+    return summary.removeprefix(FIRST_PASS) if isinstance(summary, str) else ""
 
 
-def _circumstances(page: Page, runs: Sequence[Run]) -> Html:
+def _circumstances(page: Page, runs: Sequence[Run]) -> Markup:
     """Return what all runs share: config, command lines, versions."""
     every: list[Row] = rows([run for run in runs if run.config], "config")
     different = shown_columns(every)
-    shared = {
-        key: shown(row.cells.get(key)) for row in every[:1] for key in row.config
-        if key not in different and row.cells.get(key) is not None
-    }  # fmt: skip
+    shared = {key: shown(row.cells.get(key)) for row in every[:1] for key in row.config if key not in different}
     manifests = []
     for run in runs:
         try:
@@ -105,9 +142,5 @@ def _circumstances(page: Page, runs: Sequence[Run]) -> Html:
             continue
     lines = list(dict.fromkeys(filter(None, (command_line(manifest.get("command_line")) for manifest in manifests))))
     more = [f"... and {len(lines) - COMMANDS} more"] if len(lines) > COMMANDS else []
-    return tag(
-        "section", tag("h2", "Circumstances"),
-        preformatted("\n".join([*lines[:COMMANDS], *more])) if lines else None,
-        folded("Config that all share", facts(page, shared)) if shared else None,
-        [folded("Versions", about_versions(page, manifest)) for manifest in manifests[:1]],
-    )  # fmt: skip
+    machine = versions(page, manifests[0]) if manifests else ""
+    return template("sweep").circumstances("\n".join([*lines[:COMMANDS], *more]), facts(page, shared), machine)
