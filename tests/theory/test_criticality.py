@@ -1,8 +1,11 @@
 """Critical points, fixed points, the choice of the variances, the phase diagram."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
+from scipy.special import ndtr
 
 from repu_lab.activations import (
     ACTIVATIONS,
@@ -133,6 +136,28 @@ def test_a_users_own_activation():
     assert (hardtanh.universality_class, hardtanh.coefficient) == ("K*=0 stable", 0.0)
     assert analyse(as_activation(torch.nn.ReLU())).points[0].universality_class == "scale-invariant"
     assert analyse(as_activation(torch.nn.Hardshrink())).points == ()
+
+
+@pytest.mark.parametrize("sides", [1, 2], ids=["relu(z - c)", "Softshrink"])
+def test_kinks_at_zeros_of_s_are_critical_at_every_K_each_with_its_own_variances(sides: int) -> None:
+    """s s'' = 0, so chi_parallel = chi_perp, but g/K varies: no scale invariance. g = (K + c^2) Phi - c sqrt(K) phi."""
+    c = 0.5
+    activation = as_activation(torch.nn.Softshrink(c) if sides == 2 else lambda z: torch.relu(z - c))
+    tail, density = ndtr(-c), math.exp(-(c**2) / 2) / math.sqrt(2 * math.pi)
+    g, slope = sides * ((1 + c**2) * tail - c * density), sides * tail
+    result = analyse(activation)
+    (point,) = result.points
+    assert (point.K, point.universality_class, result.near) == (1.0, "half-stable", ())
+    assert pytest.approx(1 / slope, rel=1e-12) == point.C_W
+    assert point.C_b == pytest.approx(1 - g / slope, rel=1e-12)
+    chosen = critical_initialization(activation, 20)
+    assert (chosen.C_W, chosen.C_b, chosen.k1) == (point.C_W, point.C_b, 1.0)
+
+
+def test_a_kink_at_a_zero_of_s_below_minus_one_repels_from_zero_and_one_above_has_no_point() -> None:
+    far = analyse(as_activation(lambda z: torch.relu(z) + torch.relu(-z - 1)))  # 2 g/K rises from 1
+    assert [point.universality_class for point in far.points] == ["half-stable", "K*=0 unstable"]
+    assert analyse(as_activation(lambda z: torch.relu(z + 0.5))).points == ()  # would need C_b < 0 at every K
 
 
 def test_fixed_points_of_repu_with_biases():

@@ -101,13 +101,17 @@ def analyse(activation: Activation) -> Criticality:
         return Criticality((), why, None, None)
     K, g, overlap, slope = _on_grid(activation, form)
     ratio = np.where(np.abs(overlap / slope) < ZERO, 0.0, overlap / slope)
-    at_zero = _expansion_at_zero(activation, form, K, ratio)
+    at_zero = _expansion_at_zero(activation, form, K, ratio, g)
     if at_zero is not None and at_zero.distance > NEAR_DISTANCE:
         at_zero = None
-    if at_zero is not None and at_zero.coefficient == at_zero.distance == 0 and np.all(np.abs(ratio) < FLAT):
+    flat = bool(np.all(np.abs(ratio) < FLAT))  # chi_parallel = chi_perp at every K
+    bent = float(np.ptp(np.log(g / K)))  # 0 where one C_W keeps every K
+    if flat and at_zero is not None and at_zero.distance == 0 and bent < FLAT:
         point = CriticalPoint(None, at_zero.C_W, 0.0, SCALE_INVARIANT, 0.0, 2.0, "every K is a fixed point")
         return Criticality((point,), None, 0.0, 0.0)
     roots = sign_changes(_ratio_at(form), K[ratio != 0], ratio[ratio != 0])
+    if flat:
+        roots = [1.0]  # of all K, which are critical each with its own variances: relu(z - 1/2), Softshrink
     points = [_at_root(activation, form, root) for root in roots]
     if at_zero is not None:
         points.append(at_zero)
@@ -116,9 +120,9 @@ def analyse(activation: Activation) -> Criticality:
     if at_zero is not None and at_zero.order == 2:
         a_1, b_1 = at_zero.coefficient, _b_1(activation)
     near = [point for point in points if 0 < point.distance <= NEAR_DISTANCE]
-    if np.all(np.abs(ratio) < NEARLY_FLAT):
+    off = max(float(np.abs(ratio).max()), bent)
+    if off < NEARLY_FLAT:
         C_W = 1 / float(form.mean_square(np.ones(1))[0])
-        off = float(np.abs(ratio).max())
         near.insert(0, CriticalPoint(None, C_W, 0.0, SCALE_INVARIANT, 0.0, 2.0, "every K nearly stays", distance=off))
     near += _between(form, K, np.stack((g, slope + overlap, slope)), (*found, *near))
     certificate = None if found else _certificate(activation, form, K, overlap, len(roots))
@@ -215,10 +219,13 @@ def _between(form: QuadratureMoments, K: Array, averages: Array, known: Sequence
     return sorted(found, key=lambda point: point.distance)
 
 
-def _expansion_at_zero(activation: Activation, form: QuadratureMoments, K: Array, ratio: Array) -> CriticalPoint | None:
+def _expansion_at_zero(
+    activation: Activation, form: QuadratureMoments, K: Array, ratio: Array, g: Array
+) -> CriticalPoint | None:
     """Return The K*=0 point: needs s(0) = 0 and a slope on at least one side; its class from the next order of g.
 
-    Where no order shows (s is linear around 0, as hardtanh is) the sign of E[s s''] at the smallest K decides. With
+    Where no order shows (s is linear around 0, as hardtanh is) the sign of E[s s''], or of C_W g - K, at the smallest K
+    that feels it decides. With
     s(0) not 0 but small, a near one: it stays as far from K = 0 as a bias of variance C_W s(0)^2 would keep it.
     """
     at_0 = abs(float(form.s(np.zeros(1))[0]))
@@ -237,7 +244,8 @@ def _expansion_at_zero(activation: Activation, form: QuadratureMoments, K: Array
     else:
         coefficient, order = a_1, 2.0
         law = f"K ~ {1 / abs(coefficient):.4g}/l" if coefficient else "slower than any power of K"
-    felt = ratio[ratio != 0]
+    departure = ratio if ratio.any() else np.where(np.abs(C_W * g / K - 1) > FLAT, C_W * g / K - 1, 0.0)
+    felt = departure[departure != 0]
     sign = coefficient if coefficient else (felt[0] if felt.size else 0.0)
     distance = 0.0
     if at_0 > 1e-300:
@@ -245,7 +253,7 @@ def _expansion_at_zero(activation: Activation, form: QuadratureMoments, K: Array
         distance = 2 * float(abs(coefficient) ** (1 / order) * (C_W * at_0**2) ** (1 - 1 / order))
         distance = max(distance, at_0 * float(np.abs([bend_left, bend_right]).max()) * C_W)
         if not coefficient:  # linear around 0: the bias's share of the smallest K at which that ends
-            distance = C_W * at_0**2 / float(K[ratio != 0][0]) if felt.size else 0.0
+            distance = C_W * at_0**2 / float(K[departure != 0][0]) if felt.size else 0.0
     if sign > 0:
         return CriticalPoint(0.0, C_W, 0.0, UNSTABLE_AT_0, coefficient, order, "repels", distance=distance)
     return CriticalPoint(0.0, C_W, 0.0, STABLE_AT_0, coefficient, order, f"attracts, {law}", distance=distance)
