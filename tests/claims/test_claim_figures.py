@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from repu_lab.configs.schema import OUTCOMES
-from repu_lab.figures import claims_approximation, claims_learning, claims_signal, claims_training
+from repu_lab.figures import bars, chi, curves, fates, growth, looks, rows, shares
 from repu_lab.figures.kernels import Curve, kernels_by_layer
 
 GENERATOR = np.random.default_rng(0)
@@ -22,20 +22,20 @@ def rising(p: float) -> np.ndarray:
 def double_exponential() -> Figure:
     plain = rising(2)
     plain[5:] = np.inf
-    curves = {name: {"p": p, "plain": plain, "logs": rising(p)} for name, p in (("a", 2), ("b", 2), ("c", 3))}
-    return claims_signal.double_exponential(curves, rising(1.1)[1:], start=1.4)
+    kinds = {name: {"p": p, "plain": plain, "logs": rising(p)} for name, p in (("a", 2), ("b", 2), ("c", 3))}
+    return growth.double_exponential(kinds, rising(1.1)[1:], start=1.4)
 
 
 def fate_maps() -> Figure:
     one = {"name": "ReLU", "measured": np.eye(4, dtype=int), "theory": np.zeros((4, 4), int), "critical": [(0.0, 2.0)]}
     grid = np.linspace(0, 1, 4), np.geomspace(0.1, 10, 4)
-    return claims_signal.fate_maps(*grid, [one, one], ("vanishes", "ordered", "chaotic", "explodes"))
+    return fates.fate_maps(*grid, [one, one], ("vanishes", "ordered", "chaotic", "explodes"))
 
 
 def meeting() -> Figure:
     K = np.geomspace(1e-6, 10, 20)
     measured = [((1 + k, 1 + k / 2, 1 + 2 * k), (1 - k, 1 - 2 * k, 1 + k)) for k in (1e-4, 1.0)]
-    return claims_signal.meeting(K, {"MRePU": {"theory": [1 + 2 * K, 1 + K], "measured": measured}}, (1e-4, 1.0))
+    return chi.meeting(K, {"MRePU": {"theory": [1 + 2 * K, 1 + K], "measured": measured}}, (1e-4, 1.0))
 
 
 def keeping() -> Figure:
@@ -43,24 +43,20 @@ def keeping() -> Figure:
     cells = [
         {"width": width, "k1": k1, "share": (0.5, 0.3, 0.7), "exact": 0.5} for width in (64, 128) for k1 in profiles
     ]
-    return claims_signal.keeping(profiles, cells)
+    return shares.shares_kept(profiles, cells)
 
 
 def first_failures() -> Figure:
     causes = ("none", "forward", "gradient", "step", "slow")
-    shares = {"RePU 2": [[0.2] * 5] * 3, "ReLU": [[1.0, 0, 0, 0, 0]] * 3}
+    shown = {"RePU 2": [0.2] * 5, "ReLU": [1.0, 0, 0, 0, 0]}
+    failed = {name: {depth: row for depth in (3, 8, 20)} for name, row in shown.items()}
     profiles = {(name, step): np.arange(21.0) for name in ("RePU 2", "ReLU") for step in (0, 1, 2)}
-    return claims_training.first_failures(shares, (3, 8, 20), causes, profiles, 20)
-
-
-def trained_by_depth() -> Figure:
-    curve = {"share": [(0.5, 0.3, 0.7)] * 2, "metric": [0.9, 0.1]}
-    return claims_training.trained_by_depth(dict.fromkeys(claims_training.LOOKS, curve), (2, 50))
+    return bars.first_failures(failed, causes, profiles, 20)
 
 
 def exact_networks() -> Figure:
     t = np.linspace(-2, 2, 9)
-    return claims_approximation.exact_networks([("RePU 2: x", 0.25, 0.5)] * 4, t, {"RePU 2": 0 * t, "MRePU 1": t}, 16)
+    return rows.exact_networks([("RePU 2: x", 0.25, 0.5)] * 4, t, {"RePU 2": 0 * t, "MRePU 1": t}, 16)
 
 
 def kernels() -> Figure:
@@ -70,27 +66,33 @@ def kernels() -> Figure:
     return kernels_by_layer({"up": Curve(up, up, "#D55E00", at=9), "flat": Curve(flat, flat, "#0072B2")})
 
 
-NAMES = list(claims_training.LOOKS)[:9]  # the largest contest
+NAMES = list(looks.LOOKS)[:9]  # the largest contest
 FOUND = {name: [(0.2, 0.1, 0.4), (0.5, 0.4, 0.9)] for name in NAMES}
+
+
+def by_depth(*, logarithmic: bool = False) -> Figure:
+    """Panels of different depths."""
+    panels = {
+        panel: {name: dict(zip(depths, values, strict=True)) for name, values in FOUND.items()}
+        for panel, depths in (("x", (2, 8)), ("y", (3, 5)))
+    }
+    return curves.by_depth(panels, "error", logarithmic=logarithmic)
 
 
 DRAWN = {
     "kernels": kernels,
-    "by_depth": lambda: claims_learning.by_depth(
-        {"x": FOUND, "y": FOUND}, {"x": (2, 8), "y": (3, 5)}, "error", logarithmic=True
-    ),
-    "by_case": lambda: claims_learning.by_case({"L2": FOUND, "H1": FOUND}, ["sin", "Runge"]),
-    "ranking": lambda: claims_learning.ranking(
+    "by_depth": lambda: by_depth(logarithmic=True),
+    "by_case": lambda: rows.by_case({"L2": FOUND, "H1": FOUND}, ["sin", "Runge"]),
+    "ranking": lambda: rows.ranking(
         dict.fromkeys(NAMES, (0.1, 0.2, 1.0)), dict.fromkeys(NAMES, (0.2, 0.1, 1.0)), "error", {"no shock": 0.58}
     ),
     "double_exponential": double_exponential,
     "fate_maps": fate_maps,
-    "ratio": lambda: claims_signal.ratio_by_power([(1.5, 1.3, 1.2, 1.4), (1.5, 1.35, 1.3, 1.4), (2, 1.5, 1.4, 1.6)]),
+    "ratio": lambda: chi.ratio_by_power([(1.5, 1.3, 1.2, 1.4), (1.5, 1.35, 1.3, 1.4), (2, 1.5, 1.4, 1.6)]),
     "meeting": meeting,
     "keeping": keeping,
     "exact_networks": exact_networks,
-    "outcome_bars": lambda: claims_training.outcome_bars({"RePU 2": [[1 / 6] * 6] * 4}, (2, 5, 10, 50), OUTCOMES),
-    "trained_by_depth": trained_by_depth,
+    "outcome_bars": lambda: bars.outcome_bars({"RePU 2": {depth: [1 / 6] * 6 for depth in (2, 5, 10, 50)}}, OUTCOMES),
     "first_failures": first_failures,
 }
 
@@ -99,7 +101,7 @@ DRAWN = {
 def test_it_is_drawn_for_a_papers_column_and_says_what_its_axes_are(name, tmp_path):
     figure = DRAWN[name]()
     width, height = figure.get_size_inches()
-    assert width in (claims_signal.COLUMN, claims_signal.PAGE) and height < 5
+    assert width in (looks.COLUMN, looks.PAGE) and height < 5
     for form in ("svg", "pdf", "png"):
         figure.savefig(tmp_path / f"x.{form}", format=form)
     every = [axes for axes in figure.findobj(Axes) if isinstance(axes, Axes)]
@@ -116,14 +118,23 @@ def test_a_kernel_is_drawn_up_to_where_the_format_ends_and_those_that_stay_once_
     assert [text.get_text() for text in few.texts] == ["flat"]
 
 
+def test_a_curve_goes_through_the_estimates_at_the_depths():
+    left, right = by_depth().axes
+    assert [label.get_text() for label in right.get_xticklabels()] == ["3", "5"]
+    assert left.get_title(loc="left") == "a  x"
+    drawn = [np.asarray(line.get_ydata()) for line in left.lines if line.get_marker() not in ("None", "", None)]
+    assert len(drawn) == len(NAMES) and all(values.tolist() == [0.2, 0.5] for values in drawn)
+
+
 def test_bars_stand_for_the_shares():
     """Outcomes in the order of the schema, `trained` drawn first: a bar for each share, stacked to 1."""
-    shares = np.array([[0.1, 0.2, 0.05, 0.5, 0.15, 0.0], [1, 0, 0, 0, 0, 0]])
-    figure = claims_training.outcome_bars({"RePU 2": shares.tolist()}, (2, 50), OUTCOMES)
+    outcomes = np.array([[0.1, 0.2, 0.05, 0.5, 0.15, 0.0], [1, 0, 0, 0, 0, 0]])
+    figure = bars.outcome_bars({"RePU 2": dict(zip((2, 50), outcomes.tolist(), strict=True))}, OUTCOMES)
     (axes,) = figure.axes
-    bars = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
-    heights = np.array([bar.get_height() for bar in bars]).reshape(6, 2)
-    np.testing.assert_allclose(heights[0], shares[:, OUTCOMES.index("trained")])
+    drawn = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
+    heights = np.array([bar.get_height() for bar in drawn]).reshape(6, 2)
+    np.testing.assert_allclose(heights[0], outcomes[:, OUTCOMES.index("trained")])
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["2", "50"]
     np.testing.assert_allclose(heights.sum(0), 1)
 
 
@@ -131,8 +142,8 @@ def test_bars_stand_for_the_shares():
     "names", [OUTCOMES, ("none", "forward", "gradient", "step", "slow")], ids=["outcomes", "causes"]
 )
 def test_neighbouring_fills_differ_in_grey_or_by_a_hatch(names):
-    grey = {name: np.dot(to_rgb(claims_training.FILLS[name][0]), (0.299, 0.587, 0.114)) for name in names}
+    grey = {name: np.dot(to_rgb(bars.FILLS[name][0]), (0.299, 0.587, 0.114)) for name in names}
     for i, a in enumerate(names):
         for b in names[i + 1 :]:
-            hatched = claims_training.FILLS[a][1] != claims_training.FILLS[b][1]
+            hatched = bars.FILLS[a][1] != bars.FILLS[b][1]
             assert hatched or abs(grey[a] - grey[b]) > 0.1, (a, b)

@@ -1,100 +1,65 @@
-"""Contests of activations on made-up runs: the best setting is judged on fresh networks; errors and verdicts."""
+"""Contests of activations on made-up runs: who takes part, which networks count, who errs less."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from made_up_lab import MadeUp
+from made_up_lab import Keys, MadeUp
 from scipy import stats
 
 from repu_lab.claims.approximation.learning import in_both
-from repu_lab.claims.contest import (
-    Case,
-    champion,
-    comparison_table,
-    decades,
-    hold,
-    in_order,
-    misclassified,
-    pooled,
-    relative_h1,
-    relative_l2,
-    validated,
-)
-from repu_lab.claims.lab import Trained
+from repu_lab.claims.comparing import champion, decades, in_order, ratio_table
+from repu_lab.claims.contest import CRITERION, LINEAR, MARGIN, Case, Grid, contest, counting, fresh_table, pooled
 from repu_lab.claims.physics import burgers
 from repu_lab.claims.statistics import Comparison, Interval, paired_test, rank_test
-from repu_lab.claims.training.tuning import TUNING_SEED, Grid
+from repu_lab.claims.trials import metrics, relative_l2
 from repu_lab.claims.verdicts import Verdict
 from repu_lab.claims.vision import images
 
 YES, NO, UNKNOWN = Verdict.SUPPORTED, Verdict.REFUTED, Verdict.INCONCLUSIVE
 GRID = Grid(("critical", "he"), ("1e-3", "1e-2"), 2, 10)
-EASY, HARD = Case(name="easy", depth=2, overrides=("steps=5",)), Case(name="hard", depth=9, overrides=("steps=5",))
+EASY, HARD = Case("easy", 2, ("steps=5",)), Case("hard", 9, ("steps=5",))
 
 
-def lab_of(error) -> MadeUp:
-    """Return a lab whose networks have the errors that `error(overrides, member)` says."""
+def lab_of(metric: Any) -> MadeUp:
+    """Return a lab whose networks have the metric on both splits, and the error, that `metric(keys, number)` says."""
 
-    def member(keys, number):
-        found = error(keys, number)
-        outcome = "trained" if found is not None and found < 0.3 else "learning"
-        validation = None if found is None else 1 - found**2
-        measures = {"relative_l2": found, "relative_h1": found}
-        return {"outcome": outcome, "metric": None, "validation_metric": validation, "measures": measures}
+    def member(keys: Keys, number: int) -> dict[str, Any]:
+        value = metric(keys, number)
+        return {"outcome": "learning", "metric": value, "validation_metric": value, "measures": {"relative_l2": value}}
 
-    return MadeUp(member, scale="full")
+    return MadeUp(member)
 
 
-def run(*errors: float | None, metric: float | None = None) -> Trained:
-    members = [{"metric": metric, "measures": {"relative_l2": error, "relative_h1": error}} for error in errors]
-    return Trained((), Path("run"), {"members": members})
-
-
-def test_every_activation_has_the_same_budget_and_is_judged_at_its_best_on_other_seeds():
-    def error(keys, member):
-        return 0.1 if (keys["initialization"], keys["optimizer.lr"]) == ("he", "1e-2") else 0.5
-
-    lab = lab_of(error)
-    entries = hold(lab, ["tanh", "ReLU"], [EASY, HARD], GRID, tuning=["a=1"], judging=["b=2"])
+def test_every_activation_tries_the_same_grid_in_every_case_the_deepest_first():
+    lab = lab_of(lambda keys, _: 0.9 if (keys["initialization"], keys["optimizer.lr"]) == ("he", "1e-2") else 0.5)
+    entries = contest(lab, [(name, case) for name in ("tanh", "ReLU") for case in (EASY, HARD)], GRID)
     assert {entry.setting for entry in entries.values()} == {("he", "1e-2")}
-    assert all(entry.trained.estimate == 1 and len(entry.fresh.members) == 10 for entry in entries.values())
-    tuning = [keys for keys in lab.asked if keys.get("seed") == str(TUNING_SEED)]
-    fresh = [keys for keys in lab.asked if "seed" not in keys]  # seeds 0, 1, ...: not those of tuning
-    assert len(tuning) == 2 * 2 * 4 and len(fresh) == 2 * 2
-    assert all(keys["a"] == "1" and "b" not in keys and keys["members"] == "2" for keys in tuning)
-    assert all(keys["b"] == "2" and "a" not in keys and keys["members"] == "10" for keys in fresh)
+    assert [keys["depth"] for keys in lab.asked] == ["9"] * 8 + ["2"] * 8 + ["9"] * 2 + ["2"] * 2
+    assert {keys["activation"] for keys in lab.asked} == {"tanh", "relu"}
+    assert {(keys["steps"], keys["statistics"]) for keys in lab.asked} == {("5", "false")}
+    rows = fresh_table(entries, {"accuracy": metrics}, "").rows
+    assert rows[0] == ["easy", 2, "tanh", "he", "1e-2", 0, 0, pytest.approx(0.278, abs=1e-3), 0.9, 0.9, 0.9]
 
 
-def test_settings_are_chosen_on_the_validation_split_and_none_of_the_test_split_is_seen():
-    """Where the two disagree: he is better on the test split, critical on the validation split."""
+def test_a_network_counts_only_above_the_best_linear_baseline_of_its_case():
+    """The identity reaches .85 in a shallow easy case, chance in a deep one and in the hard one."""
+    deep = Case("easy", 20, EASY.overrides)
 
-    def member(keys, number):
-        he = keys["initialization"] == "he"
-        measures = {"relative_l2": 0.1 if he else 0.5, "relative_h1": 0.1}
-        return {"outcome": "trained", "metric": 0.99 if he else 0.75, "validation_metric": 0.5 if he else 0.9,
-                "measures": measures}  # fmt: skip
+    def metric(keys: Keys, number: int) -> float:
+        linear = 0.85 if keys["depth"] == "2" else 0.25
+        return linear if keys["activation"] == "identity" else 0.8 + 0.155 * (number < 2)
 
-    entries = hold(MadeUp(member, scale="full"), ["tanh"], [EASY], GRID)
-    assert {entry.setting[0] for entry in entries.values()} == {"critical"}
-
-
-def test_a_network_without_a_validation_metric_is_as_bad_as_they_come():
-    found = [{"validation_metric": metric} for metric in (0.9, None, -1e9)]
-    np.testing.assert_array_equal(validated(Trained((), Path("run"), {"members": found})), [0.9, -1, -1])
-
-
-def test_errors_beyond_that_of_the_answer_0_count_as_that():
-    np.testing.assert_array_equal(relative_l2(run(0.3, None, 1e9)), [0.3, 1, 1])
-    np.testing.assert_array_equal(relative_h1(run(0.2)), [0.2])
-    np.testing.assert_array_equal(misclassified(run(0.0, metric=0.9)), [1 - 0.9])
-    np.testing.assert_array_equal(misclassified(run(0.0)), [1.0])  # no metric
+    places = [(name, case) for name in ("ReLU", LINEAR) for case in (EASY, deep, HARD)]
+    shares = counting(contest(lab_of(metric), places, GRID))
+    assert 0.85 < 0.85 + MARGIN < 0.955
+    assert [shares["ReLU", case].estimate for case in (EASY, deep, HARD)] == [0.2, 0.2, 1]
+    assert CRITERION > 0.25 + MARGIN and shares[LINEAR, HARD].estimate == 0
 
 
 def test_errors_are_pooled_in_one_order_for_all():
-    lab = lab_of(lambda keys, member: int(keys["depth"]) / 10 + member / 100)
-    entries = hold(lab, ["tanh", "ReLU"], [HARD, EASY], GRID)
+    lab = lab_of(lambda keys, number: int(keys["depth"]) / 10 + number / 100)
+    entries = contest(lab, [(name, case) for name in ("tanh", "ReLU") for case in (HARD, EASY)], GRID)
     wanted = [0.2 + np.arange(10) / 100, 0.9 + np.arange(10) / 100]
     for name in ("tanh", "ReLU"):
         np.testing.assert_allclose(pooled(entries, name, [EASY, HARD], relative_l2), wanted)
@@ -108,7 +73,7 @@ def test_comparisons_are_of_logarithms():
     ranked: Any = stats.mannwhitneyu(*np.log10([errors["a"], errors["b"]]))
     assert found.p_value == pytest.approx(signed.pvalue)
     assert decades(errors, ["a"], ["b"], rank_test)["a"]["b"].p_value == pytest.approx(ranked.pvalue)
-    assert comparison_table({"a": {"b": found}}, "").rows[0][:3] == ["a", "b", pytest.approx(0.1)]
+    assert ratio_table({"a": {"b": found}}, "").rows[0][:3] == ["a", "b", pytest.approx(0.1)]
     assert in_order(errors) == ["a", "b"]
 
 

@@ -1,58 +1,47 @@
-"""The training claims on made-up runs: tuning chooses, failures are told apart, rules reach each verdict."""
+"""The training claims on made-up runs: which depth counts, failures are told apart."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from made_up_lab import MadeUp
+from made_up_lab import Keys, MadeUp
 
 from repu_lab.claims.lab import Trained
+from repu_lab.claims.statistics import Interval
 from repu_lab.claims.training import failure
 from repu_lab.claims.training.depth import DEEP, deepest_trained, examine_repu, repu_grid
 from repu_lab.claims.training.failure import first_failure
-from repu_lab.claims.training.tuning import TUNING_SEED, Grid, tune
 from repu_lab.claims.verdicts import Verdict
 
-GRID = Grid(("critical", "small"), ("1e-4", "1e-3"), 2, 4)
+
+def test_the_deepest_is_the_last_before_the_first_that_fails():
+    high, low = Interval(0.9, 0.6, 1.0), Interval(0.5, 0.3, 0.7)
+    shares = {("tanh", depth): share for depth, share in ((10, low), (2, high), (5, high), (30, high))}
+    assert deepest_trained(shares | {("ReLU", 2): low}, "tanh") == 5
+    assert deepest_trained({("ReLU", 2): low}, "ReLU") == 0
 
 
-def lab_of(outcome) -> MadeUp:
-    """Return a lab whose networks train as `outcome(overrides)` says, to the metric it says."""
-    return MadeUp(lambda keys, _: dict(zip(("outcome", "metric"), outcome(keys), strict=True)))
+@pytest.mark.parametrize(
+    ("saving", "linear", "verdict"),
+    [("small", 0.25, Verdict.REFUTED), ("none", 0.25, Verdict.SUPPORTED), ("none", 0.85, Verdict.REFUTED)],
+)
+def test_one_setting_that_learns_deep_refutes_that_repu_fails(saving, linear, verdict):
+    """So does a linear network that is as good: then not even shallow ones count."""
 
-
-def test_the_setting_with_most_trained_is_judged_on_fresh_networks():
-    def outcome(keys: dict[str, Any]) -> tuple[str, float]:
-        if keys["initialization"] == "custom" and keys["optimizer.lr"] == "1e-3" and int(keys["depth"]) < 10:
-            return "trained", 0.9
-        return "learning", 0.5 + (keys["optimizer.lr"] == "1e-4") * 0.1
-
-    lab = lab_of(outcome)
-    tuned = tune(lab, ["ReLU", "tanh"], [2, 10], GRID)
-    assert tuned["ReLU", 2].best == ("small", "1e-3") and tuned["ReLU", 2].trained.estimate == 1
-    assert tuned["ReLU", 10].best[1] == "1e-4"  # none trains: the better metric
-    assert tuned["tanh", 2].best_share("small") == 1 and tuned["tanh", 2].best_share("critical") == 0
-    assert deepest_trained(tuned, "tanh", [2, 10]) == 2
-    tuning = [keys for keys in lab.asked if keys.get("seed") == str(TUNING_SEED)]
-    fresh = [keys for keys in lab.asked if "seed" not in keys]
-    assert (len(tuning), len(fresh)) == (16, 4)
-    assert {keys["members"] for keys in tuning} == {"2"} and {keys["members"] for keys in fresh} == {"4"}
-    budgets = {name: sum(keys["activation"] == name for keys in tuning) for name in ("relu", "tanh")}
-    assert budgets["relu"] == budgets["tanh"]  # the same for each
-
-
-@pytest.mark.parametrize(("saving", "verdict"), [("small", Verdict.REFUTED), ("none", Verdict.SUPPORTED)])
-def test_one_setting_that_trains_deep_refutes_that_repu_fails(saving, verdict):
-    def outcome(keys: dict[str, Any]) -> tuple[str, float]:
+    def member(keys: Keys, _: int) -> dict[str, Any]:
         small = keys.get("initialization.k1") == "1e-4" and saving == "small"
-        trains = int(keys["depth"]) < DEEP or (small and keys["optimizer.lr"] == "1e-3")
-        return ("trained", 0.9) if trains else ("exploded", 0.1)
+        learns = int(keys["depth"]) < DEEP or (small and keys["optimizer.lr"] == "1e-3")
+        accuracy = linear if keys["activation"] == "identity" else 0.9 if learns else 0.3
+        return {"outcome": "trained", "metric": accuracy, "validation_metric": accuracy}
 
-    lab = lab_of(outcome)
-    lab.scale = "full"
+    lab = MadeUp(member, scale="full")
     assert len(repu_grid(lab).settings) == 20  # of all of which one in twenty trains: no share that says so
-    assert examine_repu(lab).verdict is verdict
+    evidence = examine_repu(lab)
+    assert evidence.verdict is verdict
+    if saving == "small":
+        deep = [row for row in evidence.tables[0].rows if row[1] == 50 and row[2] == "RePU 2"]
+        assert deep[0][3:6] == ["small", "1e-3", 1]
 
 
 LEVEL = np.zeros((5, 3))  # hidden layers x inputs, in decades

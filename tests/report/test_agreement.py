@@ -13,7 +13,7 @@ from repu_lab.catalogue import rows, scan
 from repu_lab.catalogue.printing import as_table
 from repu_lab.claims.lab import Trained
 from repu_lab.claims.statistics import median_interval
-from repu_lab.claims.training.tuning import metrics
+from repu_lab.claims.trials import metrics
 from repu_lab.configs.composition import compose_jobs
 from repu_lab.figures.losses import losses
 from repu_lab.networks.quantiles import RULE
@@ -72,7 +72,7 @@ def test_a_median_is_the_same_wherever_it_is_shown(tmp_path):
     assert drawn[1:] == [pytest.approx(math.log10(loss)), pytest.approx(metric)]
     # the claims count a network without a metric as 0, the worst accuracy
     claimed = Trained(overrides=(), folder=folder, result=result)
-    assert median_interval(metrics(claimed)).estimate == pytest.approx(metric)
+    assert median_interval(metrics(claimed.members)).estimate == pytest.approx(metric)
 
 
 def test_a_median_of_networks_that_were_not_trained_is_a_dash_wherever_it_is_shown(tmp_path):

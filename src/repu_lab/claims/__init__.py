@@ -3,15 +3,23 @@
 from collections.abc import Sequence
 from typing import Any
 
-from repu_lab.claims import approximation, beyond, cures, physics, signal, training, vision
+from repu_lab.claims.approximation import exact, learning
 from repu_lab.claims.base import Claim
+from repu_lab.claims.beyond import safe, spline
+from repu_lab.claims.cures import normalization, skips
+from repu_lab.claims.physics import burgers
+from repu_lab.claims.signal import fates, growth, keeping, susceptibilities
+from repu_lab.claims.training import depth, failure
+from repu_lab.claims.vision import images
 from repu_lab.configs.config import ConfigError
 from repu_lab.configs.mistakes import nearest, printable
 
-FAMILIES = (signal, training, approximation, physics, vision, beyond, cures)
-CLAIMS: tuple[Claim, ...] = tuple(
-    sorted((claim for family in FAMILIES for claim in family.CLAIMS), key=lambda claim: claim.number)
-)
+CLAIMS: tuple[Claim, ...] = (
+    growth.CLAIM, fates.CLAIM, susceptibilities.RATIO, susceptibilities.MEETS, keeping.CLAIM,
+    depth.REPU_FAILS, depth.MREPU_TRAINS, failure.CLAIM,
+    exact.CLAIM, learning.POLYNOMIAL, learning.FUNCTION, burgers.CLAIM, images.CLAIM,
+    spline.CLAIM, safe.CLAIM, normalization.CLAIM, skips.CLAIM,
+)  # fmt: skip
 
 __all__ = ["CLAIMS", "Claim", "select"]
 
@@ -25,14 +33,14 @@ def select(chosen: Any) -> tuple[Claim, ...]:
         return CLAIMS
     wanted = chosen if isinstance(chosen, Sequence) and not isinstance(chosen, str) else [chosen]
     families = dict.fromkeys(claim.family for claim in CLAIMS)
-    found: set[int] = set()
+    numbers: set[int] = set()
     for name in wanted:
-        numbers = {claim.number for claim in CLAIMS if str(name) in (str(claim.number), claim.family)}
-        if not numbers:
+        named = {claim.number for claim in CLAIMS if str(name) in (str(claim.number), claim.family)}
+        if not named:
             valid = [*(str(claim.number) for claim in CLAIMS), *families]
             hint = f"no such claim{nearest(str(name), families)}; valid: {', '.join(valid)} (several with commas)"
             raise ConfigError(f"claim={printable(str(name))}: {hint}")
-        found |= numbers
-    if not found:
+        numbers |= named
+    if not numbers:
         raise ConfigError("claim=[]: names no claim; leave it out for all of them")
-    return tuple(claim for claim in CLAIMS if claim.number in found)
+    return tuple(claim for claim in CLAIMS if claim.number in numbers)

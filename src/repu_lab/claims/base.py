@@ -1,8 +1,8 @@
-"""What a claim is, and what is found of it."""
+"""What a claim is, what a lab finds of it, and what claim.json holds of both. Texts may be broken into lines."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from repu_lab.claims.lab import Lab
 
 Cell = str | float | int | None
-SCALES = ("smoke", "full")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,36 +48,6 @@ class Evidence:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
-    """A judged claim as claim.json holds it."""
-
-    number: int
-    slug: str
-    family: str
-    title: str
-    statement: str
-    reference: str
-    setup: str
-    rule: str
-    verdict: str
-    reason: str
-    numbers: dict[str, Cell]
-    tables: list[dict[str, Any]]
-    figures: list[dict[str, str]]
-    commands: list[str]
-    runs: list[str]
-    seeds: int
-    scale: str
-    seconds: float
-    version: str
-    versions: dict[str, str]
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the finding as strict JSON can hold it."""
-        return _strict(asdict(self))
-
-
-@dataclass(frozen=True, kw_only=True)
 class Claim:
     """A statement of the paper, or past it, and how it is examined.
 
@@ -101,18 +70,20 @@ class Claim:
         """Where its files lie in the reproduction's folder."""
         return f"claims/{self.number:02d}-{self.slug}"
 
-    def finding(self, lab: "Lab", evidence: Evidence, seconds: float) -> Finding:
-        """Return what is found, with what the lab noted on the way."""
-        return Finding(
-            number=self.number, slug=self.slug, family=self.family, title=self.title, statement=self.statement,
-            reference=self.reference, setup=evidence.setup, rule=self.rule, verdict=str(evidence.verdict),
-            reason=evidence.reason, numbers=dict(evidence.numbers),
-            tables=[asdict(table) for table in evidence.tables],
-            figures=[{"name": p.name, "caption": p.caption, "alt": p.alt} for p in evidence.pictures],
-            commands=[f"repu-lab reproduce claim={self.number} scale={lab.scale}", *lab.commands], runs=lab.runs,
-            seeds=evidence.seeds, scale=lab.scale, seconds=round(seconds, 1), version=lab.versions["repu-lab"],
-            versions=lab.versions,
-        )  # fmt: skip
+    def finding(self, lab: "Lab", evidence: Evidence, seconds: float) -> dict[str, Any]:
+        """Return what claim.json holds: the claim, the evidence, and what the lab noted on the way."""
+        texts = {"title": self.title, "statement": self.statement, "reference": self.reference, "rule": self.rule,
+                 "setup": evidence.setup, "reason": evidence.reason}  # fmt: skip
+        return _strict({
+            "number": self.number, "slug": self.slug, "family": self.family,
+            **{key: prose(text) for key, text in texts.items()},
+            "verdict": str(evidence.verdict), "seeds": evidence.seeds, "numbers": evidence.numbers,
+            "tables": [vars(table) | {"caption": prose(table.caption)} for table in evidence.tables],
+            "figures": [{"name": p.name, "caption": prose(p.caption), "alt": prose(p.alt)} for p in evidence.pictures],
+            "commands": [f"repu-lab reproduce claim={self.number} scale={lab.scale}", *lab.commands], "runs": lab.runs,
+            "scale": lab.scale, "seconds": round(seconds, 1), "version": lab.versions["repu-lab"],
+            "versions": lab.versions,
+        })  # fmt: skip
 
 
 def prose(text: str) -> str:
@@ -126,6 +97,7 @@ def unjudged(reason: str) -> Evidence:
 
 
 def _strict(value: Any) -> Any:
+    """Return a value as strict JSON can hold it: NaN and infinities are null."""
     if isinstance(value, Mapping):
         return {str(key): _strict(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):

@@ -100,10 +100,10 @@ def _judge(claim: Claim, config: ReproduceConfig, folder: RunFolder, bar: "tqdm[
     for picture in evidence.pictures:
         save(picture, home)
     finding = claim.finding(lab, evidence, time.perf_counter() - start)
-    home.write_json("claim.json", finding.as_json())
+    home.write_json("claim.json", finding)
     home.write_json("manifest.json", {"status": "finished", "command": "claim", "files": home.written()})
     (home.path / "traceback.txt").unlink(missing_ok=True)  # of an earlier attempt
-    return f"{finding.verdict:12} {finding.reason} ({finding.seconds:.0f} s)"
+    return f"{finding['verdict']:12} {finding['reason']} ({finding['seconds']:.0f} s)"
 
 
 def save(picture: Picture, home: RunFolder) -> None:

@@ -47,6 +47,11 @@ class Construction:
         """Hidden units of all layers."""
         return sum(len(layer.bias) for layer in self.layers)
 
+    @property
+    def kind(self) -> str:
+        """Its activation as `MRePU 2`."""
+        return f"{type(self.activation).__name__} {self.activation.p:g}"
+
     def network(self, dtype: torch.dtype) -> nn.Sequential:
         """Return the network as plain torch modules: the outer map of a layer and the inner one of the next are one."""
         before: Array = np.eye(3)
@@ -67,38 +72,31 @@ TARGETS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
 
 def constructions() -> list[Construction]:
     """Return x, x^2, xy and xyz by RePU_2, MRePU_1 and MRePU_2, and xyz by RePU_3 in one layer."""
-    found = []
-    for activation, everywhere in ((RePU(2), True), (MRePU(1), False), (MRePU(2), False)):
-        t1, t2 = power(activation, 1), power(activation, 2)
-        layers = {
-            "x": (along(t1, [(X, 1.0)]),),
-            "x^2": (along(t2, [(X, 1.0)]),),
-            "xy": (along(t2, times(X, Y)),),
-            "xyz": _three_at_once(activation) or _three_in_turn(t1, t2),
-        }
-        found += [
-            Construction(target=target, activation=activation, layers=layers[target], everywhere=everywhere)
-            for target in TARGETS
-        ]
     cubes = along([(1.0, 0.0, 1.0), (-1.0, 0.0, -1.0)], _corners(1 / 24, 1.0))
-    return [*found, Construction(target="xyz", activation=RePU(3), layers=(cubes,), everywhere=True)]
+    return [
+        *_all_targets(RePU(2), everywhere=True),
+        *_all_targets(MRePU(1)),
+        *_all_targets(MRePU(2)),
+        Construction(target="xyz", activation=RePU(3), layers=(cubes,), everywhere=True),
+    ]
 
 
 def spline_constructions() -> list[Construction]:
     """Return x, x^2, xy and, in two layers, xyz by the odd spline RePU of degree 2."""
-    activation = SplineRePU(2)
+    return _all_targets(SplineRePU(2))
+
+
+def _all_targets(activation: Activation, *, everywhere: bool = False) -> list[Construction]:
     t1, t2 = power(activation, 1), power(activation, 2)
-    even = [neuron for neuron in t2 if neuron[0]]  # the constants cancel in a product
-    u, v = np.eye(2)
-    in_turn = (beside(along(even, times(X, Y)), along(t1, [(Z, 1.0)])), along(even, times(u, v)))
+    squares = [neuron for neuron in t2 if neuron[0]]  # constants cancel in a product
     layers = {
         "x": (along(t1, [(X, 1.0)]),),
         "x^2": (along(t2, [(X, 1.0)]),),
-        "xy": (along(even, times(X, Y)),),
-        "xyz": in_turn,
+        "xy": (along(squares, times(X, Y)),),
+        "xyz": _three_at_once(activation) or _three_in_turn(t1, squares),
     }
     return [
-        Construction(target=target, activation=activation, layers=layers[target], everywhere=False)
+        Construction(target=target, activation=activation, layers=layers[target], everywhere=everywhere)
         for target in TARGETS
     ]
 

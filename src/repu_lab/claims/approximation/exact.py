@@ -1,7 +1,8 @@
 """Claim 9: RePU and MRePU networks represent x, x^2, xy and xyz exactly."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import product
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from repu_lab.claims.approximation.constructions import TARGETS, Construction, c
 from repu_lab.claims.base import Claim, Evidence, Picture, Table
 from repu_lab.claims.lab import Lab
 from repu_lab.claims.verdicts import Verdict, together
+from repu_lab.figures.rows import exact_networks
 
 Array = NDArray[np.float64]
 
@@ -22,36 +24,41 @@ EXACT, INEXACT = 16.0, 1000.0
 def examine(lab: Lab) -> Evidence:
     """Evaluate every construction on random points and corners of the box, and of one twice as large."""
     count = lab.choose(smoke=100_000, full=1_000_000)
-    found = constructions()
-    rows, errors, outside = [], [], []
-    for i, one in enumerate(found):
-        inside = [error_in_eps(one, dtype, box(count, 1.0)) for dtype in DTYPES]
-        beyond = error_in_eps(one, "float64", box(count, 2.0))
-        errors += inside
-        outside.append((one.everywhere, beyond))
-        rows.append([name(one), one.target, one.neurons, len(one.layers), *inside, beyond])
-        lab.progress((i + 1) / len(found))
+    networks = constructions()
+    table, errors = evaluate(networks, count, lab.progress)
     worst = max(errors)
+    beyond = max(float(row[-1] or 0) for network, row in zip(networks, table.rows, strict=True) if network.everywhere)
     return Evidence(
-        setup=f"Weights in closed form, no training; {count:,} random points of [-1, 1]^3 and its corners, against the "
-        "polynomial in extended precision.",
+        setup=f"""Weights in closed form, no training; {count:,} random points of [-1, 1]^3 and its corners, against the
+            polynomial in extended precision.""",
         verdict=judge(errors),
-        reason=f"{len(found)} networks of up to {max(one.neurons for one in found)} neurons: the largest error is "
-        f"{worst:.2g} eps in float64 and float32. On [-2, 2]^3 RePU stays exact (at most "
-        f"{max(error for everywhere, error in outside if everywhere):.2g} eps of the largest value), MRePU does not: "
-        "its identities hold for arguments of at most 1 in size",
+        reason=f"""{len(networks)} networks of up to {max(network.neurons for network in networks)} neurons: the largest
+            error is {worst:.2g} eps in float64 and float32. On [-2, 2]^3 RePU stays exact (at most {beyond:.2g} eps of
+            the largest value), MRePU does not: its identities hold for arguments of at most 1 in size""",
         seeds=1,
         numbers={"largest error in eps": worst},
-        tables=[
-            Table(
-                caption="Largest absolute error on [-1, 1]^3 in units of eps, and on [-2, 2]^3 in units of eps times "
-                "the polynomial's largest value there.",
-                columns=("activation", "polynomial", "neurons", "hidden layers", *DTYPES, "float64, [-2, 2]^3"),
-                rows=rows,
-            )
-        ],
-        pictures=[_picture(rows, found)],
+        tables=[table],
+        pictures=[_picture(table, networks)],
     )
+
+
+def evaluate(
+    networks: Sequence[Construction], count: int, progress: Callable[[float], None] = lambda share: None
+) -> tuple[Table, list[float]]:
+    """Return a row for each network, and its errors on the box in float64 and float32 in units of eps."""
+    rows: list[list[Any]] = []
+    for i, network in enumerate(networks):
+        inside = [error_in_eps(network, dtype, box(count, 1.0)) for dtype in DTYPES]
+        beyond = error_in_eps(network, "float64", box(count, 2.0))
+        rows.append([network.kind, network.target, network.neurons, len(network.layers), *inside, beyond])
+        progress((i + 1) / len(networks))
+    table = Table(
+        caption="""Exact networks: largest absolute error on [-1, 1]^3 in units of eps, and on [-2, 2]^3 in units of eps
+            times the polynomial's largest value there.""",
+        columns=("activation", "polynomial", "neurons", "hidden layers", *DTYPES, "float64, [-2, 2]^3"),
+        rows=rows,
+    )
+    return table, [error for row in rows for error in row[4:6]]
 
 
 def judge(errors: Sequence[float]) -> Verdict:
@@ -62,11 +69,6 @@ def judge(errors: Sequence[float]) -> Verdict:
     )
 
 
-def name(one: Construction) -> str:
-    """Return `MRePU 2`."""
-    return f"{type(one.activation).__name__} {one.activation.p:g}"
-
-
 def box(count: int, half: float, seed: int = 0) -> Array:
     """Return random points of [-half, half]^3, its corners, the middles of its sides and its centre."""
     random = np.random.default_rng(seed).uniform(-half, half, (count, 3))
@@ -74,33 +76,33 @@ def box(count: int, half: float, seed: int = 0) -> Array:
 
 
 @torch.no_grad()
-def error_in_eps(one: Construction, dtype: str, points: Array) -> float:
+def error_in_eps(network: Construction, dtype: str, points: Array) -> float:
     """Return the largest error at the points, rounded to the format, over eps times max(1, the largest value)."""
     x = torch.from_numpy(points).to(DTYPES[dtype])
-    computed = one.network(DTYPES[dtype])(x)[:, 0]
+    computed = network.network(DTYPES[dtype])(x)[:, 0]
     # Extended where numpy has it: in float64 the polynomial's own value would be off by about one eps.
-    exact = TARGETS[one.target](x.numpy().astype(np.longdouble))
+    exact = TARGETS[network.target](x.numpy().astype(np.longdouble))
     scale = max(1.0, float(np.abs(exact).max()))
     return float(np.abs(computed.numpy() - exact).max()) / (torch.finfo(DTYPES[dtype]).eps * scale)
 
 
-def _picture(rows: list[list], found: list[Construction]) -> Picture:
-    from repu_lab.figures.claims_approximation import exact_networks
-
+def _picture(table: Table, networks: Sequence[Construction]) -> Picture:
     t = np.linspace(-1.6, 1.6, 321)
-    points = np.stack([t, 0 * t, 0 * t], axis=1)
-    squares = {}
-    for one in found:
-        if one.target == "x^2":
-            with torch.no_grad():
-                squares[name(one)] = one.network(torch.float64)(torch.from_numpy(points))[:, 0].numpy() - t**2
+    points = torch.from_numpy(np.stack([t, 0 * t, 0 * t], axis=1))
+    with torch.no_grad():
+        squares = {
+            network.kind: network.network(torch.float64)(points)[:, 0].numpy() - t**2
+            for network in networks
+            if network.target == "x^2"
+        }
+    errors = [(f"{row[0]}: {row[1]}", float(row[4] or 0), float(row[5] or 0)) for row in table.rows]
     return Picture(
         name="exact",
-        caption="a: largest error of each network on [-1, 1]^3, in units of eps. b: error of the networks for x^2 "
-        "beyond the box: RePU's is exact everywhere, MRePU's where |x| <= 1.",
-        alt=f"Errors in eps, at most {max(max(row[4:6]) for row in rows):.2g} in float64 and float32; outside [-1, 1] "
-        "the error of MRePU's square grows.",
-        figure=exact_networks([(f"{row[0]}: {row[1]}", row[4], row[5]) for row in rows], t, squares, EXACT),
+        caption="""a: largest error of each network on [-1, 1]^3, in units of eps. b: error of the networks for x^2
+            beyond the box: RePU's is exact everywhere, MRePU's where |x| <= 1.""",
+        alt=f"""Errors in eps, at most {max(max(pair) for _, *pair in errors):.2g} in float64 and float32; outside
+            [-1, 1] the error of MRePU's square grows.""",
+        figure=exact_networks(errors, t, squares, EXACT),
     )
 
 

@@ -90,3 +90,8 @@ def pulled(rung: Rung, setting: Sequence[float], p: int, depth: int) -> Network:
 def named(rung: Rung) -> str:
     """Return `argument + rate`, or `unchanged`."""
     return " + ".join(rung) or "unchanged"
+
+
+def said(setting: Sequence[float]) -> str:
+    """Return `0.15, 0.0003`: how far the levers are pulled."""
+    return ", ".join(f"{value:g}" for value in setting)

@@ -1,107 +1,66 @@
-"""The runs behind claim 15: every rung tuned and judged, the smallest changes driven deeper and on a curve."""
+"""The runs behind claim 15: every rung tuned and judged, the smallest changes driven deeper."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from itertools import product
 
-from repu_lab.claims.beyond.ladder import RUNGS, SETTINGS, Network, Rung, named, pulled, settings
+from repu_lab.claims.beyond.ladder import RUNGS, SETTINGS, Rung, pulled, settings
+from repu_lab.claims.contest import ACTIVATIONS, LINEAR
 from repu_lab.claims.lab import Lab, Trained
 from repu_lab.claims.statistics import Interval
-from repu_lab.claims.training.tuning import TUNING_SEED, merit, share
+from repu_lab.claims.trials import Judged, Overrides, hold
 
 POWERS = (1, 2)
-# What the price is measured against; identity shows what a network does that stays linear.
-USUAL = {"tanh": "tanh", "ReLU": "relu", "identity": "identity"}
+USUAL = ("tanh", "ReLU", LINEAR)  # what the price is measured against
 USUAL_RATES = ("1e-3", "3e-4", "1e-4")
-# Digits are learnt by a linear network too; of x^2 that explains nothing.
-CURVED = ("task=polynomial", "task.target=x2")
+SILENT = ("statistics=false",)
 
 Place = tuple[Rung, int]
+Ladder = Mapping[Place, Judged[tuple[float, ...]]]
+Usual = Mapping[str, Judged[str]]  # their setting is the rate
 Best = Mapping[int, Rung | None]  # the smallest change that works, by power
-Curved = Mapping[tuple[str, int | None, str], Trained]  # by change, power and setting
+Shares = Mapping[Place, Interval]  # of the fresh networks that count
 
 
-@dataclass(frozen=True)
-class Judged:
-    """A rung for one power at its best setting, and the fresh networks there."""
-
-    setting: tuple[float, ...]
-    network: Network
-    fresh: Trained
-
-    @property
-    def trained(self) -> Interval:
-        """The share of the fresh networks that trained."""
-        return share([self.fresh], "trained")
-
-
-def judge_all(lab: Lab, depth: int) -> tuple[dict[Place, Judged], dict[str, Trained]]:
+def judge_all(lab: Lab, depth: int) -> tuple[Ladder, Usual]:
     """Return every rung at its best setting and the usual activations at their best rate."""
-    tried = [(rung, p, setting) for rung in reversed(RUNGS) for p in POWERS for setting in settings(rung, budget(lab))]
-    rates = [(name, rate) for name in USUAL for rate in USUAL_RATES[: budget(lab)]]
-    jobs = [pulled(rung, setting, p, depth).overrides for rung, p, setting in tried]
-    jobs += [_usual(name, rate, depth) for name, rate in rates]
-    tuning = (*common(lab), "statistics=false", f"members={tuners(lab)}", f"seed={TUNING_SEED}")
-    runs = lab.train([(*job, *tuning) for job in jobs])
-    lab.progress(0.5)
-    merits = {place: merit(run) for place, run in zip([*tried, *rates], runs, strict=True)}
-    places = [(rung, p) for rung in RUNGS for p in POWERS]
-    best = {place: max(settings(place[0], budget(lab)), key=lambda s: merits[(*place, s)]) for place in places}
-    rate = {name: max(USUAL_RATES[: budget(lab)], key=lambda rate: merits[name, rate]) for name in USUAL}
-    chosen = {place: pulled(place[0], best[place], place[1], depth) for place in places}
-    fresh = lab.train([
-        *((*network.overrides, *common(lab), f"members={members(lab, rung)}")
-          for (rung, _), network in chosen.items()),
-        *((*_usual(name, rate[name], depth), *common(lab), "statistics=false", f"members={lab.seeds}")
-          for name in USUAL),
-    ])  # fmt: skip
-    lab.progress(0.9)
-    judged = {place: Judged(best[place], chosen[place], run) for place, run in zip(places, fresh, strict=False)}
-    return judged, dict(zip(USUAL, fresh[len(places) :], strict=True))
-
-
-def go_deeper(lab: Lab, judged: Mapping[Place, Judged], best: Best, depth: int) -> dict[int, Trained]:
-    """Return fresh networks of more layers for the smallest change of each power, at the setting found."""
-    places = [(rung, p) for p, rung in best.items() if rung is not None]
-    runs = lab.train([
-        (*pulled(rung, judged[rung, p].setting, p, depth).overrides, *common(lab), "statistics=false",
-         f"members={lab.seeds}")
-        for rung, p in places
-    ]) if places else []  # fmt: skip
-    return {p: run for (_, p), run in zip(places, runs, strict=True)}
-
-
-def learn_a_curve(
-    lab: Lab, judged: Mapping[Place, Judged], usual: Mapping[str, Trained], best: Best
-) -> dict[tuple[str, int | None, str], Trained]:  # fmt: skip
-    """Return networks that learn x^2: every setting of the smallest changes, the usual activations at their rate."""
-    depth = next(iter(judged.values())).network.depth
-    jobs: dict[tuple[str, int | None, str], tuple[str, ...]] = {
-        (named(rung), p, told(setting)): pulled(rung, setting, p, depth).overrides
-        for p, rung in best.items() if rung is not None for setting in settings(rung, budget(lab))
-    }  # fmt: skip
-    if jobs:
-        jobs |= {
-            (name, None, rate_of(usual[name])): _usual(name, rate_of(usual[name]), depth) for name in ("tanh", "ReLU")
+    tuners = lab.choose(smoke=1, full=2)
+    ladder: dict[Place, Judged[tuple[float, ...]]] = {}
+    for levers, part in (((0, 1), (0.0, 0.4)), ((2,), (0.4, 0.8))):
+        rungs = [rung for rung in RUNGS if len(rung) in levers]
+        entrants = {
+            (rung, p): {
+                setting: (*pulled(rung, setting, p, depth).overrides, *sizes(lab))
+                for setting in settings(rung, budget(lab))
+            }
+            for rung, p in product(rungs, POWERS)
         }
-    sizes = (*CURVED, *common(lab)[1:], "statistics=false", f"members={lab.seeds}")
-    runs = lab.train([(*job, *sizes) for job in jobs.values()]) if jobs else []
-    return dict(zip(jobs, runs, strict=True))
+        ladder |= hold(lab, entrants, tuning_members=tuners, members=members(lab, rungs[0]), tuning=SILENT, part=part)
+    rates = {
+        name: {
+            rate: (*ACTIVATIONS[name], f"optimizer.lr={rate}", "initialization=critical", f"depth={depth}",
+                   *sizes(lab), *SILENT)
+            for rate in USUAL_RATES[: budget(lab)]
+        }
+        for name in USUAL
+    }  # fmt: skip
+    return ladder, hold(lab, rates, tuning_members=tuners, members=lab.seeds, part=(0.8, 0.9))
 
 
-def _usual(name: str, rate: str, depth: int) -> tuple[str, ...]:
-    return f"activation={USUAL[name]}", f"optimizer.lr={rate}", "initialization=critical", f"depth={depth}"
+def go_deeper(lab: Lab, ladder: Ladder, best: Best, depth: int) -> dict[int, Trained]:
+    """Return fresh networks of more layers for the smallest change of each power, at the setting found."""
+    jobs = {
+        p: (*pulled(rung, ladder[rung, p].setting, p, depth).overrides, *sizes(lab), *SILENT, f"members={lab.seeds}")
+        for p, rung in best.items()
+        if rung is not None
+    }
+    return dict(zip(jobs, lab.train(list(jobs.values())), strict=True)) if jobs else {}
 
 
-def rate_of(run: Trained) -> str:
-    """Return the learning rate of a run as typed."""
-    return dict(text.split("=", 1) for text in run.overrides)["optimizer.lr"]
-
-
-def common(lab: Lab) -> tuple[str, ...]:
+def sizes(lab: Lab) -> Overrides:
     """Return the task and the sizes that all networks share."""
     return lab.choose(
-        smoke=("task=digits", "width=32", "batch_size=64", "steps=100"),
-        full=("task=digits", "width=64", "batch_size=64", "steps=300"),
+        smoke=("task=xor", "width=32", "batch_size=64", "steps=200"),
+        full=("task=xor", "width=64", "batch_size=64", "steps=400"),
     )
 
 
@@ -113,13 +72,3 @@ def budget(lab: Lab) -> int:
 def members(lab: Lab, rung: Rung) -> int:
     """Return how many fresh networks judge a rung; the verdict is about one change, so that gets more of them."""
     return lab.choose(smoke=6, full=16) if len(rung) <= 1 else lab.seeds
-
-
-def tuners(lab: Lab) -> int:
-    """Return how many networks try a setting."""
-    return lab.choose(smoke=1, full=2)
-
-
-def told(setting: Sequence[float]) -> str:
-    """Return `0.15, 0.0003`: how far the levers are pulled."""
-    return ", ".join(f"{value:g}" for value in setting)

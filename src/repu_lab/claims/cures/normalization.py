@@ -1,19 +1,21 @@
 """Claim 16: normalization alone does not cure RePU, since it leaves the gradient to grow by p^2/(2p-1) a layer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 
-from repu_lab.claims.base import Claim, Evidence, Table, prose
-from repu_lab.claims.cures.trials import REPU, TASKS, Case, Judged, budget, cases, judge
+from repu_lab.claims.base import Claim, Evidence
+from repu_lab.claims.contest import CRITERION, contest, described, fresh_table
+from repu_lab.claims.cures.blocks import SETTINGS, case, grid
 from repu_lab.claims.lab import Lab
 from repu_lab.claims.statistics import Interval, median_interval
+from repu_lab.claims.trials import metrics
 from repu_lab.claims.verdicts import Verdict, below, together, within
 from repu_lab.networks.statistics import measure
 
-BLOCKS = ("RMSNorm", "LayerNorm")
+CRITERIA = {"XOR": CRITERION, "digits": 0.8}
 POWERS = (2, 3)
-CRITERIA = {"XOR": 0.7, "digits": 0.8}
 ROOM = 0.07  # relative: by how much a measured factor may miss the one of infinite width; at width 128 it is 6 % lower
 
 
@@ -23,33 +25,31 @@ def examine(lab: Lab) -> Evidence:
     networks, width = lab.choose(smoke=(8, 256), full=(32, 512))
     factors = {p: growth(lab, p, lab.choose(smoke=12, full=30), width, networks) for p in POWERS}
     expected = {p: p * p / (2 * p - 1) for p in POWERS}
-    given = budget(lab)
-    found = judge(lab, cases(list(TASKS), BLOCKS, (REPU,), (depth,)), given)
-    shares = {case: judged.above(CRITERIA[case.task]) for case, judged in found.items()}
+    criteria = {
+        case(lab, task, norm, depth): bar for (task, bar), norm in product(CRITERIA.items(), ("RMSNorm", "LayerNorm"))
+    }
+    entries = contest(lab, product(["RePU 2"], criteria), grid(lab), **SETTINGS)
+    shares = {place: entry.reached(criteria[place[1]]) for place, entry in entries.items()}
+    medians = {place[1].name: entry.metric for place, entry in entries.items()}
     return Evidence(
-        setup=prose(f"""Growth: {networks} fresh networks of width {width} with RMSNorm before each activation, the
+        setup=f"""Growth: {networks} fresh networks of width {width} with RMSNorm before each activation, the
             factor by which the mean square gradient grows a layer, its geometric mean over inputs and hidden layers.
-            Training: RePU 2, depth {depth}, XOR and digits, RMSNorm or LayerNorm before each activation; {given}. A
-            network counts if it reaches {" and ".join(f"{bar:g} ({task})" for task, bar in CRITERIA.items())}."""),
-        verdict=judge_norms([(factors[p], expected[p]) for p in POWERS], list(shares.values())),
-        reason=prose(f"""the gradient grows by {" and ".join(f"{factors[p]} a layer (p = {p}; theory {expected[p]:.4g})"
+            Training: RePU 2, depth {depth}, XOR and digits, RMSNorm or LayerNorm before each activation;
+            {described(next(iter(criteria)).overrides)}; {grid(lab)}. A network counts if it reaches
+            {" and ".join(f"{bar:g} ({task})" for task, bar in CRITERIA.items())}.""",
+        verdict=judge([(factors[p], expected[p]) for p in POWERS], list(shares.values())),
+        reason=f"""the gradient grows by {" and ".join(f"{factors[p]} a layer (p = {p}; theory {expected[p]:.4g})"
             for p in POWERS)}; of networks of depth {depth} at most
-            {max(share.estimate for share in shares.values()):.0%} count, with medians of {_medians(found)}"""),
-        seeds=given.splits * given.members,
+            {max(share.estimate for share in shares.values()):.0%} count, with medians of
+            {", ".join(f"{median:.2f} ({name})" for name, median in medians.items())}""",
+        seeds=grid(lab).splits * grid(lab).members,
         numbers={
             **{f"growth of the gradient, p = {p}": factors[p].estimate for p in POWERS},
-            **{f"median accuracy, {case.task}, {case.block}": judged.metric for case, judged in found.items()},
+            **{f"median accuracy, {name}": median for name, median in medians.items()},
         },
         tables=[
-            Table(
-                caption="Share of fresh networks that count (95 % Wilson interval), and their median accuracy, at the "
-                "rate chosen on the validation split.",
-                columns=("task", "block", "depth", "rate", "share", "low", "high", "accuracy"),
-                rows=[
-                    [case.task, case.block, depth, judged.rate, *shares[case], judged.metric]
-                    for case, judged in found.items()
-                ],
-            )
+            fresh_table(entries, {"accuracy": metrics}, "share that counts and median accuracy", counts="share",
+                        shares=shares)
         ],
     )  # fmt: skip
 
@@ -66,25 +66,21 @@ def growth(lab: Lab, p: int, depth: int, width: int, networks: int) -> Interval:
     return Interval(*(10**slope for slope in median_interval(slope_M)))
 
 
-def judge_norms(factors: Sequence[tuple[Interval, float]], shares: Sequence[Interval]) -> Verdict:
+def judge(factors: Sequence[tuple[Interval, float]], shares: Sequence[Interval]) -> Verdict:
     """Apply the rule to measured and expected factors, and to the shares of networks that count."""
     grows = (within(factor, (1 - ROOM) * expected, (1 + ROOM) * expected) for factor, expected in factors)
     return together([*grows, *(below(share, 0.5) for share in shares)])
 
 
-def _medians(found: Mapping[Case, Judged]) -> str:
-    return ", ".join(f"{judged.metric:.2f} ({case.task}, {case.block})" for case, judged in found.items())
-
-
 CLAIM = Claim(
     number=16, slug="normalization", family="cures",
     title="Normalization alone does not cure RePU at depth 50",
-    statement=prose("""With RMSNorm before each activation the signal of RePU networks stays, and the gradient grows by
-        p^2/(2p-1) a layer; at depth 50 networks (p = 2) with RMSNorm or LayerNorm train on neither XOR nor digits."""),
+    statement="""With RMSNorm before each activation the signal of RePU networks stays, and the gradient grows by
+        p^2/(2p-1) a layer; at depth 50 networks (p = 2) with RMSNorm or LayerNorm train on neither XOR nor digits.""",
     reference="past the paper; theory: E s'^2 / E s^2 of RePU_p is p^2/(2p-1) at any size of the signal",
-    rule=prose(f"""Supported if for p = 2 and 3 the interval of the measured factor lies within {ROOM:.0%} of
+    rule=f"""Supported if for p = 2 and 3 the interval of the measured factor lies within {ROOM:.0%} of
         p^2/(2p-1), and on both tasks, with either norm, fewer than half of the fresh networks count (95 % Wilson
-        interval). Refuted if one of these lies on the other side. Else inconclusive."""),
+        interval). Refuted if one of these lies on the other side. Else inconclusive.""",
     cost={"smoke": 15, "full": 400},
     examine=examine,
 )  # fmt: skip

@@ -4,25 +4,17 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from repu_lab.claims.base import Claim, Evidence, Picture, Table, prose
-from repu_lab.claims.contest import (
-    WORST,
-    Array,
-    Case,
-    Entry,
-    champion,
-    comparison_table,
-    decades,
-    hold,
-    in_order,
-    relative_l2,
-    standing,
-)
+from repu_lab.claims.base import Claim, Evidence, Picture, Table
+from repu_lab.claims.comparing import Comparisons, champion, decades, in_order, ratio_table, standing
+from repu_lab.claims.contest import Case, Entry, Grid, contest
 from repu_lab.claims.lab import Lab, Trained
-from repu_lab.claims.statistics import Comparison, median_interval, rank_test
-from repu_lab.claims.training.tuning import Grid
+from repu_lab.claims.statistics import median_interval, rank_test
+from repu_lab.claims.trials import WORST, Array, relative_l2
 from repu_lab.claims.verdicts import Verdict, provided
+from repu_lab.figures.burgers import burgers_solution
+from repu_lab.figures.rows import ranking
 from repu_lab.runs.building import load_population
+from repu_lab.tasks.burgers import FORM, solution
 
 # The residual holds s'', which exists everywhere from p = 2 on and is continuous from p = 3 on.
 MREPU = ("MRePU 2", "MRePU 3")
@@ -44,48 +36,51 @@ def examine(lab: Lab) -> Evidence:
         full=Grid(("critical", "small", "pytorch"), ("1e-3", "3e-3"), 2, lab.seeds),
     )
     task = ("task=burgers", f"task.collocation={collocation}", f"width={WIDTH}", f"batch_size={BATCH}")
-    case = Case(name="Burgers", depth=DEPTH, overrides=task)
-    entries = hold(
-        lab, NAMES, [case], grid, tuning=[f"steps={tuning_steps}", f"task.lbfgs_steps={lbfgs[1]}"],
-        judging=[f"steps={steps}", f"task.lbfgs_steps={lbfgs[0]}"], tuning_share=0.3,
+    case = Case("Burgers", DEPTH, task)
+    entries = contest(
+        lab, [(name, case) for name in NAMES], grid,
+        tuning=(f"steps={tuning_steps}", f"task.lbfgs_steps={lbfgs[1]}"),
+        judging=(f"steps={steps}", f"task.lbfgs_steps={lbfgs[0]}"), tuning_share=0.3,
     )  # fmt: skip
-    found = {name: entries[name, case] for name in NAMES}
-    errors = {name: relative_l2(entry.fresh) for name, entry in found.items()}
+    by_name = {name: entries[name, case] for name in NAMES}
+    errors = {name: relative_l2(entry.networks) for name, entry in by_name.items()}
     against = decades(errors, MREPU, RIVALS, rank_test)
     order = in_order(errors)
     paper = [name for name in order if name != BEYOND]
     return Evidence(
-        setup=prose(f"""{DEPTH} hidden layers of {WIDTH}, {collocation} collocation points, half of them drawn towards
+        setup=f"""{DEPTH} hidden layers of {WIDTH}, {collocation} collocation points, half of them drawn towards
             the shock, initial and boundary values met by the form of u; {steps} steps of Adam in float32 on batches of
-            {BATCH}, then {lbfgs[0]} of L-BFGS in float64 on all points; {grid}, each with {tuning_steps} and {lbfgs[1]}
-            steps, chosen by R^2 on 1,024 other points. Relative L2 error against the exact solution on 257 x 101
-            points, at most 1, the error of the answer 0."""),
+            {BATCH}, then {lbfgs[0]} of L-BFGS in float64 on all points; {grid}; tried with {tuning_steps} and
+            {lbfgs[1]} steps, by R^2 on 1,024 other points. Relative L2 error against the exact solution on 257 x 101
+            points, at most 1, the error of the answer 0.""",
         verdict=judge(against, min(float(np.median(sample)) for sample in errors.values())),
-        reason=prose(f"""median relative L2 error: {standing(errors)}; without a shock it would be {SHOCKLESS:g}; of the
-            paper's activations MRePU 2 comes {_place(paper, "MRePU 2")} and MRePU 3 {_place(paper, "MRePU 3")}"""),
+        reason=f"""median relative L2 error: {standing(errors)}; without a shock it would be {SHOCKLESS:g}; of the
+            paper's activations MRePU 2 comes {_place(paper, "MRePU 2")} and MRePU 3 {_place(paper, "MRePU 3")}""",
         seeds=lab.seeds,
         numbers={f"median relative L2 error, {name}": float(np.median(errors[name])) for name in NAMES},
         tables=[
             Table(
-                caption="Fresh networks at the best setting, the smallest error first: median relative L2 error with "
-                "its 95 % interval, the smallest and largest, after Adam alone, share trained (error below 0.1).",
+                caption="""Fresh networks at the best setting, the smallest error first: median relative L2 error with
+                    its 95 % interval, the smallest and largest, after Adam alone, share trained (error below 0.1).""",
                 columns=("activation", "initialization", "rate", "relative L2", "low", "high", "smallest", "largest",
                          "after Adam", "trained"),
                 rows=[
-                    [name, *found[name].setting, *median_interval(errors[name]), float(errors[name].min()),
-                     float(errors[name].max()), float(np.median(after_adam(found[name].fresh))),
-                     found[name].trained.estimate]
+                    [name, *by_name[name].setting, *median_interval(errors[name]), float(errors[name].min()),
+                     float(errors[name].max()), float(np.median(after_adam(by_name[name].run))),
+                     by_name[name].trained.estimate]
                     for name in order
                 ],
             ),
-            comparison_table(against, "Relative L2 errors of MRePU against the others' (Mann-Whitney test).",
-                             over="pairs of networks"),
+            ratio_table(
+                against, "Relative L2 errors of MRePU against the others' (Mann-Whitney test).",
+                over="pairs of networks",
+            ),
         ],
-        pictures=[_ranking_picture(errors, order), *_solution_pictures(found, order)],
+        pictures=[_ranking_picture(errors, order), *_solution_pictures(by_name, order)],
     )  # fmt: skip
 
 
-def judge(against: Mapping[str, Mapping[str, Comparison]], best: float) -> Verdict:
+def judge(against: Comparisons, best: float) -> Verdict:
     """Apply the rule: for one p all but one rival lose; void unless the best error is below half SHOCKLESS."""
     return provided(best < SHOCKLESS / 2, champion(against, ahead=1))
 
@@ -103,40 +98,34 @@ def _place(order: Sequence[str], name: str) -> str:
 
 
 def _ranking_picture(errors: Mapping[str, Array], order: Sequence[str]) -> Picture:
-    from repu_lab.figures.claims_learning import ranking
-
+    samples = {name: errors[name] for name in order}
+    medians = {name: median_interval(sample) for name, sample in samples.items()}
     return Picture(
         name="errors",
-        caption="Relative L2 error of every fresh network, below it the median with its 95 % interval; the smallest "
-        "median first.",
+        caption="""Relative L2 error of every fresh network, below it the median with its 95 % interval; the smallest
+            median first.""",
         alt="Points for each activation, from the smallest median error at the top to the largest.",
-        figure=ranking(
-            {name: errors[name] for name in order}, {name: median_interval(errors[name]) for name in order},
-            "relative $L_2$ error", {"no shock": SHOCKLESS},
-        ),
-    )  # fmt: skip
+        figure=ranking(samples, medians, "relative $L_2$ error", {"no shock": SHOCKLESS}),
+    )
 
 
-def _solution_pictures(found: Mapping[str, Entry], order: Sequence[str]) -> list[Picture]:
+def _solution_pictures(entries: Mapping[str, Entry], order: Sequence[str]) -> list[Picture]:
     """Draw the median network of the better MRePU and of the best activation, if it is another one."""
     better = next(name for name in order if name in MREPU)
-    return [_solution_picture(name, found[name].fresh) for name in dict.fromkeys((better, order[0]))]
+    return [_solution_picture(name, entries[name].run) for name in dict.fromkeys((better, order[0]))]
 
 
 def _solution_picture(name: str, run: Trained) -> Picture:
-    from repu_lab.figures.burgers import burgers_solution
-    from repu_lab.tasks.burgers import FORM, solution
-
-    errors = relative_l2(run)
+    errors = relative_l2(run.members)
     member = int(np.argsort(errors)[(len(errors) - 1) // 2])
     population = load_population(run.folder)
     x, t, exact, (learnt,) = solution(population, FORM, population.theta[member : member + 1])
     return Picture(
         name=f"solution-{name.lower().replace(' ', '-')}",
-        caption=f"The solution learnt by the {name} network of median error, {errors[member]:.2g}, beside the exact "
-        "one, its error, and both at three times.",
-        alt=f"Exact and learnt u(x, t), the logarithm of the error, which is largest along the shock at x = 0, and "
-        f"curves at three times, for {name}.",
+        caption=f"""The solution learnt by the {name} network of median error, {errors[member]:.2g}, beside the exact
+            one, its error, and both at three times.""",
+        alt=f"""Exact and learnt u(x, t), the logarithm of the error, which is largest along the shock at x = 0, and
+            curves at three times, for {name}.""",
         figure=burgers_solution(x, t, exact, learnt, heading=f"{name}: relative error {errors[member]:.2g}"),
     )
 
@@ -147,11 +136,11 @@ CLAIM = Claim(
     statement=f"Among GELU, MRePU, ReLU, RePU and tanh, physics-informed networks of MRePU with {DEPTH} hidden layers "
     "have the smallest or second smallest error on Burgers' equation.",
     reference="Kim & Kang, arXiv:2408.02697: physics-informed networks",
-    rule=prose(f"""Each power of MRePU, p = 2 and 3, is compared with each of GELU, tanh, ReLU and RePU (p = 2) by the
+    rule=f"""Each power of MRePU, p = 2 and 3, is compared with each of GELU, tanh, ReLU and RePU (p = 2) by the
         Mann-Whitney test on the logarithms of the relative L2 errors. Supported if for one p all but at most one of the
         four errors are larger (level 5 % over 2, for two chances); refuted if for each p at least two are smaller (5 %
         over 4); else inconclusive. Void unless the best median is below {SHOCKLESS / 2:g}, half that without a shock.
-        Three seeds against three, as in a smoke run, can show nothing."""),
+        Three seeds against three, as in a smoke run, can show nothing.""",
     cost={"smoke": 17, "full": 2400},
     examine=examine,
 )  # fmt: skip

@@ -7,11 +7,12 @@ import torch
 from numpy.typing import NDArray
 
 from repu_lab.activations import Activation
-from repu_lab.claims.base import Claim, Evidence, Picture, Table, prose
+from repu_lab.claims.base import Claim, Evidence, Picture, Table
 from repu_lab.claims.lab import Lab
 from repu_lab.claims.signal.measuring import populations, sphere
 from repu_lab.claims.statistics import Interval, wilson
 from repu_lab.claims.verdicts import Verdict, above, below, provided, together
+from repu_lab.figures.fates import fate_maps
 from repu_lab.networks.initialization import Initialization, uniform_depth
 from repu_lab.networks.statistics import measure
 from repu_lab.theory import FATES, analyse, critical_initialization, fate_map
@@ -94,10 +95,10 @@ def examine(lab: Lab) -> Evidence:
         {name: shares[name] for name, _, instrument in ACTIVATIONS if instrument},
     )
     return Evidence(
-        setup=prose(f"""Depth {DEPTH}, width {width}, float32, {INPUTS} inputs. One network in each of {side} x
+        setup=f"""Depth {DEPTH}, width {width}, float32, {INPUTS} inputs. One network in each of {side} x
             {side} cells of C_W from {LOWEST_W:g} to {TOP_W:g} and C_b to {TOP_B:g}; k1 is that of the lab's own
             initialization of the activation. Where signal and gradient move least on the map, and at the lab's own
-            initialization, {members} fresh networks are drawn; the better of the two counts."""),
+            initialization, {members} fresh networks are drawn; the better of the two counts.""",
         verdict=verdict,
         reason=f"networks that keep signal and gradient within {KEPT:g} decades at the best initialization found: "
         + ", ".join(f"{name} {share.estimate:.0%}" for name, share in shares.items())
@@ -159,8 +160,6 @@ def fates(
 
 
 def _picture(C_b: Array, C_W: Array, maps: list[dict]) -> Picture:
-    from repu_lab.figures.claims_signal import fate_maps
-
     return Picture(
         name="fates",
         caption=f"What becomes of a signal over {DEPTH} layers, by bias and weight variance: measured, one network a "
@@ -174,14 +173,14 @@ def _picture(C_b: Array, C_W: Array, maps: list[dict]) -> Picture:
 
 CLAIM = Claim(
     number=2, slug="no-criticality", family="signal",
-    title="No initialization is critical for RePU",
-    statement="For RePU_p, p > 1, no pair (C_b, C_W) makes chi_parallel = chi_perp = 1, so that none keeps both the "
-    "signal and the gradient in a deep network.",
+    title="No variance of independent zero-mean weights and biases is critical for RePU",
+    statement="""For RePU_p, p > 1, no pair (C_b, C_W) of variances of independent zero-mean weights and biases makes
+        chi_parallel = chi_perp = 1, so that none keeps both the signal and the gradient in a deep plain network.""",
     reference="Kim & Kang, arXiv:2408.02697: criticality of RePU",
-    rule=prose(f"""Supported if theory certifies for p = 2 and 3 that no critical point exists, and if at the best
+    rule=f"""Supported if theory certifies for p = 2 and 3 that no critical point exists, and if at the best
         initialization found fewer than half of fresh networks (95 % Wilson interval) keep both within {KEPT:g}
         decades. Refuted if more than half do. Inconclusive unless more than half of ReLU's and of tanh's do at
-        theirs."""),
+        theirs.""",
     cost={"smoke": 4, "full": 50},
     examine=examine,
 )  # fmt: skip

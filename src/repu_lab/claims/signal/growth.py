@@ -14,6 +14,7 @@ from repu_lab.claims.signal.measuring import log10_kernel, sphere
 from repu_lab.claims.signal.story import story
 from repu_lab.claims.statistics import Interval, median_interval
 from repu_lab.claims.verdicts import Verdict, together, within
+from repu_lab.figures.growth import double_exponential
 from repu_lab.networks.log_domain import LN10, measure_in_logs
 from repu_lab.theory import layers, mean_square
 
@@ -104,8 +105,6 @@ def slope(log_ratio_D: NDArray[np.floating[Any]]) -> float:
 
 
 def _picture(curves: dict[str, tuple[int, Array, Array]], width: int, lab: Lab) -> Picture:
-    from repu_lab.figures.claims_signal import double_exponential
-
     experiment = lab.build(
         "activation=relu", f"depth={DEPTH}", f"width={width}", f"members={lab.seeds}", "dtype=float64",
         "initialization=custom", "initialization.c_w=4",

@@ -7,11 +7,12 @@ import torch
 from numpy.typing import NDArray
 
 from repu_lab.activations import MRePU
-from repu_lab.claims.base import Claim, Evidence, Picture, Table, prose
+from repu_lab.claims.base import Claim, Evidence, Picture, Table
 from repu_lab.claims.lab import Lab
 from repu_lab.claims.signal.measuring import Array, log10_kernel, populations, sphere
 from repu_lab.claims.statistics import Interval, wilson
 from repu_lab.claims.verdicts import Verdict, above, below, provided
+from repu_lab.figures.shares import shares_kept
 from repu_lab.networks.initialization import uniform_depth
 from repu_lab.theory.chain import chain
 from repu_lab.theory.finite_width import blow_up_probability
@@ -63,16 +64,16 @@ def examine(lab: Lab) -> Evidence:
         for width in widths
     }
     return Evidence(
-        setup=prose(f"""MRePU_p, p = 1, 2, C_W = 1, C_b = 0 (the paper's critical point), {DEPTH} layers, k1 = x /
+        setup=f"""MRePU_p, p = 1, 2, C_W = 1, C_b = 0 (the paper's critical point), {DEPTH} layers, k1 = x /
             (a_1 L) for x = {", ".join(f"{x:g}" for x in SHARES)}, and k1 = 1; {members} networks a width (at most 10
             above 512), the same for every k1 and p. Kept: within a factor {FACTOR:g} of K^1 at every layer. Chain:
-            {chains} samples."""),
+            {chains} samples.""",
         verdict=judge({p: found for p, (_, found) in here.items()}, ordinary, relu),
-        reason=prose(f"""at width {REFERENCE_WIDTH} and the best k1, kept by
+        reason=f"""at width {REFERENCE_WIDTH} and the best k1, kept by
             {"; ".join(f"{found} (p={p:g}, k1={k1:.2g})" for p, (k1, found) in here.items())}, nearly linear there;
             {_stricter(rows, here)}; against {relu} for critical ReLU; with ordinary inputs (k1 = 1) by at most
             {max(found.estimate for found in ordinary):.0%}. Largest k1 kept by half, p=1:
-            {", ".join(f"{max(k1s):.2g} at width {width}" for width, k1s in enough.items() if k1s)}"""),
+            {", ".join(f"{max(k1s):.2g} at width {width}" for width, k1s in enough.items() if k1s)}""",
         seeds=members,
         numbers={
             "exact chain inside the measured interval, share of cells": float(np.mean(agreed)),
@@ -97,8 +98,8 @@ def examine(lab: Lab) -> Evidence:
 def _stricter(rows: list[list[float]], here: dict[float, tuple[float, Interval]]) -> str:
     """Say how many networks meet stricter demands at the best k1 of the reference width."""
     found = {p: next(row for row in rows if tuple(row[:3]) == (p, REFERENCE_WIDTH, k1)) for p, (k1, _) in here.items()}
-    return prose(f"""within a factor {TIGHT:g} {" and ".join(f"{row[7]:.0%}" for row in found.values())}, for all of
-        {INPUTS} inputs at once {" and ".join(f"{row[8]:.0%}" for row in found.values())}""")
+    return f"""within a factor {TIGHT:g} {" and ".join(f"{row[7]:.0%}" for row in found.values())}, for all of
+        {INPUTS} inputs at once {" and ".join(f"{row[8]:.0%}" for row in found.values())}"""
 
 
 def judge(best: dict[float, Interval], ordinary: list[Interval], relu: Interval) -> Verdict:
@@ -158,8 +159,6 @@ def relu_share(lab: Lab, members: int) -> Interval:
 
 
 def _picture(rows: list[list[float]], profiles: dict[float, dict[str, Any]]) -> Picture:
-    from repu_lab.figures.claims_signal import keeping
-
     cells: list[dict[str, Any]] = [
         {"p": row[0], "width": row[1], "k1": row[2], "share": row[3:6], "exact": row[6]} for row in rows
     ]
@@ -170,15 +169,15 @@ def _picture(rows: list[list[float]], profiles: dict[float, dict[str, Any]]) -> 
         "against k1, by width, with 95 % intervals.",
         alt="The share that keeps its kernel falls with depth and, beyond the smallest k1, with k1. Wider networks keep"
         " it more often where k1 is small, less often where it is so large that the infinitely wide one does not.",
-        figure=keeping(profiles, [cell for cell in cells if cell["p"] == POWERS[0]]),
+        figure=shares_kept(profiles, [cell for cell in cells if cell["p"] == POWERS[0]]),
     )
 
 
 CLAIM = Claim(
     number=5, slug="keeping", family="signal",
-    title="MRePU keeps its kernel over 50 layers",
-    statement="Initialized with C_W = 1, C_b = 0 and a small K^1, an MRePU network keeps the mean square of its "
-    "preactivations through 50 layers.",
+    title="From a small enough K^1 MRePU keeps its kernel within a factor 10 over 50 layers",
+    statement="""Initialized with C_W = 1, C_b = 0 and K^1 = 0.05 / (50 a_1), 3.3e-4 for p = 1 and 5.6e-5 for p = 2, an
+        MRePU network of width 256 keeps the mean square of its preactivations within a factor 10 through 50 layers.""",
     reference="Kim & Kang, arXiv:2408.02697: MRePU at its critical initialization",
     rule=f"At width {REFERENCE_WIDTH}, and the k1 of the grid that keeps most networks within a factor {FACTOR:g} of "
     "K^1 at every layer: supported if more than half are kept (95 % Wilson interval) for p = 1 or 2; refuted if fewer "

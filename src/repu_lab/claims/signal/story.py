@@ -8,8 +8,8 @@ import numpy as np
 from repu_lab.claims.base import Picture
 from repu_lab.claims.lab import Lab
 from repu_lab.claims.signal.measuring import log10_kernel, sphere
-from repu_lab.figures.claims_training import LOOKS
 from repu_lab.figures.kernels import Curve, kernels_by_layer
+from repu_lab.figures.looks import LOOKS
 from repu_lab.theory.forecast import forecast
 
 DEPTH, WIDTH, INPUTS = 50, 256, 8

@@ -7,11 +7,12 @@ import torch
 from numpy.typing import NDArray
 
 from repu_lab.activations import MRePU, RePU
-from repu_lab.claims.base import Claim, Evidence, Picture, Table, prose
+from repu_lab.claims.base import Claim, Evidence, Picture, Table
 from repu_lab.claims.lab import Lab
 from repu_lab.claims.signal.measuring import sphere
 from repu_lab.claims.statistics import Interval, bootstrap, ratio_of_sums
 from repu_lab.claims.verdicts import Verdict, above, together, within
+from repu_lab.figures.chi import meeting, ratio_by_power
 from repu_lab.networks.population import Population
 from repu_lab.theory import analyse, mean_square, mean_square_slope, stein
 
@@ -54,10 +55,10 @@ def examine_ratio(lab: Lab) -> Evidence:
         + f" against {(2 * p - 1) / p:.3f}" for i, p in enumerate(POWERS)
     )  # fmt: skip
     return Evidence(
-        setup=prose(f"""{members} RePU networks of width {width} for each power and initialization, layers 1 to
+        setup=f"""{members} RePU networks of width {width} for each power and initialization, layers 1 to
             {LAYERS}, {INPUTS} inputs each, float64; C_W at 1/2 and 1 times the value that keeps K = 1, with and
             without biases. The ratio is that of sums over layers and networks, at unit K; a mean of single networks'
-            ratios is biased by the heavy tails of z^(2p)."""),
+            ratios is biased by the heavy tails of z^(2p).""",
         verdict=judge_ratio(intervals, targets),
         reason=f"measured chi_parallel / chi_perp, {shown}; theory agrees with (2p-1)/p to {max(theory):.1g}",
         seeds=members,
@@ -173,8 +174,6 @@ def first_layer_chi(population: Population, x_PI: torch.Tensor) -> Array:
 
 
 def _ratio_picture(rows: list[list[float]]) -> Picture:
-    from repu_lab.figures.claims_signal import ratio_by_power
-
     return Picture(
         name="ratio",
         caption="chi_parallel / chi_perp of RePU networks against the power p: measured at three initializations each "
@@ -187,8 +186,6 @@ def _ratio_picture(rows: list[list[float]]) -> Picture:
 
 
 def _meeting_picture(curves: dict) -> Picture:
-    from repu_lab.figures.claims_signal import meeting
-
     grid = np.logspace(-6, 1.3, 60)
     for curve in curves.values():
         curve["theory"] = [stein(MRePU(curve["p"]), grid), mean_square_slope(MRePU(curve["p"]), grid)]

@@ -1,23 +1,42 @@
 """Claims 6 and 7: how deep networks of RePU, MRePU and others train, each at its best of the same grid."""
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 
-from repu_lab.claims.base import Claim, Evidence, Picture, Table, prose
+from repu_lab.claims.base import Claim, Evidence, Picture, Table
+from repu_lab.claims.contest import (
+    LINEAR,
+    Case,
+    Entries,
+    Grid,
+    contest,
+    counting,
+    counts_if,
+    described,
+    fresh_table,
+    medians_by_depth,
+    sizes,
+)
 from repu_lab.claims.lab import Lab
 from repu_lab.claims.statistics import Interval
-from repu_lab.claims.training.tuning import ACTIVATIONS, Grid, Tuned, scale_of, tune
+from repu_lab.claims.trials import metrics, share
 from repu_lab.claims.verdicts import Verdict, above, below, together
 from repu_lab.configs.schema import OUTCOMES
+from repu_lab.figures.bars import outcome_bars
+from repu_lab.figures.curves import by_depth
 
 REPU = ("RePU 2", "RePU 3")
 MREPU = ("MRePU 1", "MRePU 2")
+NAMES = (*REPU, *MREPU, "ReLU", "GELU", "tanh", LINEAR)
 DEEP = 20  # at each depth from here on RePU's share shall be
 NONE = 0.2  # below this
+Shares = Mapping[tuple[str, int], Interval]  # of networks that count, by activation and depth
 
 
-def depths_of(lab: Lab) -> tuple[int, ...]:
-    """Return the depths of the training claims."""
-    return lab.choose(smoke=(2, 5, 10, 30), full=(2, 3, 5, 8, 12, 20, 30, 50))
+def cases(lab: Lab) -> list[Case]:
+    """Return what the claims on depth train, the shallowest first."""
+    depths = lab.choose(smoke=(2, 5, 10, 30), full=(2, 3, 5, 8, 12, 20, 30, 50))
+    return [Case("XOR", depth, sizes(lab, "xor")) for depth in depths]
 
 
 def shared_grid(lab: Lab) -> Grid:
@@ -39,175 +58,172 @@ def repu_grid(lab: Lab) -> Grid:
 
 def examine_repu(lab: Lab) -> Evidence:
     """Tune RePU at every depth and count what becomes of its networks."""
-    grid, depths = repu_grid(lab), depths_of(lab)
-    tuned = tune(lab, REPU, depths, grid)
-    shallow = {name: tuned[name, min(depths)].trained for name in REPU}
+    grid, entries, shares = _measure(lab, (*REPU, LINEAR), repu_grid(lab))
     # At the best setting: a share of all settings would be small however well one of them trained.
-    deep = {name: [tuned[name, depth].trained for depth in depths if depth >= DEEP] for name in REPU}
-    rows = [
-        [name, depth, *tuned[name, depth].best, tuned[name, depth].metric,
-         *(tuned[name, depth].fresh.share(outcome) for outcome in OUTCOMES)]
-        for name in REPU for depth in depths
-    ]  # fmt: skip
-    deepest = {name: deepest_trained(tuned, name, depths) for name in REPU}
+    deep = {name: max(shares[name, case.depth] for case in cases(lab) if case.depth >= DEEP) for name in REPU}
+    deepest = {name: deepest_trained(shares, name) for name in REPU}
     return Evidence(
-        setup=f"{_set_up(lab)}, depths {', '.join(map(str, depths))}; {grid}.",
-        verdict=judge_repu(list(shallow.values()), [found for shares in deep.values() for found in shares]),
-        reason=prose(f"""at the best setting more than half of the fresh networks train up to depth
+        setup=_set_up(lab, grid),
+        verdict=judge_repu(shares),
+        reason=f"""at the best setting more than half of the fresh networks count up to depth
             {" and ".join(f"{deepest[name]} ({name})" for name in REPU)}; at each depth from {DEEP} on at most
-            {" and ".join(f"{max(shares)} of {name}" for name, shares in deep.items())} do"""),
+            {" and ".join(f"{most} of {name}" for name, most in deep.items())} do""",
         seeds=grid.members,
-        numbers={f"deepest with more than half trained, {name}": depth for name, depth in deepest.items()},
-        tables=[
-            Table(
-                caption="Outcomes of fresh networks at the best setting of each depth.",
-                columns=("activation", "depth", "initialization", "rate", "accuracy", *OUTCOMES),
-                rows=rows,
-            )
-        ],
-        pictures=[_outcomes_picture(tuned, depths, deepest)],
+        numbers=_numbers(deepest),
+        tables=[_fresh(entries, shares)],
+        pictures=[_outcomes_picture(entries, deepest)],
     )
 
 
-def judge_repu(shallow: Sequence[Interval], deep: Sequence[Interval]) -> Verdict:
+def judge_repu(shares: Shares) -> Verdict:
     """Apply claim 6's rule: most train at the smallest depth, fewer than NONE at each large one."""
-    return together([*(above(found, 0.5) for found in shallow), *(below(found, NONE) for found in deep)])
+    shallowest = min(depth for _, depth in shares)
+    return together([
+        above(counted, 0.5) if depth == shallowest else below(counted, NONE)
+        for (name, depth), counted in shares.items() if name in REPU and (depth == shallowest or depth >= DEEP)
+    ])  # fmt: skip
 
 
 def examine_mrepu(lab: Lab) -> Evidence:
     """Tune every activation at every depth with the same budget."""
-    grid, depths = shared_grid(lab), depths_of(lab)
-    tuned = tune(lab, list(ACTIVATIONS), depths, grid)
-    shares = {(name, depth): tuned[name, depth].trained for name in ACTIVATIONS for depth in depths}
-    deepest = {name: deepest_trained(tuned, name, depths) for name in ACTIVATIONS}
-    rows = [
-        [name, depth, *tuned[name, depth].best, *shares[name, depth], tuned[name, depth].metric]
-        for name in ACTIVATIONS for depth in depths
-    ]  # fmt: skip
-    starts = [
-        [name, depth, *(tuned[name, depth].best_share(start) for start in grid.initializations)]
-        for name in ACTIVATIONS for depth in depths
-    ]  # fmt: skip
-    last, fails = max(depths), failing(shares, depths)
+    grid, entries, shares = _measure(lab, NAMES, shared_grid(lab))
+    deepest = {name: deepest_trained(shares, name) for name in NAMES}
+    last, fails = max(depth for _, depth in shares), failing(shares)
     trains = [depth for depth in fails if any(above(shares[name, depth], 0.5) is Verdict.SUPPORTED for name in MREPU)]
     return Evidence(
-        setup=f"{_set_up(lab)}, depths {', '.join(map(str, depths))}; for every activation the same {grid}.",
-        verdict=judge_mrepu(shares, depths),
-        reason=prose(f"""more than half of the fresh networks train up to depth
+        setup=_set_up(lab, grid),
+        verdict=judge_mrepu(shares),
+        reason=f"""more than half of the fresh networks count up to depth
             {", ".join(f"{depth} ({name})" for name, depth in deepest.items())}; RePU fails at depth
             {_listed(fails)}, where MRePU trains at {_listed(trains)}; at depth {last}:
-            {", ".join(f"{name} {shares[name, last].estimate:.0%}" for name in ACTIVATIONS)}"""),
+            {", ".join(f"{name} {shares[name, last].estimate:.0%}" for name in NAMES)}""",
         seeds=grid.members,
-        numbers={f"deepest with more than half trained, {name}": depth for name, depth in deepest.items()},
+        numbers=_numbers(deepest),
         tables=[
-            Table(
-                caption="Share of fresh networks trained at the best setting (95 % Wilson interval), median accuracy.",
-                columns=("activation", "depth", "initialization", "rate", "trained", "low", "high", "accuracy"),
-                rows=rows,
-            ),
+            _fresh(entries, shares),
             Table(
                 caption="With and without `critical`: largest share of tuning networks trained, over the learning "
                 "rates, by initialization.",
                 columns=("activation", "depth", *grid.initializations),
-                rows=starts,
+                rows=[
+                    [name, case.depth, *(
+                        max(run.share("trained") for (start, _), run in entry.tried.items() if start == initialization)
+                        for initialization in grid.initializations
+                    )]
+                    for (name, case), entry in entries.items()
+                ],
             ),
         ],
-        pictures=[_depth_picture(tuned, depths)],
-    )
+        pictures=[_depth_picture(entries, shares, deepest)],
+    )  # fmt: skip
 
 
-def judge_mrepu(shares: Mapping[tuple[str, int], Interval], depths: Sequence[int]) -> Verdict:
-    """Apply claim 7's rule to the shares trained by activation and depth."""
-    there = [above(shares[name, depth], 0.5) for depth in failing(shares, depths) for name in MREPU]
+def judge_mrepu(shares: Shares) -> Verdict:
+    """Apply claim 7's rule: at a depth where RePU fails most of MRePU's networks train, for one power."""
+    there = [above(shares[name, depth], 0.5) for depth in failing(shares) for name in MREPU]
     if Verdict.SUPPORTED in there:
         return Verdict.SUPPORTED
     return Verdict.REFUTED if there and set(there) == {Verdict.REFUTED} else Verdict.INCONCLUSIVE
 
 
-def failing(shares: Mapping[tuple[str, int], Interval], depths: Sequence[int]) -> list[int]:
-    """Return the depths at which fewer than half of RePU's fresh networks train, for either power."""
+def failing(shares: Shares) -> list[int]:
+    """Return the depths at which fewer than half of RePU's fresh networks count, for either power."""
+    depths = sorted({depth for _, depth in shares})
     return [depth for depth in depths if all(below(shares[name, depth], 0.5) is Verdict.SUPPORTED for name in REPU)]
 
 
-def deepest_trained(tuned: Mapping[tuple[str, int], Tuned], name: str, depths: Sequence[int]) -> int:
-    """Return the largest depth up to which more than half of the fresh networks train, 0 for none."""
+def deepest_trained(shares: Shares, name: str) -> int:
+    """Return the largest depth up to which more than half of the fresh networks count, 0 for none."""
     deepest = 0
-    for depth in sorted(depths):
-        if tuned[name, depth].trained.estimate <= 0.5:
+    for depth in sorted(depth for who, depth in shares if who == name):
+        if shares[name, depth].estimate <= 0.5:
             break
         deepest = depth
     return deepest
+
+
+def _measure(lab: Lab, names: Sequence[str], grid: Grid) -> tuple[Grid, Entries, Shares]:
+    entries = contest(lab, product(names, cases(lab)), grid, tuning_share=0.8)
+    return grid, entries, {(name, case.depth): share for (name, case), share in counting(entries).items()}
+
+
+def _set_up(lab: Lab, grid: Grid) -> str:
+    depths = ", ".join(str(case.depth) for case in cases(lab))
+    return f"""XOR, the signs of x_1 x_2 and x_3 x_4 as four classes; {described(sizes(lab))}, float32, depths
+        {depths}; for every activation the same {grid}. {counts_if()}"""
+
+
+def _numbers(deepest: Mapping[str, int]) -> dict[str, int]:
+    return {f"deepest with more than half that count, {name}": depth for name, depth in deepest.items()}
+
+
+def _fresh(entries: Entries, shares: Shares) -> Table:
+    by_place = {(name, case): shares[name, case.depth] for name, case in entries}
+    return fresh_table(
+        entries, {"accuracy": metrics}, "share that counts and median accuracy", counts="share", shares=by_place
+    )
 
 
 def _listed(depths: Sequence[int]) -> str:
     return ", ".join(map(str, depths)) or "none"
 
 
-def _set_up(lab: Lab) -> str:
-    sizes = dict(text.split("=") for text in scale_of(lab))
-    return f"Digits, width {sizes['width']}, batches of {sizes['batch_size']}, {sizes['steps']} steps, float32"
-
-
-def _outcomes_picture(
-    tuned: Mapping[tuple[str, int], Tuned], depths: Sequence[int], deepest: Mapping[str, int]
-) -> Picture:
-    from repu_lab.figures.claims_training import outcome_bars
-
-    shares = {
-        name: [[tuned[name, depth].fresh.share(outcome) for outcome in OUTCOMES] for depth in depths] for name in REPU
-    }
+def _outcomes_picture(entries: Entries, deepest: Mapping[str, int]) -> Picture:
+    shares: dict[str, dict[int, list[float]]] = {name: {} for name in REPU}
+    for name, case in sorted(product(REPU, {case for _, case in entries}), key=lambda place: place[1].depth):
+        networks = entries[name, case].networks
+        shares[name][case.depth] = [share(networks, outcome).estimate for outcome in OUTCOMES]
     return Picture(
         name="outcomes",
         caption="What becomes of RePU networks by depth, each at the best setting of the grid for its depth.",
-        alt="Bars by depth, of the shares of each outcome: more than half train up to depth "
+        alt="Bars by depth, of the shares of each outcome: more than half count up to depth "
         + " and ".join(f"{deepest[name]} for {name}" for name in REPU)
         + ".",
-        figure=outcome_bars(shares, depths, OUTCOMES),
+        figure=outcome_bars(shares, OUTCOMES),
     )
 
 
-def _depth_picture(tuned: Mapping[tuple[str, int], Tuned], depths: Sequence[int]) -> Picture:
-    from repu_lab.figures.claims_training import trained_by_depth
-
-    curves = {
-        name: {
-            "share": [tuned[name, depth].trained for depth in depths],
-            "metric": [tuned[name, depth].metric for depth in depths],
-        }
-        for name in ACTIVATIONS
-    }
+def _depth_picture(entries: Entries, shares: Shares, deepest: Mapping[str, int]) -> Picture:
+    accuracy = medians_by_depth(entries, NAMES, list({case for _, case in entries}), metrics)["XOR"]
+    counted = {name: {depth: shares[name, depth] for depth in accuracy[name]} for name in NAMES}
     return Picture(
         name="trained",
-        caption="a: share of fresh networks that train, with 95 % intervals. b: their median accuracy. Each activation "
+        caption="a: share of fresh networks that count, with 95 % intervals. b: their median accuracy. Each activation "
         "at the best setting of the same grid for each depth.",
-        alt="Curves against depth: more than half train up to depth "
-        + ", ".join(f"{deepest_trained(tuned, name, depths)} for {name}" for name in ACTIVATIONS)
+        alt="Curves against depth: more than half count up to depth "
+        + ", ".join(f"{depth} for {name}" for name, depth in deepest.items())
         + ".",
-        figure=trained_by_depth(curves, depths),
+        figure=by_depth({"share that counts": counted, "accuracy": accuracy}, ""),
     )
 
 
 REPU_FAILS = Claim(
-    number=6, slug="repu-fails", family="training",
-    title="RePU networks stop training within a few layers",
-    statement=prose("""The share of RePU networks that train falls to zero as the depth grows from 2 to 50, at the
-        best of a grid of initializations and learning rates."""),
+    number=6,
+    slug="repu-fails",
+    family="training",
+    title="Plain RePU networks stop learning XOR within a few layers",
+    statement="""The share of plain RePU networks that learn XOR falls to zero as the depth grows from 2 to 50, at the
+        best of a grid of initializations and learning rates.""",
     reference="Kim & Kang, arXiv:2408.02697: RePU networks fail to train whatever their initialization",
-    rule=prose(f"""Supported if for p = 2 and 3 more than half of fresh networks train at the smallest depth, and
+    rule=f"""Supported if for p = 2 and 3 more than half of fresh networks count at the smallest depth, and
         fewer than {NONE:.0%} at each depth from {DEEP} on, at the setting that is best for that depth (95 % Wilson
-        intervals). Refuted if one of these lies on the other side. Else inconclusive."""),
-    cost={"smoke": 19, "full": 100},
+        intervals). Refuted if one of these lies on the other side. Else inconclusive. {counts_if()}""",
+    cost={"smoke": 25, "full": 150},
     examine=examine_repu,
-)  # fmt: skip
+)
 
 MREPU_TRAINS = Claim(
-    number=7, slug="mrepu-trains", family="training",
-    title="MRePU trains where RePU fails",
-    statement="There are depths at which RePU networks do not train and MRePU networks do.",
+    number=7,
+    slug="mrepu-trains",
+    family="training",
+    title="Plain MRePU networks learn XOR at depths at which plain RePU networks do not",
+    statement="""There are depths from 2 to 50 at which plain MRePU networks learn XOR and plain RePU networks do
+        not.""",
     reference="Kim & Kang, arXiv:2408.02697: MRePU as the cure",
-    rule=prose("""At the depths where fewer than half of RePU's fresh networks train, p = 2 and 3 (95 % Wilson
+    rule=f"""At the depths where fewer than half of RePU's fresh networks count, p = 2 and 3 (95 % Wilson
         intervals): supported if at one of them more than half of MRePU's do for p = 1 or 2; refuted if at all of
-        them fewer than half do for both. Else inconclusive. How deep each activation trains stands beside it."""),
-    cost={"smoke": 15, "full": 800},
+        them fewer than half do for both. Else inconclusive. How deep each activation trains stands beside it.
+        {counts_if()}""",
+    cost={"smoke": 20, "full": 900},
     examine=examine_mrepu,
-)  # fmt: skip
+)

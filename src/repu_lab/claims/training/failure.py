@@ -2,17 +2,18 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from itertools import product
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from repu_lab.claims.base import Claim, Evidence, Picture, Table, prose
+from repu_lab.claims.base import Cell, Claim, Evidence, Picture, Table
+from repu_lab.claims.contest import ACTIVATIONS, sizes
 from repu_lab.claims.lab import Lab, Trained
 from repu_lab.claims.statistics import Interval, wilson
-from repu_lab.claims.training.tuning import ACTIVATIONS, scale_of
 from repu_lab.claims.verdicts import Verdict, above
+from repu_lab.figures.bars import first_failures
 from repu_lab.runs.outcome import EXCURSION
 
 Array = NDArray[np.floating[Any]]
@@ -25,67 +26,67 @@ PROFILES = 5  # measured steps whose K by layer is drawn
 MOVED = 3.0  # decades: a signal or a gradient that moves more over the hidden layers counts as lost
 
 
-Place = tuple[str, int, str]  # activation, depth, rate
-
-
-@dataclass(frozen=True)
-class Failure:
+class Failure(NamedTuple):
     """Why a network did not train, and the first measured step at which that showed; 'none' if it did."""
 
     cause: str
     step: int | None = None
 
 
-Found = Mapping[Place, Sequence[Failure]]
+Place = tuple[str, int, str]  # activation, depth, rate
+Runs = Mapping[Place, Trained]
+Failures = Mapping[Place, Sequence[Failure]]  # of each network
 
 
 def examine(lab: Lab) -> Evidence:
     """Train with statistics at a large and a small rate, and find the first thing that fails in each network."""
     depths = lab.choose(smoke=(3, 8, 20), full=(2, 3, 5, 8, 12, 20, 50))
     members = lab.choose(smoke=5, full=10)
-    places = [(name, depth, rate) for depth in reversed(depths) for name in SHOWN for rate in (LARGE, SMALL)]
+    places: list[Place] = [
+        (name, depth, rate) for depth, name, rate in product(reversed(depths), SHOWN, (LARGE, SMALL))
+    ]
     runs = dict(zip(places, lab.train([_job(lab, *place, members) for place in places]), strict=True))
-    found = {place: failures(run) for place, run in runs.items()}
-    failed = {kind: _failed(found, kind) for kind in ("RePU", "MRePU")}
-    counts = {kind: Counter(failure.cause for _, _, failure in all_of) for kind, all_of in failed.items()}
-    forward = wilson(counts["RePU"]["forward"], max(1, len(failed["RePU"])))
-    broken = [(place, i) for place, i, failure in failed["MRePU"] if failure.cause == "step"]
-    saved = sum(found[name, depth, SMALL][i].cause == "none" for (name, depth, _), i in broken)
-    control = [alike for place, run in runs.items() if place[2] == LARGE for alike in lost_yet_trained(run)]
-    alike = {cause: sum(cause in causes for causes in control) for cause in ("forward", "gradient")}
+    failed = {place: failures(run) for place, run in runs.items()}
+    causes = {kind: _causes(failed, kind) for kind in ("RePU", "MRePU")}
+    total = {kind: counter.total() for kind, counter in causes.items()}
+    forward = wilson(causes["RePU"]["forward"], max(1, total["RePU"]))
+    broken = [(place, i) for place, i in _untrained(failed, "MRePU") if failed[place][i].cause == "step"]
+    saved = sum(failed[name, depth, SMALL][i].cause == "none" for (name, depth, _), i in broken)
+    control = [lost for place, run in runs.items() if place[2] == LARGE for lost in lost_yet_trained(run)]
+    lost = {cause: sum(cause in losses for losses in control) for cause in ("forward", "gradient")}
     return Evidence(
-        setup=prose(f"""Digits, depths {", ".join(map(str, depths))}, `critical` initialization, Adam at {LARGE}, and
+        setup=f"""Digits, depths {", ".join(map(str, depths))}, `critical` initialization, Adam at {LARGE}, and
             at {SMALL} for {LONGER} times as many steps; {members} networks each, statistics of 32 probe inputs.
             Forward: K moves by more than {MOVED:g} decades over the hidden layers of the fresh network, for some
             input, or is not finite. Gradient: the same of its mean square. Step: neither, but the test loss passes
             {EXCURSION:g} times its first value, or is not finite, at a later measured step. Slow: none of these, and
-            not trained."""),
+            not trained.""",
         verdict=judge(forward),
-        reason=prose(f"""of {len(failed["RePU"])} RePU networks that do not train at rate {LARGE}, {forward} fail
-            first in the forward signal, before any step ({_said(counts["RePU"])}); of {len(failed["MRePU"])} MRePU
-            networks {_said(counts["MRePU"])}; {saved} of the {len(broken)} that a step broke train at {SMALL}. Of the
-            {len(control)} networks of all activations that do train, the signal of {alike["forward"]} and the gradient
-            of {alike["gradient"]} move as far"""),
+        reason=f"""of {total["RePU"]} RePU networks that do not train at rate {LARGE}, {forward} fail first in the
+            forward signal, before any step ({_counted(causes["RePU"])}); of {total["MRePU"]} MRePU networks
+            {_counted(causes["MRePU"])}; {saved} of the {len(broken)} that a step broke train at {SMALL}. Of the
+            {len(control)} networks of all activations that do train, the signal of {lost["forward"]} and the gradient
+            of {lost["gradient"]} move as far""",
         seeds=members,
         numbers={
-            **{f"{kind}, {cause}": counts[kind][cause] for kind in counts for cause in CAUSES[1:]},
+            **{f"{kind}, {cause}": causes[kind][cause] for kind in causes for cause in CAUSES[1:]},
             "MRePU networks that a step broke": len(broken),
             f"of these trained at {SMALL}": saved,
             "networks that train": len(control),
-            **{f"of these lost by the same measure, {cause}": count for cause, count in alike.items()},
+            **{f"of these lost by the same measure, {cause}": count for cause, count in lost.items()},
         },
         tables=[
             Table(
-                caption="Share of networks by what failed first, the median step of that, and by how many decades the "
-                "first update moves K of the last hidden layer (median over networks and inputs).",
+                caption="""Share of networks by what failed first, the median step of that, and by how many decades the
+                    first update moves K of the last hidden layer (median over networks and inputs).""",
                 columns=("activation", "depth", "rate", *CAUSES, "at step", "first update"),
                 rows=[
-                    [*place, *_shares(found[place]), _median_step(found[place]), first_update(runs[place])]
-                    for place in sorted(places, key=lambda place: (SHOWN.index(place[0]), place[1], -float(place[2])))
+                    [*place, *_shares(failed[place]), _median_step(failed[place]), first_update(runs[place])]
+                    for place in product(SHOWN, depths, (LARGE, SMALL))
                 ],
             )
         ],
-        pictures=[_picture(found, runs, depths)],
+        pictures=[_picture(failed, runs, depths)],
     )
 
 
@@ -143,23 +144,26 @@ def first_update(run: Trained) -> float | None:
 
 
 def _job(lab: Lab, name: str, depth: int, rate: str, members: int) -> tuple[str, ...]:
-    common = dict(text.split("=") for text in scale_of(lab))
-    if rate == SMALL:
-        common["steps"] = str(LONGER * int(common["steps"]))
+    *rest, steps = sizes(lab)
+    longer = f"steps={LONGER * int(steps.partition('=')[2])}" if rate == SMALL else steps
     return (
-        *ACTIVATIONS[name], f"depth={depth}", *(f"{key}={value}" for key, value in common.items()),
-        "initialization=critical", f"optimizer.lr={rate}", f"members={members}",
+        *ACTIVATIONS[name], f"depth={depth}", *rest, longer, "initialization=critical", f"optimizer.lr={rate}",
+        f"members={members}",
     )  # fmt: skip
 
 
-def _failed(found: Found, kind: str) -> list[tuple[Place, int, Failure]]:
+def _untrained(failed: Failures, kind: str) -> list[tuple[Place, int]]:
     """Return the networks of an activation, of either power, that did not train at the large rate."""
     return [
-        (place, i, failure)
-        for place, all_of in found.items()
-        for i, failure in enumerate(all_of)
+        (place, i)
+        for place, networks in failed.items()
+        for i, failure in enumerate(networks)
         if place[0].startswith(kind) and place[2] == LARGE and failure.cause != "none"
     ]
+
+
+def _causes(failed: Failures, kind: str) -> Counter[str]:
+    return Counter(failed[place][i].cause for place, i in _untrained(failed, kind))
 
 
 def _lost(log10_LP: Array) -> bool:
@@ -167,27 +171,25 @@ def _lost(log10_LP: Array) -> bool:
         return not bool((np.ptp(log10_LP, axis=0) <= MOVED).all())  # NaN and infinities are not
 
 
-def _shares(found: Sequence[Failure]) -> list[float]:
-    return [sum(failure.cause == cause for failure in found) / len(found) for cause in CAUSES]
+def _shares(networks: Sequence[Failure]) -> list[float]:
+    return [sum(failure.cause == cause for failure in networks) / len(networks) for cause in CAUSES]
 
 
-def _median_step(found: Sequence[Failure]) -> float | None:
-    steps = [failure.step for failure in found if failure.step is not None]
+def _median_step(networks: Sequence[Failure]) -> Cell:
+    steps = [failure.step for failure in networks if failure.step is not None]
     return float(np.median(steps)) if steps else None
 
 
-def _most_often(found: Found, name: str) -> str:
-    causes = Counter(failure.cause for _, _, failure in _failed(found, name))
+def _most_often(failed: Failures, name: str) -> str:
+    causes = _causes(failed, name)
     return f"by {causes.most_common(1)[0][0]}" if causes else "none fails"
 
 
-def _said(causes: Counter[str]) -> str:
+def _counted(causes: Counter[str]) -> str:
     return ", ".join(f"{count} by {cause}" for cause, count in causes.most_common()) or "none"
 
 
-def _picture(found: Found, runs: Mapping[Place, Trained], depths: Sequence[int]) -> Picture:
-    from repu_lab.figures.claims_training import first_failures
-
+def _picture(failed: Failures, runs: Runs, depths: Sequence[int]) -> Picture:
     deep = 20 if 20 in depths else max(depths)
     profiles = {}
     for name in ("RePU 2", "MRePU 1"):
@@ -196,12 +198,12 @@ def _picture(found: Found, runs: Mapping[Place, Trained], depths: Sequence[int])
             profiles[name, step] = np.median(numbers["log10_K"][row], axis=(1, 2))
     return Picture(
         name="failure",
-        caption=prose(f"""a: what fails first, by activation and depth, at rate {LARGE}. b, c: K by layer at depth
-            {deep} after the first steps, median over networks and inputs; a line ends where K leaves float32."""),
+        caption=f"""a: what fails first, by activation and depth, at rate {LARGE}. b, c: K by layer at depth
+            {deep} after the first steps, median over networks and inputs; a line ends where K leaves float32.""",
         alt="Bars by depth of what fails first. Most often, of those that fail: "
-        + "; ".join(f"{name} {_most_often(found, name)}" for name in SHOWN) + ". Profiles of K by layer below.",
+        + "; ".join(f"{name} {_most_often(failed, name)}" for name in SHOWN) + ". Profiles of K by layer below.",
         figure=first_failures(
-            {name: [_shares(found[name, depth, LARGE]) for depth in depths] for name in SHOWN}, depths, CAUSES,
+            {name: {depth: _shares(failed[name, depth, LARGE]) for depth in depths} for name in SHOWN}, CAUSES,
             profiles, deep,
         ),
     )  # fmt: skip
@@ -210,12 +212,12 @@ def _picture(found: Found, runs: Mapping[Place, Trained], depths: Sequence[int])
 CLAIM = Claim(
     number=8, slug="failure", family="training",
     title="RePU fails in the forward signal, before any step",
-    statement=prose("""Deep RePU networks do not train because their signal explodes or vanishes on the way forward
-        at initialization, not because of their gradients or of the size of a step."""),
+    statement="""Deep RePU networks do not train because their signal explodes or vanishes on the way forward
+        at initialization, not because of their gradients or of the size of a step.""",
     reference="Kim & Kang, arXiv:2408.02697: why RePU fails; past the paper: why MRePU does",
-    rule=prose(f"""Of the RePU networks, p = 2 and 3, that do not train at rate {LARGE} from `critical`: supported if
+    rule=f"""Of the RePU networks, p = 2 and 3, that do not train at rate {LARGE} from `critical`: supported if
         more than half fail first in the forward signal (95 % Wilson interval), refuted if fewer than half do, else
-        inconclusive."""),
+        inconclusive.""",
     cost={"smoke": 12, "full": 150},
     examine=examine,
 )  # fmt: skip

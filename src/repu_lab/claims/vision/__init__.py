@@ -1,5 +1,1 @@
 """Claims about images."""
-
-from repu_lab.claims.vision import images
-
-CLAIMS = (images.CLAIM,)

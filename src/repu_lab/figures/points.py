@@ -1,11 +1,11 @@
-"""Figures of the claims about cures."""
+"""Points: the accuracy of every network, group by group."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from repu_lab.figures.claims_training import LOOKS, PAGE
+from repu_lab.figures.looks import LOOKS, PAGE
 from repu_lab.figures.style import INK, QUIET, SMALL, canvas, quiet
 
 

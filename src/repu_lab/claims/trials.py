@@ -1,0 +1,127 @@
+"""Tune, choose, judge: settings are tried by a few networks, the best one is judged by others.
+
+The best has the largest median metric on the validation split; what is judged is of the test split, which no choice has
+seen, of networks drawn from other seeds.
+"""
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from repu_lab.claims.lab import Lab, Trained
+from repu_lab.claims.statistics import Interval, wilson
+
+Array = NDArray[np.float64]
+Overrides = tuple[str, ...]
+Networks = Sequence[Mapping[str, Any]]  # a record each, as result.json has them
+Measure = Callable[[Networks], Array]  # a number of each
+Entrant = TypeVar("Entrant", bound=Hashable)
+Setting = TypeVar("Setting", bound=Hashable)
+
+TUNING_SEED = 1000
+# Metrics are at most 1, errors relative to the target's size. What is worse than -1 or 1, or no number, counts as that:
+# how much worse a network is than the answer 0 means nothing.
+WORST = 1.0
+
+
+@dataclass(frozen=True)
+class Judged(Generic[Setting]):
+    """An entrant's runs by the setting that they tried, the setting chosen, and its fresh networks, a run a split."""
+
+    tried: Mapping[Setting, Trained]
+    setting: Setting
+    fresh: Sequence[Trained]
+
+    @property
+    def run(self) -> Trained:
+        """The fresh networks where all are of one split."""
+        (run,) = self.fresh
+        return run
+
+    @property
+    def networks(self) -> Networks:
+        """The fresh networks of all splits."""
+        return [member for run in self.fresh for member in run.members]
+
+    @property
+    def trained(self) -> Interval:
+        """The share of the fresh networks that met the task's criterion."""
+        return share(self.networks, "trained")
+
+    @property
+    def metric(self) -> float:
+        """The median test metric of the fresh networks."""
+        return float(np.median(metrics(self.networks)))
+
+    def reached(self, bar: float) -> Interval:
+        """Return the share of the fresh networks whose test metric is at least the bar."""
+        reached = metrics(self.networks) >= bar
+        return wilson(int(reached.sum()), len(reached))
+
+
+def hold(
+    lab: Lab, entrants: Mapping[Entrant, Mapping[Setting, Overrides]], *, tuning_members: int, members: int,
+    splits: int = 1, tuning: Overrides = (), judging: Overrides = (), tuning_share: float = 0.6,
+    part: tuple[float, float] = (0.0, 1.0),
+) -> dict[Entrant, Judged[Setting]]:  # fmt: skip
+    """Try every setting of every entrant, then train fresh networks at the best one.
+
+    entrants: settings and the command line of each; those that take longest first, so that none is waited for at the
+    end. splits: divisions of the data on which `members` networks each are judged. tuning, judging: overrides of that
+    stage alone; tuning_share: of its time; part: from which to which share of the claim's time it runs.
+    """
+    tries = [(entrant, setting) for entrant, settings in entrants.items() for setting in settings]
+    runs = lab.train([
+        (*entrants[entrant][setting], *tuning, f"members={tuning_members}", f"seed={TUNING_SEED}")
+        for entrant, setting in tries
+    ])  # fmt: skip
+    lab.progress(part[0] + tuning_share * (part[1] - part[0]))
+    tried: dict[Entrant, dict[Setting, Trained]] = {entrant: {} for entrant in entrants}
+    for (entrant, setting), run in zip(tries, runs, strict=True):
+        tried[entrant][setting] = run
+    best = {entrant: max(by_setting, key=lambda s: validated(by_setting[s])) for entrant, by_setting in tried.items()}
+    runs = lab.train([
+        (*entrants[entrant][setting], *judging, f"members={members}", f"seed={split * members}", f"data_seed={split}")
+        for entrant, setting in best.items()
+        for split in range(splits)
+    ])  # fmt: skip
+    lab.progress(part[1])
+    fresh = [runs[i : i + splits] for i in range(0, len(runs), splits)]
+    return {entrant: Judged(tried[entrant], best[entrant], few) for entrant, few in zip(entrants, fresh, strict=True)}
+
+
+def validated(run: Trained) -> float:
+    """Return what settings are chosen by: the median metric of a run on the validation split."""
+    found = [member["validation_metric"] for member in run.members]
+    return float(np.median([-WORST if metric is None else max(metric, -WORST) for metric in found]))
+
+
+def metrics(networks: Networks) -> Array:
+    """Return the test metric of each network, 0 where there is none."""
+    return np.array([member["metric"] or 0.0 for member in networks])
+
+
+def misclassified(networks: Networks) -> Array:
+    """Return the share of test examples that each network gets wrong."""
+    return 1 - metrics(networks)
+
+
+def relative(measure: str) -> Measure:
+    """Return the errors of a measure relative to its target's size; what is larger or not finite counts as WORST."""
+
+    def errors(networks: Networks) -> Array:
+        values = [member["measures"][measure] for member in networks]
+        return np.array([WORST if value is None else min(value, WORST) for value in values])
+
+    return errors
+
+
+relative_l2, relative_h1 = relative("relative_l2"), relative("relative_h1")
+
+
+def share(networks: Networks, outcome: str) -> Interval:
+    """Return the share of the networks that ended so."""
+    return wilson(sum(member["outcome"] == outcome for member in networks), len(networks))

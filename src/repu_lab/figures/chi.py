@@ -1,0 +1,61 @@
+"""The susceptibilities chi_parallel and chi_perp: their ratio by the power, and how they meet."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from repu_lab.figures.looks import COLUMN, DASHES, SERIES
+from repu_lab.figures.style import INK, QUIET, SMALL, canvas, finite, quiet
+
+
+def ratio_by_power(points: Sequence[tuple[float, float, float, float]]) -> Figure:
+    """Draw measured chi_parallel / chi_perp, (p, estimate, low, high), on the curve (2p-1)/p."""
+    figure = canvas(COLUMN, 2.3)
+    axes = figure.subplots()
+    quiet(axes, "power $p$", r"$\chi_\parallel\,/\,\chi_\perp$")
+    powers = np.linspace(1, max(point[0] for point in points) + 0.3, 100)
+    axes.axhline(1.0, color=QUIET, linewidth=0.8, linestyle=(0, (1, 2)))
+    axes.annotate("critical needs 1", (powers[-1], 1.0), xytext=(0, 3), textcoords="offset points", ha="right",
+                  fontsize=SMALL, color=QUIET)  # fmt: skip
+    axes.plot(powers, (2 * powers - 1) / powers, color=INK, linewidth=1.0)
+    axes.annotate("$(2p-1)/p$", (powers[60], (2 * powers[60] - 1) / powers[60]), xytext=(-4, 6), ha="right",
+                  textcoords="offset points", fontsize=SMALL, color=INK)  # fmt: skip
+    for p in sorted({point[0] for point in points}):
+        here = [point for point in points if point[0] == p]
+        for i, (_, estimate, low, high) in enumerate(here):
+            x = p + 0.05 * (i - (len(here) - 1) / 2)
+            axes.errorbar(x, estimate, [[max(0.0, estimate - low)], [max(0.0, high - estimate)]], fmt="os^D"[i % 4],
+                          color=SERIES[i % 4], markersize=3.5, elinewidth=0.8, capsize=1.5)  # fmt: skip
+    axes.set_ylim(0.9, 1.9)
+    return figure
+
+
+def meeting(K: ArrayLike, curves: Mapping[str, Mapping[str, Any]], kernels: Sequence[float]) -> Figure:
+    """Draw chi - 1 against K on logarithmic axes.
+
+    curves: name -> theory, the pair chi_parallel and chi_perp over K, and measured, for each of `kernels` a pair of
+    (estimate, low, high). What noise leaves below 1 is not drawn.
+    """
+    figure = canvas(COLUMN, 2.7)
+    axes = figure.subplots()
+    quiet(axes, "$K$", r"$\chi - 1$")
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.minorticks_off()
+    k = finite(K)
+    for i, (name, curve) in enumerate(curves.items()):
+        for j, symbol in enumerate((r"$\chi_\parallel$", r"$\chi_\perp$")):
+            line = finite(curve["theory"][j]) - 1
+            axes.plot(k, line, color=SERIES[i], linestyle=DASHES[j], linewidth=1.0, label=f"{symbol}, {name}")
+            estimate, low, high = (np.array([pair[j][part] for pair in curve["measured"]]) - 1 for part in range(3))
+            seen = low > 0
+            error = [(estimate - low)[seen], (high - estimate)[seen]]
+            axes.errorbar(
+                np.asarray(kernels)[seen], estimate[seen], error, fmt="os"[j], color=SERIES[i], markersize=3.5,
+                markerfacecolor=SERIES[i] if j == 0 else "white", elinewidth=0.8, zorder=3,
+            )  # fmt: skip
+    axes.legend(frameon=False, fontsize=SMALL, loc="upper left")
+    return figure

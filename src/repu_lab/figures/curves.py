@@ -1,0 +1,36 @@
+"""Curves against depth, one an activation."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+
+from repu_lab.figures.looks import LOOKS, PAGE
+from repu_lab.figures.style import SMALL, canvas, finite, quiet, title
+
+
+def by_depth(
+    panels: Mapping[str, Mapping[str, Mapping[int, Sequence[float]]]], label: str, *, logarithmic: bool = False
+) -> Figure:
+    """Draw (estimate, low, high) against depth: panel -> activation -> depth, which all of a panel share."""
+    figure = canvas(PAGE, 2.7)
+    grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for letter, axes, (name, curves) in zip("abcd", grid, panels.items(), strict=False):
+        quiet(axes, "hidden layers", label if axes is grid[0] else "")
+        title(axes, f"{letter}  {name}" if len(panels) > 1 else name)
+        depths = next(iter(curves.values()))
+        places = np.arange(len(depths), dtype=float)
+        for i, (activation, values) in enumerate(curves.items()):
+            colour, marker, dash = LOOKS[activation]
+            estimate, low, high = finite([values[depth] for depth in depths]).T
+            axes.errorbar(
+                places + 0.05 * (i - (len(curves) - 1) / 2), estimate, [estimate - low, high - estimate], color=colour,
+                marker=marker, linestyle=dash, linewidth=1.0, markersize=3.5, elinewidth=0.6, label=activation,
+            )  # fmt: skip
+        axes.set_xticks(places, [str(depth) for depth in depths])
+    if logarithmic:
+        grid[0].set_yscale("log")
+        grid[0].yaxis.set_minor_locator(NullLocator())
+    grid[-1].legend(frameon=False, fontsize=SMALL, loc="upper left", bbox_to_anchor=(1.0, 1.0), handlelength=2.6)
+    return figure

@@ -1,0 +1,144 @@
+"""Rows: estimates with intervals, or every network's number above its median."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+from numpy.typing import ArrayLike
+
+from repu_lab.figures.looks import COLUMN, DASHES, LOOKS, PAGE, SERIES
+from repu_lab.figures.style import FAINT, INK, QUIET, SMALL, canvas, finite, quiet, title
+
+Three = Sequence[float]  # estimate, low, high
+# Filled and open, so that the powers are told apart in grey.
+POWERS = {1: ("#0072B2", "o", "#0072B2"), 2: ("#D55E00", "^", "white")}
+
+
+def by_case(panels: Mapping[str, Mapping[str, Sequence[Three]]], cases: Sequence[str]) -> Figure:
+    """Draw errors, a row a case and a panel a kind of error: panel -> activation -> one for each case."""
+    figure = canvas(PAGE, 0.9 + 0.62 * len(cases))
+    grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    rows = np.arange(len(cases), dtype=float)[::-1]
+    for letter, axes, (name, errors) in zip("abcd", grid, panels.items(), strict=False):
+        quiet(axes, "relative error", "")
+        title(axes, f"{letter}  {name}")
+        for i, (activation, values) in enumerate(errors.items()):
+            colour, marker, _ = LOOKS[activation]
+            _intervals(axes, rows + 0.1 * ((len(errors) - 1) / 2 - i), values, fmt=marker, color=colour,
+                       label=activation)  # fmt: skip
+        _log(axes)
+        axes.hlines(rows[:-1] - 0.5, *axes.get_xlim(), color=FAINT, linewidth=0.6, zorder=0)
+        axes.margins(x=0)
+        _name_rows(axes, rows, cases)
+    grid[-1].legend(frameon=False, fontsize=SMALL, loc="upper left", bbox_to_anchor=(1.0, 1.0), handletextpad=0.2)
+    return figure
+
+
+def ladder(rows: Mapping[str, Mapping[int, tuple[Three, Three]]], marks: Mapping[str, float]) -> Figure:
+    """Draw shares and accuracies by change and power; marks: accuracies as lines.
+
+    Lines part the rows by the number of changes, which their names join with a plus.
+    """
+    figure = canvas(COLUMN, 0.9 + 0.24 * len(rows))
+    panels = figure.subplots(1, 2, sharey=True)
+    places = np.arange(len(rows), dtype=float)[::-1]
+    changes = np.array([name.count("+") + (name != "unchanged") for name in rows])
+    for panel, axes in enumerate(panels):
+        quiet(axes)
+        title(axes, ("a  trained", "b  accuracy")[panel])
+        for i, (power, (colour, marker, face)) in enumerate(POWERS.items()):
+            values = [by_power[power][panel] for by_power in rows.values()]
+            _intervals(axes, places + 0.15 - 0.3 * i, values, fmt=marker, color=colour, markerfacecolor=face,
+                       label=f"$p$ = {power}")  # fmt: skip
+        axes.set_xlim(-0.04, 1.04)
+        axes.set_xticks([0, 0.5, 1], ["0", ".5", "1"])
+        for edge in places[1:][np.diff(changes) > 0] + 0.5:
+            axes.axhline(edge, color=FAINT, linewidth=0.7, zorder=0)
+    _name_rows(panels[0], places, list(rows))
+    panels[0].axvline(0.5, color=QUIET, linewidth=0.7, linestyle=(0, (1, 2)), zorder=0)
+    for dash, (name, value) in zip(DASHES, marks.items(), strict=False):
+        panels[1].axvline(value, color=QUIET, linewidth=0.8, linestyle=dash, zorder=0, label=name)
+    handles, labels = panels[1].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=SMALL,
+                  handlelength=1.6, columnspacing=0.9, handletextpad=0.4)  # fmt: skip
+    return figure
+
+
+def ranking(
+    errors: Mapping[str, ArrayLike], medians: Mapping[str, Three], label: str, marks: Mapping[str, float]
+) -> Figure:
+    """Draw every network's error and the median with its interval, a row an activation in the order given.
+
+    marks: name -> error of an answer worth comparing with, as dotted lines.
+    """
+    figure = canvas(COLUMN, 0.8 + 0.3 * len(errors))
+    axes = figure.subplots()
+    quiet(axes, label, "")
+    samples(axes, errors, medians)
+    _log(axes)
+    for name, value in marks.items():
+        axes.axvline(value, color=QUIET, linewidth=0.8, linestyle=(0, (1, 2)), zorder=0)
+        axes.annotate(name, (value, 1.0), xycoords=("data", "axes fraction"), xytext=(-2, 0), rotation=90, va="top",
+                      textcoords="offset points", ha="right", fontsize=SMALL - 1, color=QUIET)  # fmt: skip
+    return figure
+
+
+def samples(axes: Axes, values: Mapping[str, ArrayLike], medians: Mapping[str, Three]) -> None:
+    """Draw every network's number, below it the median with its interval, a row an activation."""
+    rows = np.arange(len(values))[::-1]
+    for row, (name, networks) in zip(rows, values.items(), strict=True):
+        colour, marker, _ = LOOKS[name]
+        points = finite(networks)
+        axes.plot(points, np.full(points.size, row), marker, color=colour, markersize=3, alpha=0.5,
+                  markeredgewidth=0.6 if marker in "xX" else 0)  # fmt: skip
+        estimate, low, high = finite(medians[name])
+        axes.plot([low, high], [row - 0.28] * 2, color=colour, linewidth=1.0)
+        axes.plot([estimate], [row - 0.28], marker="|", color=colour, markersize=6, markeredgewidth=1.4)
+    _name_rows(axes, rows, list(values))
+
+
+def exact_networks(
+    errors: Sequence[tuple[str, float, float]], t: ArrayLike, squares: Mapping[str, ArrayLike], bound: float
+) -> Figure:
+    """Draw errors (name, float64, float32) in units of eps up to a bound, and those of x^2 over t by activation."""
+    figure = canvas(PAGE, 2.9)
+    left, right = figure.subplots(1, 2, width_ratios=(3, 2))
+    quiet(left, "largest error / eps", "")
+    quiet(right, "$x$", "error of $x^2$")
+    title(left, "a  inside the box")
+    title(right, "b  beyond it")
+    rows = np.arange(len(errors))[::-1]
+    left.hlines(rows, 0, bound, color="#eeeeee", linewidth=0.6, zorder=0)
+    for column, (marker, label) in enumerate((("o", "float64"), ("D", "float32")), 1):
+        left.plot([error[column] for error in errors], rows + 0.14 * (3 - 2 * column), marker, markersize=3.5,
+                  color=SERIES[column - 1], markerfacecolor=(SERIES[0], "white")[column - 1], label=label)  # fmt: skip
+    left.axvline(bound, color=QUIET, linewidth=0.8, linestyle=(0, (1, 2)))
+    _name_rows(left, rows, [name for name, *_ in errors])
+    left.set_xlim(-0.4, bound * 1.05)
+    left.legend(frameon=False, fontsize=SMALL, loc="center right", bbox_to_anchor=(0.92, 0.6), handletextpad=0.2)
+    x = finite(t)
+    for i, (name, error) in enumerate(squares.items()):
+        right.plot(x, finite(error), color=SERIES[i], linestyle=DASHES[i], linewidth=1.3, label=name)
+    right.axvspan(-1, 1, color="#f0f0f0", linewidth=0, zorder=0)
+    right.annotate("box", (0, 1), xycoords=("data", "axes fraction"), ha="center", va="top", fontsize=SMALL, color=INK)
+    right.legend(frameon=False, fontsize=SMALL, loc="lower center")
+    return figure
+
+
+def _intervals(axes: Axes, places: ArrayLike, values: Sequence[Three], **look: Any) -> None:
+    estimate, low, high = finite(values).T
+    error = [estimate - low, high - estimate]
+    axes.errorbar(estimate, places, xerr=error, markersize=3.5, elinewidth=0.7, markeredgewidth=0.8, **look)
+
+
+def _name_rows(axes: Axes, rows: ArrayLike, names: Sequence[str]) -> None:
+    axes.set_yticks(np.asarray(rows), names, color=INK)
+    axes.tick_params(axis="y", length=0)
+
+
+def _log(axes: Axes) -> None:
+    axes.set_xscale("log")
+    axes.xaxis.set_minor_locator(NullLocator())
