@@ -1,0 +1,75 @@
+"""Runs or activations side by side: how the size of the signal changes with depth, and how well the networks do."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from repu_lab.figures.style import QUIET, SMALL, canvas, decades_axis, end_labels, extent, finite, quiet, title
+from repu_lab.networks.quantiles import quantiles, ranked
+
+Floats = NDArray[np.float64]
+# Okabe and Ito's colours, which colour-blind readers tell apart; then the same with other dashes.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+DASHES = ("-", (0, (5, 1.5)), (0, (1, 1.2)))
+MOST = len(PALETTE) * len(DASHES)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One run: log10 K by layer (layers,) as measured and by theory, and the metric (steps, members) at some steps."""
+
+    name: str
+    measured: Floats = field(default_factory=lambda: np.empty(0))
+    theory: Floats = field(default_factory=lambda: np.empty(0))
+    steps: Sequence[int] = ()
+    metric: Floats = field(default_factory=lambda: np.empty((0, 0)))
+
+
+def comparison(curves: Sequence[Curve], metric: str = "metric") -> Figure:
+    """Draw at most MOST runs: log10 K against depth as a share of it, points measured and lines by theory; the metric.
+
+    Depth is a share, since runs may differ in it: 0 is the first layer, 1 the output. A line of the metric is the
+    median of the members; one without a number ranks as the worst. Where no run has a metric, the panel is left out.
+    """
+    trained = [curve for curve in curves if curve.metric.size]
+    figure = canvas(7.4 if trained else 4.4, 3.0)
+    panels = figure.subplots(1, 2 if trained else 1, squeeze=False)[0]
+    left = panels[0]
+    quiet(left, "layer / last layer", r"$\log_{10} K$")
+    title(left, "a  size of the signal" if trained else "size of the signal")
+    labels = []
+    for curve, (colour, dash) in zip(curves, _styles(), strict=False):
+        for values, style in ((curve.theory, {"linestyle": dash, "linewidth": 1.3}), (curve.measured, {"marker": "o"})):
+            if values.size:
+                style = {"linestyle": "none", "markersize": 2.4, **style}
+                left.plot(np.linspace(0, 1, values.size), finite(values), color=colour, **style)
+        if ends := _last(curve.measured if np.isfinite(curve.measured).any() else curve.theory):
+            labels.append((ends[0], ends[1], curve.name, colour))
+    if (whole := extent([values for curve in curves for values in (curve.measured, curve.theory)])) is not None:
+        decades_axis(left, *whole)
+    end_labels(left, labels)
+    if trained:
+        right = panels[1]
+        quiet(right, "step", metric)
+        title(right, f"b  {metric}")
+        right.set_xscale("symlog", linthresh=1.0, linscale=0.5)
+        for curve, (colour, dash) in zip(curves, _styles(), strict=False):
+            if curve.metric.size:
+                (median,) = quantiles(ranked(curve.metric, -np.inf), (0.5,))
+                right.plot(curve.steps, finite(median), color=colour, linestyle=dash, linewidth=1.3)
+    left.set_title("points: measured, lines: theory", loc="right", fontsize=SMALL - 1, color=QUIET)
+    figure.set_facecolor("white")
+    return figure
+
+
+def _styles() -> list[tuple[str, object]]:
+    return [(colour, dash) for dash in DASHES for colour in PALETTE]
+
+
+def _last(values: Floats) -> tuple[float, float] | None:
+    """Return where a curve ends: its share of the depth, and its last finite value."""
+    known = np.flatnonzero(np.isfinite(values))
+    return (float(known[-1] / max(1, values.size - 1)), float(values[known[-1]])) if known.size else None
