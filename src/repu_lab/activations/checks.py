@@ -136,10 +136,10 @@ def _check_gradient(activation: Activation, name: str) -> Tensor:
 
 
 def _check_slopes(activation: Activation, name: str, slope: Tensor) -> None:
-    z, own = MODERATE, activation.derivative(MODERATE.clone())
+    z, declared = MODERATE, activation.derivative(MODERATE.clone())
     bend = activation.second_derivative(MODERATE.clone())
     inside = "torch.where passes on the NaN of the branch that it does not take: keep that branch finite, as with clamp"
-    for what, values in (("slope", slope), ("slope", own), ("second derivative", bend)):
+    for what, values in (("slope", slope), ("slope", declared), ("second derivative", bend)):
         if values.shape != z.shape:
             raise ValueError(f"{name}: its {what} has another shape than z: return one number for each element")
         if not values.isfinite().all():
@@ -159,8 +159,8 @@ def _check_slopes(activation: Activation, name: str, slope: Tensor) -> None:
             raise ValueError(
                 f"{name} has slope 0 wherever it has one, so no gradient passes: use a smooth version of it"
             )
-    if not torch.allclose(own, slope, rtol=1e-6, atol=1e-9 * float(slope.abs().max())):
-        _differ(name, "derivative", own, slope, "autograd's slope of s")
+    if not torch.allclose(declared, slope, rtol=1e-6, atol=1e-9 * float(slope.abs().max())):
+        _differ(name, "derivative", declared, slope, "autograd's slope of s")
     with torch.no_grad():
         _check_differences(name, "the slope that autograd gives", activation, slope)
         _check_differences(name, "second_derivative", activation.derivative, bend)
@@ -205,9 +205,9 @@ def _check_degree(activation: Activation, name: str) -> None:
         return
     z = torch.cat((MODERATE, 1e-3 * MODERATE))
     with torch.no_grad():
-        one, two = activation(z.clone()), activation(2 * z)
-    if not torch.allclose(two, 2**p * one, rtol=1e-9, atol=1e-12 * float(one.abs().max())):
-        worst = int((two - 2**p * one).abs().argmax())
+        single, double = activation(z.clone()), activation(2 * z)
+    if not torch.allclose(double, 2**p * single, rtol=1e-9, atol=1e-12 * float(single.abs().max())):
+        worst = int((double - 2**p * single).abs().argmax())
         raise ValueError(
             f"{name} says that its degree is {p:g}, but s({2 * z[worst].item():.3g}) / s({z[worst].item():.3g}) is not "
             f"2^{p:g}; leave `degree` out"
@@ -234,10 +234,10 @@ def _check_dtype(activation: Activation, dtype: torch.dtype, must_work: bool) ->
 
 def _check_members(activation: Activation, name: str) -> None:
     """Parameters are a member's own: s must allow them a leading axis (torch.func.vmap)."""
-    own = {key: value.detach() for key, value in activation.named_parameters()}
-    if not own:
+    parameters = {key: value.detach() for key, value in activation.named_parameters()}
+    if not parameters:
         return
-    stacked = {key: torch.stack((value, 1.25 * value + 0.01)) for key, value in own.items()}
+    stacked = {key: torch.stack((value, 1.25 * value + 0.01)) for key, value in parameters.items()}
     z = MODERATE.expand(2, -1)
 
     def member(values: dict[str, Tensor], z: Tensor) -> Tensor:
@@ -299,7 +299,7 @@ def _restore(states: tuple[Any, ...]) -> None:
 
 def _memory(activation: Activation) -> dict[str, bytes]:
     """Return everything that a call may have changed: attributes, buffers, parameters, and globals that are named."""
-    found: dict[str, bytes] = {}
+    parts: dict[str, bytes] = {}
     usual = set(vars(nn.Module()))
     functions: list[Any] = []
     for path, part in activation.named_modules():
@@ -308,10 +308,10 @@ def _memory(activation: Activation) -> dict[str, bytes]:
         foreign = not type(part).__module__.startswith(("torch.", "repu_lab."))
         held |= {key: value for key, value in vars(type(part)).items() if foreign and not callable(value)}
         functions += [value for value in (*held.values(), *(vars(type(part)).values() if foreign else ()))]
-        found |= dict(_frozen(path, held))
+        parts |= dict(_frozen(path, held))
     for function in _reached(functions):
-        found |= dict(_frozen(function.__qualname__, vars(function) | _named(function)))
-    return found
+        parts |= dict(_frozen(function.__qualname__, vars(function) | _named(function)))
+    return parts
 
 
 def _reached(values: list[Any]) -> Iterator[FunctionType]:

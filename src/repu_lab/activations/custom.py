@@ -15,16 +15,16 @@ from repu_lab.activations.checks import changes_its_argument, check_activation
 _checked: WeakSet[Activation] = WeakSet()
 
 
-def as_activation(own: nn.Module | Elementwise) -> Activation:
+def as_activation(user: nn.Module | Elementwise) -> Activation:
     """Return an `Activation` as it is, anything else adapted; a user's own is checked once: ValueError as there.
 
     See `check_activation` for what is refused.
     """
-    if isinstance(own, type) or not callable(own):
-        raise ValueError(f"{own!r} is not an activation: give a module, as MyActivation(), or a function of a tensor")
-    if isinstance(own, Activation) and (type(own).__module__.startswith("repu_lab.") or own in _checked):
-        return own
-    activation = own if isinstance(own, Activation) else Adapted(own)
+    if isinstance(user, type) or not callable(user):
+        raise ValueError(f"{user!r} is not an activation: give a module, as MyActivation(), or a function of a tensor")
+    if isinstance(user, Activation) and (type(user).__module__.startswith("repu_lab.") or user in _checked):
+        return user
+    activation = user if isinstance(user, Activation) else Adapted(user)
     check_activation(activation)
     _checked.add(activation)
     return activation
@@ -38,10 +38,10 @@ class Adapted(Activation):
     (hardsigmoid), s'' comes from differences of s'.
     """
 
-    def __init__(self, own: nn.Module | Elementwise):
+    def __init__(self, function: nn.Module | Elementwise):
         """Wrap a copy; it must map a tensor to one of the same shape, each element on its own."""
         super().__init__()
-        module = copy.deepcopy(own) if isinstance(own, nn.Module) else Function(own)
+        module = copy.deepcopy(function) if isinstance(function, nn.Module) else Function(function)
         self.module = module.to(dtype=torch.float64, device="cpu").requires_grad_(False)
         try:
             self.kinks = tuple(sorted(finite_number("kinks", kink) for kink in self._declared("kinks", ())))
@@ -55,21 +55,21 @@ class Adapted(Activation):
     @property
     def title(self) -> str:
         """The name of the user's class or function."""
-        own = getattr(self.module, "function", self.module)
-        own = own.func if isinstance(own, partial) else own
-        return getattr(own, "__name__", type(own).__name__)
+        function = getattr(self.module, "function", self.module)
+        function = function.func if isinstance(function, partial) else function
+        return getattr(function, "__name__", type(function).__name__)
 
     def forward(self, z: Tensor) -> Tensor:
         return self.module(z.clone() if self.in_place else z)
 
     def derivative(self, z: Tensor) -> Tensor:
-        own = self._declared("derivative", None)
-        return own(z) if own is not None else elementwise_derivative(self.forward, z)
+        declared = self._declared("derivative", None)
+        return declared(z) if declared is not None else elementwise_derivative(self.forward, z)
 
     def second_derivative(self, z: Tensor) -> Tensor:
-        own = self._declared("second_derivative", None)
-        if own is not None:
-            return own(z)
+        declared = self._declared("second_derivative", None)
+        if declared is not None:
+            return declared(z)
         if self.twice:
             return elementwise_derivative(self.derivative, z)
         with torch.no_grad():

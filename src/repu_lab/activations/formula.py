@@ -73,11 +73,11 @@ def _kinks(activation: Formula) -> tuple[float, ...]:
         broken = step[0] == "power" and program[step[2]][1] % 1
         return step[1] if step[0] == "switch" or broken else None
 
-    found = _zeros(program, decides)
-    if len(found) > MOST_KINKS:
-        told = f"has {len(found)} kinks within |z| < {SCANNED:g}; at most {MOST_KINKS}"
-        raise ValueError(f"formula={activation.formula}: {told}")
-    return found
+    kinks = _zeros(program, decides)
+    if len(kinks) > MOST_KINKS:
+        message = f"has {len(kinks)} kinks within |z| < {SCANNED:g}; at most {MOST_KINKS}"
+        raise ValueError(f"formula={activation.formula}: {message}")
+    return kinks
 
 
 def _check_finite(activation: Formula) -> None:
@@ -118,7 +118,7 @@ def _roots(program: tuple[Step, ...], z: Tensor) -> set[float]:
     if not bend.any() and bool((slope == slope[0]).all()):
         middle = at(torch.zeros(1, dtype=F64))[0]
         return {-(middle / slope[0]).item() + 0.0} if slope[0] else set()
-    found: set[float] = set()
+    kinks: set[float] = set()
     for order, values in enumerate((u, slope)):
         signs = values.sign()
         change = signs[:-1] != signs[1:]
@@ -129,8 +129,8 @@ def _roots(program: tuple[Step, ...], z: Tensor) -> set[float]:
             left, right = torch.where(below, middle, left), torch.where(below, right, middle)
         touches = at(right)[0].abs() <= 1e-12 * u.abs().nan_to_num(posinf=0.0).max()
         # A kink at a short number is almost always meant to be that number.
-        found |= {round(root, 12) + 0.0 for root in right[touches].tolist()}
-    return found
+        kinks |= {round(root, 12) + 0.0 for root in right[touches].tolist()}
+    return kinks
 
 
 def _degree(activation: Formula) -> float | None:

@@ -80,8 +80,8 @@ def images(dataset: Dataset, cache: Path, folder: Path | None = None) -> tuple[I
     """
     roots = [cache, *([Path(dataset.installed)] if dataset.installed else [])] if folder is None else [folder]
     for root in roots:
-        if (found := _found(dataset, root, AGAIN if folder is None else "")) is not None:
-            return found
+        if (split := _found(dataset, root, AGAIN if folder is None else "")) is not None:
+            return split
     if folder is not None:
         raise DataUnavailable(
             f"task.folder={folder}: holds no {dataset.name}; looked for {' or '.join(_looked_for(dataset))}, there and "
@@ -90,9 +90,9 @@ def images(dataset: Dataset, cache: Path, folder: Path | None = None) -> tuple[I
     from repu_lab.tasks.openml import fetch
 
     fetch(dataset, cache / f"{dataset.name}.npz")
-    found = _found(dataset, cache, AGAIN)
-    assert found is not None
-    return found
+    split = _found(dataset, cache, AGAIN)
+    assert split is not None
+    return split
 
 
 def complaint(dataset: Dataset, x: NDArray, y: NDArray) -> str | None:
@@ -145,8 +145,8 @@ def _read(
     if wrong := complaint(dataset, x, y):
         raise DataUnavailable(f"{file} {wrong}{cure}")
     train = dataset.examples - dataset.test
-    told = f"{dataset.name} from {file.parent} ({form}): {train:,} images and {dataset.test:,} to test, of "
-    return (x, y), told + f"{dataset.pixels} pixels in {len(dataset.counts)} classes"
+    message = f"{dataset.name} from {file.parent} ({form}): {train:,} images and {dataset.test:,} to test, of "
+    return (x, y), message + f"{dataset.pixels} pixels in {len(dataset.counts)} classes"
 
 
 def _npz(dataset: Dataset, file: Path) -> Images:

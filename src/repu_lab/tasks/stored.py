@@ -44,9 +44,9 @@ def read_idx(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
         file.seek(0)
         content = gzip.GzipFile(fileobj=file) if packed else file
         head = content.read(4 + 4 * len(shape))
-        found = tuple(np.frombuffer(head[4:], ">u4").tolist()) if len(head) == 4 + 4 * len(shape) else ()
-        if head[:4] != bytes([0, 0, 8, len(shape)]) or found != shape:
-            raise Unreadable(f"holds {found or 'no IDX data'} instead of {shape} bytes")
+        shape_there = tuple(np.frombuffer(head[4:], ">u4").tolist()) if len(head) == 4 + 4 * len(shape) else ()
+        if head[:4] != bytes([0, 0, 8, len(shape)]) or shape_there != shape:
+            raise Unreadable(f"holds {shape_there or 'no IDX data'} instead of {shape} bytes")
         return _array(content.read(math.prod(shape) + 1), shape)
 
 
@@ -56,9 +56,9 @@ def read_npz(path: Path, names: Mapping[str, tuple[int, ...]]) -> list[NDArray[n
         arrays = []
         for name, shape in names.items():
             with stored.open(f"{name}.npy") as stream:
-                found, by_column, dtype = npy_header(stream)
-                if (found, dtype) != (shape, np.uint8):
-                    raise Unreadable(f"{name} holds {found} of {dtype} instead of {shape} of uint8")
+                shape_there, by_column, dtype = npy_header(stream)
+                if (shape_there, dtype) != (shape, np.uint8):
+                    raise Unreadable(f"{name} holds {shape_there} of {dtype} instead of {shape} of uint8")
                 arrays.append(_array(stream.read(math.prod(shape)), shape, "F" if by_column else "C"))
         return arrays
 

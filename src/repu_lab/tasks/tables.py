@@ -54,7 +54,7 @@ def file(
     place = Path(path).expanduser()
     try:
         table = _read(place, target)
-        y, told = _targets(table)
+        y, kind = _targets(table)
         x = _inputs(table)
     except (Unreadable, BadZipFile, UnicodeDecodeError, csv.Error, EOFError, KeyError) as error:
         raise ValueError(f"path={path}: {error or type(error).__name__}") from error
@@ -70,7 +70,7 @@ def file(
     still = f", {x.shape[1] - changing} of which never change" if changing < x.shape[1] else ""
     sizes = f"{len(task.train):,} to train, {len(task.validation):,} to validate, {len(task.test):,} to test"
     source = (
-        f"{place.name}: {len(x):,} examples of {x.shape[1]} inputs{still}; {table.target}: {told}; {sizes}; inputs "
+        f"{place.name}: {len(x):,} examples of {x.shape[1]} inputs{still}; {table.target}: {kind}; {sizes}; inputs "
         f"{SCALED[scale]} (task.scale={scale}); trained: {task.objective.metric_name} {task.criterion:.3g}"
     )
     return replace(task, source=source)
@@ -127,13 +127,13 @@ def _typed(cells: list[str], target: str) -> NDArray[Any]:
     if missing := kinds.count("missing"):
         at = kinds.index("missing")
         raise Unreadable(f"column {target}: {missing} values are missing, first in row {at + 1}; leave the rows out")
-    found = set(kinds)
-    if "word" in found and found != {"word"}:
+    present = set(kinds)
+    if "word" in present and present != {"word"}:
         first = next(cell for cell, kind in zip(cells, kinds, strict=True) if kind == "word")
         raise Unreadable(f"column {target}: holds numbers, and words such as {first[:40]!r}; make it one or the other")
-    if found == {"word"}:
+    if present == {"word"}:
         return np.array(cells)
-    return np.array([float(cell) for cell in cells]) if "real" in found else np.array([int(cell) for cell in cells])
+    return np.array([float(cell) for cell in cells]) if "real" in present else np.array([int(cell) for cell in cells])
 
 
 def _kind(cell: str) -> str:
@@ -187,8 +187,8 @@ def _inputs(table: Table) -> NDArray[Any]:
     if not np.isfinite(x).all():
         row, column = np.argwhere(~np.isfinite(x))[0]
         name = table.columns[column] if table.columns else column
-        told = f"row {row + 1}, column {name}: holds {x[row, column]}"
-        raise Unreadable(f"{told}; fill what is missing, or leave the row or the column out")
+        message = f"row {row + 1}, column {name}: holds {x[row, column]}"
+        raise Unreadable(f"{message}; fill what is missing, or leave the row or the column out")
     return x
 
 
@@ -203,8 +203,8 @@ def _targets(table: Table) -> tuple[NDArray[Any], str]:
         columns = 1 if y.ndim == 1 else y.shape[1]
         return y.astype(np.float64), f"values{f' of {columns} columns' if columns > 1 else ''}, mean {y.mean():.3g}"
     if y.dtype.kind not in "iubU" or y.ndim != 1:
-        told = f"{about} holds {y.dtype} of shape {y.shape}"
-        raise Unreadable(f"{told}; must hold a whole number or a word an example, or real numbers")
+        message = f"{about} holds {y.dtype} of shape {y.shape}"
+        raise Unreadable(f"{message}; must hold a whole number or a word an example, or real numbers")
     names, classes = np.unique(y, return_inverse=True)
     if len(names) < 2:
         raise Unreadable(f"{about}: holds one class only, {names[0] if len(names) else 'of nothing'}; nothing to learn")

@@ -59,15 +59,15 @@ class Report:
             cells = [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
             cells[1:3] = [cell.ljust(width) for cell, width in zip(row[1:3], widths[1:3], strict=True)]
             lines.append("  ".join(cells))
-        told = [f"problem: {problem}" for problem in self.problems] or ["healthy: signals and gradients get through"]
-        return "\n".join([*(line.rstrip() for line in lines), *told])
+        verdict = [f"problem: {problem}" for problem in self.problems] or ["healthy: signals and gradients get through"]
+        return "\n".join([*(line.rstrip() for line in lines), *verdict])
 
 
-def report_of(layers: Sequence[Layer], found: Sequence[Measures], step: int | None = None) -> Report:
+def report_of(layers: Sequence[Layer], measured_layers: Sequence[Measures], step: int | None = None) -> Report:
     """Return the report of one recorded pass and its measures."""
     came_back = any(layer.gradient_PN is not None for layer in layers)
     rows = []
-    for number, (layer, measured) in enumerate(zip(layers, found, strict=True), 1):
+    for number, (layer, measured) in enumerate(zip(layers, measured_layers, strict=True), 1):
         lost = came_back and layer.trains and layer.gradient_PN is None
         rows.append(
             Row(
@@ -100,12 +100,12 @@ def _problems(rows: Sequence[Row]) -> Iterator[str]:
             what = "grows" if decades > 0 else "shrinks"
             yield f"{_at(worst)}: the signal {what} to 10^{decades:.0f} times that of {_at(sound[0])} (mean squares)"
     yield from _gradients(rows, bool(bad))
-    alike = [row for row in sound if row.log10_distance is not None and row.log10_distance < SAME]
+    same = [row for row in sound if row.log10_distance is not None and row.log10_distance < SAME]
     apart = sound[0].log10_distance if sound else None
-    if alike and apart is not None and apart > SAME + 2:
-        row = alike[0]
-        told = f"1 - c = {_number(row.log10_distance or 0)}, {_number(apart)} in the first layer"
-        yield f"{_at(row)}: different inputs look the same: {told}"
+    if same and apart is not None and apart > SAME + 2:
+        row = same[0]
+        message = f"1 - c = {_number(row.log10_distance or 0)}, {_number(apart)} in the first layer"
+        yield f"{_at(row)}: different inputs look the same: {message}"
     for row in [row for row in rows if row.dead is not None and DEAD < row.dead < 1][:MOST]:
         yield f"{_at(row)}: {row.dead:.0%} of the units get no gradient from any input of the batch: they are dead"
 

@@ -38,10 +38,10 @@ def measures(layers: Sequence[Layer]) -> list[Measures]:
     shapes: dict[tuple[torch.Size, torch.dtype, torch.device], list[int]] = defaultdict(list)
     for place, layer in enumerate(layers):
         shapes[layer.z_PN.shape, layer.z_PN.dtype, layer.z_PN.device].append(place)
-    found: dict[int, Measures] = {}
+    by_place: dict[int, Measures] = {}
     for places in shapes.values():
-        found |= zip(places, _alike([layers[place] for place in places]), strict=True)
-    return [found[place] for place in range(len(layers))]
+        by_place |= zip(places, _alike([layers[place] for place in places]), strict=True)
+    return [by_place[place] for place in range(len(layers))]
 
 
 def _alike(layers: Sequence[Layer]) -> list[Measures]:

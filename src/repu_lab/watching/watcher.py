@@ -103,8 +103,8 @@ class Watch:
 
     def _keep(self) -> None:
         layers = self._recording.layers
-        found = measures(layers)
-        self.reports.append(report_of(layers, found, self.steps))
+        measured = measures(layers)
+        self.reports.append(report_of(layers, measured, self.steps))
         if self.folder is None:
             return
         if self._tracker is None:
@@ -114,19 +114,19 @@ class Watch:
             self._tracker.layout()
             named = (f"| {number} | `{layer.name}` | {layer.kind} |" for number, layer in enumerate(layers, 1))
             self._tracker.text("config", "\n".join(["| layer | name | kind |", "|---|---|---|", *named]))
-        drawn = digest(_statistics(layers, found, self._names))
+        drawn = digest(_statistics(layers, measured, self._names))
         self._tracker.statistics(self.steps, drawn)
         if is_profiled(self.steps, UNKNOWN) and drawn.profile is not None:
             self._tracker.profiles(self.steps, drawn.profile)
         self._tracker.flush()
 
 
-def _statistics(layers: Sequence[Layer], found: Sequence[Measures], names: Sequence[str]) -> LayerStatistics:
+def _statistics(layers: Sequence[Layer], measured_layers: Sequence[Measures], names: Sequence[str]) -> LayerStatistics:
     """Return the layers that were there at the first look as the statistics of a network; NaN where there is nothing.
 
     Susceptibilities are those of a law that a network of any kind does not have.
     """
-    known = {layer.name: (layer, measured) for layer, measured in zip(layers, found, strict=True)}
+    known = {layer.name: (layer, measured) for layer, measured in zip(layers, measured_layers, strict=True)}
     rows = [known.get(name) for name in names]
 
     def table(name: str, columns: int) -> Floats:
