@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from repu_lab.configs.command import job_command
 from repu_lab.configs.composition import compose_jobs
-from repu_lab.runs import commands
 from repu_lab.runs.building import build_task
 from repu_lab.runs.folder import RunFolder
+from repu_lab.runs.job import run_job
 
 BATCH = 128
 
@@ -34,7 +35,7 @@ def main() -> None:
         (job,) = compose_jobs("train", overrides)
         epoch = len(build_task(job.config).train) // BATCH
         job.config.steps = options.epochs * epoch
-        assert commands.train(job.config, job.folder) == 0
+        assert run_job(job_command("train"), job.config, job.folder) == 0
         result = RunFolder(Path(job.folder)).read_json("result.json")
     assert result is not None
     seconds = result["seconds"] / options.epochs

@@ -6,8 +6,9 @@ traceback, and with 2 as one line that any terminal can show.
 
     scripts/fuzz.py [--lines 10000] [--seed 0] [--first 0]
 
-What would take long is left out: a sweep ends before its workers start, a reproduction before its first claim, a plan
-before its probe. --first goes on from a line; each line depends on seed and number alone. Exit code 1 if a line fails.
+What would take long is left out: a sweep runs two of its jobs, in this process, a reproduction ends before its first
+claim, a plan before its probe. --first goes on from a line; each line depends on seed and number alone. Exit code 1 if
+a line fails.
 """
 
 import os
@@ -31,21 +32,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra._internal.hydra import Hydra
 from matplotlib.figure import Figure
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 import command_lines as words  # pyright: ignore[reportMissingImports]
 from repu_lab import cli
 from repu_lab.claims import command as claims_command
+from repu_lab.configs.command import job_commands
 from repu_lab.configs.composition import Composer
-from repu_lab.configs.schema import COMMANDS
 from repu_lab.runs import analysis, circumstances
-from repu_lab.sweeps import jobs, launching
+from repu_lab.sweeps import launching
 
 SECONDS = 120  # that a line may take
 NOT_RUN = 0
-KEYS = {command: [*words.keys_of(schema), *words.OF_ACTIVATIONS] for command, schema in COMMANDS.items()}
+KEYS = {command: [*words.keys_of(each.config), *words.OF_ACTIVATIONS] for command, each in job_commands().items()}
 # What is read may be anything; what is written stays in the line's folder.
 FILES = [
     "files", "files/run", "files/run/config.yaml", "files/cut", "files/made_up", "files/empty", "files/bytes",
@@ -81,7 +81,7 @@ def line_of(seed: int, number: int) -> list[str]:
         return [command, *path_arguments(draw, command)]
     typed = [text for _ in range(draw.choice([1, 1, 1, 2, 3])) for text in override(draw, command)]
     typed += [draw.choice([*words.OPTIONS, value(draw)])] if draw.random() < 0.1 else []
-    sweep = draw.choice([[], [], [], ["-m"], words.IN_THIS_PROCESS])
+    sweep = draw.choice([[], [], [], words.SWEEP, words.SWEEP])
     return [command, *words.SMALL.get(command, []), *sweep, *typed, *words.LAST.get(command, [])]
 
 
@@ -177,10 +177,6 @@ def quick() -> Iterator[None]:
         if not searchpath:
             self._bases, self._parsed, self.groups = kept.setdefault(command, (self._bases, self._parsed, self.groups))
 
-    def launched(command: str, jobs: Any, settings: Any) -> int:
-        launching.slots(settings) if settings["where"] == "here" else None
-        return NOT_RUN
-
     drawn = Figure.savefig
 
     def blank(self: Figure, target: Any, *, format: str, **settings: Any) -> None:  # a PNG takes 0.3 s
@@ -190,9 +186,9 @@ def quick() -> Iterator[None]:
             drawn(self, target, format=format, **settings)
 
     patches: list[tuple[Any, str, Callable[..., Any]]] = [
-        (Composer, "__init__", shared), (Hydra, "get_mode", lambda *_, **__: None), (os, "fsync", lambda _: None),
-        (circumstances, "_git_commit", lambda: None), (jobs, "launch", launched), (jobs, "plan", lambda *_: NOT_RUN),
-        (claims_command, "_judge_all", lambda *_: []), (Figure, "savefig", blank),
+        (Composer, "__init__", shared), (os, "fsync", lambda _: None), (circumstances, "_git_commit", lambda: None),
+        (launching, "launch", words.launch_here), (launching, "plan", lambda *_: NOT_RUN),
+        (claims_command, "judge_all", lambda *_: []), (Figure, "savefig", blank),
     ]  # fmt: skip
     before = [(owner, name, getattr(owner, name)) for owner, name, _ in patches]
     analysis.GRID, grid = 6, analysis.GRID

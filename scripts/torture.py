@@ -41,9 +41,11 @@ from tensorboard.backend.event_processing.event_file_loader import RawEventFileL
 from tensorboard.compat.proto.event_pb2 import Event  # pyright: ignore[reportAttributeAccessIssue]
 
 from repu_lab import cli, figures
+from repu_lab.configs.command import job_command
 from repu_lab.configs.composition import Job, compose_jobs
-from repu_lab.runs import commands, training  # noqa: F401
-from repu_lab.sweeps import jobs  # noqa: F401
+from repu_lab.runs import training  # noqa: F401
+from repu_lab.runs.job import run_job
+from repu_lab.sweeps import launching  # noqa: F401
 from repu_lab.tracking.events import EVENTS_NAME
 
 TINY = ("members=4", "width=8", "steps=24", "batch_size=16", "probe=4", "checkpoint.every_seconds=0")
@@ -158,7 +160,7 @@ class Life:
 
         figures.signal_propagation = lambda *_, **__: Figure()
         sys.setprofile(count)
-        code = commands.train(job.config, job.folder)
+        code = run_job(job_command("train"), job.config, job.folder)
         sys.setprofile(None)
         self.counter.write_text(str(number), encoding="utf-8")
         return code

@@ -34,7 +34,7 @@ from matplotlib.figure import Figure
 from repu_lab import cli, figures
 from repu_lab.catalogue import command as results_command  # noqa: F401
 from repu_lab.configs.composition import compose_jobs
-from repu_lab.runs import commands, training  # noqa: F401
+from repu_lab.runs import training  # noqa: F401
 from repu_lab.runs.interruption import SIGNALS
 
 RUN = ["train", "activation=tanh", "depth=3", *torture.TINY, "steps=300", "hydra.run.dir=run"]

@@ -2,12 +2,16 @@
 
 import dataclasses
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from hypothesis import strategies as st
 
+from repu_lab.configs.command import job_command
+from repu_lab.configs.composition import Job
 from repu_lab.configs.groups import conf_dir
-from repu_lab.configs.schema import COMMANDS
+from repu_lab.runs.job import check_job, run_job
+from repu_lab.sweeps.launching import slots
 
 NETWORK = ["depth=1", "width=4", "initialization=he"]
 # What makes a command small, and what comes last: 10^9 steps are a valid wish, and a plan starts another process.
@@ -16,8 +20,8 @@ SMALL = {
     "propagate": [*NETWORK, "members=1", "probe=4", "activation=relu"],
     "theory": [*NETWORK, "activation=relu"],
 }
+SWEEP = ["-m"]
 LAST = {"train": ["steps=1", "plan=false"], "propagate": ["plan=false"], "theory": ["plan=false"]}
-IN_THIS_PROCESS = ["-m", "hydra/launcher=basic"]
 
 # No whole number between 4 and 10^6: a network of 100,000 layers is a valid wish too, but no quick one.
 NUMBERS = ["0", "-0", "1", "2", "3", "-1", "+1", "007", "1_0", "0x10", "1e0", "1e1", "2.5", ".5", "5.", "-2.5", "0.1"]
@@ -83,6 +87,15 @@ TRAINING += ["statistics=true", "residual=true", "task=function", "checkpoint.ev
 OPTIONS = ["--cfg", "--resolve", "-p", "--package", "-x", "--help", "-", "--run", "--info", "@x"]
 
 
+def launch_here(command: str, jobs: Sequence[Job], settings: Mapping[str, Any], most: int = 2) -> int:
+    """Run the first jobs of a sweep in this process, as launching.launch would run all of them in workers."""
+    if settings["where"] == "here":
+        slots(settings)
+    for job in jobs:
+        check_job(job_command(command), job.config, job.folder)
+    return max(run_job(job_command(command), job.config, job.folder) for job in jobs[:most])
+
+
 def keys_of(schema: type, prefix: str = "") -> Iterator[str]:
     """Every dotted key of a command."""
     hints = typing.get_type_hints(schema)
@@ -93,7 +106,7 @@ def keys_of(schema: type, prefix: str = "") -> Iterator[str]:
 
 
 OF_ACTIVATIONS = ["activation.p", "activation.slope", "activation._target_", "activation.new", "activation.formula"]
-KEYS = {command: [*keys_of(COMMANDS[command]), *OF_ACTIVATIONS] for command in SMALL}
+KEYS = {command: [*keys_of(job_command(command).config), *OF_ACTIVATIONS] for command in SMALL}
 FETCHED = ("mnist", "cifar10")  # over the network
 GROUPS = {
     group: sorted(path.stem for path in (conf_dir() / group).glob("*.yaml") if path.stem not in FETCHED)
@@ -131,7 +144,7 @@ def overrides(draw: st.DrawFn, command: str) -> list[str]:
 def command_lines(draw: st.DrawFn) -> list[str]:
     """A command, what makes it small, and one to three overrides of any kind, perhaps an option."""
     command = draw(st.sampled_from(["train"] * 6 + ["propagate", "theory"]))
-    small = SMALL[command] + (IN_THIS_PROCESS if draw(st.integers(0, 3)) == 0 else [])
+    small = SMALL[command] + (SWEEP if draw(st.integers(0, 3)) == 0 else [])
     drawn = [text for _ in range(draw(st.sampled_from([1, 1, 1, 2, 3]))) for text in draw(overrides(command))]
     if draw(st.integers(0, 7)) == 0:
         drawn.append(draw(st.sampled_from(OPTIONS) | VALUES))

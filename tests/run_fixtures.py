@@ -8,10 +8,11 @@ import pytest
 from matplotlib.figure import Figure
 
 from repu_lab import figures
+from repu_lab.configs.command import job_command
 from repu_lab.configs.composition import compose_jobs
-from repu_lab.runs import commands
 from repu_lab.runs.building import Experiment, build
 from repu_lab.runs.folder import RunFolder
+from repu_lab.runs.job import run_job
 from surviving import KINDS, torture, train
 
 TINY = ("depth=2", "width=16", "batch_size=32", "steps=12", "probe=8")
@@ -33,7 +34,7 @@ def run(tmp_path: Path) -> Callable[..., tuple[dict[str, Any], RunFolder]]:
 
     def train(*overrides: str) -> tuple[dict[str, Any], RunFolder]:
         (job,) = compose_jobs("train", [*TINY, f"hydra.run.dir={tmp_path / 'run'}", *overrides])
-        assert commands.train(job.config, job.folder) == 0
+        assert run_job(job_command("train"), job.config, job.folder) == 0
         folder = RunFolder(job.folder)
         result = folder.read_json("result.json")
         assert result is not None

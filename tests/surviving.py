@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from repu_lab.cli import main
+from repu_lab.configs.command import job_command
 from repu_lab.configs.composition import compose_jobs
-from repu_lab.runs import commands, stepping
+from repu_lab.runs import stepping
 from repu_lab.runs.checkpoint import HEADER
+from repu_lab.runs.job import run_job
 
 TORTURE = Path(__file__).parents[1] / "scripts" / "torture.py"
 _spec = importlib.util.spec_from_file_location("torture", TORTURE)
@@ -30,7 +32,7 @@ STEPS = 24
 def train(folder: Path, *overrides: str) -> int:
     """Run the command's function on a tiny network that saves its state after every step; return the exit code."""
     (job,) = compose_jobs("train", [*torture.TINY, *overrides, f"hydra.run.dir={folder}"])
-    return commands.train(job.config, job.folder)
+    return run_job(job_command("train"), job.config, job.folder)
 
 
 def typed(*arguments: str) -> int:

@@ -11,7 +11,7 @@ SOURCE = Path(repu_lab.__file__).parent
 # From the ground up.
 COLUMN = (
     "activations", "blocks", "theory", "networks", "tasks", "figures", "tracking", "configs", "runs", "boundaries",
-    "sweeps", "catalogue", "watching", "claims", "report", "cli", "__main__",
+    "sweeps", "catalogue", "watching", "claims", "report", "commands", "cli", "__main__",
 )  # fmt: skip
 SCRIPTS = sorted(SOURCE.parents[1].glob("scripts/*.py"))
 FILES = sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")

@@ -27,10 +27,11 @@ from repu_lab import (
 )
 from repu_lab.activations import GELU, ReLU, Tanh
 from repu_lab.blocks import RESIDUAL
+from repu_lab.configs.command import job_command
 from repu_lab.configs.composition import compose_jobs
 from repu_lab.networks.population import Population
-from repu_lab.runs import commands
 from repu_lab.runs.building import build
+from repu_lab.runs.job import run_job
 from repu_lab.theory import Initialization, mean_square
 from repu_lab.theory.chain import chain
 
@@ -204,7 +205,7 @@ def test_nothing_is_written_before_a_refusal_and_parameters_of_activations_stay(
 def test_a_stored_member_starts_anew(tmp_path: Path) -> None:
     settings = ("activation=mrepu", "depth=4", "width=12", "steps=2", "batch_size=16", "probe=4", "members=2")
     (job,) = compose_jobs("train", [*settings, f"hydra.run.dir={tmp_path / 'run'}"])
-    assert commands.train(job.config, job.folder) == 0
+    assert run_job(job_command("train"), job.config, job.folder) == 0
     population = load_population(job.folder)
     network, trained = population.member(0), population.member(0)
     initialize_(network, seed=0)

@@ -13,13 +13,13 @@ from pathlib import Path
 import matplotlib.font_manager  # noqa: F401  makes its cache when it is first imported
 import pytest
 import torch
-from hydra._internal.hydra import Hydra
 from hypothesis import HealthCheck, Phase, given, settings
 
-from command_lines import SMALL, command_lines
+from command_lines import SMALL, command_lines, launch_here
 from repu_lab.cli import main
 from repu_lab.configs.composition import Composer
 from repu_lab.runs import circumstances
+from repu_lab.sweeps import launching
 
 REPU_LAB = str(Path(sys.executable).with_name("repu-lab"))
 EXAMPLES = int(os.environ.get("REPU_LAB_EXAMPLES", "500"))  # another number draws others every time
@@ -63,7 +63,7 @@ def quick() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Composer, "__init__", shared)
-        patch.setattr(Hydra, "get_mode", lambda *_, **__: None)  # composes the whole config to look up hydra.mode
+        patch.setattr(launching, "launch", launch_here)
         patch.setattr(os, "fsync", lambda _: None)
         patch.setattr(circumstances, "_git_commit", lambda: None)
         patch.delenv("NOT_THERE", raising=False)

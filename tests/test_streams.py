@@ -131,7 +131,7 @@ def test_a_working_directory_that_was_removed_is_one_line(folder):
     assert shell('mkdir gone && cd gone && rmdir ../gone && "$0" --version') == (0, "repu-lab 0.1.0\n", "")
 
 
-@pytest.mark.parametrize("extra", [[], ["-m", "hydra/launcher=basic", "sweep=s"], ["hydra.run.dir=there"]])
+@pytest.mark.parametrize("extra", [[], ["-m", "sweep=s"], ["hydra.run.dir=there"]])
 def test_a_dollar_in_the_working_directory_refers_to_nothing(extra, folder, monkeypatch, capsys):
     (folder / "a${b}").mkdir()
     monkeypatch.chdir("a${b}")
@@ -175,7 +175,7 @@ def test_the_home_folder_in_every_option_that_takes_a_path(folder, monkeypatch, 
         assert main(["theory", "activation=relu", f"hydra.run.dir={place}"]) == 0
     assert "stored result" in capsys.readouterr().out
     assert main(["theory", "config=~/x", "depth=3", "hydra.run.dir=~/y"]) == 0
-    assert main(["theory", "-m", "activation=relu,tanh", "hydra.sweep.dir=~/s", "hydra/launcher=basic"]) == 0
+    assert main(["theory", "-m", "activation=relu,tanh", "hydra.sweep.dir=~/s"]) == 0
     (home / "points.csv").write_text("depth\n4\n5\n")
     assert main(["theory", "points=~/points.csv", "plan=true"]) == 0
     assert main(["results", "~/x", "--csv=~/x.csv", "--json", "~/x.json"]) == 0

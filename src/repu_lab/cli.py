@@ -5,30 +5,16 @@ line (one line says which, nothing was written), 3 `require=` was not met, 128 +
 Ctrl-C, 143 SIGTERM. A sweep exits with 1 if any of its jobs failed, else 3 if any was not as required.
 """
 
-import importlib
-import itertools
 import os
 import sys
 from collections.abc import Sequence
 from errno import ENAMETOOLONG
+from pathlib import Path
 
 from repu_lab import __version__
+from repu_lab.configs.command import COMMANDS, JobCommand, PathCommand
 from repu_lab.runs.interruption import Interrupted, terminable
 from repu_lab.runs.streams import standard_streams
-
-# Name: what it does, and the function (config, folder) -> exit code that does it to one job. Each is a Hydra
-# application over conf/<name>.yaml.
-COMMANDS = {
-    "train": ("train networks, say what became of them and why", "repu_lab.runs.commands:train"),
-    "propagate": ("measure signal propagation at initialization beside theory", "repu_lab.runs.commands:propagate"),
-    "theory": ("say what theory knows of an activation, without a network", "repu_lab.runs.commands:theory"),
-    "reproduce": ("judge the claims of the paper, one after another", "repu_lab.report.reproducing:reproduce"),
-}
-# Name: what it does, and the module whose HELP is its help and whose command(arguments) gives its exit code.
-PATH_COMMANDS = {
-    "results": ("one table of all runs below a folder, also as CSV or JSON", "repu_lab.catalogue.command"),
-    "report": ("one HTML page of a run, a sweep or a reproduction", "repu_lab.report.command"),
-}
 
 USAGE = """\
 usage: repu-lab COMMAND [-m] [key=value ...]
@@ -54,8 +40,8 @@ completion: eval "$(repu-lab -sc install=bash)", or zsh; in fish: repu-lab -sc i
 MULTIRUN = ("-m", "--multirun")
 HELP = ("-h", "--help")
 COMPLETION = ("-sc", "--shell-completion")
-# Hydra's own options that show a config instead of running it, and whether a value follows.
-SHOW = {"-c": True, "--cfg": True, "--resolve": False}
+# Hydra's own options that show a config instead of running it, with what they can show.
+CFG, PARTS, RESOLVE = ("-c", "--cfg"), ("job", "hydra", "all"), "--resolve"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -84,7 +70,10 @@ def _dispatch(arguments: list[str]) -> int:
     multirun = [argument for argument in arguments if argument in MULTIRUN]
     rest = [argument for argument in arguments if argument not in MULTIRUN]
     if not rest or rest[0] in HELP:
-        print(USAGE.format(commands="\n".join(f"  {name:12}{text}" for name, text in _purposes().items())), end="")
+        print(
+            USAGE.format(commands="\n".join(f"  {name:12}{command.purpose}" for name, command in COMMANDS.items())),
+            end="",
+        )
         return 0
     if rest[0] == "--version":
         print(f"repu-lab {__version__}")
@@ -96,111 +85,99 @@ def _dispatch(arguments: list[str]) -> int:
     if rest[0] in COMPLETION:
         from repu_lab.configs.completion import shell_completion
 
-        return shell_completion(rest[1:], _purposes())
+        return shell_completion(rest[1:])
     name, *rest = rest
-    if name in PATH_COMMANDS:
-        return _path_command(name, [*multirun, *rest])
-    if name not in COMMANDS:
+    command = COMMANDS.get(name)
+    if command is None:
         return _unknown_command(name)
     if any(argument in HELP for argument in rest):
-        from repu_lab.configs.usage import command_help
-
-        print(command_help(name, COMMANDS[name][0]), end="")
-        return 0
-    return _command(name, rest, bool(multirun))
-
-
-def _purposes() -> dict[str, str]:
-    return {name: text for name, (text, _) in (COMMANDS | PATH_COMMANDS).items()}
-
-
-def _path_command(name: str, arguments: list[str]) -> int:
-    module = importlib.import_module(PATH_COMMANDS[name][1])
-    if any(argument in HELP for argument in arguments):
-        print(module.HELP, end="")
+        print(command.help(), end="")
         return 0
     from repu_lab.configs.config import ConfigError
 
     try:
-        return module.command(arguments)
+        if isinstance(command, PathCommand):
+            return command.run([*multirun, *rest])
+        return _run_jobs(command, rest, bool(multirun))
     except ConfigError as error:
         return _complain(f"{name}: {error}", 2)
-    except OSError as error:
-        return _refused(name, error)
+    except OSError as error:  # what the system does not do, such as to write to a disk that is full
+        code = 2 if error.errno == ENAMETOOLONG else 1
+        return _complain(f"{name}: {error.filename or ''}: {error.strerror or error}", code)
 
 
-def _command(name: str, arguments: list[str], multirun: bool) -> int:
-    """Check every job of a command line, then let Hydra run them."""
-    from repu_lab.configs.composition import compose_jobs
+def _run_jobs(command: JobCommand, arguments: list[str], multirun: bool) -> int:
+    """Compose and check every job of a command line, and run them; ConfigError before any has started."""
+    from repu_lab.configs.composition import compose_jobs, shown_config
     from repu_lab.configs.config import ConfigError
     from repu_lab.configs.configfile import unfold
     from repu_lab.configs.points import has_points
     from repu_lab.configs.spelling import spelt_out
 
-    try:
-        show, overrides = _split(arguments)
-        if multirun and name == "reproduce":
-            raise ConfigError("-m: a reproduction is no sweep; leave it out (claim=6,7 names several claims)")
-        multirun = multirun or has_points(overrides)
-        overrides = unfold(name, spelt_out(name, overrides), multirun)
-        jobs = compose_jobs(name, overrides, multirun)
-        if show and multirun:
-            raise ConfigError(f"{show[0]}: shows the config of one run; leave out -m")
-        from repu_lab.sweeps.jobs import run_jobs
+    options, overrides = _split(arguments)
+    if multirun and not command.sweeps:
+        raise ConfigError(f"-m: {command.name} is no sweep; leave it out")
+    multirun = multirun or has_points(overrides)
+    overrides = unfold(command.name, spelt_out(command.name, overrides), multirun)
+    jobs = compose_jobs(command.name, overrides, multirun)
+    if options and multirun:
+        raise ConfigError(f"{next(iter(options))}: shows the config of one run; leave out -m")
+    if options:
+        print(shown_config(command.name, overrides, options["--cfg"], "--resolve" in options), end="")
+        return 0
+    from repu_lab.sweeps.launching import launch, plan
 
-        return run_jobs(name, COMMANDS[name][1], overrides, jobs, show, multirun)
-    except ConfigError as error:
-        return _complain(f"{name}: {error}", 2)
-    except OSError as error:
-        return _refused(name, error)
+    job = jobs[0]
+    if getattr(job.config, "plan", False):
+        return plan(command.name, jobs, job.launcher)
+    if job.launcher is not None:
+        return launch(command.name, jobs, job.launcher)
+    from repu_lab.runs.job import run_job
+
+    here, folder = Path.cwd(), Path(os.path.abspath(job.folder))
+    return run_job(command, job.config, folder.relative_to(here) if folder.is_relative_to(here) else folder)
 
 
-def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """Part Hydra's options from the overrides; ConfigError for an option that is none."""
+def _split(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
+    """Part the options that show a config from the overrides; ConfigError for an option that is none."""
     from repu_lab.configs.config import ConfigError
-    from repu_lab.configs.mistakes import nearest, printable
+    from repu_lab.configs.text import nearest, printable
 
-    options: list[str] = []
+    options: dict[str, str] = {}
     overrides: list[str] = []
     remaining = iter(arguments)
     for argument in remaining:
         if not argument.startswith("-"):
             overrides.append(argument)
-        elif argument not in SHOW:
-            valid = [*MULTIRUN, *HELP, *SHOW]
-            hint = nearest(argument, valid)
-            raise ConfigError(f"{printable(argument)}: no such option{hint}; valid: {', '.join(valid)}")
+        elif argument in CFG:
+            options["--cfg"] = part = next(remaining, "")
+            if part not in PARTS:
+                raise ConfigError(f"{argument} {printable(part)}: must be job, hydra or all")
+        elif argument == RESOLVE:
+            options[RESOLVE] = ""
         else:
-            options += [argument, *([next(remaining, "")] if SHOW[argument] else [])]
-            if SHOW[argument] and options[-1].startswith("-"):
-                raise ConfigError(f"{argument}: has no value, {printable(options[-1])} follows")
-    for option, value in itertools.pairwise(options):
-        if option in ("-c", "--cfg") and value not in ("job", "hydra", "all"):
-            raise ConfigError(f"{option} {printable(value)}: must be job, hydra or all")
-    if options and not any(option in ("-c", "--cfg") for option in options):
-        raise ConfigError(f"{options[0]}: belongs to --cfg job, which shows the config")
+            valid = [*MULTIRUN, *HELP, *CFG, RESOLVE]
+            raise ConfigError(
+                f"{printable(argument)}: no such option{nearest(argument, valid)}; valid: {', '.join(valid)}"
+            )
+    if options and "--cfg" not in options:
+        raise ConfigError(f"{RESOLVE}: belongs to --cfg job, which shows the config")
     return options, overrides
 
 
 def _unknown_command(name: str) -> int:
-    from repu_lab.configs.mistakes import nearest, printable
+    from repu_lab.configs.text import nearest, printable
 
     what = "option" if name.startswith("-") else "command"
-    valid = ["--help", "--version"] if what == "option" else list(_purposes())
+    valid = ["--help", "--version"] if what == "option" else list(COMMANDS)
     if "=" in name and what == "command":
         return _complain(f"{printable(name)}: a command comes first, for example repu-lab train {printable(name)}", 2)
     return _complain(f"{printable(name)}: no such {what}{nearest(name, valid)}; valid: {', '.join(valid)}", 2)
 
 
-def _refused(name: str, error: OSError) -> int:
-    """Say what the system does not do, such as to write to a disk that is full."""
-    code = 2 if error.errno == ENAMETOOLONG else 1
-    return _complain(f"{name}: {error.filename or ''}: {error.strerror or error}", code)
-
-
 def _complain(message: str, code: int) -> int:
     if not message.isprintable():  # names come from files and folders too: none of them speaks to the terminal
-        from repu_lab.configs.mistakes import escaped
+        from repu_lab.configs.text import escaped
 
         message = escaped(message)
     print(f"repu-lab: {message}" if code != 2 else f"repu-lab {message}", file=sys.stderr)

@@ -14,12 +14,13 @@ from repu_lab.catalogue.printing import as_table
 from repu_lab.claims.lab import Trained
 from repu_lab.claims.statistics import median_interval
 from repu_lab.claims.trials import metrics
+from repu_lab.configs.command import job_command
 from repu_lab.configs.composition import compose_jobs
 from repu_lab.figures.losses import losses
 from repu_lab.networks.quantiles import RULE
 from repu_lab.report import page_of
 from repu_lab.report.stored import Statistics
-from repu_lab.runs import commands
+from repu_lab.runs.job import run_job
 from repu_lab.sweeps.job_table import median_metric
 
 
@@ -27,7 +28,7 @@ def train(folder: Path, *overrides: str) -> Path:
     tiny = ["activation=repu", "depth=6", "width=16", "members=8", "steps=8", "batch_size=32", "probe=8"]
     tiny += ["initialization=custom", "optimizer.lr=1e-12"]
     (job,) = compose_jobs("train", [*tiny, *overrides, f"hydra.run.dir={folder}"])
-    assert commands.train(job.config, job.folder) == 0
+    assert run_job(job_command("train"), job.config, job.folder) == 0
     return folder
 
 

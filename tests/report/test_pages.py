@@ -10,10 +10,11 @@ from folders import EVIL, Checked, write_claim, write_run
 from matplotlib.figure import Figure
 
 from repu_lab.cli import main
+from repu_lab.configs.command import job_command
 from repu_lab.configs.composition import compose_jobs
 from repu_lab.report import page_of, write_report
 from repu_lab.report.page import LIMIT
-from repu_lab.runs import commands
+from repu_lab.runs.job import run_job
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("real") / "run"
     tiny = ["depth=3", "width=16", "members=3", "steps=8", "batch_size=32", "probe=8", "activation=tanh"]
     (job,) = compose_jobs("train", [*tiny, f"hydra.run.dir={folder}"])
-    assert commands.train(job.config, job.folder) == 0
+    assert run_job(job_command("train"), job.config, job.folder) == 0
     return folder
 
 
@@ -67,7 +68,7 @@ def test_a_run_that_failed(tmp_path):
 def test_propagate(tmp_path):
     tiny = ["depth=2", "width=8", "activation=gelu", "members=2", "probe=4", f"hydra.run.dir={tmp_path / 'run'}"]
     (job,) = compose_jobs("propagate", tiny)
-    assert commands.propagate(job.config, job.folder) == 0
+    assert run_job(job_command("propagate"), job.config, job.folder) == 0
     page = checked(job.folder)
     assert len(page.all("img")) == 1 and "Lines are theory" in page.words
 

@@ -6,10 +6,11 @@ import shlex
 import pytest
 
 from repu_lab.cli import main
+from repu_lab.configs.command import job_command
 from repu_lab.configs.composition import compose_jobs
 from repu_lab.configs.configfile import unfold
-from repu_lab.runs import commands
 from repu_lab.runs.advice import next_of_jobs
+from repu_lab.runs.job import run_job
 
 SMALL = ("width=32", "members=4", "steps=150", "batch_size=64", "statistics=false", "threads=1")
 FAILURES = {
@@ -29,7 +30,7 @@ FAILURES = {
 
 def run(tmp_path, name: str, overrides: list[str]) -> dict:
     (job,) = compose_jobs("train", unfold("train", [*overrides, f"hydra.run.dir={tmp_path / name}"]))
-    assert commands.train(job.config, job.folder) == 0
+    assert run_job(job_command("train"), job.config, job.folder) == 0
     return json.loads((tmp_path / name / "result.json").read_text())
 
 

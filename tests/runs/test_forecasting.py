@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from repu_lab.configs.command import job_command
 from repu_lab.configs.composition import compose_jobs
 from repu_lab.networks.statistics import measure
-from repu_lab.runs import commands
 from repu_lab.runs.forecasting import as_record, first_covariance, forecast_run, theory_profile, with_rate
+from repu_lab.runs.job import run_job
 from repu_lab.tracking.digest import depth_profile
 
 ACTIVATIONS = ("repu", "mrepu", "relu", "tanh", "gelu", "softplus")
@@ -24,8 +25,8 @@ def strict(path: Path) -> dict[str, Any]:
 
 def ask(command: str, folder: Path, *overrides: str) -> dict[str, Any]:
     (job,) = compose_jobs(command, [f"hydra.run.dir={folder}", *overrides])
-    assert getattr(commands, command)(job.config, job.folder) == 0
-    return strict(folder / (commands.RESULTS[command]))
+    assert run_job(job_command(command), job.config, job.folder) == 0
+    return strict(folder / str(job_command(command).result))
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)

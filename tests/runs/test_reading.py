@@ -14,12 +14,15 @@ from made_up import CONFIG, write_run
 from repu_lab.catalogue import rows, scan
 from repu_lab.catalogue.printing import as_csv, as_json, as_table
 from repu_lab.cli import main
+from repu_lab.configs import files
+from repu_lab.configs.command import job_command
 from repu_lab.configs.composition import compose_jobs
 from repu_lab.configs.files import Damaged
 from repu_lab.report.stored import Statistics
-from repu_lab.runs import commands, reading
+from repu_lab.runs import reading
 from repu_lab.runs.building import load_population
 from repu_lab.runs.folder import RunFolder
+from repu_lab.runs.job import run_job
 from repu_lab.runs.reading import SMALL, Contents, about_file
 from repu_lab.sweeps.job_table import print_table
 
@@ -73,7 +76,7 @@ def test_an_altered_file_is_damaged_wherever_the_run_is_shown(name, run, capsys)
         assert told in Path(page).read_text()
     (job,) = compose_jobs("train", [*TINY, f"hydra.run.dir={run}"])
     capsys.readouterr()
-    assert commands.train(job.config, job.folder) == 0  # made again from the last checkpoint
+    assert run_job(job_command("train"), job.config, job.folder) == 0  # made again from the last checkpoint
     assert f"not as it was written: {name}; made again" in capsys.readouterr().out
     assert state() == ("finished", "")
 
@@ -216,7 +219,7 @@ def test_a_manifest_that_lists_odd_names_is_damaged(name, capsys):
 
 def test_a_json_of_millions_of_parts_is_refused_before_memory_is_taken(monkeypatch):
     folder = write_run(Path("tree/run"))
-    monkeypatch.setattr(reading, "MOST_PARTS", 1000)
+    monkeypatch.setattr(files, "MOST_PARTS", 1000)
     assert state()[0] == "finished"
     (folder / "result.json").write_text('{"members": [' + "{}," * 1000 + "{}]}")
     assert state() == ("damaged", "result.json holds more than 1000 entries")
@@ -274,21 +277,6 @@ def test_a_job_that_was_extended_does_not_lock_its_sweep_out(no_picture, capsys)
     assert json.loads((jobs[1].folder / "result.json").read_text())["steps"] == 2
 
 
-def test_hydras_own_launcher_leaves_an_extended_job_too(no_picture, capsys):
-    line = ["-m", *TINY, "depth=1,2", "statistics=false", "sweep=s", "hydra/launcher=basic"]
-    jobs = compose_jobs("train", line[1:], multirun=True)
-    assert main(["train", *line]) == 0
-    assert main(["train", f"resume={jobs[1].folder}", "steps=5"]) == 0
-    (jobs[0].folder / "result.json").unlink()
-    before = (jobs[1].folder / "manifest.json").read_bytes()
-    capsys.readouterr()
-    assert main(["train", *line]) == 0
-    table = capsys.readouterr().out.partition("2 jobs in")[2].splitlines()
-    assert "extended" not in table[1] and table[2].startswith("  extended to 5 steps, ")
-    assert (jobs[1].folder / "manifest.json").read_bytes() == before
-    assert json.loads((jobs[0].folder / "result.json").read_text())["steps"] == 2
-
-
 def test_what_is_not_this_job_with_more_steps_is_another_run(no_picture, capsys):
     line = [*TINY, "depth=1,2", "steps=3", "statistics=false", "sweep=s"]
     jobs = compose_jobs("train", line, multirun=True)
@@ -304,7 +292,7 @@ def test_what_is_not_this_job_with_more_steps_is_another_run(no_picture, capsys)
 
 def test_a_damaged_result_is_damaged_in_the_table_of_a_sweep(no_picture, capsys):
     (job,) = compose_jobs("train", [*TINY, "sweep=s"], multirun=True)
-    assert commands.train(job.config, job.folder) == 0
+    assert run_job(job_command("train"), job.config, job.folder) == 0
     flipped(job.folder / "result.json")
     capsys.readouterr()
     assert print_table("train", [job]) == 1

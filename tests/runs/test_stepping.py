@@ -3,11 +3,13 @@
 import pytest
 import torch
 
+from repu_lab.configs.command import job_command
 from repu_lab.configs.composition import compose_jobs
 from repu_lab.configs.config import ConfigError, config_hash
-from repu_lab.runs import building, commands, memory, stepping
+from repu_lab.runs import building, memory, stepping
 from repu_lab.runs.building import build
 from repu_lab.runs.graphs import equal_bits
+from repu_lab.runs.job import run_job
 from repu_lab.runs.memory import member_bytes, members_at_once
 from repu_lab.runs.state import State
 from repu_lab.runs.stepping import CAPTURED, PLAIN, WORTH, stepper, train_step
@@ -150,7 +152,7 @@ def test_the_end_of_the_memory_names_the_keys_to_lower(error, monkeypatch, tmp_p
 
     monkeypatch.setattr(stepping, "train_step", no_memory)
     (job,) = compose_jobs("train", ["depth=2", "width=16", "members=3", "steps=4", f"hydra.run.dir={tmp_path / 'run'}"])
-    assert commands.train(job.config, job.folder) == 1
+    assert run_job(job_command("train"), job.config, job.folder) == 1
     told = "failed: MemoryError: cpu has no memory left; lower one of members=3, batch_size=128, width=16, depth=2"
     assert told in capsys.readouterr().out
 

@@ -16,11 +16,13 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 from tensorboard.plugins.hparams import metadata
 
 from repu_lab.cli import main
+from repu_lab.configs.command import job_command
 from repu_lab.configs.composition import Job, compose_jobs
 from repu_lab.configs.config import config_hash
-from repu_lab.runs import commands, training
+from repu_lab.runs import training
 from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.interruption import Interrupted
+from repu_lab.runs.job import run_job
 from repu_lab.sweeps.group import Group, make_group, make_groups, train_group
 from repu_lab.sweeps.sweep import memory_bound, plan_groups
 
@@ -46,7 +48,7 @@ def together(*overrides: str, most: int = 1000) -> list[Job]:
 def alone(job: Job, folder: str) -> Path:
     """Train a job by itself and return its folder."""
     place = Path(folder) / job.folder.name
-    assert commands.train(job.config, place) == 0
+    assert run_job(job_command("train"), job.config, place) == 0
     return place
 
 

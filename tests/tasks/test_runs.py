@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from repu_lab.configs.command import job_command
 from repu_lab.configs.composition import compose_jobs
 from repu_lab.configs.config import ConfigError
-from repu_lab.runs import commands
 from repu_lab.runs.building import build, load_population
 from repu_lab.runs.folder import RunFolder
+from repu_lab.runs.job import run_job
 from repu_lab.tasks import TASKS
 
 TINY = ("depth=3", "width=16", "batch_size=64", "steps=20", "probe=8", "members=2", "activation=tanh")
@@ -35,7 +36,7 @@ def run(tmp_path: Path) -> Run:
     def train(*overrides: str) -> tuple[dict[str, Any], RunFolder]:
         folder = tmp_path / str(len(list(tmp_path.iterdir())))
         (job,) = compose_jobs("train", [*TINY, f"hydra.run.dir={folder}", *overrides])
-        assert commands.train(job.config, job.folder) == 0
+        assert run_job(job_command("train"), job.config, job.folder) == 0
         result = RunFolder(job.folder).read_json("result.json")
         assert result is not None
         return result, RunFolder(job.folder)

@@ -7,8 +7,9 @@ import pytest
 from torch.nn import functional as F
 
 from repu_lab.activations import Tanh, as_activation
+from repu_lab.configs.command import job_command
 from repu_lab.configs.composition import compose_jobs
-from repu_lab.runs import commands
+from repu_lab.runs.job import check_job, run_job
 from repu_lab.theory import analyse, patience
 
 
@@ -57,8 +58,8 @@ def test_runs_tell_it_on_the_terminal_and_in_run_log(tmp_path, capsys, monkeypat
             "width=8", *more,
         ],
     )  # fmt: skip
-    commands.prepare(command, job.config, tmp_path)
+    check_job(job_command(command), job.config, tmp_path)
     assert "analysis: averaging Softsign over Gaussians takes longer than 10 s" in capsys.readouterr().out
-    assert getattr(commands, command)(job.config, tmp_path) == 0
+    assert run_job(job_command(command), job.config, tmp_path) == 0
     for told in (capsys.readouterr().out, (tmp_path / "run.log").read_text()):
         assert "analysis: Softsign took" in told and "every run of it begins with that" in told

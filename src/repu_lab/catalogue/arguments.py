@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 from repu_lab.configs.config import ConfigError
-from repu_lab.configs.mistakes import nearest, printable
+from repu_lab.configs.text import nearest, printable
 
 
 def parse(

@@ -8,11 +8,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 
-from repu_lab.catalogue.reading import Scalar
 from repu_lab.catalogue.rows import Row, metric_name, shown_columns
 from repu_lab.catalogue.scanning import STATES, Run
 from repu_lab.catalogue.summary import counted
-from repu_lab.catalogue.text import is_number, measured, shown, visible
+from repu_lab.catalogue.values import Scalar, is_number, measured, shown
+from repu_lab.configs.text import escaped, printable
 
 LONGEST = 60  # characters of a cell in the terminal
 WIDTH, NARROW = 120, 36  # characters of a line, and of a cell that has to be cut for it
@@ -32,18 +32,18 @@ def as_table(table: Sequence[Row], by: str, chosen: Sequence[str] = ()) -> str:
     else:
         titles, cells = table_cells(table, by)
     columns = {
-        title: [visible(text, None if chosen or title == "folder" else LONGEST) for text in column]
+        title: [escaped(text) if chosen or title == "folder" else printable(text, LONGEST) for text in column]
         for title, column in zip(titles, zip(*cells, strict=True), strict=True)
     }
     left_out = [] if chosen else _fit(columns)
-    widths = {title: max(map(len, [visible(title), *column])) for title, column in columns.items()}
+    widths = {title: max(map(len, [escaped(title), *column])) for title, column in columns.items()}
     sides = {title: ">" if all(map(is_number, column)) else "<" for title, column in columns.items()}
     lines = [
         "  ".join(f"{cell:{sides[title]}{widths[title]}}" for title, cell in zip(columns, row, strict=True)).rstrip()
-        for row in [list(map(visible, columns)), *zip(*columns.values(), strict=True)]
+        for row in [list(map(escaped, columns)), *zip(*columns.values(), strict=True)]
     ]
     if left_out:
-        lines.append(f"left out: {visible(', '.join(left_out))}; --columns names what to show")
+        lines.append(f"left out: {escaped(', '.join(left_out))}; --columns names what to show")
     return "\n".join(lines)
 
 
@@ -56,7 +56,7 @@ def _fit(columns: dict[str, list[str]]) -> list[str]:
     for title in ("folder", *reversed(columns)):
         if (over := excess()) > 0 and title in columns:
             widest = max(map(len, columns[title]))
-            columns[title] = [visible(text, max(NARROW, widest - over)) for text in columns[title]]
+            columns[title] = [printable(text, max(NARROW, widest - over)) for text in columns[title]]
     keys = [title for title in columns if title not in ("outcome", "layer", "folder")][1:]  # the first is the metric
     left_out = []
     while excess() > 0 and keys:
@@ -128,13 +128,13 @@ def census(table: Sequence[Row], of: int, runs: Sequence[Run]) -> str:
     rows = f"{len(table)} row{'s' * (len(table) != 1)}" + (f" of {of}" if len(table) != of else "")
     unfinished = {state: states[state] for state in STATES[1:] if states[state]}
     found = f"{len(runs)} run{'s' * (len(runs) != 1)}" + (f" ({counted(unfinished)})" if unfinished else "")
-    networks = f": {visible(counted(dict(outcomes.most_common())))}" if outcomes else ""
+    networks = f": {escaped(counted(dict(outcomes.most_common())))}" if outcomes else ""
     return rows if len(table) != of else f"{rows}; {found}{networks}"
 
 
 def notes(runs: Iterable[Run]) -> list[str]:
     """Return a line for each run that is damaged, failed or whose process is gone, the first few."""
-    lines = [f"{run.state}: {visible(run.folder)}: {visible(run.note, 200)}" for run in runs if run.note]
+    lines = [f"{run.state}: {escaped(run.folder)}: {printable(run.note, 200)}" for run in runs if run.note]
     left = len(lines) - NOTES
     return lines[:NOTES] + ([f"... and {left} more: --filter 'state!=finished'"] if left > 0 else [])
 
@@ -162,7 +162,7 @@ def _quartiles(row: Row) -> str:
 
 @lru_cache(maxsize=100_000)  # most cells of a column say the same
 def _harmless(text: str) -> str:
-    return FORMULA.sub(r"\1'", visible(text))
+    return FORMULA.sub(r"\1'", escaped(text))
 
 
 def _plain(value: Scalar) -> str:

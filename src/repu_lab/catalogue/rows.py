@@ -4,9 +4,9 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from repu_lab.catalogue.reading import Scalar
 from repu_lab.catalogue.scanning import Member, Run
 from repu_lab.catalogue.summary import Summary, counted, summarise, where
+from repu_lab.catalogue.values import Scalar
 from repu_lab.networks.quantiles import median
 
 BY = ("member", "run", "config")

@@ -5,18 +5,19 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from repu_lab.catalogue.reading import Scalar, check_archive, flatten, number
-from repu_lab.configs.files import Damaged, open_regular, read_bytes
+from repu_lab.catalogue.values import Scalar, flatten, number
+from repu_lab.configs.command import job_commands
+from repu_lab.configs.files import Damaged, check_archive, open_regular, read_bytes
 from repu_lab.runs.reading import CHECKED, SMALL, Contents
 
 # running: a live process holds the lock; damaged: a file of it cannot be what it should be.
 STATES = ("finished", "running", "interrupted", "failed", "damaged")
-RESULT_FILES = {"train": "result.json", "propagate": "result.json", "theory": "theory.json"}
-OTHERS = ("reproduce", "claim")  # what else has a manifest: a reproduction, and each of its claims
+CLAIM = "claim"  # what a manifest has for a command in the folder of one of a reproduction's claims
 MOST_MEMBERS = 1_000_000
 TEXT_LIMIT = 1 << 20
 NUMBERS = (
@@ -67,7 +68,7 @@ def scan(root: Path | str, *, everything: bool = False) -> list[Run]:
         read_run(path, root, small=CHECKED if path == root else SMALL)  # of one run alone all that it has can be hashed
         for path in run_folders(root, everything=everything)
     )
-    return [run for run in runs if run.command in RESULT_FILES or run.state == "damaged"]
+    return [run for run in runs if run.command in result_files() or run.state == "damaged"]
 
 
 def run_folders(root: Path | str, *, everything: bool = False) -> Iterator[str]:
@@ -115,12 +116,13 @@ def read_run(folder: str, root: Path | str, *, small: int = SMALL) -> Run:
         run.state, run.note = "interrupted", "its process is gone"
     if run.state == "failed":
         run.note = last_line(os.path.join(folder, "traceback.txt"))
-    if manifest and run.command not in RESULT_FILES:
-        if run.command not in OTHERS or contents.files.keys() & set(RESULT_FILES.values()):
+    if manifest and run.command not in result_files():
+        known = run.command == CLAIM or run.command in job_commands()
+        if not known or contents.files.keys() & set(result_files().values()):
             run.state, run.note = "damaged", f"manifest.json has the command {run.command[:40] or 'nothing'}"
         return run
     run.config = flatten(read("config.yaml", contents.config))
-    name = RESULT_FILES.get(run.command, "result.json")
+    name = result_files().get(run.command, "result.json")
     if run.state == "finished" or (run.state == "damaged" and os.path.exists(os.path.join(folder, name))):
         result = read(name, contents.json, name)
         run.seconds = number(result.get("seconds"))
@@ -132,6 +134,12 @@ def read_run(folder: str, root: Path | str, *, small: int = SMALL) -> Run:
     if damage:
         run.state, run.note = "damaged", "; ".join(filter(None, [run.note, *damage.values()]))
     return run
+
+
+@cache
+def result_files() -> dict[str, str]:
+    """Return the file of a run's result by command; a command without one, a reproduction, is made of others' runs."""
+    return {name: command.result for name, command in job_commands().items() if command.result is not None}
 
 
 def is_held(folder: str) -> bool:

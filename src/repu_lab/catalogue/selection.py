@@ -5,11 +5,10 @@ import shlex
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from repu_lab.catalogue.reading import Scalar
 from repu_lab.catalogue.rows import Row, shown_columns
-from repu_lab.catalogue.text import visible
+from repu_lab.catalogue.values import Scalar
 from repu_lab.configs.config import ConfigError
-from repu_lab.configs.mistakes import nearest, printable
+from repu_lab.configs.text import nearest, printable
 
 SIGNS = ("!=", "<=", ">=", "==", "=", "<", ">", "~")
 TERM = re.compile(rf"([A-Za-z_][\w.]*)\s*({'|'.join(SIGNS)})(.*)", re.DOTALL)
@@ -87,7 +86,7 @@ def check_columns(option: str, names: Sequence[str], table: Sequence[Row]) -> No
     for name in names:
         if table and name not in valid:
             hint = nearest(name, valid)
-            every = visible(", ".join(valid), MESSAGE)
+            every = printable(", ".join(valid), MESSAGE)
             raise ConfigError(f"{option} {printable(name)}: no such column{hint}; valid: {every}")
 
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from repu_lab.catalogue.scanning import Member
+from repu_lab.configs.command import job_commands
 from repu_lab.networks.quantiles import median, of_networks
 
-GOOD = ("trained", "survived", "survives")  # of train, propagate, theory
 NORMAL_95 = 1.959963984540054  # two-sided
 LISTED = 3  # layers named one by one, above that as a range
 
@@ -35,7 +35,7 @@ class Summary:
 def summarise(members: Sequence[Member]) -> Summary:
     """Summarise networks; the quartiles and the loss as in networks.quantiles."""
     outcomes = Counter(member.outcome for member in members)
-    good = sum(outcomes[name] for name in GOOD)
+    good = sum(outcomes[name] for command in job_commands().values() for name in command.good)
     low, middle, high = of_networks([member.metric for member in members], (0.25, 0.5, 0.75), -math.inf)
     layers = Counter(int(member.layer) for member in members if member.layer is not None)
     return Summary(

@@ -12,7 +12,7 @@ from repu_lab.claims.signal import fates, growth, keeping, susceptibilities
 from repu_lab.claims.training import depth, failure
 from repu_lab.claims.vision import images
 from repu_lab.configs.config import ConfigError
-from repu_lab.configs.mistakes import nearest, printable
+from repu_lab.configs.text import nearest, printable
 
 CLAIMS: tuple[Claim, ...] = (
     growth.CLAIM, fates.CLAIM, susceptibilities.RATIO, susceptibilities.MEETS, keeping.CLAIM,

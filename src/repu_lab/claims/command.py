@@ -16,42 +16,29 @@ from repu_lab import __version__
 from repu_lab.claims import select
 from repu_lab.claims.base import Claim, Picture, unjudged
 from repu_lab.claims.lab import Lab
+from repu_lab.configs.command import Prepared
 from repu_lab.configs.config import ConfigError
 from repu_lab.configs.schema import ReproduceConfig
 from repu_lab.runs.building import pick_device
 from repu_lab.runs.folder import RunFolder
 
-EXIT_FAILED = 1
 # The packages whose version can change a number; a page that mixes two of them would say so nowhere.
 DECISIVE = ("torch", "numpy", "scipy", "scikit-learn")
 
 
-def prepare(command: str, config: ReproduceConfig, path: Path) -> None:
-    """Raise ConfigError for an unknown claim, a missing device, or a folder that holds another reproduction."""
-    select(config.claim)
-    pick_device(config.device)
-    folder = RunFolder(path)
-    folder.finished(command, config, "manifest.json")
+def prepare(config: ReproduceConfig, path: Path) -> Prepared:
+    """Choose the claims and the device; ConfigError for an unknown claim, a missing device, or other versions there."""
+    claims, device, folder = select(config.claim), pick_device(config.device), RunFolder(path)
     if not config.rerun:
         _same_versions(folder)
+    return Prepared(
+        parts=claims,
+        circumstances={"device": str(device), "scale": config.scale},
+        afresh=config.rerun and (claims == select(None) or not _versions_agree(folder)),
+    )
 
 
-def reproduce(config: ReproduceConfig, path: Path) -> int:
-    """Judge the chosen claims in the folder; exit code 0, or 1 if a claim failed."""
-    claims, folder = select(config.claim), RunFolder(path)
-    afresh = config.rerun and (claims == select(None) or not _versions_agree(folder))
-    about = {"device": str(pick_device(config.device)), "scale": config.scale}
-    try:
-        with folder.run("reproduce", config, about, afresh=afresh):
-            failed = _judge_all(claims, config, folder)
-            folder.log(f"folder:   {path}")
-    except KeyboardInterrupt:
-        print(f"interrupted; what was judged so far is in {path}, and the same command goes on from there")
-        raise
-    return EXIT_FAILED if failed else 0
-
-
-def _judge_all(claims: Sequence[Claim], config: ReproduceConfig, folder: RunFolder) -> list[Claim]:
+def judge_all(claims: Sequence[Claim], config: ReproduceConfig, folder: RunFolder) -> list[Claim]:
     """Judge every claim that has not been judged yet and return those that failed."""
     failed = []
     with _bar(claims, config.scale) as bar:

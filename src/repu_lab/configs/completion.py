@@ -2,15 +2,16 @@
 
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from omegaconf import DictConfig, OmegaConf
 
 from repu_lab.configs import mistakes
+from repu_lab.configs.command import COMMANDS, JobCommand, job_command
 from repu_lab.configs.composition import Composer, composer
 from repu_lab.configs.config import ConfigError
 from repu_lab.configs.mistakes import all_keys, field_of
-from repu_lab.configs.schema import COMMANDS
+from repu_lab.configs.text import printable
 
 # A word that is complete (no = . or / at its end) is followed by a space, of which fish takes care itself. Where the
 # program has nothing to say (results, report, config=), the shell completes names of files. bash takes = for the end
@@ -66,29 +67,29 @@ UNINSTALL = {
 }
 
 
-def shell_completion(arguments: Sequence[str], commands: Mapping[str, str]) -> int:
+def shell_completion(arguments: Sequence[str]) -> int:
     """Answer `-sc install=SHELL`, `-sc uninstall=SHELL` and, for the shells' own use, `-sc query=SHELL`."""
     action, _, shell = arguments[0].partition("=") if len(arguments) == 1 else ("", "", "")
     if shell not in INSTALL or action not in ("install", "uninstall", "query"):
-        given = mistakes.printable(" ".join(arguments)) or "nothing"
+        given = printable(" ".join(arguments)) or "nothing"
         print(f"repu-lab -sc {given}: must be install= or uninstall= {', '.join(INSTALL)}", file=sys.stderr)
         return 2
     if action == "query":
-        for candidate in candidates(os.environ.get("COMP_LINE", ""), commands):
+        for candidate in candidates(os.environ.get("COMP_LINE", "")):
             print(candidate)
     else:
         print(INSTALL[shell] if action == "install" else UNINSTALL[shell], end="")
     return 0
 
 
-def candidates(line: str, commands: Mapping[str, str]) -> list[str]:
+def candidates(line: str) -> list[str]:
     """Return what the last word of a command line may become."""
     words = line.split()[1:]
     word = "" if line.endswith(" ") or not words else words.pop()
     words = [typed for typed in words if not typed.startswith("-")]
     if not words:
-        return _starting(word, [*commands, "--help", "--version"])
-    if words[0] not in commands or words[0] not in COMMANDS:
+        return _starting(word, [*COMMANDS, "--help", "--version"])
+    if not isinstance(COMMANDS.get(words[0]), JobCommand):
         return []
     with composer(words[0]) as composing:
         return _starting(word, _overrides(composing, words[1:], word))
@@ -112,7 +113,7 @@ def _overrides(composing: Composer, words: Sequence[str], word: str) -> list[str
 def _values(composing: Composer, cfg: DictConfig, key: str) -> Sequence[str]:
     if key in composing.groups:
         return composing.groups[key]
-    spec, hint = field_of(COMMANDS[composing.command], key)
+    spec, hint = field_of(job_command(composing.command).config, key)
     if hint is bool:
         return ["true", "false"]
     complaint = spec.metadata["check"](object()) if spec and spec.metadata["check"] else ""

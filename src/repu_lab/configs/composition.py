@@ -1,7 +1,7 @@
-"""From a command line to checked jobs: every job of a sweep is composed before the first one runs.
+"""From a command line to checked jobs: every job of a sweep is composed and checked before the first one runs.
 
-Overrides mean what they mean to Hydra and its basic sweeper. What differs is what happens when one is wrong: each
-failure is a `ConfigError` of one line that names the override, the cause, the nearest valid name and the valid ones.
+Overrides mean what they mean to Hydra and to its basic sweeper. A mistake in one is a ConfigError: one line that names
+the override, the cause, the nearest valid name and the valid ones.
 """
 
 import itertools
@@ -24,26 +24,22 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from repu_lab.configs import config, mistakes
+from repu_lab.configs.command import job_command
 from repu_lab.configs.config import ConfigError
 from repu_lab.configs.groups import Groups, conf_dir, loading, needs_more
 from repu_lab.configs.points import KEY, read_points
-from repu_lab.configs.schema import COMMANDS
 from repu_lab.configs.spelling import spelt_out
+from repu_lab.configs.text import one_line, printable
 
-LAUNCHERS = "hydra_plugins.repu_lab_launcher."
-BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
-# Where Hydra says that a single run, or a job of a sweep, has its folder.
 MOST_JOBS = 100_000  # composing one takes milliseconds
 LONGEST_NAME, LONGEST_PATH = 240, 3000  # bytes; file systems take 255 and 4096, and a folder's files need some
+# The keys of Hydra that name the folder of a single run, and of a sweep and its jobs.
 DIRECTORIES = {False: ("run.dir",), True: ("sweep.dir", "sweep.subdir")}
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run of a command line: its overrides, its checked config, its folder, and the folder of its sweep.
-
-    `launcher`: the settings of the lab's own launcher, if it is to run the sweep; None for Hydra's others.
-    """
+    """One run of a command line: its overrides, its checked config, its folder; of a sweep, its folder and launcher."""
 
     overrides: tuple[str, ...]
     config: Any
@@ -59,8 +55,7 @@ class Job:
 
 def compose_jobs(command: str, overrides: Sequence[str], multirun: bool = False) -> list[Job]:
     """Return the jobs of a command line, in the sweeper's order; ConfigError for the first mistake in any of them."""
-    searchpath = [text for text in overrides if text.startswith("hydra.searchpath=")]
-    with composer(command, searchpath) as composing:
+    with composer(command, _searchpath(overrides)) as composing:
         typed = [composing.parse(text) for text in overrides]
         jobs = list(composing.jobs(typed, multirun))
     first: dict[Path, int] = {}
@@ -69,20 +64,32 @@ def compose_jobs(command: str, overrides: Sequence[str], multirun: bool = False)
             twin = jobs[first[job.folder] - 1]
             both = f"jobs {first[job.folder]} and {number} of {len(jobs)}"
             if config.config_hash(command, twin.config) == config.config_hash(command, job.config):
-                raise ConfigError(f"{both} are the same run: {mistakes.printable(' '.join(job.overrides))}")
-            named = mistakes.printable(str(job.folder))
+                raise ConfigError(f"{both} are the same run: {printable(' '.join(job.overrides))}")
+            named = printable(str(job.folder))
             raise ConfigError(f"hydra.sweep.subdir: {both} would share {named}; leave it out, or name each job's own")
         first[job.folder] = number
         here = Path.cwd()
         if getattr(job.config, "rerun", False) and job.folder.resolve() in (here, *here.parents):
-            named = mistakes.printable(str(job.folder))
+            named = printable(str(job.folder))
             raise ConfigError(f"rerun=true: would move the working directory aside with {named}; name another place")
         for key, folder in zip(DIRECTORIES[multirun], job.places, strict=True):
-            _check_place(f"hydra.{key}={mistakes.printable(str(folder))}", folder)
+            _check_place(f"hydra.{key}={printable(str(folder))}", folder)
         if multirun and Path(os.path.normpath(job.places[0])) not in Path(os.path.normpath(job.folder)).parents:
-            named = mistakes.printable(str(job.folder))
+            named = printable(str(job.folder))
             raise ConfigError(f"hydra.sweep.subdir={named}: a job has a folder of its own inside {job.sweep}")
     return jobs
+
+
+def shown_config(command: str, overrides: Sequence[str], part: str, resolve: bool) -> str:
+    """Return the config of a single run as YAML: "job", Hydra's own node ("hydra") or "all"."""
+    with composer(command, _searchpath(overrides)) as composing:
+        typed = [composing.parse(text) for text in overrides]
+        root = composing.whole(typed, typed, 1)
+        with hydra_node(root):
+            if resolve:
+                OmegaConf.resolve(root)
+        keys = ["hydra", *(str(key) for key in root if key != "hydra")]
+        return OmegaConf.to_yaml(OmegaConf.masked_copy(root, {"job": keys[1:], "hydra": keys[:1], "all": keys}[part]))
 
 
 @contextmanager
@@ -122,7 +129,7 @@ class Composer:
         points = self._points(typed)
         every = [(point, o) for point, paired in points for o in self._expand([*typed, *paired], multirun)]
         if not multirun:
-            self.compose(typed)  # Hydra will apply those too that a later one replaces
+            self.compose(typed)  # so that a mistake is named also where a later override replaces it
         for number, (point, overrides) in enumerate(every, 1):
             texts = tuple(str(override.input_line) for override in overrides)
             try:
@@ -134,11 +141,9 @@ class Composer:
             except (OmegaConfBaseException, ConfigError) as error:
                 key = getattr(error, "full_key", None)
                 where = f" (job {number} of {len(every)}: {' '.join(texts)})" if multirun and len(every) > 1 else ""
-                line = mistakes.one_line(f"{key}: {error}" if key else error) + mistakes.printable(where)
+                line = one_line(f"{key}: {error}" if key else error) + printable(where)
                 raise ConfigError(f"{point}: {line}" if point else line) from error
-            launcher = _own_launcher(self._base(overrides)[1]) if multirun else None
-            if point and launcher is None:
-                raise ConfigError(f"{point}: paired values need a launcher of the lab's; write -m hydra/launcher=lab")
+            launcher = _launcher(self._base(overrides)[1]) if multirun else None
             yield Job(texts, checked, Path(*folders), Path(folders[0]) if multirun else None, launcher)
 
     def _points(self, typed: Sequence[Override]) -> list[tuple[str, list[Override]]]:
@@ -162,8 +167,8 @@ class Composer:
 
     def _unpaired(self, override: Override, typed: Mapping[str, Any]) -> str | None:
         """Return why a row cannot set this key."""
-        key, text = override.key_or_group, mistakes.printable(str(override.input_line))
-        spec = mistakes.field_of(COMMANDS[self.command], key.partition(".")[0])[0]
+        key, text = override.key_or_group, printable(str(override.input_line))
+        spec = mistakes.field_of(job_command(self.command).config, key.partition(".")[0])[0]
         if override.is_sweep_override():
             return f"{text}: is several values; a cell holds one, a list needs brackets"
         if key in typed:
@@ -218,8 +223,8 @@ class Composer:
             try:
                 options = list(override.sweep_string_iterator())
             except (HydraException, ValueError, ArithmeticError) as error:  # a step of 0, a bound that is NaN
-                shown = mistakes.printable(str(override.input_line))
-                raise ConfigError(f"{shown}: {mistakes.one_line(error)}") from error
+                shown = printable(str(override.input_line))
+                raise ConfigError(f"{shown}: {one_line(error)}") from error
             if isinstance(override.value(), Glob):  # custom and formula are nothing by themselves
                 options = [option for option in options if not needs_more(override.key_or_group, option)]
             if not options:
@@ -244,24 +249,28 @@ class Composer:
             return template
         if key == "sweep.dir" and self._sweep is not None:
             return self._sweep
-        root = self.compose(overrides)
         # A sweep is named by all that was typed, a job by its own overrides.
-        named_by = typed if key == "sweep.dir" else overrides
-        with read_write(root), open_dict(root):
-            root.hydra = hydra
-            root.hydra.overrides.task = [o.input_line for o in named_by if not o.is_hydra_override()]
-            root.hydra.job.num, root.hydra.job.id = number - 1, str(number - 1)
-        with _hydra_node(root):
+        root = self.whole(overrides, typed if key == "sweep.dir" else overrides, number)
+        with hydra_node(root):
             folder = str(OmegaConf.select(root, f"hydra.{key}"))
         if key == "sweep.dir":
             self._sweep = folder
         return folder
 
+    def whole(self, overrides: Sequence[Override], named_by: Sequence[Override], number: int) -> DictConfig:
+        """Return the config with its hydra node, for the job of a number from 1."""
+        root = self.compose(overrides)
+        with read_write(root), open_dict(root):
+            root.hydra = self._base(overrides)[1]
+            root.hydra.overrides.task = [o.input_line for o in named_by if not o.is_hydra_override()]
+            root.hydra.job.num, root.hydra.job.id = number - 1, str(number - 1)
+        return root
+
     def _apply(self, cfg: DictConfig, override: Override) -> None:
         added = mistakes.may_add(cfg, override)
         if complaint := None if added else mistakes.misplaced(cfg, override, self.groups):
             raise ConfigError(complaint)
-        schema, value = COMMANDS[self.command], override.value()
+        schema, value = job_command(self.command).config, override.value()
         try:
             if mistakes.field_of(schema, override.key_or_group)[1] is bool and not isinstance(value, (bool, str)):
                 raise ValueError("a number is neither true nor false")
@@ -270,15 +279,17 @@ class Composer:
             raise ConfigError(mistakes.wrong_type(schema, override, error)) from error
 
 
-def _own_launcher(hydra: DictConfig) -> Mapping[str, Any] | None:
-    launcher, sweeper = hydra.launcher, hydra.sweeper
-    batch = sweeper.get("max_batch_size")
-    if batch is not None and batch < 1:
-        raise ConfigError(f"hydra.sweeper.max_batch_size={batch}: must be a whole number of at least 1")
-    own = str(launcher._target_).startswith(LAUNCHERS)
-    if own and sweeper._target_ == BASIC_SWEEPER and not sweeper.max_batch_size:
-        return {str(key): launcher[key] for key in launcher}
-    return None
+def _searchpath(overrides: Sequence[str]) -> list[str]:
+    return [text for text in overrides if text.startswith("hydra.searchpath=")]
+
+
+def _launcher(hydra: DictConfig) -> Mapping[str, Any]:
+    """Return the settings of the launcher that was chosen; ConfigError if it is not the lab's."""
+    launcher = hydra.launcher
+    if "where" not in launcher:
+        chosen = printable(str(hydra.runtime.choices.get("hydra/launcher")))
+        raise ConfigError(f"hydra/launcher={chosen}: sets no `where`; write `defaults: [lab]` or [slurm] into its file")
+    return {str(key): launcher[key] for key in launcher}
 
 
 def _is_longer(override: Override, count: int) -> bool:
@@ -295,7 +306,7 @@ def _is_longer(override: Override, count: int) -> bool:
 
 
 @contextmanager
-def _hydra_node(cfg: DictConfig) -> Iterator[None]:
+def hydra_node(cfg: DictConfig) -> Iterator[None]:
     """Let ${hydra:...} in a folder's name resolve against this config."""
     from hydra.core.hydra_config import HydraConfig
 
@@ -318,7 +329,7 @@ def _check_place(named_by: str, folder: Path) -> None:
     while not os.path.lexists(there) and there != there.parent:
         there = there.parent
     if not there.is_dir():
-        what = f"{mistakes.printable(str(there))} is a {'file' if there.exists() else 'link to nothing'}"
+        what = f"{printable(str(there))} is a {'file' if there.exists() else 'link to nothing'}"
         raise ConfigError(f"{named_by}: cannot be made, since {what}; name another place")
     # What has finished can be read where nothing can be written.
     if not os.access(there, os.W_OK | os.X_OK) and not (folder / "manifest.json").exists():

@@ -20,8 +20,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from repu_lab.configs.code import activation_name, own_files
-from repu_lab.configs.mistakes import nearest, printable
-from repu_lab.configs.schema import COMMANDS, TARGETS, TASK_KEYS, BlockConfig, TaskConfig
+from repu_lab.configs.command import job_command, job_commands
+from repu_lab.configs.launchers import LAUNCHERS
+from repu_lab.configs.schema import TARGETS, TASK_KEYS, BlockConfig, TaskConfig
+from repu_lab.configs.text import nearest, printable
 
 LATER = {"repu": {"shift": 0}}  # arguments that came later, and the value with which they change nothing
 
@@ -34,15 +36,17 @@ class ConfigError(ValueError):
 def register() -> None:
     """Make the dataclasses known to Hydra as `<command>_schema`, and the resolvers that name folders."""
     store = ConfigStore.instance()
-    for command, schema in COMMANDS.items():
-        store.store(name=f"{command}_schema", node=schema)
+    for name, command in job_commands().items():
+        store.store(name=f"{name}_schema", node=command.config)
+    for name, node in LAUNCHERS.items():
+        store.store(group="hydra/launcher", name=name, node=node)
     OmegaConf.register_new_resolver("repu_lab.folder", _folder_resolver, replace=True)
     OmegaConf.register_new_resolver("repu_lab.sweep", _sweep_resolver, replace=True)
 
 
 def check(command: str, cfg: DictConfig) -> Any:
     """Return the composed config as the command's dataclass; ConfigError for the first value that is not valid."""
-    schema = COMMANDS[command]
+    schema = job_command(command).config
     try:
         # Merging costs 10 ms, so a config that was composed over the schema is taken as it is.
         typed = cfg if OmegaConf.get_type(cfg) is schema else OmegaConf.merge(OmegaConf.structured(schema), cfg)
@@ -206,12 +210,14 @@ def config_hash(command: str, config: Any) -> str:
 
 
 def folder_name(command: str, config: Any) -> str:
-    """Return `<slug>-<hash>`: readable, safe for any shell and file system, the same wherever it is computed.
+    """Return `<slug>-<hash>`, readable, safe for any shell and file system, the same wherever it is computed.
 
-    A reproduction is `reproduce-<scale>`: its folder refuses another device or number of threads by itself.
+    A command may name its folders itself.
     """
-    if command == "reproduce":
-        return f"reproduce-{config.scale}"
+    if (own := job_command(command).folder) is not None:
+        return own(config)
+    if not hasattr(config, "activation"):
+        return f"{command}-{config_hash(command, config)[:8]}"
     arguments = {key: value for key, value in config.activation.items() if key not in ("name", "_target_")}
     shown = [(key if key != "formula" else "", value) for key, value in sorted(arguments.items()) if value is not None]
     details = "".join(f"_{key}{value}" for key, value in shown)
@@ -245,7 +251,9 @@ def _sweep_resolver(*, _root_: DictConfig) -> str:
         return safe(str(named))
     command = str(_root_.hydra.job.name)
     # What is not about the results names no other sweep: rerun=true, plan=true, require=...
-    aside = {spec.name for spec in fields(COMMANDS[command]) if not spec.metadata["affects_result"]} - {"points"}
+    aside = {spec.name for spec in fields(job_command(command).config) if not spec.metadata["affects_result"]} - {
+        "points"
+    }
     overrides = sorted(map(str, _root_.hydra.overrides.task))
     overrides = [text for text in overrides if re.split("[.=]", text.lstrip("+"), maxsplit=1)[0] not in aside]
     digest = hashlib.sha256(json.dumps([command, overrides]).encode()).hexdigest()[:8]

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from typing import Any
 
+from repu_lab.configs.command import job_command
 from repu_lab.configs.composition import composer
 from repu_lab.configs.config import ConfigError
-from repu_lab.configs.mistakes import nearest, printable
-from repu_lab.configs.schema import COMMANDS
 from repu_lab.configs.spelling import literal
+from repu_lab.configs.text import nearest, printable
 from repu_lab.configs.untrusted import foreign_target, read_plain, read_run_config, walk
 
 WHAT = {"config": "the config.yaml of a run", "resume": "the folder of a run"}
@@ -26,7 +26,9 @@ def unfold(command: str, overrides: Sequence[str], multirun: bool = False) -> li
     outside repu_lab and `trust=true` was not typed: to make a class is to run its code.
     """
     named = {text.partition("=")[0].lstrip("+") for text in overrides}
-    source = next((key for key in ("resume", "config") if key in named and hasattr(COMMANDS[command], key)), None)
+    source = next(
+        (key for key in ("resume", "config") if key in named and hasattr(job_command(command).config, key)), None
+    )
     if source is None:
         return list(overrides)
     if source == "resume" and (multirun or "config" in named):
@@ -51,14 +53,14 @@ def unfold(command: str, overrides: Sequence[str], multirun: bool = False) -> li
     foreign = foreign_target(tree)
     if foreign is not None and typed.get("trust") is not True:
         raise ConfigError(f"{named_by}: would run {foreign}, which is not part of repu_lab; add trust=true to let it")
-    valid = [spec.name for spec in fields(COMMANDS[command]) if spec.metadata["affects_result"]]
+    valid = [spec.name for spec in fields(job_command(command).config) if spec.metadata["affects_result"]]
     for key in tree:
         if key not in valid:
             told = f"{printable(key)}: no such key in a run's config{nearest(key, valid)}; valid: {', '.join(valid)}"
             raise ConfigError(f"{named_by}: {told}")
     for key, _ in walk(tree):
         if key and not re.fullmatch(r"[A-Za-z_]\w*", key, re.ASCII):
-            raise ConfigError(f"{named_by}: {printable(repr(key))} is no name of a key")
+            raise ConfigError(f"{named_by}: {printable(repr(key))} is not a key")
     place = [f"hydra.run.dir={literal(path)}"] if source == "resume" else []
     return [*_overrides(tree, groups), *overrides, *place]
 

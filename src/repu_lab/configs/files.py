@@ -1,9 +1,16 @@
 """Reading files that anybody may have cut, filled or swapped: regular ones alone, bounded, and never waiting."""
 
+import json
 import os
 import stat
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+MEBIBYTE = 1 << 20
+JSON_LIMIT = 256 * MEBIBYTE  # bytes; the result of a million members takes 200 MB
+MOST_PARTS = 20_000_000  # of a JSON text, each of up to 100 bytes of memory: `[{},{},...` takes 30 times its file
+# A zip file ends with this record: signature, counts, size and offset of its directory, length of a comment (0).
+ZIP_END, ZIP_END_SIZE = b"PK\x05\x06", 22
 
 
 class Damaged(ValueError):
@@ -52,3 +59,31 @@ def as_text(content: bytes, name: str) -> str:
         return content.decode()
     except UnicodeDecodeError as error:
         raise Damaged(f"{name} is no text") from error
+
+
+def read_object(path: str, limit: int = JSON_LIMIT) -> dict[str, Any]:
+    """Return the JSON object of a file, with None for a NaN or an infinity; Damaged if it holds none."""
+    name = os.path.basename(path)
+    return parsed(as_text(read_bytes(path, limit), name), name)
+
+
+def parsed(text: str, name: str) -> dict[str, Any]:
+    """Return the JSON object in the text of a file of this name; Damaged if it is none."""
+    if sum(map(text.count, ",{[")) > MOST_PARTS:
+        raise Damaged(f"{name} holds more than {MOST_PARTS} entries")
+    try:
+        value = json.loads(text, parse_constant=lambda _: None)
+    except (ValueError, RecursionError) as error:
+        raise Damaged(f"{name} is cut short or no JSON") from error
+    if not isinstance(value, dict):
+        raise Damaged(f"{name} holds no object")
+    return value
+
+
+def check_archive(path: str) -> None:
+    """Raise Damaged if a zip file (npz) lost its end, which is where its directory stands."""
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        end = os.pread(file.fileno(), ZIP_END_SIZE, max(0, size - ZIP_END_SIZE))
+    if not (len(end) == ZIP_END_SIZE and end.startswith(ZIP_END)):
+        raise Damaged(f"{os.path.basename(path)} is cut short")

@@ -11,8 +11,8 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 import repu_lab
-from repu_lab.configs import mistakes
 from repu_lab.configs.config import ConfigError
+from repu_lab.configs.text import one_line
 
 
 def conf_dir() -> Path:
@@ -45,7 +45,8 @@ class Groups(Mapping[str, Sequence[str]]):
             raise KeyError(group)
         if group not in self._options:
             with loading(self._searchpath):
-                self._options[group] = self._loader.get_group_options(group, overrides=self._searchpath)
+                options = self._loader.get_group_options(group, overrides=self._searchpath)
+            self._options[group] = [name for name in options if (group, name) != ("hydra/launcher", "basic")]
         return self._options[group]
 
     def __contains__(self, group: object) -> bool:
@@ -66,4 +67,4 @@ def loading(overrides: Sequence[str]) -> Iterator[None]:
             warnings.filterwarnings("error", "provider=")  # a place in hydra.searchpath that is not there
             yield
     except (HydraException, OmegaConfBaseException, UserWarning) as error:
-        raise ConfigError(mistakes.one_line(f"{' '.join(overrides)}: {error}")) from error
+        raise ConfigError(one_line(f"{' '.join(overrides)}: {error}")) from error

@@ -1,7 +1,6 @@
 """What is wrong with an override, in one line that names it, the cause, the nearest valid name and the valid ones."""
 
 import dataclasses
-import difflib
 import re
 import typing
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,38 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
+from repu_lab.configs.text import nearest, one_line, printable
+
 Groups = Mapping[str, Sequence[str]]
 
-# What may be set of Hydra's own: where folders are, what makes and what launches the jobs. The lab relies on the rest.
+# What may be set of Hydra's own: where folders are, where jobs run, and values to sweep. The lab relies on the rest.
 HYDRA_KEYS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.searchpath")
-PLUGINS = ("hydra.launcher.", "hydra.sweeper.")
-
-
-def one_line(text: object) -> str:
-    """Return the first line of a message that says something, printable."""
-    lines = [line.strip() for line in str(text).splitlines() if line.strip()]
-    return printable(lines[0]) if lines else type(text).__name__
-
-
-def escaped(text: str) -> str:
-    """Return text as one line that no terminal takes for a command: what cannot be printed as Python writes it."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
-
-
-def printable(text: str) -> str:
-    """Return text as it can stand in one line of a terminal, shortened in the middle if very long."""
-    line = escaped(text if len(text) <= 400 else f"{text[:250]} ... {text[-100:]}")
-    return line if len(line) <= 400 else f"{line[:250]} ... {line[-100:]}"
-
-
-def nearest(word: str, valid: Iterable[str]) -> str:
-    """Return '; did you mean X?' for the valid name closest to a word, '' if none is close."""
-    names = sorted(set(valid))
-    # A key typed without its group (lr, p) is near whatever ends so.
-    close = [name for name in names if name.rpartition(".")[2] == word]
-    close = close or difflib.get_close_matches(word, names, n=1, cutoff=0.6)
-    close = close or [name for name in names if name.startswith(word)]
-    return f", did you mean {' or '.join(close[:3])}?" if close else ""
+PLUGINS = ("hydra.launcher.", "hydra.sweeper.params")
 
 
 def is_choice(override: Override, groups: Groups) -> bool:
@@ -58,7 +32,7 @@ def unreadable(text: str, error: Exception, groups: Groups) -> str:
         cure = f"did you mean {homes[0]}={shown}?" if homes else "write key=value, for example depth=20"
         return f"{shown or repr(text)}: has no value; {cure}"
     if not re.fullmatch(r"[+~]{0,2}[A-Za-z_][\w.\-/]*(@[\w.:]*)?", key, re.ASCII) or key.endswith(".") or ".." in key:
-        return f"{shown}: {printable(key)!r} is no name of a key; write key=value, for example depth=20"
+        return f"{shown}: {printable(key)!r} is not a key; write key=value, for example depth=20"
     detail = [line for line in str(error).splitlines() if " while evaluating " in line]
     if detail:
         more = re.search(r"Available: (\S+)", str(error))

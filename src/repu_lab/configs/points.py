@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from repu_lab.configs.config import ConfigError
-from repu_lab.configs.mistakes import one_line, printable
+from repu_lab.configs.text import one_line, printable
 from repu_lab.configs.untrusted import LARGEST
 
 KEY = "points"

@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from omegaconf import MISSING
-
 from repu_lab.configs.settings import branch, device, learning_rate, named, number, one_of, setting, threads, whole
 
+MISSING = "???"  # omegaconf's own, without importing it
 HIGHEST = "highest"
 PRECISIONS = (HIGHEST, "tf32")
 BLOCKS = ("plain", "residual")
@@ -231,18 +230,14 @@ class ReproduceConfig:
     """Judge the claims of the paper."""
 
     claim: Any = setting(
-        None, "the claims to judge: numbers or families, several with commas; none: all", affects_result=False
-    )
+        None, "the claims to judge: numbers or families, several with commas; none: all", affects_result=False,
+        several=True,
+    )  # fmt: skip
     scale: str = setting("full", "smoke: minutes, 3 seeds; full: up to 2 hours, 10 seeds", one_of("smoke", "full"))
     device: str = setting("auto", "auto (cuda, else mps, else cpu), cpu, cuda, cuda:1, mps", device)
     threads: int | None = setting(None, "CPU threads; none: torch's own choice", threads)
     rerun: bool = setting(False, "judge the claims afresh; all of them: in a fresh folder", affects_result=False)
 
 
-COMMANDS: dict[str, type] = {
-    "train": TrainConfig, "propagate": PropagateConfig, "theory": TheoryConfig, "reproduce": ReproduceConfig,
-}  # fmt: skip
-# Keys that take a list; to Hydra `claim=6,7` alone would be a sweep.
-LISTS = {"reproduce": ("claim",)}
 FORMULA = "activation.formula"  # a value that needs no quotes but the shell's
 PATHS = ("config", "resume", "points", "task.cache", "task.folder", "task.path", "hydra.run.dir", "hydra.sweep.dir")

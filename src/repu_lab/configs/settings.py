@@ -6,20 +6,33 @@ from collections.abc import Callable
 from dataclasses import field
 from typing import Any
 
-from repu_lab.configs.mistakes import nearest
+from repu_lab.configs.text import nearest
 
 Check = Callable[[Any], str | None]
 
 
 def setting(
-    default: Any, doc: str, check: Check | None = None, *, affects_result: bool = True, named_if_set: bool = False
+    default: Any,
+    doc: str,
+    check: Check | None = None,
+    *,
+    affects_result: bool = True,
+    named_if_set: bool = False,
+    several: bool = False,
 ) -> Any:
     """Declare a field of a config: its default, what it means, what is valid and whether it decides the result.
 
+    `several`: it takes a list, which to Hydra `claim=6,7` alone would not be.
     `named_if_set`: the default is left out of the run's identity. So a key that an earlier version did not have changes
     no folder's name, and finished runs are found again.
     """
-    metadata = {"doc": doc, "check": check, "affects_result": affects_result, "named_if_set": named_if_set}
+    metadata = {
+        "doc": doc,
+        "check": check,
+        "affects_result": affects_result,
+        "named_if_set": named_if_set,
+        "several": several,
+    }
     if callable(default):
         return field(default_factory=default, metadata=metadata)
     return field(default=default, metadata=metadata)

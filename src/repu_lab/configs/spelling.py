@@ -3,16 +3,19 @@
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
-from repu_lab.configs.schema import FORMULA, LISTS, PATHS
+from repu_lab.configs.command import job_command
+from repu_lab.configs.schema import FORMULA, PATHS
 
 QUOTES = ("'", '"')
 
 
 def spelt_out(command: str, overrides: Sequence[str]) -> list[str]:
     """Write key=A,B as key=[A,B] for the keys that take a list, a path's ~ as the home folder, and quote formulas."""
-    return [_spelt_out(text, LISTS.get(command, ())) for text in overrides]
+    lists = [spec.name for spec in fields(job_command(command).config) if spec.metadata["several"]]
+    return [_spelt_out(text, lists) for text in overrides]
 
 
 def literal(value: Any) -> str:

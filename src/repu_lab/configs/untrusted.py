@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from repu_lab.configs.mistakes import escaped, printable
+from repu_lab.configs.text import escaped, printable
 
 OWN_PACKAGE = "repu_lab."
 LARGEST = 2**16  # bytes; a run's own has a thousand, and the parser may take seconds for this much

@@ -9,41 +9,23 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from repu_lab.configs.command import JobCommand
 from repu_lab.configs.composition import composer
-from repu_lab.configs.schema import COMMANDS
-
-EXAMPLES = {
-    "train": (
-        "repu-lab train activation=repu depth=50",
-        "repu-lab train activation=mrepu activation.p=2 depth=50 width=256 members=32",
-        "repu-lab train -m activation=repu,mrepu,relu depth=5,10,20,50",
-        "repu-lab train experiment=repu_vanishes require=vanished",
-        "repu-lab train activation=custom activation._target_=my_module.MyActivation",
-    ),
-    "propagate": (
-        "repu-lab propagate activation=repu depth=50",
-        "repu-lab propagate -m activation=relu,tanh,mrepu depth=100 width=512",
-    ),
-    "theory": (
-        "repu-lab theory activation=gelu",
-        "repu-lab theory -m activation='glob(*)' depth=50",
-    ),
-    "reproduce": (
-        "repu-lab reproduce scale=smoke",
-        "repu-lab reproduce claim=signal",
-        "repu-lab reproduce claim=6,7",
-    ),
-}
 
 
-def command_help(command: str, purpose: str) -> str:
+def command_help(command: JobCommand) -> str:
     """Return what `repu-lab COMMAND --help` prints."""
-    with composer(command) as composing:
+    with composer(command.name) as composing:
         cfg = composing.compose([])
         groups = composing.groups
-    lines = [f"usage: repu-lab {command} [-m] [key=value ...]", "", f"{purpose[0].upper()}{purpose[1:]}.", ""]
+    lines = [
+        f"usage: repu-lab {command.name} {'[-m] ' * command.sweeps}[key=value ...]",
+        "",
+        f"{command.purpose[0].upper()}{command.purpose[1:]}.",
+        "",
+    ]
     lines += ["groups, with their default option:", *_entries(_groups(cfg, groups)), ""]
-    lines += ["keys, with their defaults:", *_entries(_keys(COMMANDS[command], cfg, "")), ""]
+    lines += ["keys, with their defaults:", *_entries(_keys(command.config, cfg, "")), ""]
     lines += ["options:"]
     lines += _entries(
         [
@@ -52,7 +34,7 @@ def command_help(command: str, purpose: str) -> str:
             ("hydra.run.dir=DIR", "the run's folder; left out: outputs/ and a name made from the keys above"),
         ]
     )
-    lines += ["", "examples:", *(f"  {example}" for example in EXAMPLES[command])]
+    lines += ["", "examples:", *(f"  {example}" for example in command.examples)]
     lines += ["", "exit codes: 0 done, 1 failed, 2 a mistake in the command line, 3 require= not met, 130 interrupted"]
     return "\n".join(lines) + "\n"
 

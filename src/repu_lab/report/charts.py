@@ -7,9 +7,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from repu_lab.catalogue.reading import Scalar
 from repu_lab.catalogue.rows import Row, shown_columns
-from repu_lab.catalogue.text import shown, visible
+from repu_lab.catalogue.values import Scalar, shown
+from repu_lab.configs.text import printable
 from repu_lab.figures.sweep import share_bars, share_curves, share_map
 
 CURVES, MAPS, BARS = 8, 9, 40  # more of them on one picture cannot be told apart
@@ -140,4 +140,4 @@ def _extremes(groups: Mapping[str, Sequence[Row]], share: str) -> str:
 
 def _label(text: str) -> str:
     """Return text as matplotlib can draw it: on one line, and no formula."""
-    return visible(text, LABEL).replace("\\", "/").replace("$", "\\$")
+    return printable(text, LABEL).replace("\\", "/").replace("$", "\\$")

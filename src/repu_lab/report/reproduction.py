@@ -10,17 +10,17 @@ from typing import Any
 
 from markupsafe import Markup
 
-from repu_lab.catalogue.reading import number
 from repu_lab.catalogue.scanning import STATES, Run, last_line
 from repu_lab.catalogue.summary import counted
-from repu_lab.configs.files import Damaged
+from repu_lab.catalogue.values import number
+from repu_lab.configs.files import Damaged, read_object
 from repu_lab.report.page import Page, template
 from repu_lab.report.pictures import stored
 from repu_lab.report.run import versions
 from repu_lab.report.sweep import unfinished
 from repu_lab.report.tables import facts, table
 from repu_lab.report.words import command_line, plural, shown_any, when
-from repu_lab.runs.reading import Contents, read_object
+from repu_lab.runs.reading import Contents
 
 CLAIM_LIMIT = 8 << 20  # bytes of a claim.json
 VERDICTS = ("supported", "refuted", "inconclusive")

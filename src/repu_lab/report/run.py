@@ -7,10 +7,10 @@ from typing import Any
 from markupsafe import Markup
 
 from repu_lab.catalogue.rows import rows
-from repu_lab.catalogue.scanning import RESULT_FILES, Member, Run
+from repu_lab.catalogue.scanning import Member, Run, result_files
 from repu_lab.catalogue.summary import summarise, where
-from repu_lab.catalogue.text import measured, shown
-from repu_lab.configs.files import Damaged, read_text
+from repu_lab.catalogue.values import measured, shown
+from repu_lab.configs.files import Damaged, read_object, read_text
 from repu_lab.figures.style import RANGES
 from repu_lab.networks.quantiles import RULE, median
 from repu_lab.networks.quantities import over_depth
@@ -19,7 +19,6 @@ from repu_lab.report.pictures import drawn, stored
 from repu_lab.report.stored import LOSSES, Profile, Statistics, theory_of_events, theory_of_rows
 from repu_lab.report.tables import facts, table
 from repu_lab.report.words import command_line, shown_any, when
-from repu_lab.runs.reading import read_object
 
 LOG_LIMIT = 1 << 20
 LOG_SHOWN = 20_000  # characters
@@ -37,7 +36,7 @@ def run_page(run: Run) -> Page:
     page = Page(heading)
     sections = template("run")
     manifest = _object(run, "manifest.json")
-    result = _object(run, RESULT_FILES.get(run.command, "result.json")) if run.members else {}
+    result = _object(run, result_files().get(run.command, "result.json")) if run.members else {}
     log = _log(run)
     page.add(sections.header(heading, run.state, run.path.resolve().name, run.note))
     page.add(_verdict(result, log), "verdict")

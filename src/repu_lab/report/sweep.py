@@ -10,11 +10,11 @@ from markupsafe import Markup
 
 from repu_lab.catalogue.printing import table_cells
 from repu_lab.catalogue.rows import SHARE, SURVIVAL, Row, rows, shown_columns
-from repu_lab.catalogue.scanning import RESULT_FILES, STATES, Run
+from repu_lab.catalogue.scanning import STATES, Run, result_files
 from repu_lab.catalogue.selection import ordered
 from repu_lab.catalogue.summary import counted
-from repu_lab.catalogue.text import shown
-from repu_lab.configs.files import Damaged
+from repu_lab.catalogue.values import shown
+from repu_lab.configs.files import Damaged, read_object
 from repu_lab.networks.quantiles import RULE
 from repu_lab.report.charts import Chart, chart, independent_keys
 from repu_lab.report.page import Page, template
@@ -22,7 +22,6 @@ from repu_lab.report.pictures import drawn
 from repu_lab.report.run import versions
 from repu_lab.report.tables import address, facts, table
 from repu_lab.report.words import command_line, plural
-from repu_lab.runs.reading import read_object
 
 NAMED = 4  # swept keys named in the heading
 COMMANDS = 20  # different command lines shown
@@ -122,7 +121,7 @@ def _link(runs: dict[str, Run], beside: Path, folder: str, words: str = "") -> M
 def _forecast(run: Run) -> str:
     """Return what theory said of the first pass before the run, '' where nothing is known of it."""
     try:
-        forecast = read_object(str(run.path / RESULT_FILES.get(run.command, "result.json"))).get("forecast")
+        forecast = read_object(str(run.path / result_files().get(run.command, "result.json"))).get("forecast")
     except Damaged:
         return ""
     summary = forecast.get("summary") if isinstance(forecast, dict) else None

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
-from repu_lab.catalogue.text import is_number, shown
+from repu_lab.catalogue.values import is_number, shown
 from repu_lab.report.page import Page, template
 
 Cell = str | int | float | None  # Markup stays as it is

@@ -4,7 +4,7 @@ import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 
-from repu_lab.catalogue.text import shown
+from repu_lab.catalogue.values import shown
 
 
 def plural(count: int, noun: str) -> str:

@@ -18,8 +18,8 @@ from repu_lab.activations import Activation, as_activation, check_dtype
 from repu_lab.blocks import NORMS, Block
 from repu_lab.configs.config import ConfigError
 from repu_lab.configs.files import Damaged
-from repu_lab.configs.mistakes import one_line
 from repu_lab.configs.schema import HIGHEST, BlockConfig, TrainConfig
+from repu_lab.configs.text import one_line
 from repu_lab.configs.untrusted import OWN_PACKAGE, foreign_target
 from repu_lab.networks.initialization import RULES, Initialization, critical, initialize_, uniform_depth
 from repu_lab.networks.optimizers import Optimizer

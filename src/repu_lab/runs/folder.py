@@ -29,7 +29,7 @@ import yaml
 from repu_lab.configs.code import own_files
 from repu_lab.configs.config import ConfigError, config_hash, result_fields
 from repu_lab.configs.files import Damaged
-from repu_lab.configs.mistakes import escaped
+from repu_lab.configs.text import escaped
 from repu_lab.configs.untrusted import read_run_config
 from repu_lab.runs.circumstances import circumstances
 from repu_lab.runs.guarding import EVENTS, locked, own_copies, remove_leftovers, temporary_name

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from repu_lab.configs.mistakes import one_line
+from repu_lab.configs.text import one_line
 from repu_lab.networks.population import Population
 from repu_lab.networks.statistics import LayerStatistics, measure_there
 from repu_lab.runs.building import Experiment

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from repu_lab.configs.config import ConfigError
-from repu_lab.configs.mistakes import printable
+from repu_lab.configs.text import printable
 from repu_lab.runs.guarding import is_own, temporary_name
 from repu_lab.runs.reading import Contents
 

@@ -5,19 +5,24 @@ written, and what is not as it was written is Damaged, whoever asks.
 """
 
 import hashlib
-import json
 import os
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from repu_lab.configs.files import Damaged, as_text, open_regular, read_bytes
+from repu_lab.configs.files import (
+    JSON_LIMIT,
+    MEBIBYTE,
+    Damaged,
+    as_text,
+    open_regular,
+    parsed,
+    read_bytes,
+    read_object,
+)
 from repu_lab.configs.untrusted import LARGEST, plain
 
-MEBIBYTE = 1 << 20
-RESULT_LIMIT = 256 * MEBIBYTE  # bytes; a million members take 200 MB
-MOST_PARTS = 20_000_000  # of a JSON text, each of up to 100 bytes of memory: `[{},{},...` takes 30 times its file
 # Larger files are compared by their size, until they are loaded: a stored result comes at once; the same where 10,000
 # runs are shown.
 CHECKED = 64 * MEBIBYTE
@@ -58,7 +63,7 @@ class Contents:
         """Return a text file, checked in the same way."""
         return as_text(self.content(name, limit), name)
 
-    def json(self, name: str, limit: int = RESULT_LIMIT) -> dict[str, Any]:
+    def json(self, name: str, limit: int = JSON_LIMIT) -> dict[str, Any]:
         """Return the JSON object of a file, checked in the same way."""
         return parsed(self.text(name, limit), name)
 
@@ -93,25 +98,6 @@ class Contents:
                     _check(name, about, file, limit)
             except Damaged as error:
                 yield name, str(error)
-
-
-def read_object(path: str, limit: int = RESULT_LIMIT) -> dict[str, Any]:
-    """Return the JSON object of a file, with None for a NaN or an infinity; Damaged if it holds none."""
-    name = os.path.basename(path)
-    return parsed(as_text(read_bytes(path, limit), name), name)
-
-
-def parsed(text: str, name: str) -> dict[str, Any]:
-    """Return the JSON object in the text of a file of this name; Damaged if it is none."""
-    if sum(map(text.count, ",{[")) > MOST_PARTS:
-        raise Damaged(f"{name} holds more than {MOST_PARTS} entries")
-    try:
-        value = json.loads(text, parse_constant=lambda _: None)
-    except (ValueError, RecursionError) as error:
-        raise Damaged(f"{name} is cut short or no JSON") from error
-    if not isinstance(value, dict):
-        raise Damaged(f"{name} holds no object")
-    return value
 
 
 def about_file(path: Path) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from repu_lab.configs.mistakes import one_line
+from repu_lab.configs.text import one_line
 from repu_lab.networks.optimizers import Optimizer
 from repu_lab.networks.population import Population
 from repu_lab.runs.graphs import Graph, equal_bits

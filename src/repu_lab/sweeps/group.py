@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from repu_lab.configs.command import job_command
 from repu_lab.configs.composition import Job
 from repu_lab.configs.config import config_hash, result_fields
 from repu_lab.configs.schema import TrainConfig
 from repu_lab.runs.folder import RunFolder, synced_together
 from repu_lab.runs.guarding import CHECKPOINTS, GROUPS, check_inside
+from repu_lab.runs.job import check_job, run_job
 
 if TYPE_CHECKING:
     from repu_lab.runs.building import Experiment
@@ -58,12 +60,12 @@ def shape(config: TrainConfig) -> str:
 
 
 def make_groups(command: str, jobs: Iterable[Job], sweep: Path, bound: Bound) -> list[Group]:
-    """Return the jobs in groups, in the order of their first jobs; only `train` knows populations of several jobs."""
-    alike: dict[str, list[Job]] = {}
+    """Return the jobs in groups, in the order of their first jobs; jobs that make no populations stand alone."""
+    populations = job_command(command).populations
+    by_shape: dict[str, list[Job]] = {}
     for job in jobs:
-        together = shape(job.config) if command == "train" else str(job.folder)
-        alike.setdefault(together, []).append(job)
-    return [make_group(command, part, sweep) for group in alike.values() for part in _chunks(group, bound)]
+        by_shape.setdefault(shape(job.config) if populations else str(job.folder), []).append(job)
+    return [make_group(command, part, sweep) for several in by_shape.values() for part in _chunks(several, bound)]
 
 
 def make_group(command: str, jobs: Sequence[Job], sweep: Path) -> Group:
@@ -99,15 +101,14 @@ def members_that_fit(config: TrainConfig, report: Report) -> int:
 
 def check_group(group: Group, report: Report) -> None:
     """Raise ConfigError if a job of the group cannot run; a worker's task."""
-    if group.command == "train":  # what lies in the jobs' folders has been looked at
+    command = job_command(group.command)
+    if command.populations:  # what lies in the jobs' folders has been looked at
         from repu_lab.runs.building import build_group
 
         build_group([job.config for job in group.jobs])
     else:
-        from repu_lab.runs.commands import prepare
-
         (job,) = group.jobs
-        prepare(group.command, job.config, job.folder)
+        check_job(command, job.config, job.folder)
 
 
 def next_of_sweep(jobs: Sequence[Job], report: Report) -> str | None:
@@ -119,13 +120,12 @@ def next_of_sweep(jobs: Sequence[Job], report: Report) -> str | None:
 
 def run_group(group: Group, report: Report) -> None:
     """Run a group's jobs in their folders; a worker's task."""
-    if group.command == "train":
+    command = job_command(group.command)
+    if command.populations:
         train_group(group, report)
     else:
-        from repu_lab.runs import commands
-
         (job,) = group.jobs
-        getattr(commands, group.command)(job.config, job.folder)
+        run_job(command, job.config, job.folder)
 
 
 def train_group(group: Group, report: Report) -> None:
@@ -136,10 +136,10 @@ def train_group(group: Group, report: Report) -> None:
     """
     from repu_lab.runs.building import build_group
     from repu_lab.runs.checkpoint import Checkpoints
-    from repu_lab.runs.commands import tell
     from repu_lab.runs.forecasting import announce
     from repu_lab.runs.state import Run
     from repu_lab.runs.training import train
+    from repu_lab.runs.words import ended
 
     experiments = build_group([job.config for job in group.jobs])
     folders = [RunFolder(job.folder, echo=False) for job in group.jobs]
@@ -175,7 +175,7 @@ def train_group(group: Group, report: Report) -> None:
         with synced_together(folders):
             for run, result in zip(written, results, strict=True):
                 run.folder.write_json("result.json", result)
-                tell(run.folder, result)
+                run.folder.log(ended(result))
         with synced_together(folders):
             stack.close()  # which writes that they finished
 

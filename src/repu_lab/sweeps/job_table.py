@@ -6,47 +6,45 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from repu_lab.configs.command import job_command
 from repu_lab.configs.composition import Job
 from repu_lab.configs.config import ConfigError, config_hash
 from repu_lab.configs.files import Damaged, read_bytes
-from repu_lab.configs.mistakes import escaped, printable
+from repu_lab.configs.text import escaped, printable
 from repu_lab.networks.quantiles import median
-from repu_lab.runs.commands import RESULTS, meets
 from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.reading import Contents
 
-FAILED, NOT_MET = 1, 3
-ANSWER = ("forecast", "class", "C_W", "C_b", "K*", "a_1")  # of theory
+FAILED = 1
 WHOLE = ("finished", "extended")  # states of jobs that a sweep leaves as they are
 TRACEBACK_LIMIT = 1 << 20  # bytes
 
 
 def print_table(command: str, jobs: Sequence[Job]) -> int:
     """Print one line a job: what became of its members, what sets it apart, where it lies; return the exit code."""
-    own = own_overrides(jobs)
+    asked, columns = job_command(command), job_command(command).columns
     rows, networks, others, code = [], Counter[str](), Counter[str](), 0
     failures: dict[str, list[Job]] = {}
-    for job, typed in zip(jobs, own, strict=True):
+    for job, typed in zip(jobs, own_overrides(jobs), strict=True):
         folder = RunFolder(job.folder)
-        manifest, result = folder.manifest() or {}, folder.read_json(RESULTS[command])
-        steps = extended(command, job)
-        more = [] if steps is None else [f"extended to {steps} steps"]
+        manifest, result = folder.manifest() or {}, read_result(command, folder)
         if manifest.get("status") != "finished" or result is None:
             status = manifest.get("status", "not started")
             status = "damaged" if status == "finished" or not isinstance(status, str) else status
-            became, numbers = [status], ("",) * (len(ANSWER) - 1 if command == "theory" else 2)
+            first, *cells = status, *[""] * (max(len(columns), 3) - 1)
             code = FAILED
             others[status] += 1
             if status == "failed":
                 failures.setdefault(error_of(folder) or "", []).append(job)
         else:
-            became, numbers = _became(result) if command != "theory" else _answered(result)
+            first, *cells = _outcomes(result) if asked.row is None else asked.row(result)
             networks.update(result.get("outcomes", {"done": 1}))
-            if command == "train" and not meets(job.config, result):
-                code = code or NOT_MET
-        rows.append((", ".join([*more, *became]), *numbers, typed, job.folder.name))
+            code = code or asked.ending(job.config, result)[0]
+        if (steps := extended(command, job)) is not None:
+            first = f"extended to {steps} steps, {first}"
+        rows.append((first, *cells, typed, job.folder.name))
     print(f"{len(jobs)} job{'s' * (len(jobs) != 1)} in {jobs[0].sweep}:")
-    print_columns([(*ANSWER, "", "folder"), *rows] if command == "theory" else rows)
+    print_columns([(*columns, "", "folder"), *rows] if columns else rows)
     total = [f"{count} {name}" for name, count in networks.most_common()]
     total += [f"{count} job{'s' * (count != 1)} {name}" for name, count in others.most_common()]
     print(f"total: {', '.join(total)}")
@@ -71,7 +69,12 @@ def own_overrides(jobs: Sequence[Job]) -> list[str]:
 
 def stored_result(command: str, job: Job) -> dict[str, Any] | None:
     """Return what a finished job left, None if there is none; ConfigError if its folder holds another run."""
-    return RunFolder(job.folder).finished(command, job.config, RESULTS[command])
+    return RunFolder(job.folder).finished(command, job.config, job_command(command).result or "manifest.json")
+
+
+def read_result(command: str, folder: RunFolder) -> dict[str, Any] | None:
+    """Return what the result file of a job's folder holds, None if it is missing or damaged."""
+    return folder.read_json(job_command(command).result or "manifest.json")
 
 
 def job_state(command: str, job: Job) -> str:
@@ -90,7 +93,7 @@ def job_state(command: str, job: Job) -> str:
 def extended(command: str, job: Job) -> int | None:
     """Return the steps to which `resume=DIR steps=N` took a job of a sweep, None if it has its own."""
     there = (RunFolder(job.folder).manifest() or {}).get("config_hash")
-    if command != "train" or there in (None, config_hash(command, job.config)):
+    if not job_command(command).populations or there in (None, config_hash(command, job.config)):
         return None
     try:
         steps = Contents(job.folder).config().get("steps")
@@ -117,30 +120,15 @@ def median_metric(result: Mapping[str, Any]) -> float | None:
     return median([member.get("metric") for member in result.get("members", [])], -math.inf)
 
 
-def _answered(result: Mapping[str, Any]) -> tuple[list[str], tuple[str, ...]]:
-    """Return what theory says of an activation, the cells of ANSWER, four digits each."""
-    points = result.get("critical_points") or []
-    # That which initialization=critical takes, where there is one: the others stand in theory.json.
-    point = next((p for p in points if p["C_W"] == result.get("c_w")), points[0] if points else {})
-    numbers = (point.get("C_W"), point.get("C_b"), point.get("K"), result.get("a_1"))
-    classes = ", ".join(dict.fromkeys(point["universality_class"] for point in points)) or "no critical point"
-    cells = ["any" if number is None and i == 2 and points else _digits(number) for i, number in enumerate(numbers)]
-    return [str(result.get("fate"))], (classes, *cells)
-
-
-def _digits(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, (int, float)) else "-"
-
-
-def _became(result: Mapping[str, Any]) -> tuple[list[str], tuple[str, str]]:
-    """Return the outcomes, and the median metric and the seconds in words."""
+def _outcomes(result: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Return the outcomes, the median metric and the seconds in words."""
     outcomes = result.get("outcomes")
     if not isinstance(outcomes, dict):
-        return ["done"], ("", "")
+        return "done", "", ""
     several = sum(outcomes.values()) > 1
     members, metric = result.get("members", []), median_metric(result)
-    seconds = f"{result['seconds']:.1f} s" if "seconds" in result else ""
-    return [f"{outcome} {count}" if several else outcome for outcome, count in outcomes.items()], (
+    return (
+        ", ".join(f"{outcome} {count}" if several else outcome for outcome, count in outcomes.items()),
         f"{members[0]['metric_name']} {'-' if metric is None else f'{metric:.3f}'}" if members else "",
-        seconds,
+        f"{result['seconds']:.1f} s" if "seconds" in result else "",
     )

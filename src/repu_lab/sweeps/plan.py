@@ -13,17 +13,16 @@ import psutil
 import torch
 
 from repu_lab.configs.code import activation_name
+from repu_lab.configs.command import job_command
 from repu_lab.configs.composition import Job
 from repu_lab.configs.config import result_fields
-from repu_lab.runs.analysis import check_theory
-from repu_lab.runs.building import build, members_that_fit
-from repu_lab.runs.forecasting import forecast_run
+from repu_lab.runs.building import members_that_fit
 from repu_lab.sweeps.group import Group, check_group
 from repu_lab.sweeps.job_table import WHOLE, job_state, own_overrides, print_columns
 from repu_lab.sweeps.probing import Cost, probe_job, probe_training
 from repu_lab.sweeps.sweep import memory_bound, plan_groups
 from repu_lab.sweeps.workers import Slot
-from repu_lab.theory.forecast import Forecast, forecast
+from repu_lab.theory.forecast import Forecast
 
 # A job that is likelier than not to lose its signal is doomed; one that is this likely to ends at its first pass.
 DOOMED, LOST = 0.5, 0.95
@@ -76,15 +75,9 @@ def _forecasts(command: str, jobs: Sequence[Job]) -> Forecasts:
 
 
 def _forecast(command: str, job: Job) -> Forecast | None:
-    config = job.config
     try:
-        if command != "theory":
-            return forecast_run(build(config))
-        activation, rule = check_theory(config)
-        return forecast(
-            activation, C_W=rule.C_W[1:], C_b=rule.C_b[1:], k1=rule.k1, depth=config.depth, width=config.width,
-            dtype=config.dtype, inputs=config.inputs,
-        )  # fmt: skip
+        forecast, prepare = job_command(command).forecast, job_command(command).prepare
+        return None if forecast is None else forecast(prepare(job.config, job.folder).parts)
     except ValueError:  # ConfigErrors were found before
         return None
 

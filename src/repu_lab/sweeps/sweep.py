@@ -15,10 +15,10 @@ from typing import Any, Protocol
 
 from tqdm import tqdm
 
+from repu_lab.configs.command import job_command
 from repu_lab.configs.composition import Job
 from repu_lab.configs.config import config_hash
-from repu_lab.configs.mistakes import escaped, printable
-from repu_lab.runs.commands import RESULTS
+from repu_lab.configs.text import escaped, printable
 from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.guarding import GROUPS, check_inside, remove_group
 from repu_lab.runs.interruption import Interrupted, Request, deferred
@@ -33,7 +33,7 @@ from repu_lab.sweeps.group import (
     run_group,
     shape,
 )
-from repu_lab.sweeps.job_table import WHOLE, error_of, job_state, print_table, stored_result
+from repu_lab.sweeps.job_table import WHOLE, error_of, job_state, print_table, read_result, stored_result
 from repu_lab.sweeps.workers import Event, Pool, Slot, Task
 
 # So many jobs that fail alike before any other has ended stop a sweep: all the others would too.
@@ -75,7 +75,7 @@ def run_sweep(
     0, 1 if a job failed, 3 if one is not as `require` asks. ConfigError, before anything is written, if a job cannot
     run or another process sweeps here; Interrupted, after every worker has saved its state, if a signal asks.
     """
-    told = None
+    advice = None
     if left := unfinished(command, jobs):
         sweep = sweep_of(jobs)
         for folder in (sweep / GROUPS, *(job.folder for job in left)):
@@ -95,8 +95,8 @@ def run_sweep(
                     _forget_groups(sweep)
                 runner = pool if cluster is None else cluster(place.path)
                 stopped = _Driver(command, runner, len(left)).drive(groups, asked)
-            if command == "train" and not stopped and asked.number is None:
-                told = pool.ask(next_of_sweep, tuple(jobs))
+            if job_command(command).populations and not stopped and asked.number is None:
+                advice = pool.ask(next_of_sweep, tuple(jobs))
         if asked.number is not None:
             again = "the same command without rerun=true" if left[0].config.rerun else "the same command"
             print(f"interrupted; {again} goes on with what is left in {sweep}")
@@ -104,8 +104,8 @@ def run_sweep(
         if stopped:
             print(stopped, file=sys.stderr)
     code = print_table(command, jobs)
-    if told:
-        print(escaped(f"next:     {told}"))
+    if advice:
+        print(escaped(f"next:     {advice}"))
     return code
 
 
@@ -168,7 +168,11 @@ def _stored_group(command: str, place: Path, known: Mapping[str, Job]) -> Group 
     if not isinstance(hashes, list) or not all(isinstance(name, str) and name in known for name in hashes):
         return None
     jobs = [known[name] for name in hashes]
-    if command != "train" or len(set(hashes)) < max(2, len(hashes)) or len({shape(job.config) for job in jobs}) > 1:
+    if (
+        not job_command(command).populations
+        or len(set(hashes)) < max(2, len(hashes))
+        or len({shape(job.config) for job in jobs}) > 1
+    ):
         return None
     group = make_group(command, jobs, place.parent.parent)
     return group if group.place == place else None
@@ -223,7 +227,7 @@ class _Driver:
                 _record_death(self.command, job, event.value)
             self.ended += 1
             self.errors.append(error_of(folder) if event.kind == "done" else str(event.value).partition("\n")[0])
-            result = folder.read_json(RESULTS[self.command]) or {}
+            result = read_result(self.command, folder) or {}
             self.outcomes.update(result.get("outcomes", {}) if self.errors[-1] is None else {"failed": 1})
 
     def _again(self, job: Job) -> Job:

@@ -1,15 +1,11 @@
-"""What a run's files say, as single values: a config on one level, numbers that a float can hold."""
+"""Single values of a run's files: a config on one level, numbers that a float can hold, and how people read them."""
 
 import json
-import os
 import sys
 from typing import Any
 
 from repu_lab.configs.code import activation_name
-from repu_lab.configs.files import Damaged, open_regular
 
-# A zip file ends with this record: signature, counts, size and offset of its directory, length of a comment (0).
-ZIP_END, ZIP_END_SIZE = b"PK\x05\x06", 22
 LARGEST = sys.float_info.max
 EXACT = 1 << 53  # whole numbers that are floats too; sums and means of larger ones leave what a float can hold
 
@@ -35,20 +31,36 @@ def flatten(tree: dict[Any, Any]) -> dict[str, Scalar]:
     return flat
 
 
-def check_archive(path: str) -> None:
-    """Raise Damaged if a zip file (npz) lost its end, which is where its directory stands."""
-    with open_regular(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        end = os.pread(file.fileno(), ZIP_END_SIZE, max(0, size - ZIP_END_SIZE))
-    if not (len(end) == ZIP_END_SIZE and end.startswith(ZIP_END)):
-        raise Damaged(f"{os.path.basename(path)} is cut short")
-
-
 def number(value: object) -> int | float | None:
     """Return a finite number, None for anything else, and for a whole number that no float can hold."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= LARGEST:
         return None
     return value if abs(value) <= EXACT else float(value)
+
+
+def shown(value: Scalar) -> str:
+    """Return a value with at most four digits, '' for None."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return str(value)
+
+
+def measured(value: Scalar) -> str:
+    """Return a number of a network as `shown` does, a dash where there is none: untrained, or not finite."""
+    return shown(value) or "-"
+
+
+def is_number(text: str) -> bool:
+    """Say whether a shown value is a number, a dash or nothing."""
+    try:
+        float(text.removeprefix("-") or 0)
+    except ValueError:
+        return False
+    return True
 
 
 def _scalar(value: object) -> Scalar:

@@ -1,1 +1,0 @@
-"""The lab's launchers, found by Hydra under this name."""

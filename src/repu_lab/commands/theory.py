@@ -1,0 +1,72 @@
+"""`repu-lab theory`: say what theory knows of an activation, without a network."""
+
+from typing import TYPE_CHECKING, Any
+
+from repu_lab.configs.command import JobCommand, Prepared, Result
+from repu_lab.configs.schema import TheoryConfig
+
+if TYPE_CHECKING:
+    from repu_lab.runs.folder import RunFolder
+    from repu_lab.theory.forecast import Forecast
+
+
+def prepare(config: TheoryConfig, path: Any) -> Prepared:
+    """Raise ConfigError for an activation that theory cannot speak of."""
+    from repu_lab.runs.analysis import check_theory
+
+    return Prepared(parts=(config, *check_theory(config)), afresh=config.rerun)
+
+
+def work(config: TheoryConfig, _: Any, folder: "RunFolder") -> Result:
+    """Analyse the activation and print the answer."""
+    from repu_lab.configs.code import activation_name
+    from repu_lab.runs.analysis import analyse_activation
+    from repu_lab.theory.patience import waiting
+
+    with waiting(activation_name(config.activation), folder.log) as watch:
+        result = analyse_activation(config, folder)
+    if watch.cost:
+        folder.log(watch.cost)
+    folder.log(result["text"])
+    return result
+
+
+def forecast(parts: Any) -> "Forecast":
+    """Return what theory expects of networks of this activation."""
+    from repu_lab.theory.forecast import forecast
+
+    config, activation, rule = parts
+    return forecast(
+        activation, C_W=rule.C_W[1:], C_b=rule.C_b[1:], k1=rule.k1, depth=config.depth, width=config.width,
+        dtype=config.dtype, inputs=config.inputs,
+    )  # fmt: skip
+
+
+def row(result: Result) -> tuple[str, ...]:
+    """Return the cells of a sweep's table, four digits each."""
+    points = result.get("critical_points") or []
+    # That which initialization=critical takes, where there is one: the others stand in theory.json.
+    point = next((p for p in points if p["C_W"] == result.get("c_w")), points[0] if points else {})
+    classes = ", ".join(dict.fromkeys(point["universality_class"] for point in points)) or "no critical point"
+    K = "any" if points and point.get("K") is None else _digits(point.get("K"))
+    numbers = (_digits(point.get("C_W")), _digits(point.get("C_b")), K, _digits(result.get("a_1")))
+    return str(result.get("fate")), classes, *numbers
+
+
+def _digits(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, (int, float)) else "-"
+
+
+COMMAND = JobCommand(
+    name="theory",
+    purpose="say what theory knows of an activation, without a network",
+    config=TheoryConfig,
+    examples=("repu-lab theory activation=gelu", "repu-lab theory -m activation='glob(*)' depth=50"),
+    prepare=prepare,
+    work=work,
+    result="theory.json",
+    good=("survives",),
+    forecast=forecast,
+    columns=("forecast", "class", "C_W", "C_b", "K*", "a_1"),
+    row=row,
+)
