@@ -18,7 +18,6 @@ FIRST_STEP = """
 import os
 import sys
 from repu_lab.cli import main
-import repu_lab.runs.commands
 import repu_lab.runs.stepping as stepping
 stepping.train_step = lambda *arguments: os._exit(0)
 sys.exit(main(sys.argv[1:]))

@@ -16,7 +16,7 @@ import repu_lab
 from repu_lab.claims import CLAIMS
 from repu_lab.claims.base import prose
 from repu_lab.claims.verdicts import Verdict
-from repu_lab.cli import COMMANDS, PATH_COMMANDS
+from repu_lab.configs.command import COMMANDS, JobCommand
 from repu_lab.configs.composition import compose_jobs
 from repu_lab.configs.spelling import spelt_out
 from repu_lab.tracking.tags import tags_as_markdown
@@ -56,8 +56,8 @@ def test_a_command_that_a_page_shows_can_be_typed(line: str) -> None:
     """Up to where it would run: every key is checked; what is the reader's own (my_module, outputs/RUN) is left out."""
     words = shlex.split(re.split(r"  +|\.\.\.|; ", line.replace("scripts/run ", "repu-lab "))[0])
     command, *arguments = words[1:]
-    assert command in {*COMMANDS, *PATH_COMMANDS, "--help", "--version"}
-    if command in COMMANDS and not {"--help"} & set(arguments):
+    assert command in {*COMMANDS, "--help", "--version"}
+    if isinstance(COMMANDS.get(command), JobCommand) and not {"--help"} & set(arguments):
         arguments = [word for word in arguments if "outputs/" not in word and "my_module" not in word]
         overrides = [word for word in arguments if word != "-m" and not word.startswith("+activation.alpha")]
         overrides = ["activation=gelu" if word == "activation=custom" else word for word in overrides]

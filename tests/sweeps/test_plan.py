@@ -11,6 +11,9 @@ from repu_lab.configs.composition import compose_jobs
 from repu_lab.runs.building import build
 from repu_lab.runs.forecasting import forecast_run
 from repu_lab.runs.memory import member_bytes
+from repu_lab.runs.schedule import is_measured, measured_steps
+from repu_lab.sweeps import costs
+from repu_lab.sweeps.group import Group
 
 TINY = ("width=64", "batch_size=16", "steps=2", "probe=4", "statistics=false", "threads=1", "initialization=custom")
 POINTS = "activation,depth,initialization.c_w,seed\nrepu,20,2,0\nrepu,20,2,1\ntanh,3,1,\n"
@@ -57,3 +60,21 @@ def test_the_plan_of_a_points_file_is_what_its_run_does(empty_folder, capsys):
     assert main(["train", *typed, "plan=true"]) == 0
     out = capsys.readouterr().out
     assert "jobs:    3 finished\n" in out and "group:" not in out
+
+
+def test_seconds_follow_the_runs_that_finished(monkeypatch):
+    """Two networks took 10 s: three of the same law take 15, and what a folder takes; another law does some steps."""
+    old, new = (compose_jobs("train", [*TINY, "initialization.c_w=2", f"members={count}"])[0] for count in (2, 3))
+    other = compose_jobs("train", [*TINY, "initialization.c_w=1", "members=3"])[0]
+    monkeypatch.setattr(costs, "stored_result", lambda command, job: {"seconds": 10.0} if job is old else None)
+    monkeypatch.setattr(costs, "_by_steps", lambda group, lost: 7.0)
+    known = costs.seconds_by_law("train", [old])
+    both = Group(command="train", jobs=(new, new))
+    assert costs.cost_of(both, known, lost=False).seconds == pytest.approx(30 + 2 * costs.FOLDER)
+    for jobs in ((other,), (new, other)):
+        assert costs.cost_of(Group(command="train", jobs=jobs), known, lost=False).seconds == 7
+
+
+@pytest.mark.parametrize("last", [0, 1, 4, 5, 6, 12, 1000, 1001, 4095])
+def test_the_measured_steps_are_those_that_are_measured(last):
+    assert measured_steps(last) == [step for step in range(last + 1) if is_measured(step, last)]

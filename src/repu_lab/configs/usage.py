@@ -12,6 +12,12 @@ from omegaconf import DictConfig
 from repu_lab.configs.command import JobCommand
 from repu_lab.configs.composition import composer
 
+OPTIONS = (
+    ("-m", "a sweep, one job for each combination: depth=5,10 depth='range(5,50,5)' activation='glob(*repu)'"),
+    ("--cfg job", "print the config instead of running it"),
+    ("hydra.run.dir=DIR", "the run's folder; left out: outputs/ and a name made from the keys above"),
+)
+
 
 def command_help(command: JobCommand) -> str:
     """Return what `repu-lab COMMAND --help` prints."""
@@ -24,17 +30,14 @@ def command_help(command: JobCommand) -> str:
         f"{command.purpose[0].upper()}{command.purpose[1:]}.",
         "",
     ]
-    lines += ["groups, with their default option:", *_entries(_groups(cfg, groups)), ""]
-    lines += ["keys, with their defaults:", *_entries(_keys(command.config, cfg, "")), ""]
-    lines += ["options:"]
-    lines += _entries(
-        [
-            ("-m", "a sweep, one job for each combination: depth=5,10 depth='range(5,50,5)' activation='glob(*repu)'"),
-            ("--cfg job", "print the config instead of running it"),
-            ("hydra.run.dir=DIR", "the run's folder; left out: outputs/ and a name made from the keys above"),
-        ]
-    )
-    lines += ["", "examples:", *(f"  {example}" for example in command.examples)]
+    parts = {
+        "groups, with their default option:": list(_groups(cfg, groups)),
+        "keys, with their defaults:": list(_keys(command.config, cfg, "")),
+        "options:": [*OPTIONS[not command.sweeps :]],
+    }
+    for title, entries in parts.items():
+        lines += [title, *_entries(entries), ""] if entries else []
+    lines += ["examples:", *(f"  {example}" for example in command.examples)]
     lines += ["", "exit codes: 0 done, 1 failed, 2 a mistake in the command line, 3 require= not met, 130 interrupted"]
     return "\n".join(lines) + "\n"
 
@@ -73,7 +76,7 @@ def _keys(schema: type, cfg: DictConfig, prefix: str) -> Iterator[tuple[str, str
             yield f"{key}={shown}", spec.metadata["doc"] + (f" [{valid}]" if valid else "")
 
 
-def _entries(entries: Iterator[tuple[str, str]] | Sequence[tuple[str, str]], column: int = 30) -> Iterator[str]:
+def _entries(entries: Sequence[tuple[str, str]], column: int = 30) -> Iterator[str]:
     width = max(60, min(120, shutil.get_terminal_size().columns))
     for left, right in entries:
         wrapped = textwrap.wrap(right, width - column) or [""]

@@ -3,11 +3,17 @@
 import math
 
 
-def is_measured(step: int, last: int) -> bool:
-    """Whether per-layer statistics are taken after `step` updates of a run of `last`: 0, 1, 2, 3, 4, 6, 8, 11, 16, ...
+def measured_steps(last: int) -> list[int]:
+    """Return the steps after which per-layer statistics are taken in a run of `last`: 0, 1, 2, 3, 4, 6, 8, 11, 16, ...
 
     The powers of sqrt(2), rounded, and the last step: 21 measurements in 1,000 steps, 41 in a million.
     """
+    powers = (round(2 ** (i / 2)) for i in range(2 * last.bit_length() + 1))
+    return sorted({step for step in (*range(5), *powers, last) if step <= last})
+
+
+def is_measured(step: int, last: int) -> bool:
+    """Whether a step is one of `measured_steps`."""
     return step <= 4 or step == last or step == round(2 ** (round(2 * math.log2(step)) / 2))
 
 

@@ -46,7 +46,7 @@ class Group:
     @property
     def members(self) -> int:
         """The number of networks."""
-        return sum(job.config.members for job in self.jobs)
+        return sum(getattr(job.config, "members", 1) for job in self.jobs)
 
 
 def shape(config: TrainConfig) -> str:
