@@ -21,10 +21,9 @@ from torch import nn
 from repu_lab import SplineRePU
 from repu_lab.configs.composition import compose_jobs
 from repu_lab.runs.building import Experiment, build
-from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.observation import Sight, observe
 from repu_lab.runs.schedule import is_measured
-from repu_lab.runs.state import Run, State
+from repu_lab.runs.state import State
 from repu_lab.runs.stepping import stepper
 from repu_lab.tasks import Split, Splits, Task, on_device
 from repu_lab.tasks.tensors import classification
@@ -147,13 +146,12 @@ def statistics_seconds(experiment: Experiment, state: State, device: str) -> flo
     steps = [step for step in range(STEPS + 1) if is_measured(step, STEPS)]
     config = experiment.config
     with tempfile.TemporaryDirectory() as folder:
-        tracker = Tracker(folder, depth=config.depth, members=config.members)
-        with tracker:
-            run = Run(experiment=experiment, folder=RunFolder(folder))
+        (part,) = state.parts
+        with Tracker(folder, depth=config.depth, members=config.members) as part.tracker:
 
             def measure(step: int) -> None:
                 state.step = step
-                observe([run], state, sight, {0: tracker}, [0], [0] if step == STEPS else [])
+                observe(state, sight, [part], [part] if step == STEPS else [])
 
             sight = Sight(experiment, state)
             measure(1)  # warm

@@ -127,7 +127,7 @@ def test_a_signal_during_the_last_observation_is_heard(run, monkeypatch, unbroke
     original = training.observe
 
     def observe(*arguments):
-        if arguments[1].step == 24:
+        if arguments[0].step == 24:
             signal.raise_signal(signal.SIGINT)
         return original(*arguments)
 

@@ -4,7 +4,7 @@ On a GPU what is looked at is captured as one graph once the steps are: launched
 as long as twelve steps of a network of depth 50.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,10 +18,11 @@ from repu_lab.networks.statistics import LayerStatistics, measure_there
 from repu_lab.runs.building import Experiment
 from repu_lab.runs.graphs import Graph, equal_bits
 from repu_lab.runs.schedule import is_profiled
-from repu_lab.runs.state import Run, State, members
+from repu_lab.runs.state import Part, State, members
 from repu_lab.runs.stepping import CAPTURED
 from repu_lab.tasks import Evaluation, Split, Task
 from repu_lab.tracking.digest import Digest, digests
+from repu_lab.tracking.table import StatisticsTable
 from repu_lab.tracking.tracker import Tracker
 
 # A table of more numbers is sorted on the GPU, one of fewer sooner on the host.
@@ -63,7 +64,7 @@ class Sight:
         capture: Callable[[Callable[[], Seen], torch.device], Captured] = Graph,
     ):  # fmt: skip
         """Take what is trained; `say` gets the line that says why there is no graph, `capture` makes one."""
-        self._experiment, self._state, self._say, self._capture = experiment, state, say, capture
+        self.experiment, self._state, self._say, self._capture = experiment, state, say, capture
         self._graphs: dict[bool, Captured] = {}
         sizes = state.population.sizes[1:]
         self._cheap = state.population.members * experiment.config.probe * sum(sizes) <= CHEAP
@@ -98,7 +99,7 @@ class Sight:
         return again
 
     def _look(self, theta_MP: Tensor, histogram: bool) -> Seen:
-        population, config, task = self._state.population, self._experiment.config, self._experiment.task
+        population, config, task = self._state.population, self.experiment.config, self.experiment.task
         evaluation = evaluate(population, task, theta_MP)
         if not config.statistics:
             return Seen(evaluation, None)
@@ -110,47 +111,45 @@ class Sight:
         return Seen(evaluation, measure_there(population, probe.x, loss, histogram=histogram, theta_MP=theta_MP))
 
 
-def observe(
-    runs: Sequence[Run], state: State, sight: Sight, trackers: Mapping[int, Tracker], watched: Sequence[int],
-    ending: Sequence[int],
-) -> None:  # fmt: skip
-    """Look at the watched runs and write down what is seen, each layer's numbers and each member's."""
-    config, task = runs[0].experiment.config, runs[0].experiment.task
+def observe(state: State, sight: Sight, watched: Sequence[Part], ending: Sequence[Part]) -> None:
+    """Look at the watched parts and write down what is seen, each layer's numbers and each member's."""
+    config, task = sight.experiment.config, sight.experiment.task
     profiling = bool(ending) or is_profiled(state.step, config.steps)
-    complete = len(watched) == len(runs)
-    seen = sight.all(profiling) if complete else sight.some([state.rows[i] for i in watched], profiling)
+    complete = len(watched) == len(state.parts)
+    seen = sight.all(profiling) if complete else sight.some([part.rows for part in watched], profiling)
     evaluation = seen.evaluation
-    sizes = [runs[i].experiment.config.members for i in watched]
+    sizes = [part.rows.stop - part.rows.start for part in watched]
     stats: LayerStatistics | None = None
     digested: Sequence[Digest | None] = [None] * len(watched)
     if seen.layers is not None:
         there = seen.layers if torch.as_tensor(seen.layers.log10_K).numel() > LARGE else seen.layers.on_host()
         digested = digests(there, sizes, profiled=profiling)
-        stats = there.on_host(getattr(torch, np.dtype(state.tables[watched[0]].precision).name))
+        stats = there.on_host(getattr(torch, np.dtype(watched[0].table.precision).name))
     progress = state.progress
     alive = progress.alive.cpu().numpy()
     last_loss = np.where(alive, progress.last_loss.cpu(), np.nan)  # one that is frozen has no loss any more
     # Where training goes on, step 0 shows how it starts; of a member that no step will change nothing is known.
     untouched = (progress.updates == 0).cpu().numpy() & (state.step > 0)
     untrained = (state.first.exploded > 0) | (config.steps == 0) | untouched
-    metric = np.where(np.concatenate([untrained[state.rows[i]] for i in watched]), np.nan, evaluation.metric.cpu())
+    metric = np.where(np.concatenate([untrained[part.rows] for part in watched]), np.nan, evaluation.metric.cpu())
     judged = {"test/loss": evaluation.loss.cpu().numpy(), "test/metric": metric}
     start = 0
     if complete:
         progress.record_evaluation(state.step, evaluation, task.criterion)
-    for i, size, digest in zip(watched, sizes, digested, strict=True):
-        rows, here = state.rows[i], slice(start, start := start + size)
+    for part, size, digest in zip(watched, sizes, digested, strict=True):
+        tracker, rows, here = part.tracker, part.rows, slice(start, start := start + size)
+        assert tracker is not None
         if not complete:
             members(progress, rows).record_evaluation(state.step, members(evaluation, here), task.criterion)
         values = {"train/loss": last_loss[rows]} | {name: value[here] for name, value in judged.items()}
-        trackers[i].by_member(state.step, values)
-        trackers[i].scalars(state.step, {"members/active": float(alive[rows].sum())})
+        tracker.by_member(state.step, values)
+        tracker.scalars(state.step, {"members/active": float(alive[rows].sum())})
         own = None if stats is None else stats.members(here)
         if digest is not None and own is not None:
-            profiled = i in ending or is_profiled(state.step, config.steps)
-            own = _draw(state, i, trackers[i], own, digest, profiled)
-        trackers[i].flush()
-        state.tables[i].add(state.step, own, values)
+            profiled = part in ending or is_profiled(state.step, config.steps)
+            own = _draw(state.step, part.table, tracker, own, digest, profiled)
+        tracker.flush()
+        part.table.add(state.step, own, values)
 
 
 @torch.no_grad()
@@ -167,13 +166,13 @@ def evaluate(population: Population, task: Task, theta_MP: Tensor, split: Split 
 
 
 def _draw(
-    state: State, run: int, tracker: Tracker, stats: LayerStatistics, digest: Digest, profiled: bool
+    step: int, table: StatisticsTable, tracker: Tracker, stats: LayerStatistics, digest: Digest, profiled: bool
 ) -> LayerStatistics:
     """Write what is drawn of a run's statistics and return what is kept of them."""
-    tracker.statistics(state.step, digest)
+    tracker.statistics(step, digest)
     if not profiled or digest.profile is None:
         return stats.plain()
-    state.tables[run].profiles[state.step] = digest.profile
-    tracker.profiles(state.step, digest.profile)
-    tracker.histograms(state.step, stats)
+    table.profiles[step] = digest.profile
+    tracker.profiles(step, digest.profile)
+    tracker.histograms(step, stats)
     return stats

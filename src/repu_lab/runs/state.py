@@ -1,7 +1,6 @@
 """Everything that changes while a population trains, as one value that can be saved and restored bit for bit.
 
-A population holds the networks of one run, or of several that differ only in what a member may have of its own; each
-run has a folder, a table of statistics and an event file of its own, and its rows of theta.
+A population holds the networks of one run, or of several that differ only in what a member may have of its own.
 """
 
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from repu_lab.runs.outcome import FirstPass, Progress, first_pass
 from repu_lab.tasks import Evaluation
 from repu_lab.theory.forecast import Forecast
 from repu_lab.tracking.table import StatisticsTable, precision
+from repu_lab.tracking.tracker import Tracker
 
 Members = TypeVar("Members", Progress, FirstPass, Evaluation)
 
@@ -36,19 +36,27 @@ class Run:
     stored: bool = False  # its result is there already: it trains along, so that the others keep their bits
 
 
+@dataclass(kw_only=True, eq=False)
+class Part:
+    """A run's part of a population: its rows of theta, what was seen of it and where that is written, and its end."""
+
+    rows: slice
+    table: StatisticsTable
+    events: int | None = None  # length of the event file, None before it exists
+    ended: int | None = None  # the step at which the run ended
+    tracker: Tracker | None = None  # None while nothing is written of it
+
+
 @dataclass(kw_only=True)
 class State:
-    """The state before the update number `step` (from 0); one table, event file and end a run."""
+    """The state before the update number `step` (from 0)."""
 
     step: int
-    rows: list[slice]  # of theta, a run
+    parts: list[Part]  # in the order of the runs
     population: Population
     optimizer: Optimizer
     first: FirstPass
     progress: Progress
-    tables: list[StatisticsTable]
-    events: list[int | None]  # length of each event file, None before it exists
-    ended: list[int | None]  # the step at which a run ended
     seconds: float = 0.0  # spent in the loop, and in observing
     observing: float = 0.0
     stepping: str | None = None  # how the steps are done, see runs.stepping; None before it is chosen
@@ -76,9 +84,10 @@ class State:
             tensor.copy_(saved["optimizer"][name])
         state.first = FirstPass(**{name: value.cpu().numpy() for name, value in saved["first"].items()})
         state.progress = Progress(**saved["progress"])
-        for table, content in zip(state.tables, saved["tables"], strict=True):
-            table.restore(content)
-        for name in ("step", "events", "ended", "seconds", "observing"):
+        of_parts = zip(state.parts, saved["tables"], saved["events"], saved["ended"], strict=True)
+        for part, content, part.events, part.ended in of_parts:
+            part.table.restore(content)
+        for name in ("step", "seconds", "observing"):
             setattr(state, name, saved[name])
         # Checkpoints of earlier versions have neither.
         state.stepping, state.chunk = saved.get("stepping"), saved.get("chunk", state.chunk)
@@ -91,14 +100,14 @@ class State:
         none = np.zeros(population.members, np.int64)
         return cls(
             step=0,
-            rows=[slice(start, stop) for start, stop in pairwise(ends)],
+            parts=[
+                Part(rows=slice(start, stop), table=StatisticsTable(each.seeds, precision(each.dtype)))
+                for each, (start, stop) in zip(experiments, pairwise(ends), strict=True)
+            ],
             population=population,
             optimizer=make_optimizer(experiments, population),
             first=FirstPass(exploded=none, vanished=none),
             progress=Progress.start(population.members, experiments[0].device),
-            tables=[StatisticsTable(each.seeds, precision(each.dtype)) for each in experiments],
-            events=[None] * len(experiments),
-            ended=[None] * len(experiments),
             chunk=experiments[0].chunk,
         )
 
@@ -110,9 +119,9 @@ class State:
             "optimizer": self.optimizer.state,
             "first": {name: torch.from_numpy(value) for name, value in vars(self.first).items()},
             "progress": vars(self.progress),
-            "tables": [table.content() for table in self.tables],
-            "events": list(self.events),
-            "ended": list(self.ended),
+            "tables": [part.table.content() for part in self.parts],
+            "events": [part.events for part in self.parts],
+            "ended": [part.ended for part in self.parts],
             "seconds": self.seconds,
             "observing": self.observing,
             "stepping": self.stepping,

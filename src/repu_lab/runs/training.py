@@ -25,7 +25,7 @@ from repu_lab.runs.outcome import DIVERGED, bad_layer, judge
 from repu_lab.runs.pictures import draw_solution
 from repu_lab.runs.refining import add_measures, add_validation, refine
 from repu_lab.runs.schedule import is_measured
-from repu_lab.runs.state import Run, State, members
+from repu_lab.runs.state import Part, Run, State, members
 from repu_lab.runs.stepping import stepper
 from repu_lab.theory.forecast import Forecast
 from repu_lab.tracking.events import EVENTS_NAME
@@ -75,61 +75,62 @@ def _train(runs: Sequence[Run], checkpoints: Checkpoints, bar: Bar) -> list[dict
     if state.chunk is not None:
         checkpoints.say(f"memory:   holds the preactivations of {state.chunk} members at once, which pass in turn")
     with ExitStack() as stack:
-        trackers = {
-            i: stack.enter_context(_tracker(run, state.events[i])) for i, run in enumerate(runs) if not run.stored
-        }
+        written = [(run, part) for run, part in zip(runs, state.parts, strict=True) if not run.stored]
+        for run, part in written:
+            part.tracker = stack.enter_context(_tracker(run, part.events))
         bar.update(state.step)
         start = time.perf_counter() - state.seconds
         with deferred() as asked:
             for step in range(state.step, config.steps + 1):
                 state.step = step
-                going = [i for i in trackers if state.ended[i] is None]
+                going = [part for _, part in written if part.ended is None]
                 ending = _ending(state, going, config.steps)
                 last = len(ending) == len(going)
                 # At its end a run can be extended from what it saves; of a group nothing is left but the results.
                 keeps = last and len(runs) == 1
                 if keeps or asked.number is not None or checkpoints.due(state.nbytes):
-                    state.events = [trackers[i].length() if i in trackers else at for i, at in enumerate(state.events)]
+                    for part in state.parts:
+                        part.events = part.events if part.tracker is None else part.tracker.length()
                     state.seconds = time.perf_counter() - start
                     checkpoints.save(step, state.saved() | {"identity": identity(runs)})
                 if asked.number is not None:
                     raise Interrupted(asked.number)
                 if is_measured(step, config.steps) or ending:
                     before = time.perf_counter()
-                    observe(runs, state, sight, trackers, going if is_measured(step, config.steps) else ending, ending)
+                    observe(state, sight, going if is_measured(step, config.steps) else ending, ending)
                     state.observing += time.perf_counter() - before
                     loss, alive = float(progress.last_loss.median()), int(progress.alive.sum())
                     bar.set_postfix_str((f"loss {loss:.3g}, " if loss == loss else "") + f"{alive} alive")
-                for run in ending:
-                    state.ended[run] = step
+                for part in ending:
+                    part.ended = step
                 if last:
                     break
-                for run in ending:
-                    progress.alive[state.rows[run]] = False  # the others train on without them
+                for part in ending:
+                    progress.alive[part.rows] = False  # the others train on without them
                 advance(step)
                 bar.update()
         if asked.number is not None:  # while the last step was observed; from here on a signal ends at once
             raise Interrupted(asked.number)
         state.seconds = time.perf_counter() - start
-        with synced_together([runs[i].folder for i in trackers]):
-            return [finish(runs[i], state, i, trackers[i], checkpoints) for i in trackers]
+        with synced_together([run.folder for run, _ in written]):
+            return [finish(run, state, part, checkpoints) for run, part in written]
 
 
-def finish(run: Run, state: State, index: int, tracker: Tracker, checkpoints: Checkpoints) -> dict[str, Any]:
+def finish(run: Run, state: State, part: Part, checkpoints: Checkpoints) -> dict[str, Any]:
     """Judge the members of a run that has ended, write its statistics and weights and return what its result holds."""
     experiment, expected, config = run.experiment, run.expected, run.experiment.config
-    task, population, rows, table = experiment.task, state.population, state.rows[index], state.tables[index]
+    task, population, rows, table = experiment.task, state.population, part.rows, part.table
     theta_MP = population.theta.detach()[rows]
     progress, first = members(state.progress, rows), members(state.first, rows)
-    step = state.ended[index]
-    assert step is not None
+    step, tracker = part.ended, part.tracker
+    assert step is not None and tracker is not None
 
     def diverged_layer(member: int) -> int:
         at = int(progress.updates[member])
         return bad_layer(population, task, task.batch(at, config.batch_size), rows.start + member)
 
-    part = f"lbfgs_{index:06d}.part"
-    judged, theta_MP, said = refine(experiment, population, theta_MP, progress.alive, checkpoints, part)
+    refining = f"lbfgs_{state.parts.index(part):06d}.part"
+    judged, theta_MP, said = refine(experiment, population, theta_MP, progress.alive, checkpoints, refining)
     if said is not None:
         run.folder.log(f"refined:  {said}")
     evaluation = evaluate(population, judged, theta_MP)
@@ -162,7 +163,7 @@ def finish(run: Run, state: State, index: int, tracker: Tracker, checkpoints: Ch
         table.save(path)
     with run.folder.writing("weights.pt") as path, open(path, "wb") as file:
         dump({"sizes": population.sizes, "theta": theta_MP.clone()}, file)  # a view would save the whole
-    checkpoints.drop_part(part)
+    checkpoints.drop_part(refining)
     seconds = state.seconds * len(records) / population.members
     return {
         "outcomes": outcomes,
@@ -243,11 +244,11 @@ def identity(runs: Sequence[Run]) -> list[str]:
     return [config_hash("train", replace(run.experiment.config, steps=0)) for run in runs]
 
 
-def _ending(state: State, going: list[int], steps: int) -> list[int]:
+def _ending(state: State, going: list[Part], steps: int) -> list[Part]:
     """Return the runs that end before this step's update: all at the last one, else those whose members are settled."""
     if state.step == steps:
         return going
-    return [i for i in going if state.settled(state.rows[i])] if state.step % END_CHECK == 0 else []
+    return [part for part in going if state.settled(part.rows)] if state.step % END_CHECK == 0 else []
 
 
 def _restore(saved: Saved, runs: Sequence[Run]) -> State:
