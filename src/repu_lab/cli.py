@@ -116,7 +116,7 @@ def _run_jobs(command: JobCommand, arguments: list[str], multirun: bool) -> int:
 
     options, overrides = _split(arguments)
     if multirun and not command.sweeps:
-        raise ConfigError(f"-m: {command.name} is no sweep; leave it out")
+        raise ConfigError(f"-m: {command.name} makes no sweep; leave it out, as in {command.examples[-1]}")
     multirun = multirun or has_points(overrides)
     overrides = unfold(command.name, spelt_out(command.name, overrides), multirun)
     jobs = compose_jobs(command.name, overrides, multirun)
