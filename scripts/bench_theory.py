@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from repu_lab.activations import ACTIVATIONS, GELU, Activation, MRePU, ReLU, RePU, Tanh, as_activation
-from repu_lab.theory import analyse, correlations, fate_map, layers, pair_mean
+from repu_lab.theory import Law, analyse, correlations, fate_map, layers, pair_mean
 from repu_lab.theory.chain import chain
 from repu_lab.theory.forecast import forecast
 
@@ -63,13 +63,13 @@ def cases() -> Iterator[tuple[str, float, Callable[[], object]]]:
             f"fate map 200 x 200, depth 50, {name}",
             2.0,
             lambda activation=activation, top=top: fate_map(
-                activation, np.linspace(0, top, 200), np.linspace(0, 0.5, 200), 50, 1.0
+                Law.of(activation, 1.0, 0.0, 1.0, 50), np.linspace(0, top, 200), np.linspace(0, 0.5, 200)
             ),
         )
     yield (
         "fate map 200 x 200, depth 50, a user's own, kinked",
         2.0,
-        lambda: fate_map(own(Kinked), np.linspace(0, 3.0, 200), np.linspace(0, 0.5, 200), 50, 1.0),
+        lambda: fate_map(Law.of(own(Kinked), 1.0, 0.0, 1.0, 50), np.linspace(0, 3.0, 200), np.linspace(0, 0.5, 200)),
     )
     recursions = {
         "RePU(2)": (lambda: RePU(2), 2 / 3, 0.0), "MRePU(1)": (lambda: MRePU(1), 1.0, 0.0),
@@ -90,7 +90,7 @@ def cases() -> Iterator[tuple[str, float, Callable[[], object]]]:
             0.050,
             (
                 lambda activation=activation, C_W=C_W, C_b=C_b, k1=k1: correlations(
-                    activation, C_W, C_b, k1, k1, 0.5 * k1, DEPTH
+                    Law.of(activation, C_W, C_b, k1, DEPTH), k1, 0.5 * k1
                 )
             ),
         )
@@ -119,7 +119,7 @@ def cases() -> Iterator[tuple[str, float, Callable[[], object]]]:
             f"exact chain, 1,000 networks of depth 50, width 256, {name}",
             1.0,
             lambda activation=activation, C_W=C_W, C_b=C_b, k1=k1: chain(
-                activation, C_W=C_W, C_b=C_b, k1=k1, depth=50, width=256, chains=1000
+                Law.of(activation, C_W, C_b, k1, 50, 256), 1000
             ),
         )
 

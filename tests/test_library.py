@@ -32,7 +32,7 @@ from repu_lab.configs.composition import compose_jobs
 from repu_lab.networks.population import Population
 from repu_lab.runs.building import build
 from repu_lab.runs.job import run_job
-from repu_lab.theory import Initialization, mean_square
+from repu_lab.theory import Initialization, Law, mean_square
 from repu_lab.theory.chain import chain
 
 F64 = torch.float64
@@ -73,7 +73,7 @@ def test_a_network_of_ones_own_gets_the_weights_of_the_lab_s_with_this_seed(over
     settings = [f"activation={overrides[0]}", *overrides[1:], "depth=3", "width=16", "seed=11", f"dtype={dtype}"]
     experiment = build(compose_jobs("train", settings)[0].config)
     wanted = experiment.population().member(0)
-    network = Population(experiment.activation, experiment.sizes, block=experiment.block,
+    network = Population(experiment.activation, experiment.sizes, block=experiment.law.block,
                          dtype=getattr(torch, dtype)).member(0)  # fmt: skip
     start = initialize_(network, seed=11)
     for mine, theirs in zip(network.parameters(), wanted.parameters(), strict=True):
@@ -129,9 +129,7 @@ def test_kernels_by_layer_follow_the_exact_chain_of_this_width(activation: nn.Mo
         starts.append(initialize_(network, generator=generator))
         measured.append(kernels(network, starts[0]))
     (start,) = set(starts)
-    law = chain(
-        as_activation(activation), C_W=start.C_W, C_b=start.C_b, k1=start.k1, depth=depth, width=width, chains=3000
-    )
+    law = chain(Law.of(as_activation(activation), start.C_W, start.C_b, start.k1, depth, width), 3000)
     for l in range(1, depth + 1):
         _, p = np.asarray(ks_2samp(np.log10(np.array(measured)[:, l]), law.log10_K[:, l]))
         assert p > 1e-4, f"layer {l + 1}"
@@ -220,7 +218,7 @@ def test_a_network_s_forecast_is_theory_s_for_what_it_is_made_of() -> None:
     start = initialize_(network, seed=0)
     found = forecast_network(network, inputs=32)
     wanted = forecast(RePU(2), C_W=start.C_W, C_b=0.0, k1=start.k1, depth=12, width=64, dtype="float16", inputs=32)
-    assert (found.depth, found.width, found.dtype, found.inputs, found.activation) == (
+    assert (found.law.depth, found.law.width, found.law.dtype, found.inputs, found.activation) == (
         12,
         64,
         "float16",
@@ -230,8 +228,8 @@ def test_a_network_s_forecast_is_theory_s_for_what_it_is_made_of() -> None:
     assert found.fate == wanted.fate == "explodes"
     assert found.layer is not None and wanted.layer is not None and abs(found.layer - wanted.layer) <= 1
     error = (2 / 64**2) ** 0.5
-    np.testing.assert_allclose(found.C_W[:-1], start.C_W, rtol=4 * error)
-    assert found.C_b == (0.0,) * 12 and abs(found.k1 - 1) < 4 * error
+    np.testing.assert_allclose(found.law.C_W[:-1], start.C_W, rtol=4 * error)
+    assert found.law.C_b == (0.0,) * 12 and abs(found.law.k1 - 1) < 4 * error
 
 
 def test_forecast_before_and_after() -> None:
@@ -239,12 +237,12 @@ def test_forecast_before_and_after() -> None:
     network = plain(nn.GELU(), 64, *[100] * 30, 10, dtype=torch.float32)
     before = forecast_network(network, inputs=32)
     assert before.fate == "vanishes"
-    np.testing.assert_allclose(before.C_W, 1 / 3, rtol=0.1)
-    np.testing.assert_allclose(before.C_b[:-1], 1 / 300, rtol=4 * (0.8 / 100) ** 0.5)  # Var b^2 = 0.8 (E b^2)^2
+    np.testing.assert_allclose(before.law.C_W, 1 / 3, rtol=0.1)
+    np.testing.assert_allclose(before.law.C_b[:-1], 1 / 300, rtol=4 * (0.8 / 100) ** 0.5)  # Var b^2 = 0.8 (E b^2)^2
     initialize_(network, seed=0)
     after = forecast_network(network, inputs=32, input_mean_square=1.0)
     assert after.fate == "survives"
-    assert forecast_network(network, input_mean_square=2.0).k1 > 1.5 * after.k1
+    assert forecast_network(network, input_mean_square=2.0).law.k1 > 1.5 * after.law.k1
 
 
 @pytest.mark.parametrize("activation", [RePU(2), MRePU(2)], ids=str)
@@ -300,8 +298,8 @@ def test_widths_that_differ_count_with_their_harmonic_mean() -> None:
             h = network[:4](torch.ones(1, 4, dtype=F64))
         S.append(2 * h.square().mean().item())
     expected = forecast_network(network)
-    assert expected.width == 26
+    assert expected.law.width == 26
     wanted = (1 + 5 / 16) * (1 + 5 / 64) - 1
-    assert (1 + 5 / expected.width) ** 2 - 1 == pytest.approx(wanted, rel=0.05)
+    assert (1 + 5 / expected.law.width) ** 2 - 1 == pytest.approx(wanted, rel=0.05)
     fourth = (np.array(S) - 1) ** 2
     assert abs(fourth.mean() - wanted) < 4 * fourth.std() / len(S) ** 0.5

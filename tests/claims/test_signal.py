@@ -16,7 +16,7 @@ from repu_lab.claims.signal.susceptibilities import chi_sums, first_layer_chi
 from repu_lab.networks.initialization import uniform_depth
 from repu_lab.networks.population import Population
 from repu_lab.networks.statistics import measure
-from repu_lab.theory import FATES
+from repu_lab.theory import PHASES
 
 SIZES = (16, 32, 32, 32, 4)
 
@@ -89,7 +89,7 @@ CELLS = [(ReLU(), 1e-4, 0.0, "vanishes"), (Tanh(), 0.5, 0.3, "ordered"), (Tanh()
 def test_fates_are_what_they_are_called(activation, C_W, C_b, fate, lab):
     sizes = (16, *[32] * 20, 4)
     found = fates(activation, sizes, [rule_at(sizes, C_W, C_b, 1.0)] * 3, [0, 1, 2], lab)
-    assert [FATES[code] for code in found.fate] == [fate] * 3
+    assert [PHASES[code] for code in found.fate] == [fate] * 3
     assert not found.kept.any()
 
 

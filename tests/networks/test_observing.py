@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from repu_lab.activations import GELU, Identity, MRePU, ReLU, RePU, Tanh
-from repu_lab.blocks import PLAIN, RESIDUAL
+from repu_lab.blocks import PLAIN, RESIDUAL, Block, kinds
 from repu_lab.networks.observing import observe
 from repu_lab.networks.population import Population
 
@@ -92,7 +92,7 @@ KNOWN = {
 def test_perceptrons_are_known(name: str, dtype: torch.dtype) -> None:
     network, named, wanted = KNOWN[name]
     found = observe(network.to(dtype), named)
-    assert found.sizes == SIZES and found.depth == 3 and found.dtype == dtype and found.block == PLAIN
+    assert found.sizes == SIZES and found.dtype == dtype and found.block == PLAIN
     z = torch.linspace(-3, 3, 61, dtype=torch.float64)
     torch.testing.assert_close(found.activation(z), wanted.double()(z.clone()))
 
@@ -100,12 +100,6 @@ def test_perceptrons_are_known(name: str, dtype: torch.dtype) -> None:
 def test_order_is_that_of_running_not_of_registering() -> None:
     network = Backwards()
     assert list(observe(network, nn.Tanh()).linears) == list(reversed(network.layers))
-
-
-def test_width_is_the_harmonic_mean() -> None:
-    assert observe(nn.Sequential(*NESTED)).width == round(3 / (1 / 7 + 1 / 6 + 1 / 7))
-    wide = nn.Sequential(nn.Linear(2, 10), nn.Tanh(), nn.Linear(10, 40), nn.Tanh(), nn.Linear(40, 1))
-    assert observe(wide).width == 16
 
 
 @pytest.mark.parametrize("depth", [3, 50])
@@ -116,16 +110,38 @@ def test_neither_weights_nor_depth_matter(depth: int) -> None:
         network = nn.Sequential(nn.Linear(4, 8), RePU(3), *hidden, nn.Linear(8, 2))
         for parameter in network.parameters():
             nn.init.constant_(parameter, size)
-        assert observe(network).depth == depth
+        assert len(observe(network).linears) == depth + 1
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_skips_are_seen_in_any_spelling(dtype: torch.dtype) -> None:
     found = observe(Residual().to(dtype))
-    assert found.block == RESIDUAL and found.depth == 4
+    assert found.block == RESIDUAL and len(found.linears) == 5
     members = Population(MRePU(1), (4, 6, 6, 6, 6, 2), 2, block=RESIDUAL, dtype=dtype)
     assert observe(members.member(1)).block == RESIDUAL
     assert observe(Population(MRePU(1), (4, 6, 6, 2), 1, dtype=dtype).member(0)).block == PLAIN
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("block", [*kinds(4), *kinds(9)], ids=str)
+def test_every_kind_of_layer_without_numbers_of_its_own_is_known(block: Block, dtype: torch.dtype) -> None:
+    """As a member is exported, and 1/sqrt(9) of a network of depth 4 is not 1/sqrt(depth)."""
+    network = Population(MRePU(1), (4, 6, 6, 6, 6, 2), 2, block=block, dtype=dtype).member(1)
+    if block.branch == 9**-0.5:
+        with pytest.raises(ValueError, match=r"Linear 2 feeds|between two Linears"):
+            observe(network)
+    else:
+        found = observe(network)
+        assert (found.block, type(found.activation)) == (block, MRePU)
+
+
+def test_numbers_of_a_networks_own_are_refused() -> None:
+    for block in (Block(residual=True, learned=True, branch=0.3), Block(frozen=True)):
+        population = Population(Tanh(), (4, 6, 6, 6, 2), block=block)
+        with torch.no_grad():
+            population.theta.fill_(0.3)
+        with pytest.raises(ValueError, match=r"is a weight of no nn.Linear|lie Scaled"):
+            observe(population.member(0))
 
 
 class Scaled(nn.Linear):
@@ -159,16 +175,16 @@ UNKNOWN = {
                             r"Linear 2 feeds the next one with something else than Tanh\(\).*Tanh\(\), MRePU\(p=1\)"),
     "several powers": (nn.Sequential(*alternating(RePU(2), RePU(3), RePU(2))), None, r"Linear 2 .* RePU\(p=2\)"),
     "the wrong one named": (small(Tanh()), MRePU(1), r"Linear 1 feeds .* than MRePU\(p=1\)"),
-    "normalization": (small(nn.LayerNorm(6), Tanh()), None, r"between two Linears .* lie LayerNorm\(.*, Tanh\(\)"),
+    "normalization of parts": (small(nn.GroupNorm(2, 6), Tanh()), None,
+                               r"between two Linears .* lie GroupNorm\(.*, Tanh\(\)"),
     "running averages": (small(nn.BatchNorm1d(6, affine=False), Tanh()), None, "lie BatchNorm1d"),
     "normalization alone": (small(nn.LayerNorm(6)), None, r"LayerNorm cannot be applied elementwise"),
     "dropout": (small(Tanh(), nn.Dropout(0.1)), None, r"lie Tanh\(\), Dropout\(p=0.1"),
     "dropout, named": (small(Tanh(), nn.Dropout(0.9)), Tanh(), r"Linear 1 feeds .* than Tanh\(\)"),
     "dropout deeper": (nn.Sequential(*alternating(Tanh(), copy.deepcopy(DROPPING).train(), Tanh())), None,
                        "Linear 2 feeds"),
-    "scaled skips": (Residual(0.5), None, "Linear 2 feeds"),
+    "scaled skips": (Residual(0.7), None, "Linear 2 feeds"),
     "a function of its own": (Backwards(lambda z: 2 * torch.tanh(z)), Tanh(), "Linear 1 feeds"),
-    "reshaped": (small(Tanh(), nn.Unflatten(-1, (2, 3)), nn.Flatten(1)), None, "lie Tanh"),
     "scaled weights": (small(Tanh(), first=Scaled(4, 6)), None, "has 1 nn.Linear"),
     "weight norm": (small(Tanh(), first=nn.utils.parametrizations.weight_norm(nn.Linear(4, 6))), None,
                     "parametrizations.weight.original0 is a weight of no nn.Linear"),
@@ -209,3 +225,7 @@ def test_the_network_is_left_as_it_was(network: nn.Module) -> None:
 @pytest.mark.parametrize(("function", "kind"), [(torch.relu, ReLU), (F.gelu, GELU), (torch.tanh, Tanh)])
 def test_a_function_of_the_labs_own_need_not_be_named(function, kind) -> None:
     assert type(observe(Backwards(function)).activation) is kind
+
+
+def test_modules_that_change_nothing_are_passed_over() -> None:
+    assert type(observe(small(Tanh(), nn.Unflatten(-1, (2, 3)), nn.Flatten(1))).activation) is Tanh

@@ -60,7 +60,7 @@ def test_what_is_measured_is_what_torch_does(q: float) -> None:
     torch.manual_seed(1)
     made = drawn(Tanh(), 6, nn.init.normal_, 1.5, 20)
     found = observe(made)
-    seen = first_pass(found, inputs=4, mean_square=q, seed=3)
+    seen = first_pass(found.population(), inputs=4, mean_square=q, seed=3)
     random = torch.Generator().manual_seed(3)
     x = torch.randn(4, 20, generator=random, dtype=torch.float64)
     h, zs = x * (q / x.square().mean(1, keepdim=True)).sqrt(), []
@@ -124,6 +124,6 @@ def test_orthogonal_networks_have_their_own_law(name: str) -> None:
             made[-1] = last = nn.Linear(64, 64).double()
             nn.init.orthogonal_(last.weight).mul_(C_W**0.5)
             last.bias.zero_()
-        K = first_pass(observe(made), inputs=1, mean_square=1.0, seed=seed).log10_K[0, -1]
+        K = first_pass(observe(made).population(), inputs=1, mean_square=1.0, seed=seed).log10_K[0, -1]
         inside += low <= K <= high
     assert inside >= 12

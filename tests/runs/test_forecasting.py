@@ -135,8 +135,9 @@ def test_repu_is_followed_in_logarithms_to_layer_200(tmp_path):
 def test_forecast_of_a_run_is_that_of_its_batch_and_its_data(experiment):
     run = experiment("activation=tanh", "initialization=custom", "initialization.c_w=1.5", "initialization.c_b=0.1")
     expected = forecast_run(run)
-    assert (expected.inputs, expected.depth, expected.width, expected.dtype) == (32, 2, 16, "float32")
-    assert expected.k1 == pytest.approx(1.6, rel=1e-6)
+    law = expected.law
+    assert (expected.inputs, law.depth, law.width, law.dtype) == (32, 2, 16, "float32")
+    assert law.k1 == pytest.approx(1.6, rel=1e-6)
     x = run.task.batch(0, 32).x.double()
     pairs = sorted(1 - (0.1 + 1.5 * (a * b).mean().item()) / 1.6 for a, b in zip(x[::2], x[1::2], strict=True))
     assert 1 - expected.correlation[0] == pytest.approx(pairs[7], rel=1e-3)  # the lower median of 16

@@ -3,18 +3,14 @@
 from typing import Any
 
 import numpy as np
+from finite_width_oracles import blow_up_probability_log_diffusion, breakdown_layer, corrections, log_law
 
 from repu_lab.activations import Activation, MRePU, ReLU, RePU
 from repu_lab.theory import kernel
 from repu_lab.theory.chain import chain
-from repu_lab.theory.fate import overflow_layers, underflow_layers
-from repu_lab.theory.finite_width import (
-    blow_up_probability,
-    blow_up_probability_log_diffusion,
-    breakdown_layer,
-    corrections,
-    log_law,
-)
+from repu_lab.theory.finite_width import blow_up_probability
+from repu_lab.theory.formats import overflow_layers, underflow_layers
+from repu_lab.theory.law import Law
 
 Row = dict[str, Any]
 
@@ -41,7 +37,7 @@ def _explodes_at_K_star(row: Row) -> float:
     # K_* = 1 by the choice of C_W = 1 / c_p; ten layers decide (p^10 standard deviations apart).
     activation, n = _activation(row), row["args"]["n"]
     c_p = float(kernel.moments(activation).mean_square(np.ones(1))[0])
-    samples = chain(activation, C_W=1 / c_p, C_b=0.0, k1=1.0, depth=8, width=n, chains=2000, seed=1)
+    samples = chain(Law.of(activation, 1 / c_p, 0.0, 1.0, 8, n), 2000, seed=1)
     return float((samples.log10_K[:, -1] > 0).mean())
 
 

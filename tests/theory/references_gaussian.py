@@ -7,10 +7,11 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+from laws import pair_ratio
 from scipy.optimize import brentq
 
 from repu_lab.activations import ACTIVATIONS, Activation
-from repu_lab.theory import criticality, gaussian, kernel, tangent
+from repu_lab.theory import Law, TangentLayers, criticality, gaussian, kernel, tangent_layers
 from repu_lab.theory.closed_forms import c, rectified_pair
 
 Row = dict[str, Any]
@@ -97,11 +98,15 @@ def _largest_k1(row: Row) -> float:
     return float(brentq(excess, 1e-6, 0.05, xtol=1e-18, rtol=1e-14))  # pyright: ignore[reportArgumentType]
 
 
-def _pair(row: Row) -> tuple[kernel.CorrelationLayers, tangent.PairTangentLayers]:
+def _pair(row: Row) -> tuple[Law, float, float]:
     args = row["args"]
-    arguments = (activation_of(row), args["C_W"], args["C_b"], args["K11_1"], args["K22_1"], args["K12_1"])
-    depth = max(1, int(args["layer"]) - 1)
-    return kernel.correlations(*arguments, depth), tangent.pair_layers(*arguments, depth)
+    law = Law.of(activation_of(row), args["C_W"], args["C_b"], args["K11_1"], max(1, int(args["layer"]) - 1))
+    return law, args["K22_1"], args["K12_1"]
+
+
+def _pair_tangent(row: Row) -> float:
+    found, l = kernel.correlations(*_pair(row)), row["args"]["layer"] - 1
+    return float(pair_ratio(*_pair(row))[l] * np.sqrt(found.K11[l] * found.K22[l]))
 
 
 def _two_inputs(row: Row) -> tuple[float, float]:
@@ -110,9 +115,9 @@ def _two_inputs(row: Row) -> tuple[float, float]:
     return float(value), float(gain)
 
 
-def _tangent(row: Row, **over: Any) -> tangent.TangentLayers:
+def _tangent(row: Row, **over: Any) -> TangentLayers:
     args = {"C_W": 1.0, "C_b": 0.0, "K1": 1.0, **row["args"], **over}
-    return tangent.layers(activation_of(row), args["C_W"], args["C_b"], args["K1"], max(1, int(args["l"]) - 1))
+    return tangent_layers(Law.of(activation_of(row), args["C_W"], args["C_b"], args["K1"], max(1, int(args["l"]) - 1)))
 
 
 def _second_order(row: Row) -> float:
@@ -140,7 +145,7 @@ REFERENCES = {
     "K_up (unstable)": lambda row: _beside_saddle_node(row, 1),
     "rho_star (stable correlation, C_b=0)": lambda row: criticality.fixed_correlation(activation_of(row))[0],
     "slope at rho_star": lambda row: criticality.fixed_correlation(activation_of(row))[1],
-    "slope at rho=1": lambda row: kernel.correlations(activation_of(row), 1.0, 0.0, 1.0, 1.0, 1.0, 1).gain[0],
+    "slope at rho=1": lambda row: kernel.correlations(Law.of(activation_of(row), 1.0, 0.0, 1.0, 1), 1.0, 1.0).gain[0],
     "J_p(theta)": lambda row: float(2 * np.pi * rectified_pair(row["p"], row["args"]["theta"])),
     "E[s(u)s(v)] unit variance": lambda row: float(rectified_pair(row["p"], row["args"]["theta"])),
     "two-input E[s(u)s(v)]": lambda row: _two_inputs(row)[0],
@@ -173,11 +178,11 @@ REFERENCES = {
     "K (C_W=1,C_b=0,K1=1)": lambda row: _layers(row, 10).K[row["args"]["l"] - 1],
     "K^l": lambda row: _layers(row, 10).K[row["args"]["l"] - 1],
     "rho (C_W=1,C_b=0,K1=1,rho1=0.5)": lambda row: kernel.correlations(
-        activation_of(row), 1.0, 0.0, 1.0, 1.0, 0.5, 10
+        Law.of(activation_of(row), 1.0, 0.0, 1.0, 10), 1.0, 0.5
     ).correlation[row["args"]["l"] - 1],
-    "NNGP K12": lambda row: _pair(row)[0].K12[row["args"]["layer"] - 1],
-    "NTK H11": lambda row: _pair(row)[1].H11[row["args"]["layer"] - 1],
-    "NTK H12 (lambda_b=C_b,lambda_W=C_W)": lambda row: _pair(row)[1].H12[row["args"]["layer"] - 1],
+    "NNGP K12": lambda row: kernel.correlations(*_pair(row)).K12[row["args"]["layer"] - 1],
+    "NTK H11": lambda row: tangent_layers(_pair(row)[0]).H[row["args"]["layer"] - 1],
+    "NTK H12 (lambda_b=C_b,lambda_W=C_W)": _pair_tangent,
     "H^l (NTK)": lambda row: _tangent(row).H[row["args"]["l"] - 1],
     "H^l/K^l single input (lambda_b=0,lambda_W=C_W,C_b=0)": lambda row: (
         10 ** _tangent(row).log10_ratio[row["args"]["l"] - 1]

@@ -21,10 +21,10 @@ from repu_lab.activations import (
     Tanh,
     as_activation,
 )
-from repu_lab.theory import criticality, gaussian, kernel
+from repu_lab.theory import Law, criticality, gaussian, kernel
 from repu_lab.theory.choosing import critical_initialization
 from repu_lab.theory.criticality import analyse, fixed_points
-from repu_lab.theory.fate_map import FATES, fate_map
+from repu_lab.theory.fate_map import PHASES, fate_map
 
 # K*, C_W, C_b, C_W g''/2 and the companion: computed independently at 12 or more digits.
 HALF_STABLE = {
@@ -268,8 +268,8 @@ def test_bad_input_says_why():
     for bad, message in (
         (lambda: critical_initialization(ReLU(), 0), "depth=0 must be an integer"),
         (lambda: fixed_points(ReLU(), -1.0, 0.0), "must be at least 0"),
-        (lambda: fate_map(ReLU(), [-1.0], [0.0], 3), "C_W must be a list"),
-        (lambda: fate_map(ReLU(), [1.0], [0.0], 3, k1=0.0), "k1=0.0 must be a positive"),
+        (lambda: fate_map(Law.of(ReLU(), 1.0, 0.0, 1.0, 3), [-1.0], [0.0]), "C_W=-1.0 must be a finite number"),
+        (lambda: fate_map(Law.of(ReLU(), 1.0, 0.0, 0.0, 3), [1.0], [0.0]), "k1=0.0 must be a positive"),
         (lambda: criticality.fixed_correlation(Tanh()), "is not homogeneous"),
     ):
         with pytest.raises(ValueError, match=message) as error:
@@ -282,8 +282,8 @@ def test_bad_input_says_why():
 )
 def test_fate_map_agrees_with_the_recursion(activation: Activation):
     C_W, C_b, depth = np.array([0.0, 0.5, 1.0, 2.1, 4.0]), np.array([0.0, 1e-6, 0.3, 2.0]), 20
-    result = fate_map(activation, C_W, C_b, depth)
-    assert result.fate.shape == (len(C_b), len(C_W))
+    result = fate_map(Law.of(activation, 1.0, 0.0, 1.0, depth), C_W, C_b)
+    assert result.phase.shape == (len(C_b), len(C_W))
     for i, bias in enumerate(C_b):
         for j, weight in enumerate(C_W):
             exact = kernel.layers(activation, weight, bias, max(1.0, bias), depth)
@@ -295,7 +295,7 @@ def test_fate_map_agrees_with_the_recursion(activation: Activation):
                 else "vanishes" if (exact.log10_K < np.log10(1.4e-45)).any()
                 else "chaotic" if exact.chi_perp[-2] > 1 else "ordered"
             )  # fmt: skip
-            assert FATES[result.fate[i, j]] == expected, (weight, bias)
+            assert PHASES[result.phase[i, j]] == expected, (weight, bias)
 
 
 def test_fate_map_remembers_where_the_signal_left_the_format():
@@ -303,6 +303,6 @@ def test_fate_map_remembers_where_the_signal_left_the_format():
 
     From 1e-44 nothing is lost: the weights of tanh at C_W = 16 are chaotic.
     """
-    lost, found = (fate_map(Tanh(), [16.0], [0.0], 60, k1=k1) for k1 in (1e-46, 1e-44))
+    lost, found = (fate_map(Law.of(Tanh(), 1.0, 0.0, k1, 60), [16.0], [0.0]) for k1 in (1e-46, 1e-44))
     assert abs(lost.log10_K[0, 0] - found.log10_K[0, 0]) < 0.01 and lost.log10_K[0, 0] > 0
-    assert (FATES[lost.fate[0, 0]], FATES[found.fate[0, 0]]) == ("vanishes", "chaotic")
+    assert (PHASES[lost.phase[0, 0]], PHASES[found.phase[0, 0]]) == ("vanishes", "chaotic")

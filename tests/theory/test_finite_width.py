@@ -5,22 +5,22 @@ import mpmath as mp
 import numpy as np
 import pytest
 import torch
+from finite_width_oracles import (
+    blow_up_probability_log_diffusion,
+    breakdown_layer,
+    corrections,
+    excess,
+    log_K_moments,
+    log_law,
+)
 
 from repu_lab.activations import GELU, MRePU, ReLU, RePU, Sigmoid, Tanh
 from repu_lab.networks.initialization import initialize_, uniform_depth
 from repu_lab.networks.population import Population
 from repu_lab.theory.chain import batch_chain, chain, one_thread
-from repu_lab.theory.finite_width import (
-    blow_up_probability,
-    blow_up_probability_log_diffusion,
-    breakdown_layer,
-    corrections,
-    excess,
-    leaves_band,
-    log_K_moments,
-    log_law,
-)
+from repu_lab.theory.finite_width import blow_up_probability
 from repu_lab.theory.gaussian import mean_square
+from repu_lab.theory.law import Law
 
 # Activation, C_W, C_b, k1: near where the signal stays, so that several layers say something.
 GRID = {
@@ -76,9 +76,7 @@ def networks_log10_S(request):
 def test_networks_have_the_law_of_the_chain(networks_log10_S, name):
     width, log10_S = networks_log10_S
     activation, C_W, C_b, k1 = GRID[name]
-    samples = chain(
-        activation, C_W=C_W, C_b=C_b, k1=k1, depth=WIDTHS[width] - 1, width=width, chains=CHAINS[width], seed=7
-    )
+    samples = chain(Law.of(activation, C_W, C_b, k1, WIDTHS[width] - 1, width), CHAINS[width], seed=7)
     assert_same_quantiles(log10_S[name], samples.log10_K[:, -1])
 
 
@@ -91,7 +89,7 @@ def test_the_labs_population_has_the_law_of_the_chain(name):
     x = torch.ones(1, 16, dtype=torch.float64)
     z = population.preactivations(x)[-2].detach()[:, 0]
     S = C_b + C_W * activation(z).square().mean(-1)
-    samples = chain(activation, C_W=C_W, C_b=C_b, k1=k1, depth=3, width=64, chains=20_000, seed=3)
+    samples = chain(Law.of(activation, C_W, C_b, k1, 3, 64), 20_000, seed=3)
     assert_same_quantiles(S.log10().numpy(), samples.log10_K[:, -1])
 
 
@@ -101,7 +99,7 @@ def test_largest_preactivation_and_gain_of_a_population():
     population = Population(Tanh(), sizes, 1000, dtype=torch.float64)
     initialize_(population, uniform_depth("custom", sizes, C_W=C_W, C_b=C_b, k1=k1), range(1000))
     z = population.preactivations(torch.ones(1, 16, dtype=torch.float64))[1].detach()[:, 0]
-    samples = chain(Tanh(), C_W=C_W, C_b=C_b, k1=k1, depth=2, width=width, chains=20_000, seed=5, details=True)
+    samples = chain(Law.of(Tanh(), C_W, C_b, k1, 2, width), 20_000, seed=5, details=True)
     assert samples.log10_z is not None and samples.log10_h is not None and samples.log10_gain is not None
     assert samples.log10_gain.shape == (20_000, 2)
     assert_same_quantiles(z.abs().amax(1).log10().numpy(), samples.log10_z[:, 1])
@@ -113,7 +111,7 @@ def test_largest_preactivation_and_gain_of_a_population():
 @pytest.mark.parametrize(("p", "width"), [(2, 64), (2, 256), (3, 64), (1.5, 128), (0.75, 64)])
 def test_chain_has_the_exact_log_moments(p, width):
     depth, chains = 12, 4000
-    samples = chain(RePU(p), C_W=1.0, C_b=0.0, k1=0.9, depth=depth, width=width, chains=chains, seed=1)
+    samples = chain(Law.of(RePU(p), 1.0, 0.0, 0.9, depth, width), chains, seed=1)
     mean, std = log_K_moments(RePU(p), C_W=1.0, k1=0.9, depth=depth, width=width)
     log_S = samples.log10_K * math.log(10)
     assert np.abs((log_S.mean(0) - mean)[1:] / (std[1:] / math.sqrt(chains))).max() < 4
@@ -123,7 +121,7 @@ def test_chain_has_the_exact_log_moments(p, width):
 
 def test_deep_repu_beyond_float64():
     depth = 1200
-    samples = chain(RePU(2), C_W=1.0, C_b=0.0, k1=1.0, depth=depth, width=64, chains=300, seed=2)
+    samples = chain(Law.of(RePU(2), 1.0, 0.0, 1.0, depth, 64), 300, seed=2)
     assert samples.y is not None and np.isfinite(samples.y).all()
     law = log_law(RePU(2), 64)
     # y converges to sum_k 2^-k ln Y_k: mean and standard deviation of theory.md's table for n = 64.
@@ -134,22 +132,22 @@ def test_deep_repu_beyond_float64():
 
 
 def test_nonhomogeneous_chain_beyond_float64():
-    samples = chain(MRePU(1), C_W=1.0, C_b=0.0, k1=1.0, depth=20, width=64, chains=50, seed=0)
+    samples = chain(Law.of(MRePU(1), 1.0, 0.0, 1.0, 20, 64), 50, seed=0)
     # Far out MRePU_1 is z^2: log K doubles.
     ratio = samples.log10_K[:, -1] / samples.log10_K[:, -2]
     assert np.allclose(ratio, 2, atol=1e-3) and samples.log10_K[:, -1].min() > 1e4
 
 
 def test_chain_is_reproducible_and_the_chunks_join():
-    settings = {"C_W": 1.5, "C_b": 0.1, "k1": 1.0, "depth": 3, "width": 30_000}
-    first = chain(Tanh(), chains=7, seed=5, **settings)
-    assert np.array_equal(first.log10_K, chain(Tanh(), chains=7, seed=5, **settings).log10_K)
+    law = Law.of(Tanh(), 1.5, 0.1, 1.0, 3, 30_000)
+    first = chain(law, 7, seed=5)
+    assert np.array_equal(first.log10_K, chain(law, 7, seed=5).log10_K)
     assert first.log10_K.shape == (7, 4) and len(np.unique(first.log10_K[:, 1])) == 7
 
 
 def test_variances_by_map():
     C_W, C_b = [1.0, 2.0, 0.5], [0.0, 0.1, 0.2]
-    wide = chain(ReLU(), C_W=C_W, C_b=C_b, k1=1.0, depth=3, width=400_000, chains=1, seed=0).log10_K[0]
+    wide = chain(Law.of(ReLU(), C_W, C_b, 1.0, 3, 400_000), 1, seed=0).log10_K[0]
     K = [1.0]
     for W, b in zip(C_W, C_b, strict=True):
         K.append(b + W * K[-1] / 2)
@@ -158,7 +156,7 @@ def test_variances_by_map():
 
 def test_relu_variance_is_exact_at_finite_width():
     n, chains = 64, 200_000
-    samples = chain(ReLU(), C_W=2.0, C_b=0.0, k1=1.0, depth=4, width=n, chains=chains, seed=4)
+    samples = chain(Law.of(ReLU(), 2.0, 0.0, 1.0, 4, n), chains, seed=4)
     S = 10**samples.log10_K
     for l in range(2, 6):
         deviation = (S[:, l - 1] - 1) ** 2
@@ -206,7 +204,7 @@ def test_error_of_the_first_order_falls_fourfold_per_doubling(p, n):
 @pytest.mark.parametrize(("activation", "C_W", "C_b", "k1"), [(MRePU(2), 1.0, 0.0, 0.02), (Tanh(), 3.0, 0.2, 1.0)])
 def test_first_order_against_the_chain(activation, C_W, C_b, k1):
     depth, n, chains = 3, 1000, 8000
-    samples = chain(activation, C_W=C_W, C_b=C_b, k1=k1, depth=depth, width=n, chains=chains, seed=9)
+    samples = chain(Law.of(activation, C_W, C_b, k1, depth, n), chains, seed=9)
     S = 10 ** samples.log10_K[:, -1]
     order = corrections(activation, C_W=C_W, C_b=C_b, k1=k1, depth=depth)
     K = k1
@@ -244,7 +242,7 @@ def test_log_law_against_mpmath():
 
 def test_blow_up_of_mrepu():
     n, x = 128, 1.0
-    samples = chain(MRePU(1), C_W=1.0, C_b=0.0, k1=x / (3 * n), depth=600, width=n, chains=300, seed=1)
+    samples = chain(Law.of(MRePU(1), 1.0, 0.0, x / (3 * n), 600, n), 300, seed=1)
     measured = (samples.log10_K[:, -1] > 0).mean()
     error = math.sqrt(measured * (1 - measured) / 300)
     assert abs(blow_up_probability_log_diffusion(MRePU(1), width=n, k1=x / (3 * n)) - measured) < 3 * error + 0.02
@@ -256,19 +254,11 @@ def test_blow_up_of_mrepu():
     assert fewer == pytest.approx(float(below), abs=0.05)
 
 
-def test_leaves_band():
-    samples = chain(RePU(2), C_W=2 / 3, C_b=0.0, k1=1.0, depth=12, width=256, chains=2000, seed=1)
-    share = leaves_band(samples, 0.5, 2.0)
-    assert share[0] == 0 and (np.diff(share) >= 0).all() and share[-1] > 0.99
-    above = leaves_band(samples, 0.0, 1.0)
-    assert above[-1] >= (samples.log10_K[:, -1] > 0).mean()
-
-
 @pytest.mark.parametrize("C_b", [0.0, 0.1])
 def test_batch_of_one_input_is_the_chain(C_b):
-    settings = {"C_W": 1.2, "C_b": C_b, "k1": 1.0, "depth": 3, "width": 32}
-    alone = chain(GELU(), chains=20_000, seed=1, **settings)
-    batch = batch_chain(GELU(), inputs=1, networks=2000, seed=2, **settings)
+    law = Law.of(GELU(), 1.2, C_b, 1.0, 3, 32)
+    alone = chain(law, 20_000, seed=1)
+    batch = batch_chain(law, np.ones((1, 1)), 2000, seed=2)
     assert batch.log10_K.shape == (2000, 1, 4)
     assert_same_quantiles(batch.log10_K[:, 0, -1], alone.log10_K[:, -1])
 
@@ -285,10 +275,8 @@ def test_batch_chain_against_networks(activation, C_W, C_b, inputs):
     initialize_(population, uniform_depth("custom", sizes, C_W=C_W, C_b=C_b, k1=1.0), range(networks))
     z = population.preactivations(math.sqrt(inputs) * torch.eye(inputs, dtype=torch.float64))[depth - 1].detach()
     S = (C_b + C_W * activation(z).square().mean(-1)).log10().numpy()
-    batch = batch_chain(
-        activation, C_W=C_W, C_b=C_b, k1=1.0, depth=depth, width=width, inputs=inputs, networks=4000, correlation=C_b,
-        seed=3,
-    )  # fmt: skip
+    covariance = C_b + (1 - C_b) * np.eye(inputs)
+    batch = batch_chain(Law.of(activation, C_W, C_b, 1.0, depth, width), covariance, 4000, seed=3)
     assert_same_quantiles(S.max(1), batch.log10_K[:, :, -1].max(1))
     assert_same_quantiles(S.min(1), batch.log10_K[:, :, -1].min(1))
     assert_same_quantiles(z.abs().amax((1, 2)).log10().numpy(), batch.log10_z[:, depth - 1])
@@ -296,26 +284,24 @@ def test_batch_chain_against_networks(activation, C_W, C_b, inputs):
 
 
 def test_batch_of_equal_inputs_stays_equal():
-    batch = batch_chain(
-        MRePU(1), C_W=1.0, C_b=0.0, k1=0.1, depth=5, width=64, inputs=3, networks=50, correlation=1.0, seed=0
-    )
+    batch = batch_chain(Law.of(MRePU(1), 1.0, 0.0, 0.1, 5, 64), np.full((3, 3), 0.1), 50)
     assert np.abs(batch.log10_K - batch.log10_K[:, :1]).max() < 1e-3  # 1e-5 from the jitter, grown by five layers
 
 
 def test_the_largest_input_is_found_among_fewer_and_fewer():
     """Of 40 inputs 5 are left at the output, and the others have no number from the layer on at which they go."""
-    law = {"C_W": 1.0, "C_b": 0.1, "k1": 1.0, "depth": 3, "width": 16, "inputs": 40, "networks": 4000}
-    every, few = (batch_chain(RePU(2), **law, kept=kept, seed=s) for s, kept in ((1, None), (2, [40, 40, 10, 5])))
+    law = Law.of(RePU(2), 1.0, 0.1, 1.0, 3, 16)
+    every, few = (
+        batch_chain(law, np.eye(40), 4000, kept=kept, seed=s) for s, kept in ((1, None), (2, [40, 40, 10, 5]))
+    )
     assert_same_quantiles(every.log10_K[:, :, -1].max(1), np.nanmax(few.log10_K[:, :, -1], 1))
     assert_same_quantiles(every.log10_z[:, -1], few.log10_z[:, -1])
     assert (np.isfinite(few.log10_K).sum(1) == [40, 40, 10, 5]).all()
 
 
-def test_ceiling_ends_a_network():
-    batch = batch_chain(
-        RePU(2), C_W=1.0, C_b=0.0, k1=1.0, depth=30, width=64, inputs=8, networks=50, ceiling=38.5, seed=0
-    )
-    over = np.maximum(batch.log10_z, batch.log10_h) > 38.5
+def test_the_end_of_the_number_format_ends_a_network():
+    batch = batch_chain(Law.of(RePU(2), 1.0, 0.0, 1.0, 30, 64), np.eye(8), 50)
+    over = np.maximum(batch.log10_z, batch.log10_h) > np.log10(torch.finfo(torch.float32).max)
     first = over.argmax(1)
     assert over.any(1).all() and all(np.isinf(row[f + 1 :]).all() for row, f in zip(batch.log10_z, first, strict=True))
 
@@ -334,7 +320,7 @@ def test_ceiling_ends_a_network():
 def test_bad_input_of_the_chain(change, message):
     settings = {"C_W": 1.0, "C_b": 0.0, "k1": 1.0, "depth": 3, "width": 8, "chains": 2} | change
     with pytest.raises(ValueError, match=message):
-        chain(Tanh(), **settings)
+        chain(Law.of(Tanh(), **{k: v for k, v in settings.items() if k != "chains"}), settings["chains"])
 
 
 def test_other_bad_input():
@@ -342,7 +328,5 @@ def test_other_bad_input():
         log_law(Sigmoid(), 64)
     with pytest.raises(ValueError, match="C_W"):
         blow_up_probability(1.0, width=100, C_W=1.1)
-    with pytest.raises(ValueError, match="low"):
-        leaves_band(chain(ReLU(), C_W=2.0, C_b=0.0, k1=1.0, depth=1, width=4, chains=2), 2.0, 1.0)
     with pytest.raises(ValueError, match="correlation"):
-        batch_chain(ReLU(), C_W=2.0, C_b=0.0, k1=1.0, depth=1, width=4, inputs=2, networks=1, correlation=1.5)
+        batch_chain(Law.of(ReLU(), 2.0, 0.0, 1.0, 1, 4), np.array([[1.0, 1.5], [1.5, 1.0]]), 1)

@@ -1,32 +1,23 @@
 import dataclasses
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from repu_lab.activations import GELU, Activation, Erf, MRePU, ReLU, RePU, Sigmoid, Softplus, Tanh
-from repu_lab.blocks import PLAIN
+from repu_lab.activations import GELU, Activation, Erf, Identity, MRePU, ReLU, RePU, Sigmoid, Softplus, Tanh
 from repu_lab.networks.initialization import initialize_, uniform_depth
 from repu_lab.networks.population import Population
 from repu_lab.runs.outcome import first_pass
 from repu_lab.tasks import Split
 from repu_lab.tasks.images import digits
-from repu_lab.theory import fate, kernel, tangent
-from repu_lab.theory.fate import (
-    DTYPES,
-    FATES,
-    Ends,
-    first_ends,
-    gradient_depth,
-    judge,
-    limits,
-    overflow_layers,
-    survival_depth,
-    underflow_layers,
-)
-from repu_lab.theory.forecast import QUANTILES, forecast, largest_pair, typical_pair
+from repu_lab.theory import Law, fate, kernel
+from repu_lab.theory.fate import FATES, Ends, first_ends, gradient_depth, judge, survival_depth
+from repu_lab.theory.forecast import QUANTILES, forecast
+from repu_lab.theory.formats import DTYPES, limits, overflow_layers, underflow_layers
+from repu_lab.theory.inputs import Batch, Pair, batch_of, largest_pair, typical_pair
 from repu_lab.theory.pair_chain import PairChain
 
 Settings = dict[str, Any]
@@ -109,11 +100,14 @@ def exact(monkeypatch):
         monkeypatch.setattr(fate, name, 0.0)
 
 
+def linear(dtype: str, width: int, outputs: int = 10) -> Law:
+    return Law.of(Identity(), 1.0, 0.0, 1.0, 1, width, outputs=outputs, dtype=dtype)
+
+
 def faded(samples: PairChain, dtype: str = "float32", outputs: int = 10**6, width: int = 10**4, excess=0.0, inputs=2):
-    return fate.fading(
-        samples, limits(dtype), outputs=outputs, inputs=inputs, excess=excess, width=width, kurtosis=1e-9, seed=0,
-        log10_distance=samples.log10_distance[:, -1],
-    )  # fmt: skip
+    law = linear(dtype, width, outputs)
+    pair = Pair(1.0, 1.0, 1.0, excess)
+    return fate.fading(law, Batch(inputs, np.eye(2), pair, pair), samples, samples.log10_distance[:, -1], seed=0)
 
 
 def test_outputs_are_lost_where_noise_hides_their_differences(exact):
@@ -158,12 +152,13 @@ def test_collapsed_layer():
     """Below a third of a layer's squared error, .27 eps, times width^(1/4) where sums are the format's own."""
     edge = 2 * math.log10(0.27 * 2**-7) - math.log10(3)
     layers = np.array([0.0, edge - 0.1, edge + 0.1, edge - 0.1, edge - 0.1])
-    assert fate.collapsed_layer(layers, limits("bfloat16"), 4096) == 4
-    assert fate.collapsed_layer(layers[:3], limits("bfloat16"), 4096) == 0
-    assert fate.collapsed_layer(layers[-1:], limits("bfloat16"), 4096) == 1
+    law = linear("bfloat16", 4096)
+    assert fate.collapsed_layer(law, layers) == 4
+    assert fate.collapsed_layer(law, layers[:3]) == 0
+    assert fate.collapsed_layer(law, layers[-1:]) == 1
     edge = 2 * math.log10(0.27 * 2**-23 * 4) - math.log10(3)
-    assert fate.collapsed_layer(np.array([0, edge - 0.1]), limits("float32"), 256) == 2
-    assert fate.collapsed_layer(np.array([0, edge + 0.1]), limits("float32"), 256) == 0
+    assert fate.collapsed_layer(linear("float32", 256), np.array([0, edge - 0.1])) == 2
+    assert fate.collapsed_layer(linear("float32", 256), np.array([0, edge + 0.1])) == 0
 
 
 def test_collapsed(exact):
@@ -210,9 +205,9 @@ def test_gradient_depth():
     gain = np.array([[-30.0, -30, -30, -30], [-30, -30, -30, -30], [0, 0, 0, 0]])
     samples = pairs(log10_K=np.zeros((3, 5)), log10_gain=gain)
     # Two of three networks have 10^-15 a layer: 10^-45 at the third.
-    assert gradient_depth(samples, limits("float32"), 1) == 2
-    assert gradient_depth(samples, limits("float64"), 1) == 4
-    assert gradient_depth(samples, limits("float32"), 10**16) == 1
+    assert gradient_depth(linear("float32", 1), samples) == 2
+    assert gradient_depth(linear("float64", 1), samples) == 4
+    assert gradient_depth(linear("float32", 10**16), samples) == 1
 
 
 REPU: Settings = {"C_W": 1.0, "C_b": 0.0, "k1": 1.0, "depth": 50, "width": 256}
@@ -272,12 +267,10 @@ def test_the_extremes_of_more_inputs_than_are_followed_are_those_of_all_of_them(
     """RePU: as many networks explode with 64 inputs, of which 8 are followed, as where all are; with 8 far fewer do."""
     monkeypatch.setattr(fate, "MAX_NETWORKS", 100)
     monkeypatch.setattr(fate, "BATCH_UNITS", 10**8)
-    law: Settings = {"C_W": np.full(12, 0.45), "C_b": np.zeros(12), "width": 64, "block": PLAIN}
+    law = Law.of(RePU(2), 0.45, 0.0, 1.0, 12, 64)
 
     def exploded(followed: int, inputs: int) -> float:
-        ends = fate.follow_batch(
-            RePU(2), first=np.eye(followed), inputs=inputs, dtype=limits("float32"), seed=0, **law
-        )  # fmt: skip
+        ends = fate.follow_batch(law, replace(batch_of(law, inputs), covariance=np.eye(followed)), seed=0)
         assert len(ends.exploded) >= 100
         return float((ends.exploded > 0).mean())
 
@@ -296,13 +289,12 @@ def test_shapes_and_meaning_of_the_curves():
     assert np.abs(result.log10_K_quantiles[2] - result.log10_K).max() < 0.05
     assert 10 ** result.log10_gradient[0] == pytest.approx(np.prod(wide.chi_perp[:3]), rel=1e-12)
     assert result.log10_gradient[-1] == 0
-    assert np.allclose(10**result.log10_ntk, tangent.layers(Tanh(), C_W, C_b, k1, depth).H, rtol=1e-12)
-    pair = kernel.correlations(Tanh(), C_W, C_b, k1, k1, 0.3 * k1, depth)
+    pair = kernel.correlations(Law.of(Tanh(), C_W, C_b, k1, depth), k1, 0.3 * k1)
     # The median over networks of width 64; the infinitely wide one is off by about 1/n.
     assert np.abs(result.correlation - pair.correlation).max() < 0.03
     assert sum(result.probabilities.values()) == pytest.approx(1) and set(result.probabilities) == set(FATES)
     assert result.survival_depth == depth and result.layer is None and result.layer_range is None
-    assert tuple(C_W) == result.C_W and result.activation == "Tanh" and result.dtype == "float32"
+    assert tuple(C_W) == result.law.C_W and result.activation == "Tanh" and result.law.dtype == "float32"
 
 
 def test_same_seed_same_forecast():
@@ -405,15 +397,15 @@ def test_errors_of_a_narrow_layer_lie_in_few_dimensions(outputs):
     a, b = ((h * generator.standard_normal((networks, inputs, width))) @ W for _ in range(2))
     a, b = (e - e.mean(1, keepdims=True) for e in (a, b))
     squared = (a * b).sum((1, 2)) ** 2 / ((a * a).sum((1, 2)) * (b * b).sum((1, 2)))
-    own = limits("float32")
-    at_rest = np.full((1, 1), 2 * math.log10(fate.rounding(own, width)))  # all error is new
-    d = float(fate.noise_dimension(at_rest, own, outputs, inputs, width, 3.0)[0])
+    law = linear("float32", width, outputs)
+    at_rest = np.full((1, 1), 2 * math.log10(limits("float32").rounding(width)))  # all error is new
+    d = float(fate.noise_dimension(law, inputs, at_rest, 3.0)[0])
     assert squared.mean() == pytest.approx(1 / d, rel=0.15)
     # An error that has passed another such map on average lies in fewer.
     older, q = at_rest + np.log10([[1.0, 2.0, 3.0]]), 2 * 3 / 14
-    again = float(fate.noise_dimension(older, own, outputs, inputs, width, 3.0)[0])
+    again = float(fate.noise_dimension(law, inputs, older, 3.0)[0])
     assert again == pytest.approx(5 * (outputs + 2 * q) / (1 + (outputs + 1) * q), rel=1e-12)
-    assert fate.noise_dimension(at_rest, own, outputs, 1, width, 3.0) == 0
+    assert fate.noise_dimension(law, 1, at_rest, 3.0) == 0
 
 
 def test_pairs_that_stand_for_inputs_of_several_sizes():

@@ -6,7 +6,7 @@ import pytest
 from oracles import mrepu
 
 from repu_lab.activations import ELU, GELU, LeakyReLU, MRePU, ReLU, RePU, Sigmoid, SplineRePU, Tanh
-from repu_lab.theory import gaussian, kernel
+from repu_lab.theory import Law, gaussian, kernel
 from repu_lab.theory.kernel import correlations, layers, log_mean_square
 
 
@@ -94,23 +94,23 @@ def test_stable_points_are_approached_as_power_laws():
 
 def test_repu_correlations_go_to_the_universal_one_at_any_depth():
     for p, expected in ((2, 0.379956552999), (3, 0.131333771424), (1.5, 0.716445918158)):
-        result = correlations(RePU(p), 1.0, 0.0, 1.0, 0.5, 0.6, 1000)
+        result = correlations(Law.of(RePU(p), 1.0, 0.0, 1.0, 1000), 0.5, 0.6)
         assert result.correlation[-1] == pytest.approx(expected, abs=1e-11)
         alone = layers(RePU(p), 1.0, 0.0, 0.5, 1000)
         np.testing.assert_array_equal(result.log10_K22, alone.log10_K)
 
 
 def test_correlations_of_relu_and_deep_linear_networks():
-    relu = correlations(ReLU(), 2.0, 0.0, 1.0, 1.0, 0.0, 300)
+    relu = correlations(Law.of(ReLU(), 2.0, 0.0, 1.0, 300), 1.0, 0.0)
     # 1 - r ~ 9 pi^2 / (2 l^2)
     assert (1 - relu.correlation[-1]) * 2 * 301**2 / (9 * np.pi**2) == pytest.approx(1, rel=0.1)
-    linear = correlations(LeakyReLU(1.0), 1.0, 0.0, 1.0, 2.0, 0.3, 300)
+    linear = correlations(Law.of(LeakyReLU(1.0), 1.0, 0.0, 1.0, 300), 2.0, 0.3)
     np.testing.assert_allclose(linear.correlation, 0.3 / np.sqrt(2), rtol=1e-12)
 
 
 def test_covariances_are_those_of_pair_mean():
     for activation in (Tanh(), MRePU(2), GELU(), RePU(2), ELU()):
-        result = correlations(activation, 0.9, 0.02, 0.5, 0.4, 0.3, 4)
+        result = correlations(Law.of(activation, 0.9, 0.02, 0.5, 4), 0.4, 0.3)
         for i in range(4):
             pair = (result.K11[i], result.K22[i], result.K12[i])
             value, gain = gaussian.pair_mean(activation, *pair)
@@ -122,7 +122,7 @@ def test_covariances_are_those_of_pair_mean():
 
 def test_exploding_mrepu_forgets_everything_but_its_power():
     """Past overflow MRePU_p is RePU_(p+1): its pairs end at that one's correlation."""
-    result = correlations(MRePU(1), 1.0, 0.0, 1.0, 1.0, 0.5, 60)
+    result = correlations(Law.of(MRePU(1), 1.0, 0.0, 1.0, 60), 1.0, 0.5)
     assert result.correlation[-1] == pytest.approx(0.379956552999, abs=1e-9)
     assert np.isfinite(result.correlation).all() and result.K11[-1] == np.inf
 
@@ -143,7 +143,7 @@ def test_bad_input_says_why():
         (lambda: layers(ReLU(), 1.0, 0.0, 1.0, 2.5), "depth=2.5 must be an integer"),  # pyright: ignore
         (lambda: layers(ReLU(), [1.0, 2.0], 0.0, 1.0, 3), "hold one for each of the 3 maps"),
         (lambda: layers(ReLU(), 1.0, 0.0, 0.0, 3), "k1=0.0 must be a positive finite number"),
-        (lambda: correlations(ReLU(), 1.0, 0.0, 1.0, 1.0, 1.5, 3), "it is a covariance"),
+        (lambda: correlations(Law.of(ReLU(), 1.0, 0.0, 1.0, 3), 1.0, 1.5), "it is a covariance"),
     ):
         with pytest.raises(ValueError, match=message) as error:
             bad()

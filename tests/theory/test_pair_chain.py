@@ -11,8 +11,9 @@ from repu_lab.activations import GELU, MRePU, ReLU, RePU, Tanh
 from repu_lab.blocks import PLAIN, RESIDUAL, Block
 from repu_lab.blocks.maps import LAYER, RMS
 from repu_lab.theory.chain import batch_chain, chain
-from repu_lab.theory.fate import limits, rounding
-from repu_lab.theory.kernel import layers
+from repu_lab.theory.inputs import Pair
+from repu_lab.theory.kernel import kernel_layers, layers
+from repu_lab.theory.law import Law
 from repu_lab.theory.pair_chain import pair_chain
 
 LEVELS = np.array([0.05, 0.25, 0.5, 0.75, 0.95])
@@ -80,18 +81,7 @@ def test_two_inputs_are_as_far_apart_as_in_full_networks(name):
     covariances, _ = matrices(activation, C_W, C_b, k1, block, np.array([[1.0, 0.6], [0.6, 1.0]]))
     S = covariances[-1]
     c = S[:, 0, 1] / (S[:, 0, 0] * S[:, 1, 1]).sqrt()
-    samples = pair_chain(
-        activation,
-        C_W=C_W,
-        C_b=C_b,
-        k1=k1,
-        depth=DEPTH,
-        width=WIDTH,
-        chains=3000,
-        distance=0.4,
-        block=block,
-        seed=2,
-    )
+    samples = pair_chain(Law.of(activation, C_W, C_b, k1, DEPTH, WIDTH, block=block), Pair(k1, 1.0, 0.4), 3000, seed=2)
     assert_same_quantiles(S[:, 0, 0].log10().numpy(), samples.log10_K[:, -1])
     assert_same_quantiles((1 - c).log10().numpy(), samples.log10_distance[:, -1])
     D = S[:, 0, 0] + S[:, 1, 1] - 2 * S[:, 0, 1]
@@ -103,10 +93,7 @@ def test_batch_of_networks(name):
     activation, C_W, C_b, k1, block = GRID[name]
     first = np.array([[1.0, 0.6, 0.1], [0.6, 1.0, -0.3], [0.1, -0.3, 1.0]])
     _, states = matrices(activation, C_W, C_b, k1, block, first)
-    law = {"C_W": C_W, "C_b": C_b, "k1": k1, "depth": DEPTH, "width": WIDTH}
-    found = batch_chain(
-        activation, **law, inputs=3, networks=NETWORKS, correlation=first, block=block, seed=3
-    )  # fmt: skip
+    found = batch_chain(Law.of(activation, C_W, C_b, k1, DEPTH, WIDTH, block=block), k1 * first, NETWORKS, seed=3)
     for l in (1, DEPTH):  # the largest |z| of a layer; the output of these networks is as wide as the others
         assert_same_quantiles(states[l].abs().amax((1, 2)).log10().numpy(), found.log10_z[:, l])
 
@@ -114,17 +101,17 @@ def test_batch_of_networks(name):
 @pytest.mark.parametrize("name", GRID)
 def test_a_wide_layer_passes_a_gradient_on_as_theory_says(name):
     activation, C_W, C_b, k1, block = GRID[name]
-    law = {"C_W": C_W, "C_b": C_b, "k1": k1, "depth": DEPTH, "block": block}
-    samples = pair_chain(activation, **law, width=4000, chains=30, distance=0.5)
-    gain = layers(activation, **law).log10_gain[:-1]
+    law = Law.of(activation, C_W, C_b, k1, DEPTH, 4000, block=block)
+    samples = pair_chain(law, Pair(k1, 1.0, 0.5), 30)
+    gain = kernel_layers(law).log10_gain[:-1]
     error = samples.log10_gain.std(0) / math.sqrt(30)
     assert (np.abs(samples.log10_gain.mean(0) - gain) < 4 * error + 20 * DEPTH / 4000).all()
 
 
 def test_one_input_is_the_chain_of_one_input():
-    law = {"C_W": 2.0, "C_b": 0.1, "k1": 1.0, "depth": 6, "width": 40}
-    one = chain(GELU(), **law, chains=4000, details=True)
-    pair = pair_chain(GELU(), **law, chains=4000, distance=0.5, seed=5)
+    law = Law.of(GELU(), 2.0, 0.1, 1.0, 6, 40)
+    one = chain(law, 4000, details=True)
+    pair = pair_chain(law, Pair(1.0, 1.0, 0.5), 4000, seed=5)
     assert one.log10_z is not None and one.log10_gain is not None
     assert_same_quantiles(one.log10_K[:, -1], pair.log10_K[:, -1])
     assert_same_quantiles(one.log10_z[:, -1], pair.log10_z[:, -1])
@@ -135,17 +122,17 @@ def test_one_input_is_the_chain_of_one_input():
 
 def test_inputs_are_followed_far_below_rounding():
     """Tanh in its ordered phase: 1 - c shrinks by chi_perp a layer, to 1e-30, with the fluctuations of width 2000."""
-    samples = pair_chain(Tanh(), C_W=0.5, C_b=0.1, k1=1.0, depth=70, width=2000, chains=20, distance=0.8)
+    samples = pair_chain(Law.of(Tanh(), 0.5, 0.1, 1.0, 70, 2000), Pair(1.0, 1.0, 0.8), 20)
     chi_perp = layers(Tanh(), 0.5, 0.1, 1.0, 70).log10_chi_perp[-2]
     steps = np.diff(samples.log10_distance, axis=1)[:, 40:].mean(1)
     assert samples.log10_distance[:, -1].max() < -25
     assert abs(steps.mean() - chi_perp) < 4 * steps.std() / math.sqrt(20) + 1e-3
-    same = pair_chain(Tanh(), C_W=0.5, C_b=0.1, k1=1.0, depth=3, width=20, chains=5, distance=0.0)
+    same = pair_chain(Law.of(Tanh(), 0.5, 0.1, 1.0, 3, 20), Pair(1.0, 1.0, 0.0), 5)
     assert same.log10_distance.max() < -1e200 and same.log10_spread.max() < -1e200
 
 
 def test_repu_that_leaves_float64_stays_a_number():
-    samples = pair_chain(RePU(3), C_W=1.0, C_b=0.0, k1=1.0, depth=900, width=8, chains=40, distance=1.0)
+    samples = pair_chain(Law.of(RePU(3), 1.0, 0.0, 1.0, 900, 8), Pair(1.0, 1.0, 1.0), 40)
     for values in vars(samples).values():
         assert not np.isnan(values).any()
 
@@ -165,17 +152,12 @@ def test_noise_is_that_of_real_rounding(activation, C_W, dtype):
         )
         x, exact = activation(x) @ W, activation(exact) @ W.double()
     error = (x.double() - exact).square().mean((1, 2)) / exact.square().mean((1, 2))
-    samples = pair_chain(
-        activation, C_W=C_W, C_b=0.0, k1=1.0, depth=depth, width=width, chains=400, distance=1.0,
-        rounding=rounding(limits(dtype), width),
-    )  # fmt: skip
+    samples = pair_chain(Law.of(activation, C_W, 0.0, 1.0, depth, width, dtype=dtype), Pair(1.0, 1.0, 1.0), 400)
     assert abs(error.log10().median().item() - np.median(samples.log10_noise[:, -1])) < 0.5
 
 
-@pytest.mark.parametrize("change", [{"k1": 0.0}, {"ratio": 0.0}, {"distance": 2.1}, {"width": 0}, {"chains": 0}])
+@pytest.mark.parametrize("change", [{"k1": 0.0}, {"ratio": 0.0}, {"distance": 2.1}, {"chains": 0}])
 def test_bad_input(change):
     with pytest.raises(ValueError, match=next(iter(change))):
-        pair_chain(
-            Tanh(),
-            **{"C_W": 1.0, "C_b": 0.0, "k1": 1.0, "depth": 2, "width": 8, "chains": 2, "distance": 1.0, **change},
-        )
+        pair = Pair(**{"k1": 1.0, "ratio": 1.0, "distance": 1.0} | {k: v for k, v in change.items() if k != "chains"})
+        pair_chain(Law.of(Tanh(), 1.0, 0.0, 1.0, 2, 8), pair, change.get("chains", 2))

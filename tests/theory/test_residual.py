@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from laws import sized
 
 from repu_lab.activations import GELU, Identity, MRePU, ReLU, RePU, Tanh
 from repu_lab.blocks import RESIDUAL
@@ -78,10 +79,10 @@ def test_sgd_rate_is_one_over_the_measured_tangent_kernel_of_residual_networks(a
     (gradient,) = torch.autograd.grad(population(torch.ones(1, 20, dtype=F64)).sum(), population.theta)
     measured_M = gradient.square().sum(1)
     error = (measured_M.std() / members**0.5).item()
-    wanted = 1 / sgd_rate(activation, C_W, C_b, 0.5, sizes, 1.0, block=RESIDUAL)
+    wanted = 1 / sgd_rate(sized(activation, C_W, C_b, 0.5, sizes, block=RESIDUAL), 1.0)
     # Corrections are of relative size depth/n = 0.02.
     assert abs(measured_M.mean().item() - wanted) < 4 * error + 0.03 * wanted
-    assert 0 < adam_rate(activation, C_W, C_b, 0.5, sizes, 0.8, block=RESIDUAL) <= 2e-3
+    assert 0 < adam_rate(sized(activation, C_W, C_b, 0.5, sizes, block=RESIDUAL), 0.8) <= 2e-3
 
 
 def test_a_batch_of_residual_networks_explodes_as_often_as_forecast(monkeypatch):

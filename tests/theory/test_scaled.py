@@ -3,13 +3,14 @@
 import mpmath as mp
 import numpy as np
 import pytest
+from finite_width_oracles import blow_up_probability_log_diffusion
 from oracles import Oracle
 
 from repu_lab.activations import MRePU
 from repu_lab.theory import gaussian
 from repu_lab.theory.choosing import critical_initialization
 from repu_lab.theory.criticality import UNSTABLE_AT_0, analyse
-from repu_lab.theory.finite_width import blow_up_probability, blow_up_probability_log_diffusion
+from repu_lab.theory.finite_width import blow_up_probability
 from repu_lab.theory.kernel import layers
 from repu_lab.theory.quadrature import QuadratureMoments
 

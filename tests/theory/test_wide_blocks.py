@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from laws import sized
 from scipy.optimize import brentq
 
 from repu_lab.activations import Activation, MRePU, RePU, Tanh
@@ -11,7 +12,9 @@ from repu_lab.blocks.maps import LAYER, RMS
 from repu_lab.networks.initialization import critical, initialize_, uniform_depth
 from repu_lab.networks.population import Population
 from repu_lab.networks.statistics import LayerStatistics, measure
+from repu_lab.theory.inputs import Pair
 from repu_lab.theory.kernel import correlations, layers
+from repu_lab.theory.law import Law
 from repu_lab.theory.pair_chain import pair_chain
 from repu_lab.theory.rates import adam_rate, sgd_rate
 
@@ -47,7 +50,7 @@ def test_rms_norm_cures_the_signal_and_not_the_gradient(p):
 @pytest.mark.parametrize(("p", "c", "slope"), [(2, 0.379957, 0.708739), (3, 0.131334, 0.410969)])
 def test_the_angle_of_two_inputs_settles_where_the_map_says(p, c, slope):
     C_W = critical(RePU(p), (3, 9, 2), Block(before=RMS)).C_W[1]
-    found = correlations(RePU(p), C_W, 0.0, 2.0, 0.5, 0.9, 60, block=Block(before=RMS))
+    found = correlations(Law.of(RePU(p), C_W, 0.0, 2.0, 60, block=Block(before=RMS)), 0.5, 0.9)
     assert found.correlation[-1] == pytest.approx(c, abs=1e-6)
     assert found.gain[-2] == pytest.approx(slope, abs=1e-6)
 
@@ -115,7 +118,7 @@ def test_wide_networks_measure_what_theory_says(name, activation):
     population.freeze_(x)
     stats = measured(population, x)
     theory = layers(activation, 0.6, 0.05, 0.5, depth, block=block)
-    pair = correlations(activation, 0.6, 0.05, 0.5, 0.5, 0.05 + 0.45 / 2, depth, block=block)
+    pair = correlations(Law.of(activation, 0.6, 0.05, 0.5, depth, block=block), 0.5, 0.05 + 0.45 / 2)
     for found, wanted in (
         (stats.log10_K[:-1], theory.log10_K[:-1]),
         (stats.log10_chi_perp, theory.log10_chi_perp[:-1]),
@@ -150,10 +153,10 @@ def test_sgd_rate_is_one_over_the_measured_tangent_kernel(name, activation):
     (gradient,) = torch.autograd.grad(population(x).sum(), population.theta)
     measured_M = gradient.square().sum(1)
     error = (measured_M.std() / members**0.5).item()
-    wanted = 1 / sgd_rate(activation, C_W, C_b, 0.5, sizes, 1.0, block=block)
+    wanted = 1 / sgd_rate(sized(activation, C_W, C_b, 0.5, sizes, block=block), 1.0)
     # Corrections are of relative size depth/n = 0.025.
     assert abs(measured_M.mean().item() - wanted) < 4 * error + 0.06 * wanted
-    assert 0 < adam_rate(activation, C_W, C_b, 0.5, sizes, 0.8, block=block) <= 2e-3
+    assert 0 < adam_rate(sized(activation, C_W, C_b, 0.5, sizes, block=block), 0.8) <= 2e-3
 
 
 def test_branches_without_normalization_start_where_their_kernel_stays():
@@ -200,6 +203,6 @@ def test_gradients_of_narrow_normalised_networks_are_those_of_the_chain(name):
     initialize_(population, uniform_depth("custom", sizes, C_W=C_W, C_b=C_b, k1=1.0), range(members))
     log10 = measured(population, torch.ones(1, 4)).log10_gradient[:, :, 0]
     found = log10[0] - log10[-1]
-    law = {"C_W": C_W, "C_b": C_b, "k1": 1.0, "depth": depth, "width": 48, "chains": 1200, "distance": 1.0}
-    gain = pair_chain(activation, block=block, **law).log10_gain.sum(1)
+    law = Law.of(activation, C_W, C_b, 1.0, depth, 48, block=block)
+    gain = pair_chain(law, Pair(1.0, 1.0, 1.0), 1200).log10_gain.sum(1)
     assert abs(found.mean() - gain.mean()) < 3.5 * np.sqrt(found.var() / members + gain.var() / 1200)

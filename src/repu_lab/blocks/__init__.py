@@ -1,5 +1,5 @@
 """Kinds of layers, each with all its law: populations, statistics and theory follow from it and name none."""
 
-from repu_lab.blocks.block import NORMS, PLAIN, RESIDUAL, Block, Skip
+from repu_lab.blocks.block import NORMS, PLAIN, RESIDUAL, Block, Skip, kinds
 
-__all__ = ["NORMS", "PLAIN", "RESIDUAL", "Block", "Skip"]
+__all__ = ["NORMS", "PLAIN", "RESIDUAL", "Block", "Skip", "kinds"]

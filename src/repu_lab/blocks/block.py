@@ -6,7 +6,7 @@ with a = `branch` and c = 1, unless each layer has its own: a learned one, and a
 over the first batch. The first map and the one to the output never skip. Shapes as in maps.py; a and c (M, 1, 1).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -127,6 +127,15 @@ class Block:
         """Return a^2 of the same maps."""
         return np.where(self.skipped(depth), self.branch**2, 1.0)
 
+    def time(self, depth: int) -> float:
+        """Return the sum of a^2 over all branches, 0 where nothing skips: K moves by that times C_b + C_W E[h^2]."""
+        return int(self.skipped(depth).sum()) * self.grown(depth).branch ** 2
+
+    @property
+    def divided(self) -> bool:
+        """Whether the weights of a branch have to be as small as their number demands: neither a nor h can be."""
+        return self.residual and not (self.normal or self.learned) and self.branch == 1
+
     def grown(self, depth: int) -> "Block":
         """Return the block with learned branches of 1/sqrt(depth), a size that they reach in a few steps."""
         return replace(self, branch=depth**-0.5) if self.learned else self
@@ -153,6 +162,18 @@ class Block:
             return log_D - self._log_scale(log_S, x), y
         return self.before.change(log_S, x, log_D, y, small=small)
 
+    def gradients(
+        self, z: tuple[Floats, Floats], s: tuple[Floats, Floats], slope: tuple[Floats, Floats]
+    ) -> tuple[Floats, Floats]:
+        """Return e^(log / 2) x whose mean square over units is (1/n) sum_ij (dh_i/dz_j)^2; z, s, s' in that form."""
+        log_in, into = (-self._log_scale(*z), 1.0) if self.frozen else self.before.gains(*z)
+        log_out, out = self.after.gains(*s)
+        return slope[0] + log_in + log_out, slope[1] * np.sqrt(into * out)
+
+    def held(self, K_before: Floats, K: Floats) -> tuple["Block", Floats]:
+        """Return the block and the variance by which a later K is seen: what was frozen at K_before does not follow."""
+        return (replace(self, frozen=False), K / K_before) if self.frozen else (self, K)
+
     def _log_scale(self, log_S: Floats, x: Floats) -> Floats:
         top = log_S.max(2, keepdims=True)
         return top + np.log((np.exp(log_S - top) * x * x).mean((1, 2), keepdims=True))
@@ -160,3 +181,10 @@ class Block:
 
 PLAIN = Block()
 RESIDUAL = Block(residual=True)
+
+
+def kinds(depth: int) -> Iterator[Block]:
+    """Yield every kind of layer that has no numbers of its own, with branches of 1 and of 1/sqrt(depth)."""
+    for before, after in NORMS.values():
+        yield Block(before=before, after=after)
+        yield from (Block(residual=True, before=before, after=after, branch=a) for a in (1.0, depth**-0.5))

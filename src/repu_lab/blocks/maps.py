@@ -53,12 +53,20 @@ class Map(Protocol):
         """Return the same as plain torch."""
         ...
 
+    def weighted(self, x: Floats, weights: Floats) -> Floats:
+        """Return u of an infinitely wide layer whose units have the values x, as often as the weights say."""
+        ...
+
     def wide(self, square: Floats, mean: Any = 0.0) -> tuple[Floats, Any]:
         """Return the mean square of u and log |du/dx|^2 in an infinitely wide layer, given E[x^2] and E[x]."""
         ...
 
     def units(self, log_S: Floats, x: Floats) -> tuple[Floats, Floats]:
         """Return a sampled layer e^(log_S / 2) x, units on axis 1, behind the map, in the same form."""
+        ...
+
+    def gains(self, log_S: Floats, x: Floats) -> tuple[Any, Any]:
+        """Return `gain` of such a layer, as e^log times an array."""
         ...
 
     def change(
@@ -95,9 +103,17 @@ class Same:
         """Return E[x^2], and log 1."""
         return square, 0.0
 
+    def weighted(self, x: Floats, weights: Floats) -> Floats:
+        """Return x."""
+        return x
+
     def units(self, log_S: Floats, x: Floats) -> tuple[Floats, Floats]:
         """Return what is given."""
         return log_S, x
+
+    def gains(self, log_S: Floats, x: Floats) -> tuple[float, float]:
+        """Return log 1 and 1."""
+        return 0.0, 1.0
 
     def change(
         self, log_S: Floats, x: Floats, log_D: Floats, y: Floats, *, small: bool = False
@@ -152,6 +168,15 @@ class Unit:
         """Return 1 and -log of the mean square; a number of directions that P takes out is nothing of many."""
         variance = square - mean**2 if self.centred else square
         return np.where(variance > 0, 1.0, 0.0), -np.log(variance)
+
+    def weighted(self, x: Floats, weights: Floats) -> Floats:
+        """Return x over its root mean square, less its mean if `centred`."""
+        x = x - (x @ weights)[:, None] if self.centred else x
+        return x / np.sqrt((x * x) @ weights)[:, None]
+
+    def gains(self, log_S: Floats, x: Floats) -> tuple[Floats, Floats]:
+        """Return it of x, over the size."""
+        return -log_S, self.gain(torch.from_numpy(x).mT).mT.numpy()
 
     def units(self, log_S: Floats, x: Floats) -> tuple[Floats, Floats]:
         """Return log 1 and u, of x alone."""

@@ -33,13 +33,10 @@ def work(config: TheoryConfig, _: Any, folder: "RunFolder") -> Result:
 
 def forecast(parts: Any) -> "Forecast":
     """Return what theory expects of networks of this activation."""
-    from repu_lab.theory.forecast import forecast
+    from repu_lab.theory.forecast import forecast_law
 
-    config, activation, rule = parts
-    return forecast(
-        activation, C_W=rule.C_W[1:], C_b=rule.C_b[1:], k1=rule.k1, depth=config.depth, width=config.width,
-        dtype=config.dtype, inputs=config.inputs,
-    )  # fmt: skip
+    config, law, _ = parts
+    return forecast_law(law, config.inputs)
 
 
 def row(result: Result) -> tuple[str, ...]:

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from repu_lab.activations import Activation
-from repu_lab.blocks import PLAIN, RESIDUAL, Block
+from repu_lab.blocks import PLAIN, Block
 from repu_lab.networks.population import Population
-from repu_lab.theory import critical_initialization
+from repu_lab.theory import critical_initialization, mean_square
 from repu_lab.theory.closed_forms import moments
 
 BLOW_UP_TIME = 10 / 3  # k1 = .3 for RePU_2 in branches of a^2 = 1/L: K ends at .43 in a wide network
@@ -72,38 +72,43 @@ def uniform_depth(
     return Initialization(name=name, C_W=(k1 - C_b, *[C_W] * (maps - 1)), C_b=(C_b,) * maps, note=note)
 
 
-def critical(activation: Activation, sizes: Sequence[int], block: Block = PLAIN) -> Initialization:
+def critical(
+    activation: Activation, sizes: Sequence[int], block: Block = PLAIN, *, biases: bool = True
+) -> Initialization:
     """Return the variances with which signals keep their size in this kind of layer, see the theory's `choosing`.
 
     Where h does not see the size of z, C_W = 1 / E[h^2] at K = 1. A frozen scale is that of other inputs: of a power
     in branches K grows to infinity for inputs BLOW_UP_TIME times as large. Branches are together as one plain layer;
     those of a fixed or learned size a without normalization too, and K of a power of degree p > 1, which grows to
-    infinity at the time t = K^(1-p) / (p - 1) of sum a^2, starts where that is BLOW_UP_TIME. ValueError as
-    `critical_initialization`.
+    infinity at the time t = K^(1-p) / (p - 1) of sum a^2, starts where that is BLOW_UP_TIME. Without
+    biases C_b is 0, and C_W = k1 / g(k1) keeps K instead. ValueError as `critical_initialization`.
     """
     depth = len(sizes) - 2
+    time, p = block.time(depth), activation.degree
     if block.normal:
         form, one = moments(activation), np.ones(1)
         kept = float(block.leaves(form, one, form.mean_square(one))[0][0])
         if not kept > 0:
             raise ValueError(f"{activation.title} gives no signal that a normalised layer could pass on")
-        k1, note, p = 1.0, f"a normalised layer gives E[h^2] = {kept:.6g} whatever K is", activation.degree
-        if block.frozen and block.residual and p is not None and p > 1:
-            time = (depth - 1) * block.grown(depth).branch ** 2
+        k1, note = 1.0, f"a normalised layer gives E[h^2] = {kept:.6g} whatever K is"
+        if block.frozen and time and p is not None and p > 1:
             k1 = time / ((1 - BLOW_UP_TIME ** (1 - p)) ** (-1 / (p - 1)) - 1)
             note += f", but an input {BLOW_UP_TIME:.2g} times as large as others blows up from k1={k1:.3g}"
         note += f": C_W={1 / kept:.6g} keeps K=1"
         return uniform_depth("critical", sizes, C_W=1 / kept, C_b=0.0, k1=k1, note=note)
-    start = critical_initialization(activation, 1 if block.residual else depth)
-    k1, note, p = start.k1, start.reason, activation.degree
-    if block.residual and block != RESIDUAL:
-        time = (depth - 1) * block.grown(depth).branch ** 2
+    start = critical_initialization(activation, 1 if time else depth)
+    if start.C_b and not biases:
+        C_W = start.k1 / float(mean_square(activation, start.k1))
+        why = f"; without the biases of variance C_b={start.C_b:.3g} that it needs C_W={C_W:.4g} keeps K"
+        start = replace(start, C_W=C_W, C_b=0.0, reason=start.reason + why)
+    k1, note = start.k1, start.reason
+    if time and not block.divided:
         note += f"; the branches, of a^2 = {time / (depth - 1):.3g} each, add what {time:.3g} plain layers do"
         if p is not None and p > 1:
             k1 = (BLOW_UP_TIME * (p - 1) * time) ** (-1 / (p - 1))
             note += f", and K would be infinite after {BLOW_UP_TIME:.2g} times as many from k1={k1:.3g}"
     rule = uniform_depth("critical", sizes, C_W=start.C_W, C_b=start.C_b, k1=k1, note=note)
-    return in_branches(rule) if block == RESIDUAL else rule
+    return in_branches(rule) if block.divided else rule
 
 
 def in_branches(rule: Initialization) -> Initialization:
@@ -129,15 +134,10 @@ def initialize_(population: Population, rule: Initialization | Sequence[Initiali
     rules = [rule] * population.members if isinstance(rule, Initialization) else list(rule)
     if not len(rules) == len(seeds) == population.members:
         raise ValueError(f"{len(rules)} rules and {len(seeds)} seeds for {population.members} members")
-    own = [parameter.detach().flatten() for parameter in population.activation.parameters()]
     with torch.no_grad():
         for row_P, member_rule, seed in zip(population.theta, rules, seeds, strict=True):
             row_P.copy_(_draw(population, member_rule, seed))
-        for affine in population.affine_maps():
-            if affine.activation_MA.shape[1]:
-                affine.activation_MA.copy_(torch.cat(own))
-            if affine.branch_M11 is not None:
-                affine.branch_M11.fill_(population.block.branch)
+    population.reset_own_()
 
 
 def _draw(population: Population, rule: Initialization, seed: int) -> Tensor:

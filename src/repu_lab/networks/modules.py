@@ -14,9 +14,10 @@ from repu_lab.networks import initialization
 from repu_lab.networks.observing import Perceptron, observe
 from repu_lab.networks.passing import Pass, departures, first_pass
 from repu_lab.networks.population import Population
-from repu_lab.theory import Initialization, critical_initialization, mean_square
-from repu_lab.theory.fate import COLLAPSE, FATES, LOG10_WEIGHT_GRADIENT, collapsed_layer, first_ends, limits
-from repu_lab.theory.forecast import QUANTILES, Forecast, forecast
+from repu_lab.theory import Initialization, Law
+from repu_lab.theory.fate import COLLAPSE, FATES, LOG10_WEIGHT_GRADIENT, collapsed_layer, first_ends
+from repu_lab.theory.forecast import QUANTILES, Forecast, forecast_law
+from repu_lab.theory.formats import limits
 
 
 def initialize_(
@@ -27,7 +28,8 @@ def initialize_(
 
     W^l_ij ~ N(0, C_W / fan_in), b^l_i ~ N(0, C_b), l >= 2, as `critical_initialization` says; the first map gives
     K^1 = k1 for an input with |x|^2/n_0 = input_mean_square. Without biases in the hidden layers C_b is 0, and
-    C_W = k1 / g(k1) keeps the kernel instead. Residual networks: C_W and C_b of a branch are a share 1/(L-1) of those.
+    C_W = k1 / g(k1) keeps the kernel instead. Residual networks without normalization: C_W and C_b of a branch are a
+    share 1/(L-1) of those.
 
     The weights are those of the lab's own network with this seed; left out, the seed is drawn from the generator, else
     from torch's global one. The activation is found, unless forward calls a function: then name it, as MRePU(1). Its
@@ -37,22 +39,21 @@ def initialize_(
         raise ValueError(f"seed={seed} and a generator: give one of them")
     _check_input(input_mean_square)
     found = observe(network, activation)
-    start = _start(found)
-    variances = {"C_W": start.C_W, "C_b": start.C_b, "k1": start.k1}
-    rule = initialization.uniform_depth("critical", found.sizes, **variances, note=start.reason)
-    rule = initialization.in_branches(rule) if found.block.residual else rule
+    biases = all(linear.bias is not None for linear in found.linears[:-1])
+    rule = initialization.critical(found.activation, found.sizes, found.block, biases=biases)
+    start = Initialization(rule.C_W[-1], rule.C_b[-1], rule.k1, rule.note)
     rule = replace(rule, C_W=(rule.C_W[0] / input_mean_square, *rule.C_W[1:]))
     if seed is None:
         where = "cpu" if generator is None else generator.device
         seed = int(torch.randint(2**63 - 1, (), generator=generator, device=where))
-    drawn = Population(found.activation, found.sizes, dtype=found.dtype)
+    drawn = Population(found.activation, found.sizes, block=found.block, dtype=found.dtype)
     initialization.initialize_(drawn, rule, [seed])
     with torch.no_grad():
         for linear, affine in zip(found.linears, drawn.affine_maps(), strict=True):
             linear.weight.copy_(affine.W_MIO[0].T)
             if linear.bias is not None:
                 linear.bias.copy_(affine.b_M1O[0, 0])
-    return replace(start, reason=rule.note)
+    return start
 
 
 def forecast_network(
@@ -70,25 +71,24 @@ def forecast_network(
     """
     _check_input(input_mean_square)
     found = observe(network, activation)
-    C_W = [linear.in_features * _mean_square(linear.weight) for linear in found.linears]
-    C_b = [0.0 if linear.bias is None else _mean_square(linear.bias) for linear in found.linears]
+    C_W = tuple(linear.in_features * _mean_square(linear.weight) for linear in found.linears)
+    C_b = tuple(0.0 if linear.bias is None else _mean_square(linear.bias) for linear in found.linears)
     k1 = C_b[0] + C_W[0] * input_mean_square
     if correlation is None and k1 > 0:
         correlation = C_b[0] / k1
-    expected = forecast(
-        found.activation, C_W=C_W[1:], C_b=C_b[1:], k1=k1, depth=found.depth, width=found.width, dtype=found.dtype,
-        inputs=inputs, correlation=correlation, block=found.block, seed=seed,
-    )  # fmt: skip
-    return _measured(expected, found, first_pass(found, inputs=inputs, mean_square=input_mean_square, seed=seed))
+    law = Law(found.activation, C_W[1:], C_b[1:], k1, found.sizes, found.block, limits(found.dtype).name)
+    expected = forecast_law(law, inputs, correlation=correlation, seed=seed)
+    seen = first_pass(found.population(), inputs=inputs, mean_square=input_mean_square, seed=seed)
+    return _measured(expected, found, seen)
 
 
 def _measured(expected: Forecast, found: Perceptron, seen: Pass) -> Forecast:
     """Return theory's forecast with the fate that the network itself has."""
-    own = limits(found.dtype)
-    ends = first_ends(seen.log10_z[None], seen.log10_h[None], own)
-    collapsed = collapsed_layer(seen.log10_distance, own, found.width) if expected.inputs > 1 else 0
-    norm = math.log10(found.sizes[-1]) / 2  # of the output's gradient, whose mean square log10_gradient is relative to
-    lost = seen.log10_gradient[0] / 2 - norm + LOG10_WEIGHT_GRADIENT < own.smallest_normal
+    law, dtype = expected.law, limits(expected.law.dtype)
+    ends = first_ends(seen.log10_z[None], seen.log10_h[None], dtype)
+    collapsed = collapsed_layer(law, seen.log10_distance) if expected.inputs > 1 else 0
+    norm = math.log10(law.sizes[-1]) / 2  # of the output's gradient, whose mean square log10_gradient is relative to
+    lost = seen.log10_gradient[0] / 2 - norm + LOG10_WEIGHT_GRADIENT < dtype.smallest_normal
     exploded, died = int(ends.exploded[0]), int(ends.died[0])
     if exploded:
         fate, layer = "explodes", exploded
@@ -99,7 +99,7 @@ def _measured(expected: Forecast, found: Perceptron, seen: Pass) -> Forecast:
         fate, layer = ("collapses correlations" if collapses else "survives"), None
     departs = departures(found)
     known = not departs or departs == ["matrices are orthogonal"]
-    law = f"a known law: {departs[0] if departs else 'independent, of mean 0'}" if known else (
+    drawn = f"a known law: {departs[0] if departs else 'independent, of mean 0'}" if known else (
         f"no known law, since {' and '.join(departs)}: theory's curves do not hold"
     )  # fmt: skip
     K = np.quantile(seen.log10_K, QUANTILES, axis=0, method="inverted_cdf")
@@ -112,23 +112,12 @@ def _measured(expected: Forecast, found: Perceptron, seen: Pass) -> Forecast:
         networks=1,
         layer=layer,
         layer_range=None if layer is None else (layer, layer),
-        survival_depth=found.depth if layer is None else max(0, layer - 2),
+        survival_depth=law.depth if layer is None else max(0, layer - 2),
         log10_K_quantiles=K,
         log10_gradient=seen.log10_gradient,
         log10_one_minus_correlation=seen.log10_distance,
-        advice=f"{text}. Its weights are of {law}.",
+        advice=f"{text}. Its weights are of {drawn}.",
     )
-
-
-def _start(found: Perceptron) -> Initialization:
-    """Return the critical initialization, with biases or without."""
-    # The branches of a residual network are as one layer, whatever their number.
-    start = critical_initialization(found.activation, 1 if found.block.residual else found.depth)
-    if start.C_b == 0 or all(linear.bias is not None for linear in found.linears[:-1]):
-        return start
-    C_W = start.k1 / float(mean_square(found.activation, start.k1))
-    why = f"{start.reason}; without the biases of variance C_b={start.C_b:.3g} that it needs C_W={C_W:.4g} keeps K"
-    return Initialization(C_W, 0.0, start.k1, why)
 
 
 def _mean_square(weights: Tensor) -> float:

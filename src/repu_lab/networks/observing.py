@@ -1,7 +1,7 @@
 """What a network of plain torch computes: its affine maps in the order in which they run, and the activation between.
 
 Observed, not guessed from its type. In one pass of random inputs the output of each nn.Linear is replaced by random
-numbers z^l, and the next one must get s(z^l), or s(z^1 + .. + z^l) if there are skips as in `Population`. So any
+numbers z^l, and the next one must get h of them, as in one of the kinds of layers that `blocks` has. So any
 nesting and any forward method will do, nothing overflows, and neither the weights nor the depth matter. What comes
 before the first Linear (a Flatten) or after the last (a softmax) is not judged.
 """
@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from repu_lab.activations import ACTIVATIONS, Activation, Identity, as_activation
-from repu_lab.blocks import PLAIN, RESIDUAL, Block
+from repu_lab.blocks import PLAIN, Block, kinds
+from repu_lab.networks.population import Population
 
 BATCH = 8  # random inputs; with 8 numbers a unit no two activations agree to half of a dtype's digits by chance
 SHOWN = 8  # kinds of modules that an error lists
@@ -41,19 +42,20 @@ class Perceptron:
         return (self.linears[0].in_features, *(linear.out_features for linear in self.linears))
 
     @property
-    def depth(self) -> int:
-        """L, the number of hidden layers."""
-        return len(self.linears) - 1
-
-    @property
-    def width(self) -> int:
-        """The width of the hidden layers, or their harmonic mean: fluctuations of K add up as sum_l 1/n_l."""
-        return round(self.depth / sum(1 / n for n in self.sizes[1:-1]))
-
-    @property
     def dtype(self) -> torch.dtype:
         """That of the weights."""
         return self.linears[0].weight.dtype
+
+    @torch.no_grad()
+    def population(self) -> Population:
+        """Return its weights as a population of one, in float64 on the CPU."""
+        made = Population(self.activation, self.sizes, block=self.block, dtype=torch.float64)
+        made.reset_own_()
+        for linear, affine in zip(self.linears, made.affine_maps(), strict=True):
+            affine.W_MIO[0].copy_(linear.weight.T)
+            if linear.bias is not None:
+                affine.b_M1O[0, 0].copy_(linear.bias)
+        return made
 
 
 def observe(network: nn.Module, activation: nn.Module | None = None) -> Perceptron:
@@ -74,21 +76,25 @@ def observe(network: nn.Module, activation: nn.Module | None = None) -> Perceptr
     maps, gaps = _run(network, list(parts), linears[0])
     if sorted(id(call.linear) for call in maps) != sorted(map(id, linears)):
         raise _refusal(network, "each nn.Linear must be called once in forward, no more and no less")
+    _check_weights(network, [*linears, *(module for gap in gaps for module in gap)])
+    seen = gaps[0] if activation is None else [activation]
+    for candidate in seen or [Identity(), *(kind() for kind in ACTIVATIONS.values())]:
+        try:
+            s = _by_itself(network, candidate)
+        except ValueError:
+            if len(seen) == 1:
+                raise
+            continue  # one of several modules that is no activation: a normalization
+        for block in kinds(len(maps) - 1):
+            if _first_difference(maps, s, block) is None:
+                return Perceptron(tuple(call.linear for call in maps), s, block)
     crowded = next((gap for gap in gaps if len(gap) > 1), None)
     if crowded and activation is None:
         raise _refusal(network, f"between two Linears that follow each other lie {', '.join(map(_name, crowded))}")
-    _check_weights(network, [*linears, *(module for gap in gaps for module in gap)])
-    named = activation or next(iter(gaps[0]), None)
-    candidates = [named] if named is not None else [Identity(), *(kind() for kind in ACTIVATIONS.values())]
-    for candidate in candidates:
-        s = _by_itself(network, candidate)
-        for block in (PLAIN, RESIDUAL):
-            if _first_difference(maps, s, block) is None:
-                return Perceptron(tuple(call.linear for call in maps), s, block)
-    if named is None:
+    if not seen:
         cure = "name it, as initialize_(network, RePU(2)), or call a module, nn.ReLU()"
         raise _refusal(network, f"forward calls a function between its Linears that is none of the lab's: {cure}")
-    s = _by_itself(network, named)
+    s = _by_itself(network, seen[0])
     l = _first_difference(maps, s, PLAIN)
     name = _name(getattr(s, "module", s))
     raise _refusal(network, f"Linear {l} feeds the next one with something else than {name} of its output")
@@ -163,15 +169,15 @@ def _run(
 
 def _first_difference(maps: list[_Call], s: Activation, block: Block) -> int | None:
     """Return the first l whose successor does not get h(z^l), or None."""
-    z = maps[0].z
+    z, sizes = maps[0].z, [call.linear.out_features for call in maps]
     for l, (_, following) in enumerate(pairwise(maps), 1):
         with torch.no_grad():
-            wanted = block.after(s(block.before(z)))
+            wanted = block.after(s(block.seen(z)))
         half_of_the_digits = torch.finfo(following.linear.weight.dtype).eps ** 0.5
         close = {"rtol": half_of_the_digits, "atol": half_of_the_digits}
         if wanted.shape != following.got.shape or not torch.allclose(wanted, following.got, **close):
             return l
-        z = block.joined(z, following.z, block.residual and z.shape == following.z.shape)
+        z = block.joined(z, following.z, block.skips(l, [0, *sizes]))
     return None
 
 

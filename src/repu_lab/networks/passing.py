@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from repu_lab.networks.observing import Perceptron
+from repu_lab.networks.population import Population
 
 Floats = NDArray[np.float64]
 
@@ -35,29 +36,26 @@ class Pass:
     log10_distance: Floats
 
 
-@torch.no_grad()
-def first_pass(network: Perceptron, *, inputs: int, mean_square: float, seed: int) -> Pass:
-    """Send `inputs` Gaussian inputs, all with |x|^2/n_0 = mean_square, through the network."""
+def first_pass(network: Population, *, inputs: int, mean_square: float, seed: int) -> Pass:
+    """Send `inputs` Gaussian inputs, all with |x|^2/n_0 = mean_square, through a network: a population of one."""
     random = torch.Generator().manual_seed(seed)
-    maps = [_float64(linear) for linear in network.linears]
-    h = torch.randn(max(inputs, 2), network.sizes[0], generator=random, dtype=torch.float64)
-    h *= (mean_square / h.square().mean(1, keepdim=True)).sqrt()
-    zs, hs = [], []
-    for l, (W, b) in enumerate(maps):
-        z = torch.addmm(b, h, W.T)
-        zs.append(z + zs[-1] if _skips(network, l) else z)
-        hs.append(h := network.activation(zs[-1].clone()))
-    g = torch.randn(zs[-1].shape, generator=random, dtype=torch.float64)
-    gradients = [g]
-    for l in range(len(maps) - 1, 0, -1):
-        back = (g @ maps[l][0]) * network.activation.derivative(zs[l - 1].clone())
-        gradients.append(g := back + g if _skips(network, l) else back)
-    K = torch.stack([z.square().mean(1) for z in zs], dim=1)
-    apart = torch.stack([(z[0:-1:2] - z[1::2]).square().mean(1) for z in zs], dim=1)
-    distance = apart / (2 * (K[0:-1:2] * K[1::2])[: len(apart)].sqrt())
-    gradient = torch.stack([g.square().mean() for g in gradients[::-1]])
-    z, h = (torch.stack([a.abs().max() for a in arrays]) for arrays in (zs, hs))
-    return Pass(*map(_log10, (K[:inputs], z, h, gradient / gradient[-1], distance.median(0).values)))
+    x_BI = torch.randn(max(inputs, 2), network.sizes[0], generator=random, dtype=torch.float64)
+    x_BI *= (mean_square / x_BI.square().mean(1, keepdim=True)).sqrt()
+    z_D, maps = network.preactivations(x_BI), network.affine_maps()
+    g = torch.randn(z_D[-1].shape[1:], generator=random, dtype=torch.float64)
+    gradients = torch.autograd.grad(z_D[-1], z_D, g[None])
+    with torch.no_grad():
+        z_D = [z_1BN[0] for z_1BN in z_D]
+        h_D = [
+            network.activate(network.block.seen(z, m.scale_M11), m.activation_MA)
+            for z, m in zip(z_D, maps, strict=True)
+        ]
+        K = torch.stack([z.square().mean(1) for z in z_D], dim=1)
+        apart = torch.stack([(z[0:-1:2] - z[1::2]).square().mean(1) for z in z_D], dim=1)
+        distance = apart / (2 * (K[0:-1:2] * K[1::2])[: len(apart)].sqrt())
+        gradient = torch.stack([g.square().mean() for g in gradients])
+        z, h = (torch.stack([a.abs().max() for a in arrays]) for arrays in (z_D, h_D))
+        return Pass(*map(_log10, (K[:inputs], z, h, gradient / gradient[-1], distance.median(0).values)))
 
 
 def departures(network: Perceptron) -> list[str]:
@@ -82,11 +80,6 @@ def departures(network: Perceptron) -> list[str]:
     elif spread and abs(np.median(spread) - 1) > 0.5:
         found.append(f"squared singular values have {np.median(spread):.2g} of the spread of independent weights")
     return found
-
-
-def _skips(network: Perceptron, l: int) -> bool:
-    """Whether z^l is added to what map l (from 0) gives: between hidden layers of a residual network."""
-    return network.block.residual and 0 < l < network.depth
 
 
 def _float64(linear: nn.Linear) -> tuple[Tensor, Tensor]:

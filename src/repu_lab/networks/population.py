@@ -126,6 +126,15 @@ class Population(nn.Module):
         return self.block.after(self.activate(self.block.seen(z_MBN, affine.scale_M11), affine.activation_MA))
 
     @torch.no_grad()
+    def reset_own_(self) -> None:
+        """Set what is no weight and no bias to its start: the activation's own parameters, and branches."""
+        for affine in self.affine_maps():
+            if affine.activation_MA.shape[1]:
+                affine.activation_MA.copy_(torch.cat([parameter.flatten() for parameter in self._own]))
+            if affine.branch_M11 is not None:
+                affine.branch_M11.fill_(self.block.branch)
+
+    @torch.no_grad()
     def freeze_(self, x_BI: Tensor) -> None:
         """Set what z^l is divided by to its root mean square over these inputs, where the block has such scales."""
         if not self.block.frozen:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from repu_lab.activations import Activation
 from repu_lab.configs.code import activation_name
 from repu_lab.configs.config import ConfigError, config_hash
 from repu_lab.configs.schema import TheoryConfig
@@ -17,8 +16,9 @@ from repu_lab.runs.building import build_activation, build_rule
 from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.words import start, weights
 from repu_lab.theory import (
-    FATES,
+    PHASES,
     Criticality,
+    Law,
     analyse,
     fate_map,
     fixed_points,
@@ -27,7 +27,7 @@ from repu_lab.theory import (
     tangent_layers,
 )
 from repu_lab.theory.criticality import HALF_STABLE, CriticalPoint
-from repu_lab.theory.forecast import Forecast, forecast
+from repu_lab.theory.forecast import Forecast, forecast_law
 from repu_lab.theory.patience import waiting
 
 INPUTS = 64  # n_0 and outputs of the network meant: they matter to rules that look at both sides of a layer only
@@ -36,8 +36,8 @@ K_RANGE = (1e-4, 1e4)
 MARGINAL = 1e-9  # a chi_parallel this close to 1 is 1: what happens is decided beyond first order
 
 
-def check_theory(config: TheoryConfig) -> tuple[Activation, Initialization]:
-    """Return the activation and the rule; ConfigError if theory cannot speak of them."""
+def check_theory(config: TheoryConfig) -> tuple[Law, Initialization]:
+    """Return the law and the rule it follows from; ConfigError if theory cannot speak of them."""
     activation = build_activation(config.activation, config.dtype)
     sizes = (INPUTS, *[config.width] * config.depth, INPUTS)
     with waiting(activation.title, print):
@@ -48,31 +48,28 @@ def check_theory(config: TheoryConfig) -> tuple[Activation, Initialization]:
         raise ConfigError(f"activation={activation_name(config.activation)}: {error}") from error
     if rule.k1 <= 0:
         raise ConfigError("initialization.k1=0: a signal of size 0 stays 0; choose k1 > 0")
-    return activation, rule
+    variances = {"C_W": rule.C_W[1:], "C_b": rule.C_b[1:], "k1": rule.k1}
+    return Law.of(activation, depth=config.depth, width=config.width, dtype=config.dtype, **variances), rule
 
 
 def analyse_activation(config: TheoryConfig, folder: RunFolder) -> dict[str, Any]:
     """Write theory.json's figures and return what theory.json holds, with the answer in words under `text`."""
-    activation, rule = check_theory(config)
-    C_W, C_b = rule.C_W[1:], rule.C_b[1:]
-    found = analyse(activation)
-    expected = forecast(
-        activation, C_W=C_W, C_b=C_b, k1=rule.k1, depth=config.depth, width=config.width, dtype=config.dtype,
-        inputs=config.inputs,
-    )  # fmt: skip
-    ntk = tangent_layers(activation, C_W, C_b, rule.k1, config.depth).log10_H
+    law, rule = check_theory(config)
+    C_W, C_b = law.C_W[-1], law.C_b[-1]
+    found, expected = analyse(law.activation), forecast_law(law, config.inputs)
+    ntk = tangent_layers(law).log10_H
     points = [{"K": p.K, "C_W": p.C_W, "C_b": p.C_b, "universality_class": p.universality_class} for p in found.points]
-    _draw(config, activation, rule, points, expected, folder)
-    fixed = [asdict(point) for point in fixed_points(activation, C_W[-1], C_b[-1])]
+    _draw(law, rule.name, points, expected, folder)
+    fixed = [asdict(point) for point in fixed_points(law.activation, C_W, C_b)]
     return {
         "activation": expected.activation,
         "critical_points": points,
         "certificate": found.certificate,
         "a_1": found.a_1,
         "b_1": found.b_1,
-        "c_w": C_W[-1],
-        "c_b": C_b[-1],
-        "k1": rule.k1,
+        "c_w": C_W,
+        "c_b": C_b,
+        "k1": law.k1,
         "initialization": rule.name,
         "fixed_points": [point | {"chi_perp": _finite(point["chi_perp"])} for point in fixed],
         "layers": [
@@ -102,11 +99,8 @@ def analyse_activation(config: TheoryConfig, folder: RunFolder) -> dict[str, Any
     }
 
 
-def _draw(
-    config: TheoryConfig, activation: Activation, rule: Initialization, points: Sequence[dict[str, Any]],
-    expected: Forecast, folder: RunFolder,
-) -> None:  # fmt: skip
-    C_W, C_b = rule.C_W[-1], rule.C_b[-1]
+def _draw(law: Law, rule: str, points: Sequence[dict[str, Any]], expected: Forecast, folder: RunFolder) -> None:
+    C_W, C_b, activation = law.C_W[-1], law.C_b[-1], law.activation
     K = np.geomspace(*K_RANGE, 161)
     figures = {
         "susceptibilities": susceptibilities(
@@ -115,15 +109,15 @@ def _draw(
         ),
         "kernel": kernel_by_layer(
             expected.log10_K, expected.log10_K_quantiles,
-            heading=f"{expected.activation}, width {config.width}, {rule.name}",
+            heading=f"{expected.activation}, width {law.width}, {rule}",
         ),
     }  # fmt: skip
     top_W = max(2.5, 1.5 * C_W, *(1.5 * point["C_W"] for point in points))
     top_b = max(0.5, 1.5 * C_b, *(1.5 * point["C_b"] for point in points))
-    grid = fate_map(activation, np.linspace(0, top_W, GRID), np.linspace(0, top_b, GRID), config.depth, rule.k1)
+    grid = fate_map(law, np.linspace(0, top_W, GRID), np.linspace(0, top_b, GRID))
     figures["phase_diagram"] = phase_diagram(
-        grid.C_b, grid.C_W, grid.fate.T, FATES, points, initialization=(C_b, C_W),
-        heading=f"{expected.activation} after {config.depth} layers from $K^1$ = {rule.k1:.3g}",
+        grid.C_b, grid.C_W, grid.phase.T, PHASES, points, initialization=(C_b, C_W),
+        heading=f"{expected.activation} after {law.depth} layers from $K^1$ = {law.k1:.3g}",
     )  # fmt: skip
     for name, figure in figures.items():
         with folder.writing(f"{name}.png") as path:

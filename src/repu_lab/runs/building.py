@@ -27,6 +27,7 @@ from repu_lab.networks.population import Population, layout
 from repu_lab.runs.memory import free_bytes, member_bytes, members_at_once
 from repu_lab.runs.reading import Contents
 from repu_lab.tasks import TASKS, DataUnavailable, Task, on_device
+from repu_lab.theory.law import Law
 from repu_lab.theory.patience import waiting
 from repu_lab.theory.rates import adam_rate, sgd_rate
 
@@ -41,6 +42,7 @@ class Experiment:
     task: Task
     sizes: tuple[int, ...]
     rule: Initialization
+    law: Law
     lr: float
     chunk: int | None = None  # members that pass forward and backward at once; None: all
     analysis: str = ""  # what the activation's analysis cost, where that is worth a line
@@ -49,11 +51,6 @@ class Experiment:
     def dtype(self) -> torch.dtype:
         """The number format of the networks."""
         return getattr(torch, self.config.dtype)
-
-    @property
-    def block(self) -> Block:
-        """The kind of their layers."""
-        return build_block(self.config)
 
     @property
     def threads(self) -> int:
@@ -78,7 +75,7 @@ def make_population(experiments: Sequence[Experiment], *, draw: bool = True) -> 
     shared = experiments[0]
     rules = [experiment.rule for experiment in experiments for _ in experiment.seeds]
     population = Population(
-        shared.activation, shared.sizes, len(rules), block=shared.block, dtype=shared.dtype,
+        shared.activation, shared.sizes, len(rules), block=shared.law.block, dtype=shared.dtype,
         device=shared.device,
     )  # fmt: skip
     if draw:
@@ -117,7 +114,8 @@ def build(config: Any) -> Experiment:
     chunk = members_at_once(config, sizes, device)
     with waiting(activation.title, print) as watch:
         rule = build_rule(config, sizes, activation)
-        lr = learning_rate(config, rule, activation, task, sizes)
+        law = build_law(config, rule, activation, task)
+        lr = learning_rate(config, law, task)
     return Experiment(
         config=config,
         device=device,
@@ -125,6 +123,7 @@ def build(config: Any) -> Experiment:
         task=on_device(task, device, getattr(torch, config.dtype)),
         sizes=sizes,
         rule=rule,
+        law=law,
         lr=lr,
         chunk=chunk,
         analysis=watch.cost,
@@ -134,15 +133,15 @@ def build(config: Any) -> Experiment:
 def build_group(configs: Sequence[Any]) -> list[Experiment]:
     """Return the objects of runs that differ only in what a member may have of its own: the rest is made once."""
     first = build(configs[0])
-    made: dict[str, tuple[Initialization, float]] = {}
+    made: dict[str, dict[str, Any]] = {}
     experiments = []
     for config in configs:
         key = f"{config.initialization} {config.optimizer.lr}"
         if key not in made:
             rule = build_rule(config, first.sizes, first.activation)
-            made[key] = rule, learning_rate(config, rule, first.activation, first.task, first.sizes)
-        rule, lr = made[key]
-        experiments.append(replace(first, config=config, rule=rule, lr=lr))
+            law = build_law(config, rule, first.activation, first.task)
+            made[key] = {"rule": rule, "law": law, "lr": learning_rate(config, law, first.task)}
+        experiments.append(replace(first, config=config, **made[key]))
     return experiments
 
 
@@ -298,21 +297,23 @@ def build_rule(config: Any, sizes: tuple[int, ...], activation: Activation) -> I
     return RULES[c.name](sizes)
 
 
-def learning_rate(
-    config: Any, rule: Initialization, activation: Activation, task: Task, sizes: tuple[int, ...]
-) -> float:
+def build_law(config: Any, rule: Initialization, activation: Activation, task: Task) -> Law:
+    """Return what the networks are drawn from, for inputs of the task's mean square."""
+    k1 = rule.C_b[0] + rule.C_W[0] * task.input_mean_square
+    sizes = (task.train.x.shape[1], *[config.width] * config.depth, task.outputs)
+    return Law(activation, rule.C_W[1:], rule.C_b[1:], k1, sizes, build_block(config), config.dtype)
+
+
+def learning_rate(config: Any, law: Law, task: Task) -> float:
     """Return the number given, or for auto the rule of the method."""
     lr = config.optimizer.lr if isinstance(config, TrainConfig) else 0.0
     if lr != "auto":
         return float(lr)
     x = task.train.x
-    k1 = rule.C_b[0] + rule.C_W[0] * task.input_mean_square
-    law = (activation, rule.C_W[1:], rule.C_b[1:], k1, sizes)
-    block = build_block(config).grown(config.depth)
     try:
         if config.optimizer.name == "sgd":
-            return sgd_rate(*law, float(x.square().mean()), block=block)
-        return adam_rate(*law, float(x.abs().mean()), block=block)
+            return sgd_rate(law, float(x.square().mean()))
+        return adam_rate(law, float(x.abs().mean()))
     except ValueError as error:
         raise ConfigError(f"optimizer.lr=auto: {error}; give a number") from error
 

@@ -16,7 +16,7 @@ from repu_lab.networks.initialization import Initialization
 from repu_lab.runs.building import Experiment
 from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.words import start
-from repu_lab.theory.forecast import Forecast, forecast
+from repu_lab.theory.forecast import Forecast, forecast_law
 from repu_lab.theory.kernel import susceptibilities
 from repu_lab.theory.patience import waiting
 from repu_lab.theory.rates import risk, safety, stable_rate
@@ -26,16 +26,11 @@ Profile = dict[str, NDArray[np.float64]]
 
 def forecast_run(experiment: Experiment) -> Forecast:
     """Forecast the first pass of a run's networks over one batch; ValueError if theory has none, with the reason."""
-    config, rule, task = experiment.config, experiment.rule, experiment.task
+    config, task = experiment.config, experiment.task
     size = getattr(config, "batch_size", config.probe)
     batch = task.batch(0, size) if hasattr(config, "batch_size") else task.test
-    k1 = rule.C_b[0] + rule.C_W[0] * task.input_mean_square
-    first = forecast(
-        experiment.activation, C_W=rule.C_W[1:], C_b=rule.C_b[1:], k1=k1,
-        depth=config.depth, width=config.width, dtype=config.dtype, inputs=size,
-        outputs=experiment.sizes[-1],
-        covariance=first_covariance(rule, batch.x[:size]), block=experiment.block,
-    )  # fmt: skip
+    covariance = first_covariance(experiment.rule, batch.x[:size])
+    first = forecast_law(experiment.law, size, covariance=covariance)
     return with_rate(first, experiment)
 
 
@@ -49,11 +44,7 @@ def with_rate(first: Forecast, experiment: Experiment) -> Forecast:
     mean_abs = float(experiment.task.train.x.abs().double().mean())
     K = 10 ** min(float(first.log10_K[-1]), 300.0)  # of the outputs
     safe = safety(experiment.activation, K)
-    block = experiment.block.grown(config.depth)
-    limit = stable_rate(
-        experiment.activation, first.C_W, first.C_b, first.k1, experiment.sizes, mean_abs, block=block,
-        beyond=1.08 * safe * experiment.lr,  # it is found to 7 %
-    )  # fmt: skip
+    limit = stable_rate(experiment.law, mean_abs, beyond=1.08 * safe * experiment.lr)  # it is found to 7 %
     danger = risk(experiment.activation, K, config.depth, config.width)
     return replace(first, rate=experiment.lr, stable_rate=limit, safety=safe, risk=danger)
 
@@ -100,9 +91,9 @@ def theory_profile(experiment: Experiment, expected: Forecast, measured: Profile
     this width, which is 10/n a layer less for RePU_2 behind RMSNorm (2 decades at depth 50, width 128).
     """
     median = expected.log10_K_quantiles[2]
-    parallel, perp = susceptibilities(experiment.activation, expected.C_W, median[:-1], block=experiment.block)
+    parallel, perp = susceptibilities(experiment.law, median[:-1])
     into_output = np.log10(experiment.sizes[-1] / experiment.sizes[-2])
-    gains = expected.log10_gain if experiment.block.normal and expected.log10_gain is not None else perp
+    gains = expected.log10_gain if experiment.law.block.normal and expected.log10_gain is not None else perp
     gains = gains + np.append(np.zeros(len(perp) - 1), into_output)
     at_output = measured["log10_gradient"][1, -1]
     growth = np.append(np.cumsum(gains[::-1])[::-1], 0.0)

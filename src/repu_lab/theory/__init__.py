@@ -1,7 +1,8 @@
 """Effective theory of wide networks at initialization: pure float64 mathematics, no config, no files.
 
-gaussian: averages of an activation. kernel, tangent: layer by layer at infinite width. criticality: where signals keep
-their size. choosing: which variances to start with. Every function names its formula and source.
+law: what networks are drawn from. gaussian: averages of an activation. kernel, tangent: layer by layer at infinite
+width. criticality: where signals keep their size. choosing: which variances to start with. Every function names its
+formula and source.
 """
 
 from repu_lab.theory.choosing import Initialization, critical_initialization
@@ -13,7 +14,7 @@ from repu_lab.theory.criticality import (
     fixed_correlation,
     fixed_points,
 )
-from repu_lab.theory.fate_map import FATES, FateMap, fate_map
+from repu_lab.theory.fate_map import PHASES, FateMap, fate_map
 from repu_lab.theory.gaussian import (
     curvature_overlap,
     excess,
@@ -25,12 +26,11 @@ from repu_lab.theory.gaussian import (
     stein,
 )
 from repu_lab.theory.kernel import CorrelationLayers, KernelLayers, correlations, layers
-from repu_lab.theory.tangent import PairTangentLayers, TangentLayers
-from repu_lab.theory.tangent import layers as tangent_layers
-from repu_lab.theory.tangent import pair_layers as tangent_pair_layers
+from repu_lab.theory.law import Law
+from repu_lab.theory.tangent import TangentLayers, tangent_layers
 
 __all__ = [
-    "FATES",
+    "PHASES",
     "CorrelationLayers",
     "CriticalPoint",
     "Criticality",
@@ -38,7 +38,7 @@ __all__ = [
     "FixedPoint",
     "Initialization",
     "KernelLayers",
-    "PairTangentLayers",
+    "Law",
     "TangentLayers",
     "analyse",
     "correlations",
@@ -56,5 +56,4 @@ __all__ = [
     "second_variation",
     "stein",
     "tangent_layers",
-    "tangent_pair_layers",
 ]

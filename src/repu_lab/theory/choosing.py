@@ -27,7 +27,7 @@ from repu_lab.theory.criticality import (
     analyse,
 )
 from repu_lab.theory.gaussian import mean_square, mean_square_slope, stein
-from repu_lab.theory.kernel import per_map
+from repu_lab.theory.law import Law, check_depth
 from repu_lab.theory.power_law import leading_power
 
 CLASSES = (SCALE_INVARIANT, HALF_STABLE, STABLE_AT_0, UNSTABLE_AT_0, NEAR)
@@ -61,7 +61,7 @@ def critical_initialization(activation: Activation, depth: int) -> Initializatio
     C_b = k1 - g/g'); the K at which chi_parallel and chi_perp are nearest to 1; the C_W = 1/g(1) that keeps the kernel
     at k1 = 1. If none is, the one that keeps it best. ValueError as for `analyse`, and for depth < 1.
     """
-    per_map(1.0, 0.0, depth)
+    check_depth(depth)
     best, most, passed = None, -math.inf, ""
     for start, safe in _candidates(activation, depth):
         kept = 1.0 if safe else _kept(activation, start, depth)
@@ -137,9 +137,7 @@ def _kept(activation: Activation, start: Initialization, depth: int) -> float:
         return -exponent
     if leading_power(activation) <= 1:
         return 1.0  # a layer moves log K by a bounded step
-    log10_K = chain(
-        activation, C_W=start.C_W, C_b=start.C_b, k1=start.k1, depth=depth, width=WIDTH, chains=NETWORKS
-    ).log10_K
+    log10_K = chain(Law.of(activation, start.C_W, start.C_b, start.k1, depth, WIDTH), NETWORKS).log10_K
     return float((np.abs(log10_K - math.log10(start.k1)).max(1) <= DECADES).mean())
 
 

@@ -5,20 +5,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from repu_lab.activations import Activation
-from repu_lab.blocks import Block
 from repu_lab.theory.chain import BatchChain, batch_chain
+from repu_lab.theory.formats import Limits, limits
+from repu_lab.theory.inputs import SAME_SIZE, Batch
+from repu_lab.theory.law import Law
 from repu_lab.theory.pair_chain import PairChain
 from repu_lab.theory.power_law import leading_power
+from repu_lab.theory.rates import absolute_moments
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-DTYPES = ("float16", "bfloat16", "float32", "float64")
 FATES = ("explodes", "vanishes", "collapses correlations", "survives")
 
 # A network's outputs are lost when those of its own dtype and those of the same weights in float64, both centred over
@@ -31,10 +31,6 @@ DOUBTFUL = 16.0
 # Below 1 - c = 1e-3 inputs that were orthogonal differ by 4 % of the signal: a network can still learn that, but slowly
 # (ReLU gets there at depth 200).
 COLLAPSE = 1e-3
-# rms error, in units of eps, that a layer adds: rounding of h and z; where sums are added up in the format itself also
-# the sums' errors, which grow with the width. Measured at layers 1 to 127 of ReLU, LogSigmoid and RePU networks.
-ROUNDING = 0.27
-HALF = ("float16", "bfloat16")
 # log10 of the largest entry of dL/dW^1 over that of the output's gradient carried back by the gains: the slope of the
 # loss, the mean over a batch and the largest of many entries together.
 LOG10_WEIGHT_GRADIENT = 0.0
@@ -49,8 +45,6 @@ SHARED = 0.5
 # Products in float64 take this many inputs at a time and the rest in sums of another order: of a batch that is no
 # multiple equal inputs come out as different numbers (measured at 5, 6, 7, 17 and 33 inputs, not at 4, 8, 24 and 48).
 ROWS = 4
-# Inputs followed together; the extremes of a larger batch are extrapolated from their spread.
-MAX_INPUTS = 128
 # The parts of the depth after which half of them, the smaller ones, are followed no further, down to FEWEST: networks
 # run away with the largest, which stays so. Of residual RePU networks (p = 2, depth 20, width 128) 36 % explode, and
 # the same is found with a sixth of the work; 32 of the inputs, extrapolated, said 7 %.
@@ -58,8 +52,6 @@ HALVED = (0.1, 0.2, 0.4, 0.6)
 FEWEST = 8
 # Inputs followed through normalised layers, to the end.
 FOLLOWED = 32
-# Inputs whose K^1 agree within 10 %: images. Of others the largest are among those that are followed.
-SAME_SIZE = 1.1
 # Work of the batch in units (one neuron, one layer, one input), each about 50 ns; three times as much again where some
 # networks explode and some do not: 28 networks know a half to .09, 112 to .05.
 BATCH_UNITS = 2_000_000
@@ -69,50 +61,11 @@ MANY = 64
 
 
 @dataclass(frozen=True)
-class Limits:
-    """A dtype's range as log10, and its spacing eps."""
-
-    name: str
-    largest: float
-    smallest_normal: float
-    smallest: float
-    eps: float
-
-
-@dataclass(frozen=True)
 class Ends:
     """Layer at which each network ends, 0 where it does not: `exploded` and `died` (networks,)."""
 
     exploded: Integers
     died: Integers
-
-
-def limits(dtype: str | torch.dtype) -> Limits:
-    """Return the range of a floating dtype, given by name or as a torch dtype; ValueError unless one of DTYPES."""
-    name = str(dtype).removeprefix("torch.")
-    if name not in DTYPES:
-        raise ValueError(f"dtype={name!r} must be one of {', '.join(DTYPES)}")
-    info = torch.finfo(getattr(torch, name))
-    # The smallest subnormal is tiny * eps, which itself leaves float64 for float64 only in the product's rounding.
-    return Limits(
-        name,
-        math.log10(info.max),
-        math.log10(info.tiny),
-        math.log10(info.tiny) + math.log10(info.eps),
-        info.eps,
-    )
-
-
-def overflow_layers(log10_K: Floats, dtype: str) -> dict[str, int | None]:
-    """Return the first layer where K, and where a typical z = sqrt(K), exceeds the dtype's largest number, or None."""
-    top = limits(dtype).largest
-    return {"K": _first(log10_K > top), "z": _first(log10_K / 2 > top)}
-
-
-def underflow_layers(log10_K: Floats, dtype: str) -> dict[str, int | None]:
-    """Return the first layer where K, and where sqrt(K), falls below the dtype's smallest subnormal, or None."""
-    bottom = limits(dtype).smallest
-    return {"K": _first(log10_K < bottom), "z": _first(log10_K / 2 < bottom)}
 
 
 def first_ends(log10_z: Floats, log10_h: Floats, dtype: Limits) -> Ends:
@@ -127,45 +80,28 @@ def first_ends(log10_z: Floats, log10_h: Floats, dtype: Limits) -> Ends:
     return Ends(*(np.where(bad.any(1), bad.argmax(1) + 1, 0) for bad in (over, under)))
 
 
-def follow_batch(
-    activation: Activation,
-    *,
-    C_W: Floats,
-    C_b: Floats,
-    first: Floats,
-    width: int,
-    inputs: int,
-    block: Block,
-    dtype: Limits,
-    seed: int,
-) -> Ends:
-    """Return where networks end with a batch: exploded with the first of `inputs`, died with the last.
+def follow_batch(law: Law, batch: Batch, seed: int) -> Ends:
+    """Return where networks end with a batch: exploded with the first of its inputs, died with the last.
 
-    `first` (B, B): covariance of the first preactivations of at most MAX_INPUTS inputs; the smaller ones are left out
-    layer by layer (HALVED). Where they stand for more, and all have one size, the largest log10 |z| is moved up by the
-    spread of log10 S over the inputs of that network times the difference of the expected largest of all and of those
-    followed normal numbers. 5 to 200 networks, as many as BATCH_UNITS allow: those that end early cost less.
+    The smaller inputs are left out layer by layer (HALVED). Where those that are followed stand for more, and all have
+    one size, the largest log10 |z| is moved up by the spread of log10 S over the inputs of that network times the
+    difference of the expected largest of all and of those followed normal numbers. 5 to 200 networks, as many as
+    BATCH_UNITS allow: those that end early cost less.
     """
-    if block.normal:  # nothing runs away, and a frozen scale is that of all inputs: 32 stand for the rest
-        first = first[:FOLLOWED, :FOLLOWED]
-    followed, depth = len(first), len(C_W)
-    halvings = np.searchsorted(np.array(HALVED) * depth, np.arange(depth + 1), side="right")
-    kept = np.maximum(followed >> halvings * (not block.normal), min(FEWEST, followed))
-    k1 = np.diagonal(first)
-    correlation = first / np.sqrt(np.outer(k1, k1))
+    normal, dtype, inputs = law.block.normal, limits(law.dtype), batch.count
+    # Behind a normalization nothing runs away, and a frozen scale is that of all inputs: 32 stand for the rest.
+    first = batch.covariance[:FOLLOWED, :FOLLOWED] if normal else batch.covariance
+    followed, k1 = len(first), np.diagonal(first)
+    halvings = np.searchsorted(np.array(HALVED) * law.depth, np.arange(law.depth + 1), side="right")
+    kept = np.maximum(followed >> halvings * (not normal), min(FEWEST, followed))
     generator = np.random.default_rng([seed, 1])
     parts: list[BatchChain] = []
 
     def draw(networks: int) -> None:
-        part = batch_chain(
-            activation, C_W=C_W, C_b=C_b, k1=k1, depth=depth, width=width, inputs=followed, networks=networks,
-            correlation=np.clip((correlation + correlation.T) / 2, -1, 1), block=block, ceiling=dtype.largest,
-            kept=kept.tolist(), seed=generator,
-        )  # fmt: skip
-        parts.append(part)
+        parts.append(batch_chain(law, first, networks, kept=kept.tolist(), seed=generator))
 
     draw(MIN_NETWORKS)
-    units = width * float((np.isfinite(parts[0].log10_z) @ kept).mean() + kept[-1])
+    units = law.width * float((np.isfinite(parts[0].log10_z) @ kept).mean() + kept[-1])
     networks = int(np.clip(BATCH_UNITS / units, MIN_NETWORKS, MAX_NETWORKS))
     draw(networks)
     over = np.concatenate([part.log10_z[:, -1] > dtype.largest for part in parts])
@@ -179,7 +115,7 @@ def follow_batch(
         width_kept = np.where(finite, log10_K, -np.inf).max(1) - np.where(finite, log10_K, np.inf).min(1)
         spread = np.where(finite.sum(1) == kept, width_kept, 0.0) / (_normal(1, followed) - _normal(kept, followed))
         shift = spread / 2 * (_normal(1, inputs) - _normal(1, followed))
-        log10_z, log10_h = log10_z + shift, log10_h + max(1.0, leading_power(activation)) * shift
+        log10_z, log10_h = log10_z + shift, log10_h + max(1.0, leading_power(law.activation)) * shift
     return first_ends(log10_z, log10_h, dtype)
 
 
@@ -196,46 +132,47 @@ class Fading:
     collapsed: NDArray[np.bool_]
 
 
-def fading(
-    samples: PairChain, dtype: Limits, *, outputs: int, inputs: int, excess: float, width: int, kurtosis: float,
-    log10_distance: Floats, seed: int,
-) -> Fading:  # fmt: skip
-    """Return what becomes of the differences between inputs, and of the gradient, in each chain.
+def fading(law: Law, batch: Batch, samples: PairChain, log10_distance: Floats, seed: int) -> Fading:
+    """Return what becomes of the differences between inputs, and of the gradient, in each chain of the leading pair.
 
-    `excess`: log10 of the mean square difference over the batch over that of the pair followed, as they enter. With
-    noise N and half the mean square difference D/2 outputs and exact ones correlate by 1 / sqrt(1 + 2N/D); the layer
-    given is the first from which on that stays below KNOWN. At the output it is drawn, since of few numbers
-    (`noise_dimension`; `kurtosis` E s^4 / (E s^2)^2 of the last hidden layer) pure noise may look like the signal.
+    With noise N and half the mean square difference D/2 outputs and exact ones correlate by 1 / sqrt(1 + 2N/D); the
+    layer given is the first from which on that stays below KNOWN. At the output it is drawn, since of few numbers
+    (`noise_dimension`) pure noise may look like the signal.
     Outputs that spread by DOUBTFUL eps are not lost, nor is a single input. The mean square of dL/dz^l is that of the
     output's gradient, of order 1/width at layer L, times the gains from l on. Collapsed is, by `log10_distance` of a
     pair at the output, the median of half as many pairs as inputs, which scatters less than one of them.
     """
-    chains = len(samples.log10_K)
+    dtype, excess, chains = limits(law.dtype), batch.lead.excess, len(samples.log10_K)
     generator = np.random.default_rng([seed, 2])
     jitter = generator.standard_normal((3, chains, 1))
     log10_error = samples.log10_noise - samples.log10_spread - excess + 2 * SPREAD_KNOWN * jitter[0]
     below = log10_error > math.log10(1 / KNOWN**2 - 1)
     first = np.where(below.all(1), 1, below.shape[1] - (~below[:, ::-1]).argmax(1) + 1)
-    freedom = noise_dimension(samples.log10_noise, dtype, outputs, inputs, width, kurtosis)
+    freedom = noise_dimension(law, batch.count, samples.log10_noise, kurtosis_of(law, samples))
     lost = _is_noise(log10_error[:, -1], freedom, 2 if dtype.name == "float64" else 1, generator)
-    if inputs > 1 and (dtype.name != "float64" or inputs % ROWS == 0):
-        lost |= generator.random(chains) < _identical(samples, first, width)
+    if batch.count > 1 and (dtype.name != "float64" or batch.count % ROWS == 0):
+        lost |= generator.random(chains) < _identical(samples, first, law.width)
     lost &= samples.log10_spread[:, -1] + excess < 2 * math.log10(DOUBTFUL * dtype.eps)
     equal = np.where(lost, np.minimum(first, below.shape[1]), 0)
-    lost_from = log10_gradient(samples, width) + SPREAD_GRADIENT * jitter[1]
+    lost_from = log10_gradient(samples, law.width) + SPREAD_GRADIENT * jitter[1]
     faint = lost_from + LOG10_LAYER_GRADIENT < dtype.smallest_normal
     last = faint.shape[1] - faint[:, ::-1].argmax(1)
     lost = np.where(lost_from[:, 0] + LOG10_WEIGHT_GRADIENT < dtype.smallest_normal, last, 0)
     distance = np.maximum(log10_distance, -1000.0)  # parallel inputs: -inf
     middle = np.quantile(distance, 0.5, method="inverted_cdf")
-    distance = middle + math.sqrt(SHARED + (1 - SHARED) / max(1, inputs // 2)) * (distance - middle)
+    distance = middle + math.sqrt(SHARED + (1 - SHARED) / max(1, batch.count // 2)) * (distance - middle)
     collapsed = distance < math.log10(COLLAPSE) + SPREAD_COLLAPSE * jitter[2, :, 0]
     return Fading(equal, lost, collapsed)
 
 
-def noise_dimension(
-    log10_noise: Floats, dtype: Limits, outputs: int, inputs: int, width: int, kurtosis: float
-) -> Floats:
+def kurtosis_of(law: Law, samples: PairChain) -> float:
+    """Return E h^4 / (E h^2)^2 of the last hidden layer; of a K beyond 1e-6 to 1e6 that at the end."""
+    log10_K = float(np.median(samples.log10_K[:, -2]))
+    _, square, fourth = absolute_moments(law.activation, law.block, 10 ** np.clip(np.array([log10_K]), -6, 6))
+    return float(fourth[0] / square[0] ** 2) if square[0] > 0 else 1.0
+
+
+def noise_dimension(law: Law, inputs: int, log10_noise: Floats, kurtosis: float) -> Floats:
     """Return in how many dimensions the errors of a batch's outputs lie, centred over the inputs, for each chain.
 
     An error of h is in proportion to h, so n units count as 1 / q = (n - 1) / kurtosis + 1, and it goes on to the C
@@ -243,7 +180,8 @@ def noise_dimension(
     as the error has passed maps. That is 1 plus its age: a layer's own share of N is f = rounding^2 / N, so
     A^{l+1} = (1 - f) (A^l + 1).
     """
-    fresh = 10.0 ** np.minimum(2 * math.log10(rounding(dtype, width)) - log10_noise, 0.0)
+    width, outputs = law.width, law.sizes[-1]
+    fresh = 10.0 ** np.minimum(2 * math.log10(limits(law.dtype).rounding(width)) - log10_noise, 0.0)
     age = np.zeros(len(fresh))
     for share in fresh.T:
         age = (1 - share) * (age + 1)
@@ -275,14 +213,9 @@ def _identical(samples: PairChain, first: Integers, width: int) -> Floats:
     return 1 - np.exp(np.where(behind, kept, 0.0).sum(1))
 
 
-def rounding(dtype: Limits, width: int) -> float:
-    """Return the rms error that a layer's arithmetic adds, relative to the size of what it computes."""
-    return ROUNDING * dtype.eps * (1.0 if dtype.name in HALF else width**0.25)
-
-
-def collapsed_layer(log10_spread: Floats, dtype: Limits, width: int) -> int:
+def collapsed_layer(law: Law, log10_spread: Floats) -> int:
     """Return the first layer from which on the squared spread D / 2S of one network's inputs is rounding, or 0."""
-    below = log10_spread < 2 * math.log10(rounding(dtype, width)) - math.log10(1 / KNOWN**2 - 1)
+    below = log10_spread < 2 * math.log10(limits(law.dtype).rounding(law.width)) - math.log10(1 / KNOWN**2 - 1)
     return int(len(below) - below[::-1].argmin()) + 1 if below[-1] and not below.all() else int(below.all())
 
 
@@ -318,11 +251,11 @@ def judge(ends: Ends, faded: Fading, gone: NDArray[np.bool_]) -> tuple[dict[str,
     return probabilities, {"explodes": ends.exploded[exploded], "vanishes": layers[cause]}, cause
 
 
-def gradient_depth(samples: PairChain, dtype: Limits, width: int) -> int:
+def gradient_depth(law: Law, samples: PairChain) -> int:
     """Return the largest depth, up to the chains' own, at which half of the networks keep the gradient of W^1."""
     with np.errstate(invalid="ignore"):
-        size = np.cumsum(samples.log10_gain, axis=1) / 2 - math.log10(width) / 2
-        gone = size + LOG10_WEIGHT_GRADIENT < dtype.smallest_normal
+        size = np.cumsum(samples.log10_gain, axis=1) / 2 - math.log10(law.width) / 2
+        gone = size + LOG10_WEIGHT_GRADIENT < limits(law.dtype).smallest_normal
     half = gone.mean(0) > 0.5
     return int(half.argmax()) if half.any() else gone.shape[1]
 
@@ -339,10 +272,6 @@ def survival_depth(ends: Ends, equal: Integers, depth: int) -> int:
         int(np.sort(layers)[::-1][(len(layers) - 1) // 2]) for layers in (last, np.where(equal > 0, equal, depth + 2))
     ]
     return int(np.clip(min(halves) - 2, 0, depth))
-
-
-def _first(condition: NDArray[np.bool_]) -> int | None:
-    return int(condition.argmax()) + 1 if condition.any() else None
 
 
 def _normal(rank: int | Integers, count: int) -> Floats:

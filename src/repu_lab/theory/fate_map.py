@@ -9,10 +9,11 @@ from scipy.interpolate import CubicHermiteSpline, CubicSpline
 from repu_lab.activations import Activation
 from repu_lab.theory.angles import Array
 from repu_lab.theory.closed_forms import PowerMoments, moments
-from repu_lab.theory.kernel import LN10, check_k1, per_map
+from repu_lab.theory.kernel import LN10
+from repu_lab.theory.law import Law, check_k1, check_variances
 from repu_lab.theory.quadrature import QuadratureMoments
 
-FATES = ("vanishes", "ordered", "chaotic", "explodes")
+PHASES = ("vanishes", "ordered", "chaotic", "explodes")
 # The range of float32 for a mean square: the largest number and the smallest subnormal one.
 LOG_MAX, LOG_MIN = float(np.log(np.finfo(np.float32).max)), float(np.log(np.finfo(np.float32).smallest_subnormal))
 TABLE = np.linspace(np.log(1e-30), np.log(1e24), 400)  # cubic interpolation of log g in steps of 0.3: error below 1e-4
@@ -23,7 +24,7 @@ class FateMap:
     """Arrays over the grid, shape (len(C_b), len(C_W)).
 
     log10_K is that of the output, K^(depth+1); chi_parallel, chi_perp belong to the last map, from z^depth to the
-    output. fate holds indices of FATES: "explodes" and "vanishes" if K leaves float32 at any layer, else "chaotic"
+    output. phase holds indices of PHASES: "explodes" and "vanishes" if K leaves float32 at any layer, else "chaotic"
     where chi_perp > 1 (nearby inputs are driven apart, gradients grow) and "ordered" where chi_perp <= 1.
     """
 
@@ -32,28 +33,31 @@ class FateMap:
     log10_K: Array
     chi_parallel: Array
     chi_perp: Array
-    fate: Array
+    phase: Array
 
 
-def fate_map(activation: Activation, C_W: ArrayLike, C_b: ArrayLike, depth: int, k1: float = 1.0) -> FateMap:
-    """Iterate the kernel from K^1 = max(k1, C_b) for every pair of the grids C_W and C_b (1-D arrays).
+def fate_map(law: Law, C_W: ArrayLike, C_b: ArrayLike) -> FateMap:
+    """Iterate the kernel from K^1 = max(k1, C_b) for every pair of the grids C_W and C_b (1-D), in place of the law's.
 
     In log K: exactly for homogeneous activations, else through one table of log g with slopes K g'/g, relative error
-    about 1e-4 in K. Cost for 200 x 200 and depth 50: 0.3 s. ValueError for negative variances or depth < 1.
+    about 1e-4 in K. Cost for 200 x 200 and depth 50: 0.3 s. ValueError for negative variances, and for blocks that keep
+    or normalise z, whose map is another one.
     """
     C_W, C_b = np.atleast_1d(np.asarray(C_W, dtype=np.float64)), np.atleast_1d(np.asarray(C_b, dtype=np.float64))
-    per_map(1.0, 0.0, depth)
-    check_k1("k1", k1, np.zeros(1))
+    check_k1("k1", law.k1, 0.0)
+    if law.block.normal or law.skips.any():
+        raise ValueError("the phase diagram is that of plain layers")
     for name, grid in (("C_W", C_W), ("C_b", C_b)):
-        if grid.ndim != 1 or not (np.isfinite(grid).all() and np.all(grid >= 0)):
-            raise ValueError(f"{name} must be a list of finite numbers of at least 0: they are variances")
-    log_g, log_parallel, log_perp = _logs(activation)
+        if grid.ndim != 1:
+            raise ValueError(f"{name} must be a list of numbers")
+        check_variances(name, grid)
+    log_g, log_parallel, log_perp = _logs(law.activation)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
         log_W, log_b = np.log(C_W)[None, :], np.log(C_b)[:, None]
-        x = np.broadcast_to(np.maximum(np.log(k1), log_b), (len(C_b), len(C_W))).copy()
+        x = np.broadcast_to(np.maximum(np.log(law.k1), log_b), (len(C_b), len(C_W))).copy()
         highest, lowest = x.copy(), x.copy()
         before = x
-        for _ in range(depth):
+        for _ in range(law.depth):
             before = x
             growth = log_g(x)
             # C_W = 0 cuts the network however large g is.
@@ -62,10 +66,10 @@ def fate_map(activation: Activation, C_W: ArrayLike, C_b: ArrayLike, depth: int,
         parallel, perp = (
             np.where(np.isneginf(log_W), 0.0, np.exp(log_W + log(before))) for log in (log_parallel, log_perp)
         )
-        fate = np.where(perp > 1, 2, 1)
-        fate = np.where(lowest < LOG_MIN, 0, fate)
-        fate = np.where(~(highest <= LOG_MAX), 3, fate)
-    return FateMap(C_W, C_b, x / LN10, parallel, perp, fate)
+        phase = np.where(perp > 1, 2, 1)
+        phase = np.where(lowest < LOG_MIN, 0, phase)
+        phase = np.where(~(highest <= LOG_MAX), 3, phase)
+    return FateMap(C_W, C_b, x / LN10, parallel, perp, phase)
 
 
 def _logs(activation: Activation):

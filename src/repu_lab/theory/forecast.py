@@ -14,34 +14,28 @@ from numpy.typing import NDArray
 
 from repu_lab.activations import Activation, Formula
 from repu_lab.blocks import PLAIN, Block
-from repu_lab.theory import kernel
-from repu_lab.theory.chain import check_positive, one_thread
+from repu_lab.theory.chain import one_thread
 from repu_lab.theory.closed_forms import moments
 from repu_lab.theory.fate import (
-    DTYPES,
     FATES,
-    MAX_INPUTS,
-    SAME_SIZE,
     fading,
     first_ends,
     follow_batch,
     gradient_depth,
     judge,
-    limits,
-    overflow_layers,
-    rounding,
     survival_depth,
-    underflow_layers,
-)
-from repu_lab.theory.kernel import Variances
-from repu_lab.theory.pair_chain import PairChain, pair_chain
+)  # fmt: skip
+from repu_lab.theory.formats import DTYPES, limits, overflow_layers, underflow_layers
+from repu_lab.theory.inputs import Pair, batch_of
+from repu_lab.theory.kernel import kernel_layers
+from repu_lab.theory.law import Law, Variances
+from repu_lab.theory.pair_chain import pair_chain
 from repu_lab.theory.power_law import leading_power
-from repu_lab.theory.rates import SAFE, absolute_moments
+from repu_lab.theory.rates import SAFE
 
 Floats = NDArray[np.float64]
 Layers = dict[str, dict[str, int | None]]
 
-LOG2_10 = math.log2(10.0)
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 # Work of the chain of two inputs in units (one neuron, one layer), each about 100 ns; with the batch's below 0.3 s.
 CHAIN_UNITS = 600_000
@@ -61,7 +55,7 @@ class Forecast:
     is first non-finite ("explodes") or no longer depends on the input ("vanishes"), else None.
     `overflow_layer[dtype]["K" | "z"]`: the first layer where K, or a typical z = sqrt(K), exceeds the dtype's largest
     number in the infinitely wide network; `underflow_layer`: falls below its smallest subnormal; None within the depth.
-    `log10_K`, `log10_chi_parallel`, `log10_chi_perp`, `log10_ntk`: infinite width, one input. `log10_K_quantiles`
+    `log10_K`, `log10_chi_parallel`, `log10_chi_perp`: infinite width, one input. `log10_K_quantiles`
     (5, depth + 1): QUANTILES of log10 S at this width. `log10_gradient`: log10 of the mean square of dL/dz^l relative
     to the output's; `log10_gain` (depth,): what one layer multiplies it by, the median at this width.
     `log10_one_minus_correlation`: of a typical pair of inputs, the median over networks. `rate`: Adam's, of a training
@@ -71,13 +65,7 @@ class Forecast:
     nor vanish.
     """
 
-    activation: str
-    C_W: tuple[float, ...]
-    C_b: tuple[float, ...]
-    k1: float
-    depth: int
-    width: int
-    dtype: str
+    law: Law
     inputs: int
     fate: str
     probability: float
@@ -95,13 +83,21 @@ class Forecast:
     log10_chi_perp: Floats
     log10_gradient: Floats
     log10_one_minus_correlation: Floats
-    log10_ntk: Floats
     advice: str
     log10_gain: Floats | None = None
     rate: float | None = None
     stable_rate: float | None = None
     safety: float = SAFE
     risk: float | None = None
+
+    @property
+    def activation(self) -> str:
+        """The activation's name, with its parameters."""
+        activation = self.law.activation
+        if isinstance(activation, Formula):
+            return activation.title
+        extra = getattr(activation, "module", activation).extra_repr()
+        return activation.title + (f"({extra})" if extra else "")
 
     @property
     def correlation(self) -> Floats:
@@ -114,9 +110,9 @@ class Forecast:
         if self.probability < CERTAIN:
             text += f" (probability {self.probability:.2f})"
         if self.fate == "explodes":
-            return f"{text}, {self.dtype} overflow at {_layers_text(self.layer_range)}"
+            return f"{text}, {self.law.dtype} overflow at {_layers_text(self.layer_range)}"
         if self.fate == "vanishes":
-            return f"{text} at {_layers_text(self.layer_range)} in {self.dtype}"
+            return f"{text} at {_layers_text(self.layer_range)} in {self.law.dtype}"
         if self.fate == "collapses correlations":
             text += f", 1 - c = {10 ** self.log10_one_minus_correlation[-1]:.1g} at the output"
         training = self.training()
@@ -140,23 +136,11 @@ class Forecast:
         return f"training is stable at {at}{known}"
 
 
-@one_thread()
 def forecast(
-    activation: Activation,
-    *,
-    C_W: Variances,
-    C_b: Variances,
-    k1: float,
-    depth: int,
-    width: int,
-    dtype: str | torch.dtype = "float32",
-    inputs: int = 1,
-    outputs: int = 10,
-    correlation: float | None = None,
-    covariance: Floats | None = None,
-    block: Block = PLAIN,
-    seed: int = 0,
-) -> Forecast:
+    activation: Activation, *, C_W: Variances, C_b: Variances, k1: float, depth: int, width: int,
+    dtype: str | torch.dtype = "float32", inputs: int = 1, outputs: int = 10, correlation: float | None = None,
+    covariance: Floats | None = None, block: Block = PLAIN, seed: int = 0,
+) -> Forecast:  # fmt: skip
     """Forecast the fate of networks of `depth` hidden layers at initialization.
 
     C_W, C_b: variances of the affine maps l = 2..depth+1, one number or a sequence of `depth`; k1 = K^1 of an input.
@@ -166,54 +150,35 @@ def forecast(
     About 0.1 s at depth 50, width 256, 128 inputs on one core. ValueError for depth, width or inputs < 1, C_W or
     C_b < 0, k1 < C_b, k1 = 0, a dtype that is not one of DTYPES.
     """
-    C_W_l, C_b_l = kernel.per_map(C_W, C_b, depth)
-    check_positive(width=width, inputs=inputs)
-    own = limits(dtype)
-    wide = kernel.layers(activation, C_W_l, C_b_l, k1, depth, block=block)
-    if covariance is None:
-        c = float(C_b_l[0] / k1) if correlation is None else correlation
-        count = min(inputs, MAX_INPUTS)
-        covariance, pair = k1 * (np.eye(count) * (1 - c) + c), Pair(k1, 1.0, 1 - c, 0.0)
-        lead = pair
-    else:
-        lead, pair = largest_pair(covariance, k1), typical_pair(covariance, k1)
-        covariance = largest(covariance, MAX_INPUTS)
-    law = {"C_W": C_W_l, "C_b": C_b_l, "width": width, "block": block}
-    count = int(np.clip(CHAIN_UNITS // ((depth + 1) * width), MIN_CHAINS, MAX_CHAINS))
+    law = Law.of(activation, C_W, C_b, k1, depth, width, outputs=outputs, block=block, dtype=limits(dtype).name)
+    return forecast_law(law, inputs, correlation=correlation, covariance=covariance, seed=seed)
 
-    def follow(two: Pair) -> PairChain:
-        return pair_chain(
-            activation, **law, k1=two.k1, depth=depth, chains=count, distance=two.distance, ratio=two.ratio,
-            rounding=rounding(own, width), seed=seed,
-        )  # fmt: skip
 
-    one = follow(lead)
-    apart = one if pair == lead else follow(pair)
-    log10_K = one.log10_K
-    if lead.k1 != k1:
-        log10_K = follow(Pair(k1, 1.0, pair.distance, 0.0)).log10_K
-    ends = alone = first_ends(one.log10_z, one.log10_h, own)
+@one_thread()
+def forecast_law(
+    law: Law, inputs: int = 1, *, correlation: float | None = None, covariance: Floats | None = None, seed: int = 0
+) -> Forecast:
+    """Return the forecast of a law, see `forecast`."""
+    depth, dtype = law.depth, limits(law.dtype)
+    wide = kernel_layers(law)
+    batch = batch_of(law, inputs, correlation=correlation, covariance=covariance)
+    count = int(np.clip(CHAIN_UNITS // ((depth + 1) * law.width), MIN_CHAINS, MAX_CHAINS))
+    lead = pair_chain(law, batch.lead, count, seed=seed)
+    apart = lead if batch.typical == batch.lead else pair_chain(law, batch.typical, count, seed=seed)
+    log10_K = lead.log10_K
+    if batch.lead.k1 != law.k1:
+        log10_K = pair_chain(law, Pair(law.k1, 1.0, batch.typical.distance), count, seed=seed).log10_K
+    ends = alone = first_ends(lead.log10_z, lead.log10_h, dtype)
     # The first input to overflow and the last to underflow count. Where a single input never does either, the others
     # do not, unless growth faster than linear lets a few run away from the rest.
-    if inputs > 1 and (alone.exploded.any() or alone.died.any() or leading_power(activation) > 1):
-        ends = follow_batch(activation, **law, first=covariance, inputs=inputs, dtype=own, seed=seed)
-    kurtosis = kurtosis_of(activation, block, float(np.median(one.log10_K[:, -2])))
-    faded = fading(
-        one, own, outputs=outputs, inputs=inputs, excess=lead.excess, width=width, kurtosis=kurtosis, seed=seed,
-        log10_distance=apart.log10_distance[:, -1],
-    )  # fmt: skip
+    if inputs > 1 and (alone.exploded.any() or alone.died.any() or leading_power(law.activation) > 1):
+        ends = follow_batch(law, batch, seed)
+    faded = fading(law, batch, lead, apart.log10_distance[:, -1], seed)
     probabilities, seen, cause = judge(ends, faded, (alone.exploded > 0) | (alone.died > 0))
     fate = max(FATES, key=lambda name: probabilities[name])
     layers_seen = seen.get(fate, np.empty(0))
-    gradient = np.append(np.cumsum(wide.log10_gain[:depth][::-1])[::-1], 0.0)
     result = Forecast(
-        activation=_name(activation),
-        C_W=tuple(C_W_l.tolist()),
-        C_b=tuple(C_b_l.tolist()),
-        k1=float(k1),
-        depth=depth,
-        width=width,
-        dtype=own.name,
+        law=law,
         inputs=inputs,
         fate=fate,
         probability=probabilities[fate],
@@ -221,7 +186,7 @@ def forecast(
         networks=min(len(ends.exploded), count),
         layer=int(np.median(layers_seen)) if len(layers_seen) else None,
         layer_range=_range(layers_seen),
-        survival_depth=min(survival_depth(ends, faded.equal, depth), gradient_depth(one, own, width)),
+        survival_depth=min(survival_depth(ends, faded.equal, depth), gradient_depth(law, lead)),
         overflow_layer={name: overflow_layers(wide.log10_K, name) for name in DTYPES},
         underflow_layer={name: underflow_layers(wide.log10_K, name) for name in DTYPES},
         layers=np.arange(1, depth + 2),
@@ -229,83 +194,13 @@ def forecast(
         log10_K_quantiles=np.quantile(log10_K, QUANTILES, axis=0, method="inverted_cdf"),
         log10_chi_parallel=wide.log10_chi_parallel,
         log10_chi_perp=wide.log10_chi_perp,
-        log10_gradient=gradient,
+        log10_gradient=np.append(np.cumsum(wide.log10_gain[:depth][::-1])[::-1], 0.0),
         log10_one_minus_correlation=np.quantile(apart.log10_distance, 0.5, axis=0, method="inverted_cdf"),
-        log10_ntk=_log10_ntk(wide.log10_K, wide.log10_chi_perp),
         advice="",
-        log10_gain=np.quantile(one.log10_gain, 0.5, axis=0, method="inverted_cdf"),
+        log10_gain=np.quantile(lead.log10_gain, 0.5, axis=0, method="inverted_cdf"),
     )
-    log10_lost = one.log10_gain[faded.lost > 0].sum(axis=1) / 2
-    return replace(result, advice=_advice(activation, result, cause, log10_lost, block=block))
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Two inputs that stand for the batch: K^1 of the first, the second's over it, and their 1 - c.
-
-    `excess`: log10 of the batch's mean square difference, relative to its size, over that of these two.
-    """
-
-    k1: float
-    ratio: float
-    distance: float
-    excess: float
-
-
-def typical_pair(covariance: Floats, k1: float) -> Pair:
-    """Return the pair with the lower median 1 - c of inputs (0, 1), (2, 3), ...; of several such that of median D.
-
-    The smaller one is the first: of a second one of 1e-9 of its size, which the other order leads to where K grows
-    fast, the difference to the first says no angle. Inputs of one size have that of `k1`.
-    """
-    S = np.diagonal(covariance)
-    a, b = np.arange(0, len(S) - 1, 2), np.arange(1, len(S), 2)
-    a, b = np.where(S[a] <= S[b], a, b), np.where(S[a] <= S[b], b, a)
-    a, b = a[S[a] > 0], b[S[a] > 0]
-    if not len(a):
-        return Pair(k1, 1.0, 1 - float(covariance.min()) / k1, 0.0)
-    root = np.sqrt(S[a] * S[b])
-    distance = np.clip(1 - covariance[a, b] / root, 0.0, 2.0)
-    D = S[a] + S[b] - 2 * covariance[a, b]
-    middle = np.lexsort((D / root, distance.round(12)))[(len(a) - 1) // 2]
-    return _pair(covariance, int(a[middle]), int(b[middle]), k1)
-
-
-def largest_pair(covariance: Floats, k1: float) -> Pair:
-    """Return the typical pair where all inputs have one size, else the largest and one of median difference to it.
-
-    The largest decides what the batch's gradients and the spread of its outputs are where K grows fast.
-    """
-    S = np.diagonal(covariance)
-    if S.max() < SAME_SIZE * S.min() or len(S) == 1:
-        return typical_pair(covariance, k1)
-    first = int(S.argmax())
-    D = S[first] + S - 2 * covariance[first]
-    others = np.delete(np.arange(len(S)), first)
-    second = others[np.argsort(D[others], kind="stable")[(len(others) - 1) // 2]]
-    return _pair(covariance, first, int(second), k1)
-
-
-def _pair(covariance: Floats, a: int, b: int, k1: float) -> Pair:
-    S = np.diagonal(covariance)
-    distance = float(np.clip(1 - covariance[a, b] / math.sqrt(S[a] * S[b]), 0.0, 2.0)) if S[b] > 0 else 1.0
-    mean = 2 * (S.mean() - covariance.mean()) * len(S) / (len(S) - 1) / S.mean()
-    relative = max(S[a] + S[b] - 2 * covariance[a, b], 0.0) / S[a]
-    excess = math.log10(mean / relative) if mean > 0 and relative > 0 else 0.0
-    same = S.max() < SAME_SIZE * S.min()
-    return Pair(k1 if same else float(S[a]), max(float(S[b] / S[a]), 1e-300), distance, excess)
-
-
-def largest(covariance: Floats, count: int) -> Floats:
-    """Return the covariance of the `count` inputs of the largest K^1: of inputs that differ they decide."""
-    kept = np.sort(np.argsort(-np.diagonal(covariance), kind="stable")[:count])
-    return covariance[np.ix_(kept, kept)]
-
-
-def kurtosis_of(activation: Activation, block: Block, log10_K: float) -> float:
-    """Return E h^4 / (E h^2)^2 for z ~ N(0, K); of K beyond 1e-6 to 1e6 that at the end, so that no power overflows."""
-    _, square, fourth = absolute_moments(activation, block, 10 ** np.clip(np.array([log10_K]), -6, 6))
-    return float(fourth[0] / square[0] ** 2) if square[0] > 0 else 1.0
+    log10_lost = lead.log10_gain[faded.lost > 0].sum(axis=1) / 2
+    return replace(result, advice=_advice(result, cause, log10_lost))
 
 
 _NEVER = (
@@ -314,27 +209,17 @@ _NEVER = (
 )
 
 
-def _log10_ntk(log10_K: Floats, log10_chi_perp: Floats) -> Floats:
-    """Return log10 H^l of one input: H^1 = K^1, H' = K' + chi_perp H (rates lambda_b = C_b, lambda_W = C_W)."""
-    log10_H = np.array(log10_K)
-    with np.errstate(invalid="ignore", over="ignore"):
-        for l in range(len(log10_K) - 1):
-            log10_H[l + 1] = (
-                np.logaddexp2(log10_K[l + 1] * LOG2_10, (log10_chi_perp[l] + log10_H[l]) * LOG2_10) / LOG2_10
-            )
-    return log10_H
-
-
-def _advice(activation: Activation, result: Forecast, cause: str, log10_lost: Floats, *, block: Block) -> str:
+def _advice(result: Forecast, cause: str, log10_lost: Floats) -> str:
     """One or two sentences, each a fact of this forecast.
 
     log10_lost: of the networks of this width that lose the gradient, its size at layer 1 relative to the output's.
     """
+    law = result.law
     batch = "one input" if result.inputs == 1 else f"a batch of {result.inputs} inputs"
-    share, p = f"At width {result.width}, {result.probability:.0%} of networks", activation.degree
-    hopeless = p is not None and p > 1 and not any(result.C_b) and block == PLAIN
+    share, p = f"At width {law.width}, {result.probability:.0%} of networks", law.activation.degree
+    hopeless = p is not None and p > 1 and law.is_power
     if result.fate == "explodes":
-        first = f"{share} overflow {result.dtype} on {batch}, at {_layers_text(result.layer_range)}; "
+        first = f"{share} overflow {law.dtype} on {batch}, at {_layers_text(result.layer_range)}; "
         first += f"half of all networks would survive {result.survival_depth} hidden layers."
         return f"{first} {_NEVER.format(p) if hopeless else 'A smaller k1 or C_W postpones it.'}"
     gain = result.log10_gradient[0] / 2
@@ -344,7 +229,7 @@ def _advice(activation: Activation, result: Forecast, cause: str, log10_lost: Fl
             "equal": "the outputs are equal up to rounding for all inputs",
             "gradient": f"the gradient at layer 1 is {_size(log10_lost)} the output's in the median of them",
         }[cause]
-        text = f"{share} lose the signal of {batch} in {result.dtype}, at {_layers_text(result.layer_range)}: {how}."
+        text = f"{share} lose the signal of {batch} in {law.dtype}, at {_layers_text(result.layer_range)}: {how}."
         if hopeless:
             return f"{text} {_NEVER.format(p)}"
         if cause == "gradient":  # chi_perp of infinitely wide networks need not be that of these
@@ -352,12 +237,12 @@ def _advice(activation: Activation, result: Forecast, cause: str, log10_lost: Fl
         chi_perp = 10 ** float(result.log10_chi_perp[-2])
         return f"{text} A layer multiplies small squared differences of inputs by {chi_perp:.2g}, where 1 keeps them."
     alive = 1 - result.probabilities["explodes"] - result.probabilities["vanishes"]
-    text = f"At width {result.width} the signal of {batch} survives {result.depth} hidden layers in {result.dtype} "
+    text = f"At width {law.width} the signal of {batch} survives {law.depth} hidden layers in {law.dtype} "
     text += f"in all of {result.networks} networks drawn" if alive == 1 else f"with probability {alive:.2f}"
     text += "; the gradient at layer 1 is "
     size = "of infinite mean square." if gain == math.inf else f"10^{gain:.1f} times the output's."
     text += "as large as the output's." if abs(gain) < 0.15 else size
-    if (why := moments(activation).rough) is not None:
+    if (why := moments(law.activation).rough) is not None:
         text += f" Small differences of inputs grow without bound, since {why}."
     if result.fate == "collapses correlations":
         distance = 10 ** result.log10_one_minus_correlation[-1]
@@ -383,10 +268,3 @@ def _range(layers: NDArray) -> tuple[int, int] | None:
         return None
     low, high = np.quantile(layers, [QUANTILES[0], QUANTILES[-1]], method="inverted_cdf")
     return int(low), int(high)
-
-
-def _name(activation: Activation) -> str:
-    if isinstance(activation, Formula):
-        return activation.title
-    extra = getattr(activation, "module", activation).extra_repr()
-    return activation.title + (f"({extra})" if extra else "")

@@ -2,13 +2,12 @@
 
 K^(l+1) = C_b + C_W g(K^l), chi_parallel^l = C_W g'(K^l), chi_perp^l = C_W E[s'^2] (Roberts, Yaida, Hanin, The
 Principles of Deep Learning Theory), l = 1..L+1 where L = depth counts hidden layers and K^(L+1) belongs to the output.
-C_W, C_b are numbers, or sequences with one value for each affine map l = 2..L+1. K is followed in log space where it
-leaves float64. Where a block skips, z^(l+1) = z^l + a (b + W h^l) for l = 1..L-1, kernels and both susceptibilities
-add: K^(l+1) = K^l + a^2 (C_b + C_W E[h^2]), chi = 1 + a^2 C_W (...), since W is independent of z^l. What a block does
-to z before s, or to s(z) before W, replaces g(K) by E[h^2] and enters both susceptibilities by the chain rule.
+K is followed in log space where it leaves float64. Where a block skips, z^(l+1) = z^l + a (b + W h^l) for l = 1..L-1,
+kernels and both susceptibilities add: K^(l+1) = K^l + a^2 (C_b + C_W E[h^2]), chi = 1 + a^2 C_W (...), since W is
+independent of z^l. What a block does to z before s, or to s(z) before W, replaces g(K) by E[h^2] and enters both
+susceptibilities by the chain rule.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,10 +16,9 @@ from repu_lab.activations import Activation
 from repu_lab.blocks import PLAIN, Block
 from repu_lab.theory.angles import Array, angle
 from repu_lab.theory.closed_forms import PowerMoments, moments
+from repu_lab.theory.law import Law, Variances, check_k1
 from repu_lab.theory.quadrature import QuadratureMoments
 from repu_lab.theory.tabulated import Tabulated
-
-Variances = float | Sequence[float] | Array
 
 # Beyond LARGE_K every activation that has averages there is a power of z up to corrections of about LARGE_K^(-1/2), and
 # below SMALL_K a constant or a linear function, so that log g is a straight line in log K.
@@ -71,27 +69,34 @@ class CorrelationLayers:
 def layers(
     activation: Activation, C_W: Variances, C_b: Variances, k1: float, depth: int, *, block: Block = PLAIN
 ) -> KernelLayers:
-    """Iterate the kernel of one input from K^1 = k1 through `depth` hidden layers.
+    """Iterate the kernel of one input from K^1 = k1 through `depth` hidden layers; see `kernel_layers`.
 
-    RePU with C_b = 0 by its exact solution log(K^l / K_*) = p^(l-1) log(K^1 / K_*): right at any depth. ValueError for
-    negative variances, k1 < C_b, depth < 1, or an activation that cannot be averaged.
+    C_W, C_b: variances of the maps l = 2..depth+1, one number or a sequence. ValueError for negative ones, k1 < C_b,
+    depth < 1, or an activation that cannot be averaged.
     """
-    W, B = per_map(C_W, C_b, depth)
-    form = moments(activation)
-    check_k1("k1", k1, B)
-    table, skips = Tabulated(form), block.skipped(depth)
-    W, B = W * block.shares(depth), B * block.shares(depth)
-    K, x = _follow(activation, form, W, B, float(k1), table, block)
-    parallel, perp, slopes = _log_susceptibilities(form, K[:-1], x[:-1], table, block)
+    return kernel_layers(Law.of(activation, C_W, C_b, k1, depth, block=block))
+
+
+def kernel_layers(law: Law) -> KernelLayers:
+    """Iterate the kernel of one input through all layers.
+
+    RePU with C_b = 0 by its exact solution log(K^l / K_*) = p^(l-1) log(K^1 / K_*): right at any depth. ValueError
+    for k1 <= 0, k1 < C_b, or an activation that cannot be averaged.
+    """
+    check_k1("k1", law.k1, law.C_b[0])
+    table = Tabulated(moments(law.activation))
+    K, x = _follow(law, law.k1, table)
+    parallel, perp, slopes = _log_susceptibilities(table, K[:-1], x[:-1], law.block)
+    W, _ = law.variances
     with np.errstate(divide="ignore", over="ignore", under="ignore", invalid="ignore"):
         # Without weights nothing is passed on, however steep the activation is.
         log_parallel, log_perp, log_gain = (
             np.append(np.where(W == 0, -np.inf, np.log(W) + log), np.nan) for log in (parallel, perp, slopes)
         )
         for log in (log_parallel[:-1], log_perp[:-1], log_gain[:-1]):
-            log[skips] = np.logaddexp(0.0, log[skips])
+            log[law.skips] = np.logaddexp(0.0, log[law.skips])
         return KernelLayers(
-            layer=np.arange(1, depth + 2),
+            layer=np.arange(1, law.depth + 2),
             K=K,
             log10_K=x / LN10,
             chi_parallel=np.exp(log_parallel),
@@ -102,47 +107,36 @@ def layers(
         )
 
 
-def susceptibilities(
-    activation: Activation, C_W: Variances, log10_K: Array, *, block: Block = PLAIN
-) -> tuple[Array, Array]:
+def susceptibilities(law: Law, log10_K: Array) -> tuple[Array, Array]:
     """Return log10 chi_parallel and log10 chi_perp of the maps l = 2..L+1 at given log10 K^1 .. log10 K^L."""
     x = np.asarray(log10_K, dtype=np.float64) * LN10
-    W, _ = per_map(C_W, 0.0, len(x))
     with np.errstate(all="ignore"):
-        form = moments(activation)
-        parallel, perp, _ = _log_susceptibilities(form, np.exp(x), x, Tabulated(form), block)
-        skips, log_W = block.skipped(len(x)), np.log(W * block.shares(len(x)))
-        logs = (np.where(skips, np.logaddexp(0.0, log_W + chi), log_W + chi) for chi in (parallel, perp))
+        parallel, perp, _ = _log_susceptibilities(Tabulated(moments(law.activation)), np.exp(x), x, law.block)
+        log_W = np.log(law.variances[0])
+        logs = (np.where(law.skips, np.logaddexp(0.0, log_W + chi), log_W + chi) for chi in (parallel, perp))
         log_parallel, log_perp = (log / LN10 for log in logs)
         return log_parallel, log_perp
 
 
-def correlations(
-    activation: Activation, C_W: Variances, C_b: Variances, K11: float, K22: float, K12: float, depth: int, *,
-    block: Block = PLAIN,
-) -> CorrelationLayers:  # fmt: skip
-    """Iterate the kernel of two inputs: K12' = C_b + C_W E[s(u) s(v)], normalised by both inputs' own kernels.
+def correlations(law: Law, K22: float, K12: float) -> CorrelationLayers:
+    """Iterate the kernel of two inputs from K11 = k1, K22 and K12: K12' = C_b + C_W E[s(u) s(v)].
 
     Or what a block makes of that. Homogeneous activations with C_b = 0 in plain layers follow the correlation alone, so
     depth 1000 is as exact as depth 1. Errors as for `layers`, and ValueError for |K12| > sqrt(K11 K22).
     """
-    W, B = per_map(C_W, C_b, depth)
-    form = moments(activation)
+    K11, form = law.k1, moments(law.activation)
     for name, k1 in (("K11", K11), ("K22", K22)):
-        check_k1(name, k1, B)
+        check_k1(name, k1, law.C_b[0])
     if not abs(K12) <= np.sqrt(K11) * np.sqrt(K22) * (1 + 1e-9):
         raise ValueError("K12 must lie between -sqrt(K11 K22) and sqrt(K11 K22): it is a covariance")
     table = Tabulated(form)
-    W, B = W * block.shares(depth), B * block.shares(depth)
-    K1, x1 = _follow(activation, form, W, B, float(K11), table, block)
-    K2, x2 = (K1, x1) if K22 == K11 else _follow(activation, form, W, B, float(K22), table, block)
+    K1, x1 = _follow(law, K11, table)
+    K2, x2 = (K1, x1) if K22 == K11 else _follow(law, float(K22), table)
     with np.errstate(all="ignore"):
-        if block == PLAIN and isinstance(form, PowerMoments) and not B.any():
-            K12_, correlation, gain = _homogeneous_pairs(form, depth, (K1, K2), (x1, x2), float(K12))
-        else:
-            K12_, correlation, gain = _general_pairs(form, W, B, (K1, K2), (x1, x2), float(K12), block)
+        follow = _homogeneous_pairs if law.is_power else _general_pairs
+        K12_, correlation, gain = follow(law, (K1, K2), (x1, x2), float(K12))
     return CorrelationLayers(
-        layer=np.arange(1, depth + 2),
+        layer=np.arange(1, law.depth + 2),
         K11=K1,
         K22=K2,
         K12=K12_,
@@ -177,35 +171,10 @@ def log_mean_square(activation: Activation, log_K: Array) -> Array:
     return np.where(np.isnan(logs), np.inf, logs)
 
 
-def per_map(C_W: Variances, C_b: Variances, depth: int) -> tuple[Array, Array]:
-    """C_W and C_b of the maps l = 2..depth+1 as two arrays; ValueError for negative ones or a wrong number of them."""
-    if not isinstance(depth, (int, np.integer)) or isinstance(depth, bool) or depth < 1:
-        raise ValueError(f"depth={depth!r} must be an integer of at least 1: the number of hidden layers")
-    values = []
-    for name, given in (("C_W", C_W), ("C_b", C_b)):
-        array = np.asarray(given, dtype=np.float64)
-        if array.ndim > 1 or (array.ndim == 1 and len(array) != depth):
-            raise ValueError(f"{name} must be a number or hold one for each of the {depth} maps after the first")
-        if not (np.all(array >= 0) and np.isfinite(array).all()):
-            raise ValueError(f"{name}={given} must be a finite number of at least 0: it is a variance")
-        values.append(np.broadcast_to(array, (depth,)).copy())
-    return values[0], values[1]
-
-
-def check_k1(name: str, k1: float, C_b: Array) -> None:
-    """Raise ValueError unless 0 < k1 < inf and k1 >= C_b, the bias's own contribution to the first preactivation."""
-    if not 0 < k1 < np.inf:
-        raise ValueError(f"{name}={k1} must be a positive finite number: the mean square of the first preactivation")
-    if k1 < C_b[0]:
-        raise ValueError(f"{name}={k1:g} is smaller than C_b={C_b[0]:g}: the biases alone already give that much")
-
-
-def _follow(
-    activation: Activation, form: QuadratureMoments, W: Array, B: Array, k1: float, table: Tabulated, block: Block
-) -> tuple[Array, Array]:
-    """K^l and log K^l, l = 1..L+1; W and B are those of what is added, where a block skips."""
-    skips = block.skipped(len(W))
-    if isinstance(form, PowerMoments) and not (block.normal or B.any() or skips.any()):
+def _follow(law: Law, k1: float, table: Tabulated) -> tuple[Array, Array]:
+    """K^l and log K^l, l = 1..L+1, from K^1 = k1."""
+    form, block, (W, B) = table.form, law.block, law.variances
+    if isinstance(form, PowerMoments) and law.is_power:
         x = _exact_powers(form, W, float(np.log(k1)))
         with np.errstate(over="ignore", under="ignore"):
             K = np.exp(x)
@@ -227,9 +196,9 @@ def _follow(
             if 0 < K[i + 1] < np.inf or (K[i] == 0 and x[i] == -np.inf):
                 x[i + 1] = np.log(K[i + 1])
             else:
-                x[i + 1] = np.logaddexp(np.log(C_b), np.log(C_W) + log_mean_square(activation, x[i : i + 1])[0])
+                x[i + 1] = np.logaddexp(np.log(C_b), np.log(C_W) + log_mean_square(law.activation, x[i : i + 1])[0])
                 K[i + 1] = np.exp(x[i + 1])
-            if skips[i]:
+            if law.skips[i]:
                 K[i + 1], x[i + 1] = K[i] + K[i + 1], np.logaddexp(x[i], x[i + 1])
     return K, x
 
@@ -261,22 +230,21 @@ def _exponent(form: QuadratureMoments) -> float:
     return float((K * form.stein(K) / form.mean_square(K))[0])
 
 
-def _log_susceptibilities(
-    form: QuadratureMoments, K: Array, x: Array, table: Tabulated, block: Block
-) -> tuple[Array, Array, Array]:
+def _log_susceptibilities(table: Tabulated, K: Array, x: Array, block: Block) -> tuple[Array, Array, Array]:
     """Return log of dE[h^2]/dK, of E[(dh/dz)^2] and of that in back-propagation, for every K = exp x."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
         entering, log_in = block.enters(K)
         log_entering = np.log(entering) if block.normal else x
-        parallel, perp, slopes = _log_slopes(form, entering, log_entering, table)
+        parallel, perp, slopes = _log_slopes(table, entering, log_entering)
         if block.normal:
-            log_out = block.leaves(form, entering, form.mean_square(entering))[1]
+            log_out = block.leaves(table.form, entering, table.form.mean_square(entering))[1]
             parallel, perp, slopes = (log + log_in + log_out for log in (parallel, perp, slopes))
         return np.full_like(parallel, -np.inf) if block.scale_free else parallel, perp, slopes
 
 
-def _log_slopes(form: QuadratureMoments, K: Array, x: Array, table: Tabulated) -> tuple[Array, Array, Array]:
+def _log_slopes(table: Tabulated, K: Array, x: Array) -> tuple[Array, Array, Array]:
     """Return log g'(K), log E[s'^2] and the same in back-propagation for every K = exp x."""
+    form = table.form
     with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
         if isinstance(form, PowerMoments):
             # (p - 1) x with x = -inf or inf is wanted; at p = 1 the slope does not depend on K.
@@ -297,8 +265,10 @@ def _log_slopes(form: QuadratureMoments, K: Array, x: Array, table: Tabulated) -
         return parallel, perp, np.log(form.mean_square_gradient(inside)) if form.rough else perp
 
 
-def _homogeneous_pairs(form: PowerMoments, depth: int, K, x, K12: float) -> tuple[Array, Array, Array]:
+def _homogeneous_pairs(law: Law, K, x, K12: float) -> tuple[Array, Array, Array]:
     """Return the correlation map r' = E[s s] / g at unit variance, which knows nothing of K."""
+    form, depth = moments(law.activation), law.depth
+    assert isinstance(form, PowerMoments)
     correlation, gain = np.full(depth + 1, np.nan), np.full(depth + 1, np.nan)
     theta = angle(K[0][0], K[1][0], np.asarray(K12))
     g = float(form.mean_square(np.ones(1))[0])
@@ -312,14 +282,12 @@ def _homogeneous_pairs(form: PowerMoments, depth: int, K, x, K12: float) -> tupl
     return K12_, correlation, gain
 
 
-def _general_pairs(
-    form: QuadratureMoments, W: Array, B: Array, K, x, K12: float, block: Block
-) -> tuple[Array, Array, Array]:  # fmt: skip
+def _general_pairs(law: Law, K, x, K12: float) -> tuple[Array, Array, Array]:
     """Direct iteration while everything is inside float64, at a clipped scale (where s is a power) outside."""
-    depth = len(W)
-    covariance, correlation, gain = (np.full(depth + 1, np.nan) for _ in range(3))
+    form, block, (W, B) = moments(law.activation), law.block, law.variances
+    covariance, correlation, gain = (np.full(law.depth + 1, np.nan) for _ in range(3))
     covariance[0], correlation[0] = K12, K12 / (np.sqrt(K[0][0]) * np.sqrt(K[1][0]))
-    for i, skips in enumerate(block.skipped(depth)):
+    for i, skips in enumerate(law.skips):
         (u, log_u), (v, log_v) = (block.enters(np.clip(k[i : i + 1], SMALL_K, LARGE_K)) for k in K)
         scale = np.sqrt(u) * np.sqrt(v)
         direct = all(SMALL_K < k[i] < LARGE_K and 0 < k[i + 1] < np.inf for k in K)

@@ -21,10 +21,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from repu_lab.activations import Activation
-from repu_lab.blocks import PLAIN, Block
-from repu_lab.theory.chain import CHUNK, LN10, check_positive, one_thread
-from repu_lab.theory.kernel import Variances, per_map
+from repu_lab.blocks import Block
+from repu_lab.theory.chain import CHUNK, LN10, one_thread
+from repu_lab.theory.formats import limits
+from repu_lab.theory.inputs import Pair
+from repu_lab.theory.law import Law, check_positive
 from repu_lab.theory.power_law import Floats, PowerLaw, largest, log_mean_square
 
 # d below 1e-6 of z: s(z + d) - s(z) loses more digits than s'(z) d is wrong by.
@@ -41,7 +42,7 @@ class PairChain:
     `log10_z`, `log10_h`: of its largest |z_i| and |s(z_i)|. `log10_gain` (depth columns): of the factor by which the
     mean square of a gradient grows from layer l+1 back to l. `log10_spread`: of D / 2S, the mean square difference of
     the inputs over twice that of the first. `log10_distance`: of 1 - c. `log10_noise`: of N / S, mean square error of
-    rounding, of which every layer adds `rounding`^2.
+    rounding, of which every layer adds what the law's dtype does.
     """
 
     log10_K: Floats
@@ -54,38 +55,22 @@ class PairChain:
 
 
 @one_thread()
-def pair_chain(
-    activation: Activation,
-    *,
-    C_W: Variances,
-    C_b: Variances,
-    k1: float,
-    depth: int,
-    width: int,
-    chains: int,
-    distance: float,
-    ratio: float = 1.0,
-    block: Block = PLAIN,
-    rounding: float = 2.0**-52,
-    seed: int | np.random.Generator = 0,
-) -> PairChain:
-    """Draw `chains` networks for two inputs, S^1 = k1 and ratio k1, whose first preactivations have 1 - c = distance.
+def pair_chain(law: Law, pair: Pair, chains: int, *, seed: int | np.random.Generator = 0) -> PairChain:
+    """Draw `chains` networks for two inputs.
 
-    About 80 ns a unit; memory does not grow with width x chains. `block`: the kind of layer.
-    ValueError for depth, width or chains < 1, negative variances, k1 <= 0, ratio <= 0, distance outside [0, 2].
+    About 80 ns a unit; memory does not grow with width x chains. ValueError for chains < 1, and unless K^1 and the
+    ratio of the pair are finite and positive and 0 <= distance <= 2.
     """
-    C_W_l, C_b_l = (block.shares(depth) * v for v in per_map(C_W, C_b, depth))
-    check_positive(width=width, chains=chains)
+    check_positive(chains=chains)
+    k1, ratio, distance = pair.k1, pair.ratio, pair.distance
     if not (0 < k1 < math.inf and 0 < ratio < math.inf and 0 <= distance <= 2):
         raise ValueError(
             f"k1={k1!r}, ratio={ratio!r}, distance={distance!r}: need k1, ratio > 0 and 0 <= distance <= 2"
         )
     generator = np.random.default_rng(seed)
-    rows = max(1, CHUNK // width)
-    law = _Pair(PowerLaw(activation), C_W_l, C_b_l, block, math.log(rounding))
-    parts = [
-        law.draw(k1, ratio, distance, min(rows, chains - start), width, generator) for start in range(0, chains, rows)
-    ]
+    rows = max(1, CHUNK // law.width)
+    drawing = _Drawing(law, PowerLaw(law.activation), *law.variances)
+    parts = [drawing.draw(pair, min(rows, chains - start), generator) for start in range(0, chains, rows)]
     return PairChain(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
@@ -111,33 +96,39 @@ class _Covariance:
 
 
 class _Layer(NamedTuple):
-    """z = e^(size / 2) x, s'(z) = e^log_s slope and s(z) = e^log_f h, of a layer's chains."""
+    """Of a layer's chains z = e^(size / 2) x, what s sees e^(seen / 2) u, s = e^log_f h and s' = e^log_s slope."""
 
     size: Floats
     x: Floats
-    slope: Floats
-    log_s: Floats
+    seen: Floats
+    u: Floats
     h: Floats
     log_f: Floats
+    slope: Floats
+    log_s: Floats
 
 
 @dataclass(frozen=True)
-class _Pair:
-    law: PowerLaw
+class _Drawing:
+    law: Law
+    power: PowerLaw
     C_W: Floats
     C_b: Floats
-    block: Block
-    log_eps: float
 
-    def draw(
-        self, k1: float, ratio: float, distance: float, chains: int, width: int, generator: np.random.Generator
-    ) -> tuple[Floats, ...]:
+    @property
+    def block(self) -> Block:
+        return self.law.block
+
+    def draw(self, pair: Pair, chains: int, generator: np.random.Generator) -> tuple[Floats, ...]:
+        """Return the arrays of a PairChain."""
+        width = self.law.width
+        log_eps = math.log(limits(self.law.dtype).rounding(width))
         depth = len(self.C_W)
-        skips = np.append(False, self.block.skipped(depth))  # whether layer l + 1 adds to layer l
+        skips = np.append(False, self.law.skips)  # whether layer l + 1 adds to layer l
         columns = [np.empty((depth + 1, chains)) for _ in range(7)]
         log_K, log_z, log_h, log_gain, log_spread, log_distance, log_noise = columns
         with np.errstate(divide="ignore", over="ignore", invalid="ignore", under="ignore"):
-            covariance = _first(k1, ratio, distance, chains)
+            covariance = _first(pair, chains)
             log_S, log_D = covariance.log_S, covariance.log_D
             x = y = np.zeros((chains, width, 1))
             log_N = np.full(chains, -LARGEST_LOG)
@@ -155,17 +146,16 @@ class _Pair:
                 log_K[l] = covariance.log_S
                 log_distance[l] = covariance.log_distance()
                 log_spread[l] = covariance.log_D - covariance.log_S - math.log(2)
-                log_N = np.logaddexp(log_N, 2 * self.log_eps + covariance.log_S)
+                log_N = np.logaddexp(log_N, 2 * log_eps + covariance.log_S)
                 log_noise[l] = log_N - covariance.log_S
                 size, moved = log_S[:, None, None], log_D[:, None, None]
                 seen, u = self.block.units(size, x)
-                h, log_f = self.law.value(seen, u)
+                h, log_f = self.power.value(seen, u)
                 log_z[l] = log_S / 2 + np.log(largest(x, (1, 2)))
                 log_h[l] = np.log(largest(h, (1, 2))) + log_f[:, 0, 0]
                 if l == depth:
                     break
-                slope, log_s = self.law.slope(seen, u)
-                layer = _Layer(size, x, slope, log_s, h, log_f)
+                layer = _Layer(size, x, seen, u, h, log_f, *self.power.slope(seen, u))
                 xi = generator.standard_normal((chains, width, 1))
                 log_chi = np.log(self.C_W[l]) + self._gain(layer, xi)
                 log_back = log_chi
@@ -177,9 +167,7 @@ class _Pair:
                 log_gain[l] = _bounded(log_back)
                 log_N = _bounded(log_N + _bounded(log_chi))
                 moved, v = self.block.change(size, x, moved, y)
-                dh, log_d = self._difference(
-                    seen[:, 0, 0], moved[:, 0, 0], u, v, h, log_f[:, 0, 0], slope, log_s[:, 0, 0]
-                )
+                dh, log_d = self._difference(layer, moved[:, 0, 0], v)
                 log_dh, dh = self.block.after.change(2 * log_f, h, 2 * log_d[:, None, None], dh)
                 log_f, h = self.block.after.units(2 * log_f, h)
                 covariance = self._next(l, h, log_f[:, 0, 0] / 2, dh, log_dh[:, 0, 0] / 2)
@@ -189,9 +177,9 @@ class _Pair:
     @property
     def invariant(self) -> bool:
         """Whether the network behind a hidden layer does not see the size of its z, so that z . dL/dz = 0."""
-        return self.block.before.scale_free or (self.block.after.scale_free and self.law.degree is not None)
+        return self.block.before.scale_free or (self.block.after.scale_free and self.law.activation.degree is not None)
 
-    def _gain(self, layer: "_Layer", xi: Floats) -> Floats:
+    def _gain(self, layer: _Layer, xi: Floats) -> Floats:
         """Log of the mean square of J^T xi, J = dh/dz, for a gradient xi in h; normalizations are symmetric."""
         log_xi, xi = self.block.after.change(2 * layer.log_f, layer.h, np.zeros_like(layer.size), xi, small=True)
         log_xi, xi = self.block.change(layer.size, layer.x, 2 * layer.log_s + log_xi, layer.slope * xi, small=True)
@@ -208,16 +196,16 @@ class _Pair:
         along = np.einsum("min,min->m", h, xi) / h.shape[1] / np.exp(square) * (1 - left)
         return xi - h * along[:, None, None]
 
-    def _difference(
-        self, log_S: Floats, log_D: Floats, x: Floats, y: Floats, h: Floats, log_f: Floats, slope: Floats, log_s: Floats
-    ) -> tuple[Floats, Floats]:
-        """s(z + d) - s(z) / e^f and f."""
+    def _difference(self, layer: _Layer, log_D: Floats, y: Floats) -> tuple[Floats, Floats]:
+        """S(z + d) - s(z) / e^f and f, for d = e^(log_D / 2) y."""
+        log_S, log_f, log_s = (log[:, 0, 0] for log in (layer.seen, layer.log_f, layer.log_s))
+        x, h, slope = layer.u, layer.h, layer.slope
         near = log_D - log_S < LOG_CLOSE
         if near.all():
             return slope * y, log_s + log_D / 2
         top = np.maximum(log_S, log_D)
         v = _scaled(x, log_S - top) + _scaled(y, log_D - top)
-        h_v, log_v = self.law.value(top[:, None, None], v)
+        h_v, log_v = self.power.value(top[:, None, None], v)
         log_v = log_v[:, 0, 0]
         scale = np.maximum(log_f, log_v)
         dh = _scaled(h_v, 2 * (log_v - scale)) - _scaled(h, 2 * (log_f - scale))
@@ -235,7 +223,8 @@ class _Pair:
         return _Covariance(_bounded(log_S), _bounded(log_D), r)
 
 
-def _first(k1: float, ratio: float, distance: float, chains: int) -> _Covariance:
+def _first(pair: Pair, chains: int) -> _Covariance:
+    k1, ratio, distance = pair.k1, pair.ratio, pair.distance
     root = math.sqrt(ratio)
     D = (root - 1) ** 2 + 2 * root * distance
     r = ((1 - distance) * root - 1) / math.sqrt(D) if D else 0.0

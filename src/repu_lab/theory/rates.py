@@ -5,13 +5,16 @@ same for every activation.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
 
 from repu_lab.activations import Activation
-from repu_lab.blocks import PLAIN, Block
-from repu_lab.theory.kernel import Array, Variances, layers
+from repu_lab.blocks import Block
+from repu_lab.theory.angles import Array
+from repu_lab.theory.kernel import kernel_layers
+from repu_lab.theory.law import Law
 from repu_lab.theory.power_law import leading_power
 
 # By how much of their own size Adam's first step may change the preactivations, all layers added up, in a wide network.
@@ -47,22 +50,20 @@ FEW = 20
 WEIGHTS = np.exp(-(NODES**2) / 2) / np.exp(-(NODES**2) / 2).sum()
 
 
-def adam_rate(
-    activation: Activation, C_W: Variances, C_b: Variances, k1: float, sizes: tuple[int, ...], mean_abs_input: float, *,
-    block: Block = PLAIN,
-) -> float:  # fmt: skip
+def adam_rate(law: Law, mean_abs_input: float) -> float:
     """Return the rate at which Adam's first step changes the preactivations by about their own size.
 
     lr `adam_change` = ADAM_STEP / sqrt(1 + FLUCTUATION sum_{l=1..L} 1/n_l), at most LARGEST_ADAM_RATE, and at most
     `stable_rate` / `safety` (of that with less spread between inputs, where K blows up before any step).
     """
-    K = layers(activation, C_W, C_b, k1, len(sizes) - 2, block=block).K
-    safe = safety(activation, float(K[-1]))
-    change = _change(activation, K, sizes, mean_abs_input, block)
-    step = ADAM_STEP / np.sqrt(1 + FLUCTUATION * sum(1 / n for n in sizes[1:-1]))
+    law = _in_training(law)
+    K = kernel_layers(law).K
+    safe = safety(law.activation, float(K[-1]))
+    change = _change(law, K, mean_abs_input)
+    step = ADAM_STEP / np.sqrt(1 + FLUCTUATION * sum(1 / n for n in law.sizes[1:-1]))
     rate = min(LARGEST_ADAM_RATE, float(step) / change) if change > 0 else LARGEST_ADAM_RATE
     for worst in (WORST, *(LESS if K[-1] < GROWN else LESS[-1:])):
-        grown = _first_step(activation, C_W, C_b, K, sizes, mean_abs_input, block=block, worst=worst)
+        grown = _first_step(law, K, mean_abs_input, worst)
         before, after = grown(np.array([0.0, safe * rate]))
         if after <= BLOW_UP:
             return rate
@@ -83,10 +84,7 @@ def risk(activation: Activation, K: float, depth: int, width: int) -> float | No
     return next(share for most, share in DIVERGED if depth / width <= most)
 
 
-def stable_rate(
-    activation: Activation, C_W: Variances, C_b: Variances, k1: float, sizes: tuple[int, ...], mean_abs_input: float, *,
-    block: Block = PLAIN, beyond: float | None = None,
-) -> float:  # fmt: skip
+def stable_rate(law: Law, mean_abs_input: float, *, beyond: float | None = None) -> float:
     """Return the largest rate at which Adam's first step leaves the network short of blowing up; inf if any does.
 
     With `beyond`, inf where it lies beyond that rate, which is found at once.
@@ -99,15 +97,12 @@ def stable_rate(
     F = exp(WORST (sum_l (E[s^4] / g^2 - 1) / n_l)^{1/2}). Where K grows faster than linearly (MRePU,
     RePU) the limit is a wall: its distance, not the size of the step, decides. Rates above 1 are not asked for.
     """
-    K = layers(activation, C_W, C_b, k1, len(sizes) - 2, block=block).K
-    grown = _first_step(activation, C_W, C_b, K, sizes, mean_abs_input, block=block, worst=WORST)
+    law = _in_training(law)
+    grown = _first_step(law, kernel_layers(law).K, mean_abs_input, WORST)
     return np.inf if beyond is not None and grown(np.array([beyond]))[0] <= BLOW_UP else _largest_rate(grown)
 
 
-def adam_change(
-    activation: Activation, C_W: Variances, C_b: Variances, k1: float, sizes: tuple[int, ...], mean_abs_input: float, *,
-    block: Block = PLAIN,
-) -> float:  # fmt: skip
+def adam_change(law: Law, mean_abs_input: float) -> float:
     """Return by how much of their own size Adam's first step at rate 1 may change the preactivations, layers added up.
 
     Adam moves every weight by about the rate, in the direction that its gradient agrees on, so that a preactivation of
@@ -115,29 +110,24 @@ def adam_change(
     sqrt(K / 2 pi). `mean_abs_input` is E|x|, in place of E|s| for l = 1. Layers whose K leaves float64 are left out:
     nothing trains.
     """
-    K = layers(activation, C_W, C_b, k1, len(sizes) - 2, block=block).K
-    return _change(activation, K, sizes, mean_abs_input, block)
+    law = _in_training(law)
+    return _change(law, kernel_layers(law).K, mean_abs_input)
 
 
-def sgd_rate(
-    activation: Activation, C_W: Variances, C_b: Variances, k1: float, sizes: tuple[int, ...], mean_square_input: float,
-    *, block: Block = PLAIN,
-) -> float:  # fmt: skip
+def sgd_rate(law: Law, mean_square_input: float) -> float:
     """Return the rate 1 / Theta, with Theta the tangent kernel of one input for plain gradient descent.
 
     Theta = sum_l (n_{l-1} m^{l-1} + 1) prod_{k=l}^{L} chi_perp^k, where m^0 = |x|^2/n_0 and m^l = E[s(z^l)^2]: the sum
     over all weights and biases of (dz^{L+1}_i/dtheta)^2. A step of that rate moves an output by what its loss gradient
     asks for. At most LARGEST_SGD_RATE; layers beyond float64 are left out, as in `adam_rate`.
     """
-    depth = len(sizes) - 2
-    kernel = layers(activation, C_W, C_b, k1, depth, block=block)
-    share = block.shares(depth)
-    W, b = np.broadcast_to(C_W, depth) * share, np.broadcast_to(C_b, depth) * share
-    skipped = np.where(block.skipped(depth), kernel.K[:-1], 0.0)
+    law = _in_training(law)
+    kernel, share, (W, b) = kernel_layers(law), law.block.shares(law.depth), law.variances
+    skipped = np.where(law.skips, kernel.K[:-1], 0.0)
     with np.errstate(all="ignore"):
         mean_square = np.append(mean_square_input, (kernel.K[1:] - skipped - b) / W)
-        log_gain = np.append(np.cumsum(kernel.log10_gain[:depth][::-1])[::-1], 0.0)
-        terms = np.append(1.0, share) * (np.array(sizes[:-1]) * mean_square + 1) * 10.0**log_gain
+        log_gain = np.append(np.cumsum(kernel.log10_gain[:-1][::-1])[::-1], 0.0)
+        terms = np.append(1.0, share) * (np.array(law.sizes[:-1]) * mean_square + 1) * 10.0**log_gain
     total = float(terms[np.isfinite(terms)].sum())
     return min(LARGEST_SGD_RATE, 1 / total) if total > 0 else LARGEST_SGD_RATE
 
@@ -148,21 +138,22 @@ def absolute_moments(activation: Activation, block: Block, K: Array, every: int 
     with torch.no_grad(), np.errstate(all="ignore"):
         weights = WEIGHTS[::every] * every
         s = activation(torch.from_numpy(np.sqrt(block.enters(finite)[0])[:, None] * NODES[::every])).numpy()
-        if block.after.centred:
-            s = s - (s @ weights)[:, None]
-        if block.after.scale_free:
-            s = s / np.sqrt((s * s) @ weights)[:, None]
-        s = np.abs(s)
+        s = np.abs(block.after.weighted(s, weights))
         square = s * s
         values = (s @ weights, square @ weights, (square * square) @ weights)
         return tuple(np.where(np.isfinite(K), value, np.inf) for value in values)  # pyright: ignore[reportReturnType]
 
 
-def _change(activation: Activation, K: Array, sizes: tuple[int, ...], mean_abs_input: float, block: Block) -> float:
-    mean_abs = np.sqrt(block.shares(len(K) - 1)) * absolute_moments(activation, block, K[:-1])[0]
+def _in_training(law: Law) -> Law:
+    """Return the law with learned branches of the size that they have after a few steps."""
+    return replace(law, block=law.block.grown(law.depth))
+
+
+def _change(law: Law, K: Array, mean_abs_input: float) -> float:
+    mean_abs = np.sqrt(law.block.shares(law.depth)) * absolute_moments(law.activation, law.block, K[:-1])[0]
     mean_abs = np.append(mean_abs_input, mean_abs)
     with np.errstate(all="ignore"):
-        moves = np.array(sizes[:-1]) * mean_abs / np.sqrt(K)
+        moves = np.array(law.sizes[:-1]) * mean_abs / np.sqrt(K)
     return float(moves[np.isfinite(moves)].sum())
 
 
@@ -180,26 +171,19 @@ def _largest_rate(grown: Callable[[Array], Array]) -> float:
     return float(10.0**low)
 
 
-def _first_step(
-    activation: Activation, C_W: Variances, C_b: Variances, K: Array, sizes: tuple[int, ...], mean_abs_input: float, *,
-    block: Block, worst: float,
-) -> Callable[[Array], Array]:  # fmt: skip
+def _first_step(law: Law, K: Array, mean_abs_input: float, worst: float) -> Callable[[Array], Array]:
     """Return K'^{L+1} / K^{L+1} as a function of some rates, see `stable_rate`; NaN or inf where K leaves float64."""
-    depth, n = len(sizes) - 2, np.array(sizes[:-1], dtype=np.float64)
-    share, skips = block.shares(depth), block.skipped(depth)
-    W, b = np.broadcast_to(C_W, depth) * share, np.broadcast_to(C_b, depth) * share
+    n, share, (W, b) = np.array(law.sizes[:-1], dtype=np.float64), law.block.shares(law.depth), law.variances
     with np.errstate(all="ignore"):
-        _, square, fourth = absolute_moments(activation, block, K[:-1], FEW)
+        _, square, fourth = absolute_moments(law.activation, law.block, K[:-1], FEW)
         start = K[0] * np.exp(worst * np.sqrt(np.nansum((fourth / square**2 - 1) / n[1:])))
 
     def grown(lr: Array) -> Array:
         with np.errstate(all="ignore"):
             x = (np.sqrt(start) + lr * n[0] * mean_abs_input) ** 2
-            for l in range(depth):
-                # What was frozen before the step does not follow it.
-                seen, at = (PLAIN, x / K[l]) if block.frozen else (block, x)
-                mean_abs, square, _ = absolute_moments(activation, seen, at, FEW)
-                kept = x if skips[l] else 0.0
+            for l in range(law.depth):
+                mean_abs, square, _ = absolute_moments(law.activation, *law.block.held(K[l], x), FEW)
+                kept = x if law.skips[l] else 0.0
                 x = (np.sqrt(kept + b[l] + W[l] * square) + lr * n[l + 1] * np.sqrt(share[l]) * mean_abs) ** 2
             return x / K[-1]
 

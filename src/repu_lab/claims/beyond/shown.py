@@ -13,7 +13,8 @@ from repu_lab.claims.training.failure import first_update
 from repu_lab.claims.trials import Judged, metrics
 from repu_lab.figures.rows import ladder as ladder_figure
 from repu_lab.tasks import xor
-from repu_lab.theory import layers
+from repu_lab.theory import Law
+from repu_lab.theory.kernel import kernel_layers
 from repu_lab.theory.rates import adam_change
 
 
@@ -92,13 +93,11 @@ def picture(ladder: Ladder, usual: Usual, shares: Shares, depth: int) -> Picture
 
 def _theory(network: Network, width: int) -> list[Cell]:
     """Return x, then theory's growth of K and of the gradient over the hidden layers and the size of Adam's step."""
-    block = PLAIN if network.branch is None else RESIDUAL
-    activation = MRePU(network.p, network.scale)
-    kernel = layers(activation, network.C_W, 0.0, network.k1, network.depth, block=block)
-    task = xor()
-    widths = (task.train.x.shape[1], *[width] * network.depth, task.outputs)
-    input_size = float(task.train.x.abs().mean())
-    change = adam_change(activation, network.C_W, 0.0, network.k1, widths, input_size, block=block)
+    task, block = xor(), PLAIN if network.branch is None else RESIDUAL
+    sizes = (task.train.x.shape[1], *[width] * network.depth, task.outputs)
+    C_W, C_b = (network.C_W,) * network.depth, (0.0,) * network.depth
+    law = Law(MRePU(network.p, network.scale), C_W, C_b, network.k1, sizes, block)
+    kernel, change = kernel_layers(law), adam_change(law, float(task.train.x.abs().mean()))
     return [
         network.a_1 * network.depth * network.k1 / network.scale**2,
         float(kernel.log10_K[-2] - kernel.log10_K[0]),

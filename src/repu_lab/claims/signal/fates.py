@@ -15,7 +15,7 @@ from repu_lab.claims.verdicts import Verdict, above, below, provided, together
 from repu_lab.figures.fates import fate_maps
 from repu_lab.networks.initialization import Initialization, uniform_depth
 from repu_lab.networks.statistics import measure
-from repu_lab.theory import FATES, analyse, critical_initialization, fate_map
+from repu_lab.theory import PHASES, Law, analyse, critical_initialization, fate_map
 from repu_lab.theory.fate_map import LOG_MIN
 from repu_lab.theory.kernel import LN10
 
@@ -40,7 +40,7 @@ CLAIMED = ("RePU 2", "RePU 3")
 
 @dataclass(frozen=True, kw_only=True)
 class Fates:
-    """Of each network (M,): its fate as an index of FATES, and by how many decades signal and gradient moved."""
+    """Of each network (M,): its fate as an index of PHASES, and by how many decades signal and gradient moved."""
 
     fate: NDArray[np.int64]
     moved: Array
@@ -78,15 +78,15 @@ def examine(lab: Lab) -> Evidence:
         }
         winner = max(kept, key=lambda where: kept[where])
         shares[name] = wilson(kept[winner], members)
-        theory = fate_map(s, C_W, C_b, DEPTH, start.k1)
+        theory = fate_map(Law.of(s, start.C_W, start.C_b, start.k1, DEPTH), C_W, C_b)
         measured = found.fate.reshape(side, side)
-        agree = float((measured == theory.fate).mean())
+        agree = float((measured == theory.phase).mean())
         known = analyse(s)
         certificates[name] = known.certificate
         points = [(p.C_b, p.C_W) for p in known.points]
-        maps.append({"name": name, "measured": measured, "theory": theory.fate, "critical": points})
+        maps.append({"name": name, "measured": measured, "theory": theory.phase, "critical": points})
         rule = candidates[winner]
-        rows.append([name, *(float((measured == k).mean()) for k in range(len(FATES))), agree, rule.C_W[-1],
+        rows.append([name, *(float((measured == k).mean()) for k in range(len(PHASES))), agree, rule.C_W[-1],
                      rule.C_b[-1], rule.k1, *shares[name]])  # fmt: skip
         lab.progress((i + 1) / len(ACTIVATIONS))
     verdict = judge(
@@ -110,7 +110,7 @@ def examine(lab: Lab) -> Evidence:
                 caption="Share of the plane with each fate as measured, agreement with theory's map, and the best "
                 f"initialization found with the share of fresh networks that keep signal and gradient within {KEPT:g} "
                 "decades (95 % Wilson interval).",
-                columns=("activation", *FATES, "agreement", "best C_W", "C_b", "k1", "kept", "low", "high"),
+                columns=("activation", *PHASES, "agreement", "best C_W", "C_b", "k1", "kept", "low", "high"),
                 rows=rows,
             )
         ],
@@ -152,9 +152,9 @@ def fates(
             ]
             perp = np.median(found.log10_chi_perp[-LAST:], axis=-1).mean(0)
             dead = (found.log10_K <= LOG_MIN / LN10).all(-1).any(0)
-        code = np.where(perp > 0, FATES.index("chaotic"), FATES.index("ordered"))
-        code = np.where(dead, FATES.index("vanishes"), code)
-        fate.append(np.where(found.first_bad_layer() > 0, FATES.index("explodes"), code))
+        code = np.where(perp > 0, PHASES.index("chaotic"), PHASES.index("ordered"))
+        code = np.where(dead, PHASES.index("vanishes"), code)
+        fate.append(np.where(found.first_bad_layer() > 0, PHASES.index("explodes"), code))
         moved.append(np.nan_to_num(np.maximum(*drift), nan=np.inf))
     return Fates(fate=np.concatenate(fate), moved=np.concatenate(moved))
 
@@ -167,7 +167,7 @@ def _picture(C_b: Array, C_W: Array, maps: list[dict]) -> Picture:
         alt="Maps of fates, measured above theory. Critical points of theory: "
         + "; ".join(f"{one['name']} {len(one['critical']) or 'none'}" for one in maps)
         + ".",
-        figure=fate_maps(C_b, C_W, maps, FATES),
+        figure=fate_maps(C_b, C_W, maps, PHASES),
     )
 
 

@@ -14,6 +14,7 @@ from repu_lab.claims.statistics import Interval, wilson
 from repu_lab.claims.verdicts import Verdict, above, below, provided
 from repu_lab.figures.shares import shares_kept
 from repu_lab.networks.initialization import uniform_depth
+from repu_lab.theory import Law
 from repu_lab.theory.chain import chain
 from repu_lab.theory.finite_width import blow_up_probability
 
@@ -44,7 +45,7 @@ def examine(lab: Lab) -> Evidence:
                 all_of_batch = kept_by_layer(log10_K[:, :, j], FACTOR)
                 tight = kept_by_layer(log10_K[:, :, j, :1], TIGHT)
                 found = wilson(int(one[-1].sum()), networks)
-                drawn = chain(s, C_W=1.0, C_b=0.0, k1=k1, depth=DEPTH, width=width, chains=chains).log10_K.T[:DEPTH]
+                drawn = chain(Law.of(s, 1.0, 0.0, k1, DEPTH, width), chains).log10_K.T[:DEPTH]
                 exact = kept_by_layer(drawn[:, :, None], FACTOR)
                 agreed.append(found.low <= exact[-1].mean() <= found.high)
                 limit = float(blow_up_probability(width * a_1[p] * k1))

@@ -10,7 +10,7 @@ from repu_lab.claims.lab import Lab
 from repu_lab.claims.signal.measuring import log10_kernel, sphere
 from repu_lab.figures.kernels import Curve, kernels_by_layer
 from repu_lab.figures.looks import LOOKS
-from repu_lab.theory.forecast import forecast
+from repu_lab.theory.forecast import forecast_law
 
 DEPTH, WIDTH, INPUTS = 50, 256, 8
 CRITICAL = ("initialization=critical",)
@@ -46,11 +46,7 @@ def story(lab: Lab) -> Picture:
             *case.overrides, f"depth={DEPTH}", f"width={WIDTH}", f"members={members}", "dtype=float64"
         )  # fmt: skip
         log10_K = log10_kernel(experiment.population(), sphere(INPUTS, experiment.sizes[0]))
-        rule = experiment.rule
-        expected = forecast(
-            experiment.activation, C_W=rule.C_W[1:], C_b=rule.C_b[1:], k1=rule.k1, depth=DEPTH, width=WIDTH,
-            dtype="float64",
-        )  # fmt: skip
+        expected = forecast_law(experiment.law)
         curves[name] = Curve(
             np.quantile(_ranked(log10_K.reshape(len(log10_K), -1)), (0.05, 0.5, 0.95), axis=1, method="nearest"),
             expected.log10_K_quantiles[[0, 2, 4]], LOOKS[case.look][0], case.at,

@@ -1,0 +1,23 @@
+"""Laws of networks of given sizes, and the tangent kernel of two inputs."""
+
+from dataclasses import replace
+
+from repu_lab.activations import Activation
+from repu_lab.blocks import PLAIN, Block
+from repu_lab.theory import Law, correlations
+
+
+def sized(
+    activation: Activation, C_W: float, C_b: float, k1: float, sizes: tuple[int, ...], block: Block = PLAIN
+) -> Law:
+    """Return the law of networks of these sizes, one C_W and C_b for all maps."""
+    return replace(Law.of(activation, C_W, C_b, k1, len(sizes) - 2, block=block), sizes=sizes)
+
+
+def pair_ratio(law: Law, K22: float, K12: float) -> list[float]:
+    """H12 / sqrt(K11 K22) by layer: what the correlation is, and what is passed on of it."""
+    found = correlations(law, K22, K12)
+    ratio = [found.correlation[0]]
+    for c, gain in zip(found.correlation[1:], found.gain[:-1], strict=True):
+        ratio.append(c + gain * ratio[-1])
+    return ratio
