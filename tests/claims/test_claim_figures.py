@@ -27,9 +27,9 @@ def double_exponential() -> Figure:
 
 
 def fate_maps() -> Figure:
-    one = {"name": "ReLU", "measured": np.eye(4, dtype=int), "theory": np.zeros((4, 4), int), "critical": [(0.0, 2.0)]}
+    one = {"measured": np.eye(4, dtype=int), "theory": np.zeros((4, 4), int), "critical": [(0.0, 2.0)]}
     grid = np.linspace(0, 1, 4), np.geomspace(0.1, 10, 4)
-    return fates.fate_maps(*grid, [one, one], ("vanishes", "ordered", "chaotic", "explodes"))
+    return fates.fate_maps(*grid, {"ReLU": one, "tanh": one}, ("vanishes", "ordered", "chaotic", "explodes"))
 
 
 def meeting() -> Figure:
@@ -39,10 +39,8 @@ def meeting() -> Figure:
 
 
 def keeping() -> Figure:
-    profiles = {k1: {"measured": np.ones(50), "theory": np.ones(50)} for k1 in (1e-3, 1.0)}
-    cells = [
-        {"width": width, "k1": k1, "share": (0.5, 0.3, 0.7), "exact": 0.5} for width in (64, 128) for k1 in profiles
-    ]
+    profiles = {k1: (np.ones(50), np.ones(50)) for k1 in (1e-3, 1.0)}
+    cells = {(width, k1): ((0.5, 0.3, 0.7), 0.5) for width in (64, 128) for k1 in profiles}
     return shares.shares_kept(profiles, cells)
 
 

@@ -15,7 +15,7 @@ from repu_lab.claims.beyond import safe, spline
 from repu_lab.claims.comparing import champion, decades
 from repu_lab.claims.cures import normalization, skips
 from repu_lab.claims.physics import burgers
-from repu_lab.claims.signal import fates, growth, keeping, susceptibilities
+from repu_lab.claims.signal import fates, growth, keeping, meeting, ratio
 from repu_lab.claims.statistics import Interval, rank_test
 from repu_lab.claims.training import depth, failure
 from repu_lab.claims.verdicts import Verdict
@@ -80,21 +80,21 @@ CASES = {
     "2: a critical point in theory": (NO, lambda: fates.judge({"p": False}, {"p": LOW}, SEEN)),
     "2: not clear": (UNKNOWN, lambda: fates.judge({"p": True}, {"p": WIDE}, SEEN)),
     "2: nothing is ever seen": (UNKNOWN, lambda: fates.judge({"p": True}, {"p": LOW}, SEEN | {"tanh": LOW})),
-    "3: the ratio": (YES, lambda: susceptibilities.judge_ratio([around(1.5, 0.05)], [1.5])),
-    "3: another ratio": (NO, lambda: susceptibilities.judge_ratio([around(1.2, 0.05)], [1.5])),
-    "3: too wide": (UNKNOWN, lambda: susceptibilities.judge_ratio([around(1.5, 0.3)], [1.5])),
+    "3: the ratio": (YES, lambda: ratio.judge([(around(1.5, 0.05), 1.5)])),
+    "3: another ratio": (NO, lambda: ratio.judge([(around(1.2, 0.05), 1.5)])),
+    "3: too wide": (UNKNOWN, lambda: ratio.judge([(around(1.5, 0.3), 1.5)])),
     "4: they meet, and part": (
         YES,
-        lambda: susceptibilities.judge_meeting([around(1, 1e-3)], [around(1.2, 0.1)], True),
+        lambda: meeting.judge([around(1, 1e-3)], [around(1.2, 0.1)], True),
     ),
-    "4: they do not meet": (NO, lambda: susceptibilities.judge_meeting([around(1.1, 1e-3)], [around(1.2, 0.1)], True)),
-    "4: they do not part": (NO, lambda: susceptibilities.judge_meeting([around(1, 1e-3)], [around(0.8, 0.1)], True)),
-    "4: there is another": (NO, lambda: susceptibilities.judge_meeting([around(1, 1e-3)], [around(1.2, 0.1)], False)),
-    "4: too wide": (UNKNOWN, lambda: susceptibilities.judge_meeting([around(1, 0.1)], [around(1.2, 0.1)], True)),
-    "5: most are kept": (YES, lambda: keeping.judge({1: HIGH, 2: LOW}, [LOW], HIGH)),
-    "5: few are kept": (NO, lambda: keeping.judge({1: LOW, 2: LOW}, [LOW], HIGH)),
-    "5: not clear": (UNKNOWN, lambda: keeping.judge({1: WIDE, 2: LOW}, [LOW], HIGH)),
-    "5: ReLU is not kept either": (UNKNOWN, lambda: keeping.judge({1: LOW, 2: LOW}, [LOW], LOW)),
+    "4: they do not meet": (NO, lambda: meeting.judge([around(1.1, 1e-3)], [around(1.2, 0.1)], True)),
+    "4: they do not part": (NO, lambda: meeting.judge([around(1, 1e-3)], [around(0.8, 0.1)], True)),
+    "4: there is another": (NO, lambda: meeting.judge([around(1, 1e-3)], [around(1.2, 0.1)], False)),
+    "4: too wide": (UNKNOWN, lambda: meeting.judge([around(1, 0.1)], [around(1.2, 0.1)], True)),
+    "5: most are kept": (YES, lambda: keeping.judge([HIGH, LOW], [LOW], HIGH)),
+    "5: few are kept": (NO, lambda: keeping.judge([LOW, LOW], [LOW], HIGH)),
+    "5: not clear": (UNKNOWN, lambda: keeping.judge([WIDE, LOW], [LOW], HIGH)),
+    "5: ReLU is not kept either": (UNKNOWN, lambda: keeping.judge([LOW, LOW], [LOW], LOW)),
     "6: none is deep": (YES, lambda: depth.judge_repu(shallow_and_deep([HIGH, HIGH], [LOW, LOW]))),
     "6: deep ones train": (NO, lambda: depth.judge_repu(shallow_and_deep([HIGH, HIGH], [HIGH, LOW]))),
     "6: not even shallow ones do": (NO, lambda: depth.judge_repu(shallow_and_deep([LOW, HIGH], [LOW, LOW]))),

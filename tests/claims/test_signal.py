@@ -8,11 +8,12 @@ import torch
 
 from repu_lab.activations import MRePU, ReLU, RePU, Tanh
 from repu_lab.claims.lab import Lab
-from repu_lab.claims.signal.fates import fates, rule_at
+from repu_lab.claims.signal.fates import KEPT, fates, rule_at
 from repu_lab.claims.signal.growth import fixed_point, slope
 from repu_lab.claims.signal.keeping import kept_by_layer, measured
 from repu_lab.claims.signal.measuring import log10_kernel, populations, sphere
-from repu_lab.claims.signal.susceptibilities import chi_sums, first_layer_chi
+from repu_lab.claims.signal.meeting import first_layer_chi
+from repu_lab.claims.signal.ratio import chi_sums
 from repu_lab.networks.initialization import uniform_depth
 from repu_lab.networks.population import Population
 from repu_lab.networks.statistics import measure
@@ -69,7 +70,7 @@ def test_chi_sums_are_the_labs_susceptibilities_at_unit_kernel():
     p, C_W = 2.0, 0.8
     population = networks(RePU(p), C_W)
     x = sphere(1, 16)
-    sums, _ = chi_sums(population, x, p)
+    sums, _ = chi_sums(population, x)
     stats = measure(population, x, lambda z_MBC: z_MBC.mean((-1, -2)))
     chi = 10 ** (stats.log10_chi_parallel - stats.log10_chi_perp)
     np.testing.assert_allclose(sums[:, :, 0] / sums[:, :, 1], chi[:, :, 0].T, rtol=1e-10)
@@ -88,14 +89,15 @@ CELLS = [(ReLU(), 1e-4, 0.0, "vanishes"), (Tanh(), 0.5, 0.3, "ordered"), (Tanh()
 @pytest.mark.parametrize(("activation", "C_W", "C_b", "fate"), CELLS)
 def test_fates_are_what_they_are_called(activation, C_W, C_b, fate, lab):
     sizes = (16, *[32] * 20, 4)
-    found = fates(activation, sizes, [rule_at(sizes, C_W, C_b, 1.0)] * 3, [0, 1, 2], lab)
-    assert [PHASES[code] for code in found.fate] == [fate] * 3
-    assert not found.kept.any()
+    fate_M, moved_M = fates(activation, sizes, [rule_at(sizes, C_W, C_b, 1.0)] * 3, [0, 1, 2], lab)
+    assert [PHASES[code] for code in fate_M] == [fate] * 3
+    assert not (moved_M < KEPT).any()
 
 
 def test_a_critical_network_keeps_signal_and_gradient(lab):
     sizes = (16, *[64] * 20, 4)
-    assert fates(ReLU(), sizes, [rule_at(sizes, 2.0, 0.0, 1.0)] * 3, [0, 1, 2], lab).kept.all()
+    _, moved_M = fates(ReLU(), sizes, [rule_at(sizes, 2.0, 0.0, 1.0)] * 3, [0, 1, 2], lab)
+    assert (moved_M < KEPT).all()
 
 
 def test_kept_is_a_matter_of_every_layer_and_every_input():

@@ -10,7 +10,7 @@ from made_up_lab import Keys, MadeUp
 from repu_lab.claims.lab import Trained
 from repu_lab.claims.statistics import Interval
 from repu_lab.claims.training import failure
-from repu_lab.claims.training.depth import DEEP, deepest_trained, examine_repu, repu_grid
+from repu_lab.claims.training.depth import DEEP, deepest, examine_repu, repu_grid
 from repu_lab.claims.training.failure import first_failure
 from repu_lab.claims.verdicts import Verdict
 
@@ -18,8 +18,8 @@ from repu_lab.claims.verdicts import Verdict
 def test_the_deepest_is_the_last_before_the_first_that_fails():
     high, low = Interval(0.9, 0.6, 1.0), Interval(0.5, 0.3, 0.7)
     shares = {("tanh", depth): share for depth, share in ((10, low), (2, high), (5, high), (30, high))}
-    assert deepest_trained(shares | {("ReLU", 2): low}, "tanh") == 5
-    assert deepest_trained({("ReLU", 2): low}, "ReLU") == 0
+    assert deepest(shares | {("ReLU", 2): low}, "tanh") == 5
+    assert deepest({("ReLU", 2): low}, "ReLU") == 0
 
 
 @pytest.mark.parametrize(

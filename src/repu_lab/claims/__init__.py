@@ -8,14 +8,14 @@ from repu_lab.claims.base import Claim
 from repu_lab.claims.beyond import safe, spline
 from repu_lab.claims.cures import normalization, skips
 from repu_lab.claims.physics import burgers
-from repu_lab.claims.signal import fates, growth, keeping, susceptibilities
+from repu_lab.claims.signal import fates, growth, keeping, meeting, ratio
 from repu_lab.claims.training import depth, failure
 from repu_lab.claims.vision import images
 from repu_lab.configs.config import ConfigError
 from repu_lab.configs.text import nearest, printable
 
 CLAIMS: tuple[Claim, ...] = (
-    growth.CLAIM, fates.CLAIM, susceptibilities.RATIO, susceptibilities.MEETS, keeping.CLAIM,
+    growth.CLAIM, fates.CLAIM, ratio.CLAIM, meeting.CLAIM, keeping.CLAIM,
     depth.REPU_FAILS, depth.MREPU_TRAINS, failure.CLAIM,
     exact.CLAIM, learning.POLYNOMIAL, learning.FUNCTION, burgers.CLAIM, images.CLAIM,
     spline.CLAIM, safe.CLAIM, normalization.CLAIM, skips.CLAIM,

@@ -71,9 +71,14 @@ def _judge(claim: Claim, config: ReproduceConfig, folder: RunFolder, bar: "tqdm[
 
     manifest = folder.manifest() or {}
     lab = Lab(
-        folder.path, scale=config.scale, versions=manifest["versions"], device=config.device, threads=config.threads,
-        rerun=config.rerun, progress=progress,
-    )  # fmt: skip
+        folder.path,
+        scale=config.scale,
+        versions=manifest["versions"],
+        device=config.device,
+        threads=config.threads,
+        rerun=config.rerun,
+        progress=progress,
+    )
     home = RunFolder(folder.path / claim.folder)
     home.path.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()

@@ -13,9 +13,11 @@ Comparisons = Mapping[str, Mapping[str, Comparison]]  # champion -> rival
 
 
 def decades(
-    errors: Mapping[str, Array], champions: Sequence[str], rivals: Sequence[str],
+    errors: Mapping[str, Array],
+    champions: Sequence[str],
+    rivals: Sequence[str],
     test: Callable[[Array, Array], Comparison] = paired_test,
-) -> dict[str, dict[str, Comparison]]:  # fmt: skip
+) -> dict[str, dict[str, Comparison]]:
     """Compare log10 of each champion's errors with those of each rival.
 
     errors: name -> (seeds,) or (cases, seeds), of which the mean over the cases is compared. Networks of one seed start

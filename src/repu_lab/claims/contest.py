@@ -10,7 +10,7 @@ import numpy as np
 from repu_lab.claims.base import Cell, Table
 from repu_lab.claims.lab import Lab
 from repu_lab.claims.statistics import Interval, median_interval
-from repu_lab.claims.trials import Array, Judged, Measure, Overrides, hold
+from repu_lab.claims.trials import Array, Judged, Measure, Overrides, hold, metrics
 
 # small: MRePU's critical variances near K = 0, at any depth. biased: RePU's stable fixed point, whose signal neither
 # explodes nor vanishes, but forgets its input.
@@ -41,6 +41,7 @@ ACTIVATIONS: dict[str, Overrides] = {
 # shall show depth has the identity beside it, and counts only above the identity's median by a margin.
 LINEAR, MARGIN = "identity", 0.1
 CRITERION = 0.7  # of accuracy on XOR: linear networks end near chance, .25, those that learn it above .8
+COUNTS = f"A network counts if its accuracy is {CRITERION:g} and {MARGIN:g} above the best median of the identity."
 Setting = tuple[str, str]  # an initialization, a learning rate
 
 
@@ -83,9 +84,7 @@ Entry = Judged[Setting]
 Entries = Mapping[Place, Entry]
 
 
-def contest(
-    lab: Lab, places: Iterable[Place], grid: Grid, **stages: Any
-) -> dict[Place, Entry]:  # fmt: skip
+def contest(lab: Lab, places: Iterable[Place], grid: Grid, **stages: Any) -> dict[Place, Entry]:
     """Let activations try the grid in cases, (activation, case) each; stages: what else `hold` takes."""
     entrants = {
         (name, case): {setting: _overrides(name, case, setting) for setting in grid.settings}
@@ -115,8 +114,8 @@ def described(overrides: Overrides) -> str:
     return f"width {key['width']}, batches of {key['batch_size']}, {key['steps']} steps of Adam"
 
 
-def counting(entries: Entries, criterion: float = CRITERION) -> dict[Place, Interval]:
-    """Return the share of the fresh networks that count: at the criterion, and MARGIN above the linear baseline.
+def counting(entries: Entries) -> dict[Place, Interval]:
+    """Return the share of the fresh networks that count: at CRITERION, and MARGIN above the linear baseline.
 
     That is the best median of the identity in cases of the same name: in a shallow one it is a linear model.
     """
@@ -124,24 +123,20 @@ def counting(entries: Entries, criterion: float = CRITERION) -> dict[Place, Inte
     for (name, case), entry in entries.items():
         if name == LINEAR:
             linear[case.name] = max(entry.metric, linear.get(case.name, entry.metric))
-    return {
-        (name, case): entry.reached(max(criterion, linear[case.name] + MARGIN))
-        for (name, case), entry in entries.items()
-    }
+    return {place: entry.reached(max(CRITERION, linear[place[1].name] + MARGIN)) for place, entry in entries.items()}
 
 
-def counts_if(criterion: float = CRITERION) -> str:
-    """Say when a network counts."""
-    return f"A network counts if its accuracy is {criterion:g} and {MARGIN:g} above the best median of the identity."
+def accuracy_table(entries: Entries, shares: Mapping[Place, Interval]) -> Table:
+    """Return the share of each case and activation's fresh networks that count, and their median accuracy."""
+    return fresh_table(entries, {"accuracy": metrics}, "share that counts and median accuracy", shares)
 
 
 def fresh_table(
-    entries: Entries, measures: Mapping[str, Measure], caption: str, *, counts: str = "trained",
-    shares: Mapping[Place, Interval] | None = None,
-) -> Table:  # fmt: skip
-    """Return a row for each case and activation: setting, share of the fresh networks that count, medians of measures.
+    entries: Entries, measures: Mapping[str, Measure], caption: str, shares: Mapping[Place, Interval] | None = None
+) -> Table:
+    """Return a row for each case and activation: setting, share of the fresh networks, medians of measures.
 
-    shares: of the networks that count, those that trained if it is left out.
+    shares: of the networks that count; those that trained if it is left out.
     """
     rows: list[list[Cell]] = []
     for place, entry in sorted(entries.items(), key=lambda item: (item[0][1].name, item[0][1].depth)):
@@ -150,13 +145,16 @@ def fresh_table(
         medians = [median_interval(measure(entry.networks)) for measure in measures.values()]
         cells = [cell for interval in medians for cell in interval]
         rows.append([case.name, case.depth, name, *entry.setting, *share, *cells])
+    columns = ["trained" if shares is None else "share", *measures]
     return Table(
-        caption=f"Fresh networks at the best setting: {caption}; shares with their 95 % Wilson interval, medians with "
-        "their 95 % bootstrap interval.",
-        columns=("case", "depth", "activation", "initialization", "rate", counts, "low", "high",
-                 *(column for measure in measures for column in (measure, "low", "high"))),
+        caption=f"""Fresh networks at the best setting: {caption}; shares with their 95 % Wilson interval, medians with
+            their 95 % bootstrap interval.""",
+        columns=(
+            *("case", "depth", "activation", "initialization", "rate"),
+            *(name for column in columns for name in (column, "low", "high")),
+        ),
         rows=rows,
-    )  # fmt: skip
+    )
 
 
 def pooled(entries: Entries, name: str, cases: Sequence[Case], measure: Measure) -> Array:

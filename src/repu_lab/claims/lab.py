@@ -57,9 +57,16 @@ class Lab:
     """The networks of one claim. `commands`, `runs`: the command lines and the run folders used so far."""
 
     def __init__(
-        self, folder: Path, *, scale: str, versions: dict[str, str], device: str = "auto", threads: int | None = None,
-        rerun: bool = False, progress: Callable[[float], None] = lambda share: None,
-    ):  # fmt: skip
+        self,
+        folder: Path,
+        *,
+        scale: str,
+        versions: dict[str, str],
+        device: str = "auto",
+        threads: int | None = None,
+        rerun: bool = False,
+        progress: Callable[[float], None] = lambda share: None,
+    ):
         """Take the reproduction's folder and what its config says; `progress` hears the share of the claim done."""
         self.folder, self.scale, self.versions, self.rerun = folder, scale, versions, rerun
         self.progress = progress
@@ -123,12 +130,12 @@ class Lab:
     def _at_home(self, job: Job) -> Job:
         """Return the job in the reproduction's own folder of runs, and note it."""
         home = self.folder / "runs"
-        found = replace(job, folder=home / folder_name("train", job.config), sweep=home)
+        placed = replace(job, folder=home / folder_name("train", job.config), sweep=home)
         self.note("train", job.overrides)
-        run = f"runs/{found.folder.name}"
+        run = f"runs/{placed.folder.name}"
         if run not in self.runs:
             self.runs.append(run)
-        return found
+        return placed
 
     def _workers(self) -> int:
         """Return how many processes run side by side: one a core, where small populations leave others idle, or one."""

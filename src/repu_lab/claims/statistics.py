@@ -68,8 +68,8 @@ def wilson(successes: int, trials: int) -> Interval:
     """
     if not 0 <= successes <= trials or trials < 1:
         raise ValueError(f"{successes} successes of {trials}: need 0 <= successes <= trials and a trial")
-    found = stats.binomtest(successes, trials).proportion_ci(LEVEL, method="wilson")
-    return Interval(successes / trials, float(found.low), float(found.high))
+    ends = stats.binomtest(successes, trials).proportion_ci(LEVEL, method="wilson")
+    return Interval(successes / trials, float(ends.low), float(ends.high))
 
 
 def paired_test(a: ArrayLike, b: ArrayLike) -> Comparison:
@@ -77,8 +77,8 @@ def paired_test(a: ArrayLike, b: ArrayLike) -> Comparison:
     difference = np.asarray(a, np.float64) - np.asarray(b, np.float64)
     p_value = 1.0
     if difference.any():
-        found: Any = stats.wilcoxon(difference, zero_method="zsplit")
-        p_value = float(found.pvalue)
+        signed_rank: Any = stats.wilcoxon(difference, zero_method="zsplit")
+        p_value = float(signed_rank.pvalue)
     effect = np.mean(difference > 0) + np.mean(difference == 0) / 2
     return Comparison(p_value, float(effect), median_interval(difference))
 
@@ -89,10 +89,10 @@ def rank_test(a: ArrayLike, b: ArrayLike) -> Comparison:
     The difference is the median of all a_i - b_j (Hodges, Lehmann), its interval from resampling both samples.
     """
     first, second = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    found = stats.mannwhitneyu(first, second, alternative="two-sided")
+    ranked = stats.mannwhitneyu(first, second, alternative="two-sided")
     generator = np.random.default_rng(0)
     index_a, index_b = (generator.integers(0, len(sample), (500, len(sample))) for sample in (first, second))
     shifts = np.median(first[index_a][:, :, None] - second[index_b][:, None, :], axis=(1, 2))
     low, high = np.quantile(shifts, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     shift = Interval(float(np.median(first[:, None] - second[None, :])), float(low), float(high))
-    return Comparison(float(found.pvalue), float(found.statistic / (len(first) * len(second))), shift)
+    return Comparison(float(ranked.pvalue), float(ranked.statistic / (len(first) * len(second))), shift)

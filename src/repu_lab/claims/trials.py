@@ -63,10 +63,17 @@ class Judged(Generic[Setting]):
 
 
 def hold(
-    lab: Lab, entrants: Mapping[Entrant, Mapping[Setting, Overrides]], *, tuning_members: int, members: int,
-    splits: int = 1, tuning: Overrides = (), judging: Overrides = (), tuning_share: float = 0.6,
+    lab: Lab,
+    entrants: Mapping[Entrant, Mapping[Setting, Overrides]],
+    *,
+    tuning_members: int,
+    members: int,
+    splits: int = 1,
+    tuning: Overrides = (),
+    judging: Overrides = (),
+    tuning_share: float = 0.6,
     part: tuple[float, float] = (0.0, 1.0),
-) -> dict[Entrant, Judged[Setting]]:  # fmt: skip
+) -> dict[Entrant, Judged[Setting]]:
     """Try every setting of every entrant, then train fresh networks at the best one.
 
     entrants: settings and the command line of each; those that take longest first, so that none is waited for at the
@@ -74,20 +81,30 @@ def hold(
     stage alone; tuning_share: of its time; part: from which to which share of the claim's time it runs.
     """
     tries = [(entrant, setting) for entrant, settings in entrants.items() for setting in settings]
-    runs = lab.train([
-        (*entrants[entrant][setting], *tuning, f"members={tuning_members}", f"seed={TUNING_SEED}")
-        for entrant, setting in tries
-    ])  # fmt: skip
+    runs = lab.train(
+        [
+            (*entrants[entrant][setting], *tuning, f"members={tuning_members}", f"seed={TUNING_SEED}")
+            for entrant, setting in tries
+        ]
+    )
     lab.progress(part[0] + tuning_share * (part[1] - part[0]))
     tried: dict[Entrant, dict[Setting, Trained]] = {entrant: {} for entrant in entrants}
     for (entrant, setting), run in zip(tries, runs, strict=True):
         tried[entrant][setting] = run
     best = {entrant: max(by_setting, key=lambda s: validated(by_setting[s])) for entrant, by_setting in tried.items()}
-    runs = lab.train([
-        (*entrants[entrant][setting], *judging, f"members={members}", f"seed={split * members}", f"data_seed={split}")
-        for entrant, setting in best.items()
-        for split in range(splits)
-    ])  # fmt: skip
+    runs = lab.train(
+        [
+            (
+                *entrants[entrant][setting],
+                *judging,
+                f"members={members}",
+                f"seed={split * members}",
+                f"data_seed={split}",
+            )
+            for entrant, setting in best.items()
+            for split in range(splits)
+        ]
+    )
     lab.progress(part[1])
     fresh = [runs[i : i + splits] for i in range(0, len(runs), splits)]
     return {entrant: Judged(tried[entrant], best[entrant], few) for entrant, few in zip(entrants, fresh, strict=True)}
@@ -95,8 +112,8 @@ def hold(
 
 def validated(run: Trained) -> float:
     """Return what settings are chosen by: the median metric of a run on the validation split."""
-    found = [member["validation_metric"] for member in run.members]
-    return float(np.median([-WORST if metric is None else max(metric, -WORST) for metric in found]))
+    values = [member["validation_metric"] for member in run.members]
+    return float(np.median([-WORST if metric is None else max(metric, -WORST) for metric in values]))
 
 
 def metrics(networks: Networks) -> Array:

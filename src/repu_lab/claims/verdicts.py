@@ -39,10 +39,10 @@ def below(interval: Interval, bound: float) -> Verdict:
 
 def together(verdicts: Iterable[Verdict]) -> Verdict:
     """Join the verdicts of a statement's parts: refuted if one is, supported if all are, else inconclusive."""
-    found = list(verdicts)
-    if Verdict.REFUTED in found:
+    parts = set(verdicts)
+    if Verdict.REFUTED in parts:
         return Verdict.REFUTED
-    return Verdict.SUPPORTED if found and set(found) == {Verdict.SUPPORTED} else Verdict.INCONCLUSIVE
+    return Verdict.SUPPORTED if parts == {Verdict.SUPPORTED} else Verdict.INCONCLUSIVE
 
 
 def provided(instrument: bool, verdict: Verdict) -> Verdict:

@@ -18,17 +18,39 @@ def ratio_by_power(points: Sequence[tuple[float, float, float, float]]) -> Figur
     quiet(axes, "power $p$", r"$\chi_\parallel\,/\,\chi_\perp$")
     powers = np.linspace(1, max(point[0] for point in points) + 0.3, 100)
     axes.axhline(1.0, color=QUIET, linewidth=0.8, linestyle=(0, (1, 2)))
-    axes.annotate("critical needs 1", (powers[-1], 1.0), xytext=(0, 3), textcoords="offset points", ha="right",
-                  fontsize=SMALL, color=QUIET)  # fmt: skip
+    axes.annotate(
+        "critical needs 1",
+        (powers[-1], 1.0),
+        xytext=(0, 3),
+        textcoords="offset points",
+        ha="right",
+        fontsize=SMALL,
+        color=QUIET,
+    )
     axes.plot(powers, (2 * powers - 1) / powers, color=INK, linewidth=1.0)
-    axes.annotate("$(2p-1)/p$", (powers[60], (2 * powers[60] - 1) / powers[60]), xytext=(-4, 6), ha="right",
-                  textcoords="offset points", fontsize=SMALL, color=INK)  # fmt: skip
+    axes.annotate(
+        "$(2p-1)/p$",
+        (powers[60], (2 * powers[60] - 1) / powers[60]),
+        xytext=(-4, 6),
+        ha="right",
+        textcoords="offset points",
+        fontsize=SMALL,
+        color=INK,
+    )
     for p in sorted({point[0] for point in points}):
         here = [point for point in points if point[0] == p]
         for i, (_, estimate, low, high) in enumerate(here):
             x = p + 0.05 * (i - (len(here) - 1) / 2)
-            axes.errorbar(x, estimate, [[max(0.0, estimate - low)], [max(0.0, high - estimate)]], fmt="os^D"[i % 4],
-                          color=SERIES[i % 4], markersize=3.5, elinewidth=0.8, capsize=1.5)  # fmt: skip
+            axes.errorbar(
+                x,
+                estimate,
+                [[max(0.0, estimate - low)], [max(0.0, high - estimate)]],
+                fmt="os^D"[i % 4],
+                color=SERIES[i % 4],
+                markersize=3.5,
+                elinewidth=0.8,
+                capsize=1.5,
+            )
     axes.set_ylim(0.9, 1.9)
     return figure
 
@@ -54,8 +76,15 @@ def meeting(K: ArrayLike, curves: Mapping[str, Mapping[str, Any]], kernels: Sequ
             seen = low > 0
             error = [(estimate - low)[seen], (high - estimate)[seen]]
             axes.errorbar(
-                np.asarray(kernels)[seen], estimate[seen], error, fmt="os"[j], color=SERIES[i], markersize=3.5,
-                markerfacecolor=SERIES[i] if j == 0 else "white", elinewidth=0.8, zorder=3,
-            )  # fmt: skip
+                np.asarray(kernels)[seen],
+                estimate[seen],
+                error,
+                fmt="os"[j],
+                color=SERIES[i],
+                markersize=3.5,
+                markerfacecolor=SERIES[i] if j == 0 else "white",
+                elinewidth=0.8,
+                zorder=3,
+            )
     axes.legend(frameon=False, fontsize=SMALL, loc="upper left")
     return figure

@@ -17,39 +17,36 @@ from repu_lab.figures.style import INK, NORMAL, QUIET, SMALL, canvas, finite, qu
 FATE_COLOURS = {"vanishes": "#FFFFFF", "ordered": "#BBD4EA", "chaotic": "#D98245", "explodes": "#6B2F14"}
 
 
-def fate_maps(C_b: ArrayLike, C_W: ArrayLike, maps: Sequence[Mapping[str, Any]], fates: Sequence[str]) -> Figure:
+def fate_maps(C_b: ArrayLike, C_W: ArrayLike, maps: Mapping[str, Mapping[str, Any]], fates: Sequence[str]) -> Figure:
     """Draw a measured map of fates above theory's for each activation.
 
-    C_b (rows,), C_W (columns,): the cells' centres. maps: name, measured and theory (rows, columns) of indices into
-    fates, critical: pairs (C_b, C_W).
+    C_b (rows,), C_W (columns,): the cells' centres. maps: measured and theory (rows, columns) of indices into fates,
+    critical: pairs (C_b, C_W).
     """
     b, w = finite(C_b), finite(C_W)
     figure = canvas(PAGE, 2.7)
     grid = figure.subplots(2, len(maps), sharex=True, sharey=True, squeeze=False)
-    colours = ListedColormap([FATE_COLOURS[name] for name in fates])
-    for column, one in enumerate(maps):
-        for axes, which in zip(grid[:, column], ("measured", "theory"), strict=True):
+    look = {"cmap": ListedColormap([FATE_COLOURS[name] for name in fates]), "vmin": -0.5, "vmax": len(fates) - 0.5}
+    for column, (name, plane) in zip(grid.T, maps.items(), strict=True):
+        for axes, which in zip(column, ("measured", "theory"), strict=True):
             quiet(axes)
-            axes.pcolormesh(
-                b, w, np.asarray(one[which]).T, cmap=colours, vmin=-0.5, vmax=len(fates) - 0.5, shading="nearest",
-                rasterized=True,
-            )  # fmt: skip
-            for x, y in one["critical"]:
-                axes.plot(
-                    [x], [y], marker="*", markersize=9, color=INK, markeredgecolor="white", markeredgewidth=0.7,
-                    clip_on=False,
-                )  # fmt: skip
+            axes.pcolormesh(b, w, np.asarray(plane[which]).T, shading="nearest", rasterized=True, **look)
+            star = {"marker": "*", "markersize": 9, "color": INK, "markeredgecolor": "white", "markeredgewidth": 0.7}
+            for point in plane["critical"]:
+                axes.plot(*point, clip_on=False, **star)
             axes.set_yscale("log")
             axes.set_xlim(0, b[-1])
             axes.set_ylim(w[0], w[-1])
             axes.set_xticks([0, 0.4], ["0", "0.4"])
             axes.set_yticks([0.1, 1], ["0.1", "1"])
             axes.minorticks_off()
-        grid[0, column].set_title(one["name"], fontsize=SMALL, color=INK)
+        column[0].set_title(name, fontsize=SMALL, color=INK)
     for axes, which in zip(grid[:, 0], ("measured", "theory"), strict=True):
         axes.set_ylabel(f"{which}\n$C_W$", fontsize=NORMAL, color=INK)
     figure.supxlabel("bias variance $C_b$", fontsize=NORMAL, color=INK)
-    handles = [Patch(facecolor=FATE_COLOURS[name], edgecolor=QUIET, linewidth=0.5, label=name) for name in fates]
-    handles.append(Line2D([], [], linestyle="none", marker="*", markersize=8, color=INK, label="critical point"))  # type: ignore[arg-type]
+    handles: list[Patch | Line2D] = [
+        *(Patch(facecolor=FATE_COLOURS[name], edgecolor=QUIET, linewidth=0.5, label=name) for name in fates),
+        Line2D([], [], linestyle="none", marker="*", markersize=8, color=INK, label="critical point"),
+    ]
     figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), frameon=False, fontsize=SMALL)
     return figure

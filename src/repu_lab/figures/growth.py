@@ -33,31 +33,56 @@ def double_exponential(curves: Mapping[str, Mapping[str, Any]], relu: ArrayLike,
         layer = np.arange(1, layers + 1)
         logs, plain = _median(curve["logs"]), _median(curve["plain"])
         axes.plot(
-            layer, logs, marker, markersize=3.5, markerfacecolor="white", color=colour, markeredgewidth=0.7,
-            markevery=2, zorder=3,
-        )  # fmt: skip
+            layer,
+            logs,
+            marker,
+            markersize=3.5,
+            markerfacecolor="white",
+            color=colour,
+            markeredgewidth=0.7,
+            markevery=2,
+            zorder=3,
+        )
         axes.plot(layer, plain, marker, markersize=3.5, color=colour, markeredgewidth=0.7, zorder=4)
         axes.plot(layer, start * p ** (layer - 1.0), color=colour, linewidth=0.9, zorder=2)
     for p in powers:
         upper = p == powers[-1]  # its name stands above its line, the others' below
         axes.annotate(
-            f"RePU, $p$ = {p:g}", (0.55 * layers, start * p ** (0.55 * layers)), xytext=(-7, 5) if upper else (7, -5),
-            textcoords="offset points", ha="right" if upper else "left", va="bottom" if upper else "top",
-            fontsize=SMALL, color=SERIES[powers.index(p)],
-        )  # fmt: skip
+            f"RePU, $p$ = {p:g}",
+            (0.55 * layers, start * p ** (0.55 * layers)),
+            xytext=(-7, 5) if upper else (7, -5),
+            textcoords="offset points",
+            ha="right" if upper else "left",
+            va="bottom" if upper else "top",
+            fontsize=SMALL,
+            color=SERIES[powers.index(p)],
+        )
     bend = _median(relu)
     axes.plot(np.arange(2, len(bend) + 2), bend, color=QUIET, linewidth=1.4)
     axes.annotate(
-        "ReLU", (len(bend), bend[-1]), xytext=(-2, 4), textcoords="offset points", ha="right", fontsize=SMALL,
+        "ReLU",
+        (len(bend), bend[-1]),
+        xytext=(-2, 4),
+        textcoords="offset points",
+        ha="right",
+        fontsize=SMALL,
         color=QUIET,
-    )  # fmt: skip
+    )
     handles = [
         Line2D([], [], linestyle="none", marker="^", color=INK, markersize=3.5, label="explodes"),
         Line2D([], [], linestyle="none", marker="v", color=INK, markersize=3.5, label="vanishes"),
-        Line2D([], [], linestyle="none", marker="^", color=INK, markerfacecolor="white", markersize=3.5,
-               label="in the logarithm"),
+        Line2D(
+            [],
+            [],
+            linestyle="none",
+            marker="^",
+            color=INK,
+            markerfacecolor="white",
+            markersize=3.5,
+            label="in the logarithm",
+        ),
         Line2D([], [], color=INK, linewidth=0.9, label="theory"),
-    ]  # fmt: skip
+    ]
     axes.legend(handles=handles, frameon=False, fontsize=SMALL, loc="upper left", handletextpad=0.4)
     return figure
 

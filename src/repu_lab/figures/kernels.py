@@ -68,9 +68,7 @@ def kernels_by_layer(curves: Mapping[str, Curve], dtype: str = "float32") -> Fig
     for axes, text in ((all_of, "a  all"), (few, "b  those that stay")):
         layer_axis(axes, layers)
         title(axes, text)
-    end_labels(
-        few, [(layers + 0.5, float(np.asarray(c.measured)[1, -1]), name, c.colour) for name, c in stay.items()]
-    )  # fmt: skip
+    end_labels(few, [(layers + 0.5, float(np.asarray(c.measured)[1, -1]), name, c.colour) for name, c in stay.items()])
     _legend(figure)
     return figure
 
@@ -80,15 +78,17 @@ def _draw(axes: Axes, curve: Curve, marker: str, within: tuple[float, float]) ->
     layer = np.arange(1, median.size + 1)
     axes.fill_between(layer, bottom, top, color=curve.colour, alpha=0.2, linewidth=0, zorder=2)
     every = (0, -(-median.size // 25)) if curve.at is None else None
-    axes.plot(
-        layer, median, marker, color=curve.colour, markersize=3.5, linestyle="none", markevery=every, zorder=3
-    )  # fmt: skip
+    axes.plot(layer, median, marker, color=curve.colour, markersize=3.5, linestyle="none", markevery=every, zorder=3)
     for line, style in zip(np.asarray(curve.theory, np.float64), (BAND, "-", BAND), strict=True):
         drawn = _inside(line, *within)
         axes.plot(
-            np.arange(1, drawn.size + 1), drawn, color=INK, linewidth=1.1 if style == "-" else 0.6, linestyle=style,
+            np.arange(1, drawn.size + 1),
+            drawn,
+            color=INK,
+            linewidth=1.1 if style == "-" else 0.6,
+            linestyle=style,
             zorder=4,
-        )  # fmt: skip
+        )
 
 
 def _inside(row: ArrayLike, low: float, high: float) -> NDArray[np.float64]:

@@ -22,15 +22,37 @@ def accuracies(groups: Mapping[str, Mapping[str, Sequence[float]]], *, chance: f
             x = g + (i - (len(names) - 1) / 2) * step
             colour, marker, _ = LOOKS[name]
             spread = np.linspace(-step / 4, step / 4, len(values)) if len(values) > 1 else [0.0]
-            axes.plot(x + np.asarray(spread), values, marker, color=colour, markersize=2.5, alpha=0.7,
-                      markeredgewidth=0.8 if marker in "xX" else 0, label=name if g == 0 else "_")  # fmt: skip
+            axes.plot(
+                x + np.asarray(spread),
+                values,
+                marker,
+                color=colour,
+                markersize=2.5,
+                alpha=0.7,
+                markeredgewidth=0.8 if marker in "xX" else 0,
+                label=name if g == 0 else "_",
+            )
             axes.plot([x - step / 3, x + step / 3], [float(np.median(values))] * 2, color=INK, linewidth=1.2)
     for value, word in ((chance, "chance"), (bar, "counts")):
         axes.axhline(value, color=QUIET, linewidth=0.7, linestyle=(0, (2, 2)), zorder=1)
-        axes.annotate(word, (1.0, value), xycoords=("axes fraction", "data"), xytext=(3, 0), va="center",
-                      textcoords="offset points", fontsize=SMALL, color=QUIET)  # fmt: skip
+        axes.annotate(
+            word,
+            (1.0, value),
+            xycoords=("axes fraction", "data"),
+            xytext=(3, 0),
+            va="center",
+            textcoords="offset points",
+            fontsize=SMALL,
+            color=QUIET,
+        )
     axes.set_xticks(range(len(groups)), [name.replace(", ", "\n").replace(" and ", "\nand ") for name in groups])
     axes.set_ylim(0, 1.02)
-    axes.legend(frameon=False, fontsize=SMALL, ncols=len(names), loc="lower center", bbox_to_anchor=(0.5, 1.0),
-                handletextpad=0.2)  # fmt: skip
+    axes.legend(
+        frameon=False,
+        fontsize=SMALL,
+        ncols=len(names),
+        loc="lower center",
+        bbox_to_anchor=(0.5, 1.0),
+        handletextpad=0.2,
+    )
     return figure

@@ -27,8 +27,9 @@ def by_case(panels: Mapping[str, Mapping[str, Sequence[Three]]], cases: Sequence
         title(axes, f"{letter}  {name}")
         for i, (activation, values) in enumerate(errors.items()):
             colour, marker, _ = LOOKS[activation]
-            _intervals(axes, rows + 0.1 * ((len(errors) - 1) / 2 - i), values, fmt=marker, color=colour,
-                       label=activation)  # fmt: skip
+            _intervals(
+                axes, rows + 0.1 * ((len(errors) - 1) / 2 - i), values, fmt=marker, color=colour, label=activation
+            )
         _log(axes)
         axes.hlines(rows[:-1] - 0.5, *axes.get_xlim(), color=FAINT, linewidth=0.6, zorder=0)
         axes.margins(x=0)
@@ -51,8 +52,15 @@ def ladder(rows: Mapping[str, Mapping[int, tuple[Three, Three]]], marks: Mapping
         title(axes, ("a  trained", "b  accuracy")[panel])
         for i, (power, (colour, marker, face)) in enumerate(POWERS.items()):
             values = [by_power[power][panel] for by_power in rows.values()]
-            _intervals(axes, places + 0.15 - 0.3 * i, values, fmt=marker, color=colour, markerfacecolor=face,
-                       label=f"$p$ = {power}")  # fmt: skip
+            _intervals(
+                axes,
+                places + 0.15 - 0.3 * i,
+                values,
+                fmt=marker,
+                color=colour,
+                markerfacecolor=face,
+                label=f"$p$ = {power}",
+            )
         axes.set_xlim(-0.04, 1.04)
         axes.set_xticks([0, 0.5, 1], ["0", ".5", "1"])
         for edge in places[1:][np.diff(changes) > 0] + 0.5:
@@ -62,8 +70,17 @@ def ladder(rows: Mapping[str, Mapping[int, tuple[Three, Three]]], marks: Mapping
     for dash, (name, value) in zip(DASHES, marks.items(), strict=False):
         panels[1].axvline(value, color=QUIET, linewidth=0.8, linestyle=dash, zorder=0, label=name)
     handles, labels = panels[1].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=SMALL,
-                  handlelength=1.6, columnspacing=0.9, handletextpad=0.4)  # fmt: skip
+    figure.legend(
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=len(handles),
+        frameon=False,
+        fontsize=SMALL,
+        handlelength=1.6,
+        columnspacing=0.9,
+        handletextpad=0.4,
+    )
     return figure
 
 
@@ -81,8 +98,18 @@ def ranking(
     _log(axes)
     for name, value in marks.items():
         axes.axvline(value, color=QUIET, linewidth=0.8, linestyle=(0, (1, 2)), zorder=0)
-        axes.annotate(name, (value, 1.0), xycoords=("data", "axes fraction"), xytext=(-2, 0), rotation=90, va="top",
-                      textcoords="offset points", ha="right", fontsize=SMALL - 1, color=QUIET)  # fmt: skip
+        axes.annotate(
+            name,
+            (value, 1.0),
+            xycoords=("data", "axes fraction"),
+            xytext=(-2, 0),
+            rotation=90,
+            va="top",
+            textcoords="offset points",
+            ha="right",
+            fontsize=SMALL - 1,
+            color=QUIET,
+        )
     return figure
 
 
@@ -92,8 +119,15 @@ def samples(axes: Axes, values: Mapping[str, ArrayLike], medians: Mapping[str, T
     for row, (name, networks) in zip(rows, values.items(), strict=True):
         colour, marker, _ = LOOKS[name]
         points = finite(networks)
-        axes.plot(points, np.full(points.size, row), marker, color=colour, markersize=3, alpha=0.5,
-                  markeredgewidth=0.6 if marker in "xX" else 0)  # fmt: skip
+        axes.plot(
+            points,
+            np.full(points.size, row),
+            marker,
+            color=colour,
+            markersize=3,
+            alpha=0.5,
+            markeredgewidth=0.6 if marker in "xX" else 0,
+        )
         estimate, low, high = finite(medians[name])
         axes.plot([low, high], [row - 0.28] * 2, color=colour, linewidth=1.0)
         axes.plot([estimate], [row - 0.28], marker="|", color=colour, markersize=6, markeredgewidth=1.4)
@@ -113,8 +147,15 @@ def exact_networks(
     rows = np.arange(len(errors))[::-1]
     left.hlines(rows, 0, bound, color="#eeeeee", linewidth=0.6, zorder=0)
     for column, (marker, label) in enumerate((("o", "float64"), ("D", "float32")), 1):
-        left.plot([error[column] for error in errors], rows + 0.14 * (3 - 2 * column), marker, markersize=3.5,
-                  color=SERIES[column - 1], markerfacecolor=(SERIES[0], "white")[column - 1], label=label)  # fmt: skip
+        left.plot(
+            [error[column] for error in errors],
+            rows + 0.14 * (3 - 2 * column),
+            marker,
+            markersize=3.5,
+            color=SERIES[column - 1],
+            markerfacecolor=(SERIES[0], "white")[column - 1],
+            label=label,
+        )
     left.axvline(bound, color=QUIET, linewidth=0.8, linestyle=(0, (1, 2)))
     _name_rows(left, rows, [name for name, *_ in errors])
     left.set_xlim(-0.4, bound * 1.05)

@@ -11,9 +11,12 @@ from repu_lab.figures.style import SMALL, canvas, finite, quiet, title
 
 
 def slopes_and_accuracies(
-    z: ArrayLike, slopes: Mapping[str, ArrayLike], gradients: Mapping[str, Mapping[int, float]],
-    accuracies: Mapping[str, ArrayLike], medians: Mapping[str, Sequence[float]],
-) -> Figure:  # fmt: skip
+    z: ArrayLike,
+    slopes: Mapping[str, ArrayLike],
+    gradients: Mapping[str, Mapping[int, float]],
+    accuracies: Mapping[str, ArrayLike],
+    medians: Mapping[str, Sequence[float]],
+) -> Figure:
     """Draw s' over z, the change of the gradient by depth, and accuracies network by network with their medians."""
     figure = canvas(PAGE, 3.1)
     left, middle, right = figure.subplots(1, 3, width_ratios=(1, 1, 1.1))
@@ -34,7 +37,12 @@ def slopes_and_accuracies(
     middle.set_xticks(depths, [str(depth) for depth in depths])
     samples(right, accuracies, medians)
     figure.legend(
-        *middle.get_legend_handles_labels(), loc="outside upper center", ncols=min(3, len(slopes)), frameon=False,
-        fontsize=SMALL, handlelength=2.4, columnspacing=1.2,
-    )  # fmt: skip
+        *middle.get_legend_handles_labels(),
+        loc="outside upper center",
+        ncols=min(3, len(slopes)),
+        frameon=False,
+        fontsize=SMALL,
+        handlelength=2.4,
+        columnspacing=1.2,
+    )
     return figure

@@ -107,7 +107,9 @@ def _picture(table: Table, networks: Sequence[Construction]) -> Picture:
 
 
 CLAIM = Claim(
-    number=9, slug="exact", family="approximation",
+    number=9,
+    slug="exact",
+    family="approximation",
     title="RePU and MRePU networks represent polynomials exactly",
     statement="x, x^2, xy and xyz are networks of RePU and of MRePU with a few neurons, without any error.",
     reference="Kim & Kang, arXiv:2408.02697: polynomial approximation; past the paper: the weights for MRePU",
@@ -115,4 +117,4 @@ CLAIM = Claim(
     f"one exceeds {INEXACT:g} eps. Else inconclusive.",
     cost={"smoke": 1, "full": 4},
     examine=examine,
-)  # fmt: skip
+)

@@ -19,10 +19,7 @@ RIVALS = ("RePU 2", "ReLU", "GELU", "tanh")
 BEYOND = "spline RePU 2"  # past the paper: shown, no part of a verdict
 NAMES = (*MREPU, *RIVALS, BEYOND)
 WIDTH, BATCH = 32, 128
-POLYNOMIALS = {
-    "x, x^2, xy, xyz": ("task=polynomial",),
-    "random, degree 4": ("task=polynomial", "task.target=random"),
-}
+POLYNOMIALS = {"x, x^2, xy, xyz": ("task=polynomial",), "random, degree 4": ("task=polynomial", "task.target=random")}
 FUNCTIONS = {
     name: ("task=function", f"task.target={target}")
     for name, target in {"sin 6x": "sin", "Runge": "runge", "Franke": "franke", "|x|^3": "abs3", "bump": "bump"}.items()
@@ -71,10 +68,7 @@ def examine_polynomials(lab: Lab) -> Evidence:
 
 def examine_functions(lab: Lab) -> Evidence:
     """Learn every function at one depth, and compare the errors of the function and of its derivative."""
-    targets = lab.choose(
-        smoke={name: FUNCTIONS[name] for name in ("sin 6x", "Runge", "|x|^3")},
-        full=FUNCTIONS,
-    )
+    targets = lab.choose(smoke={name: FUNCTIONS[name] for name in ("sin 6x", "Runge", "|x|^3")}, full=FUNCTIONS)
     cases, entries = _contest(lab, targets, [FUNCTION_DEPTH])
     errors = _errors(entries, cases, MEASURES)
     against = in_both({kind: decades(errors[kind], MREPU, RIVALS) for kind in MEASURES})
@@ -183,7 +177,9 @@ SEEDS = """averaged for each seed: seeds alone are drawn, so that what follows h
     settings that tuning found, and three seeds, as in a smoke run, can show nothing"""
 
 POLYNOMIAL = Claim(
-    number=10, slug="polynomials", family="approximation",
+    number=10,
+    slug="polynomials",
+    family="approximation",
     title="MRePU learns polynomials better than RePU, ReLU, GELU and tanh",
     statement="Trained on polynomials with 2 to 8 hidden layers, MRePU networks end with a smaller relative L2 error "
     "than networks of RePU, ReLU, GELU and tanh.",
@@ -193,10 +189,12 @@ POLYNOMIAL = Claim(
         inconclusive.""",
     cost={"smoke": 8, "full": 300},
     examine=examine_polynomials,
-)  # fmt: skip
+)
 
 FUNCTION = Claim(
-    number=11, slug="functions", family="approximation",
+    number=11,
+    slug="functions",
+    family="approximation",
     title="MRePU learns differentiable functions and their derivatives better",
     statement="Trained on differentiable functions, MRePU networks end with smaller relative errors of the function "
     "and of its derivative than networks of RePU, ReLU, GELU and tanh.",
@@ -206,4 +204,4 @@ FUNCTION = Claim(
         over 8); else inconclusive.""",
     cost={"smoke": 8, "full": 160},
     examine=examine_functions,
-)  # fmt: skip
+)

@@ -34,18 +34,24 @@ class Network:
     @property
     def a_1(self) -> float:
         """The rate 1 / (a_1 K) at which the critical point of this power, at scale 1, repels."""
-        found = analyse(MRePU(self.p)).a_1
-        assert found is not None
-        return found
+        a_1 = analyse(MRePU(self.p)).a_1
+        assert a_1 is not None
+        return a_1
 
     @property
     def overrides(self) -> tuple[str, ...]:
         """The command line that trains it, the task left out."""
         return (
-            "activation=mrepu", f"activation.p={self.p}", f"activation.scale={self.scale:.6g}", f"depth={self.depth}",
-            "initialization=custom", f"initialization.c_w={self.C_W:.6g}", f"initialization.k1={self.k1:.6g}",
-            *(["residual=true"] if self.branch is not None else []), f"optimizer.lr={self.rate:g}",
-        )  # fmt: skip
+            "activation=mrepu",
+            f"activation.p={self.p}",
+            f"activation.scale={self.scale:.6g}",
+            f"depth={self.depth}",
+            "initialization=custom",
+            f"initialization.c_w={self.C_W:.6g}",
+            f"initialization.k1={self.k1:.6g}",
+            *(["residual=true"] if self.branch is not None else []),
+            f"optimizer.lr={self.rate:g}",
+        )
 
 
 @dataclass(frozen=True)

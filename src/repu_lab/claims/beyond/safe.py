@@ -15,7 +15,7 @@ from repu_lab.claims.beyond.trials import (
     members,
     sizes,
 )
-from repu_lab.claims.contest import CRITERION, LINEAR, MARGIN, counts_if, described
+from repu_lab.claims.contest import COUNTS, CRITERION, LINEAR, MARGIN, described
 from repu_lab.claims.lab import Lab
 from repu_lab.claims.statistics import Interval, wilson
 from repu_lab.claims.trials import metrics
@@ -43,17 +43,15 @@ def examine(lab: Lab) -> Evidence:
             {said(LEVERS["branches"].alone)}; rate, {said(LEVERS["rate"].alone)}. Of {budget(lab)} settings of every
             changed rung the best on the validation split is judged on {members(lab, UNCHANGED)} fresh networks,
             {lab.seeds} for two levers; so are tanh, ReLU and the identity ({lab.seeds} networks) over rates
-            {", ".join(USUAL_RATES[: budget(lab)])}. {counts_if()}""",
+            {", ".join(USUAL_RATES[: budget(lab)])}. {COUNTS}""",
         verdict=judge(shares),
         reason="; ".join(_reason(p, best[p], shares, ladder, deeper) for p in POWERS),
         seeds=lab.seeds,
         numbers=_numbers(best, shares, ladder, deeper)
         | {f"median accuracy, {name}": judged.metric for name, judged in usual.items()},
-        tables=[
-            outcomes(ladder, usual, shares, bar), *price(ladder, usual, best), beside_theory(lab, ladder, depth)
-        ],
+        tables=[outcomes(ladder, usual, shares, bar), *price(ladder, usual, best), beside_theory(lab, ladder, depth)],
         pictures=[picture(ladder, usual, shares, depth)],
-    )  # fmt: skip
+    )
 
 
 def judge(shares: Shares) -> Verdict:
@@ -111,7 +109,7 @@ CLAIM = Claim(
         if more than half count with some single change and fewer than half without any; refuted if fewer than half
         count with every single change, or more than half without any; else inconclusive. Supported if it is for both,
         refuted if for one. The smallest change is that with the fewest levers of which more than half count, the
-        highest share among equals. {counts_if()}""",
+        highest share among equals. {COUNTS}""",
     cost={"smoke": 11, "full": 240},
     examine=examine,
 )

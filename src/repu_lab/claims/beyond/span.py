@@ -62,8 +62,15 @@ def _theory(activation: Activation, depth: int) -> list[Cell]:
     """Return what THEORY names."""
     known, passed = analyse(activation), critical_passage(activation, depth)
     kind = known.points[0].universality_class if known.points else "none"
-    return [kind, known.a_1, known.b_1, passed.K, passed.gradient,
-            affordable(activation, depth).nonlinearity, passed.angle]  # fmt: skip
+    return [
+        kind,
+        known.a_1,
+        known.b_1,
+        passed.K,
+        passed.gradient,
+        affordable(activation, depth).nonlinearity,
+        passed.angle,
+    ]
 
 
 def differences(compared: Mapping[tuple[str, str, int], Comparison]) -> Table:

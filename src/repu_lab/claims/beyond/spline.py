@@ -25,12 +25,13 @@ from repu_lab.claims.beyond.span import (
 )
 from repu_lab.claims.comparing import standing
 from repu_lab.claims.contest import (
+    COUNTS,
     LINEAR,
     Case,
     Grid,
+    accuracy_table,
     contest,
     counting,
-    counts_if,
     described,
     fresh_table,
     sizes,
@@ -55,9 +56,7 @@ def examine(lab: Lab) -> Evidence:
     grid = lab.choose(
         smoke=Grid(("critical",), ("1e-3",), 1, 6), full=Grid(("critical",), ("1e-4", "3e-4", "1e-3"), 2, lab.seeds)
     )
-    xor, digits = (
-        {d: Case(name, d, sizes(lab, name.lower())) for d in (depth, deeper)} for name in ("XOR", "digits")
-    )  # fmt: skip
+    xor, digits = ({d: Case(name, d, sizes(lab, name.lower())) for d in (depth, deeper)} for name in ("XOR", "digits"))
     narrow = ("task=polynomial", "width=32", "batch_size=128", f"steps={lab.choose(smoke=100, full=400)}")
     shallow = Case("x, x^2, xy, xyz", 2, narrow)
     deep = contest(lab, [*product(names, [xor[depth]]), *product(deep_names, [xor[deeper]])], grid, part=(0.0, 0.6))
@@ -74,7 +73,7 @@ def examine(lab: Lab) -> Evidence:
     return Evidence(
         setup=f"""XOR, the signs of x_1 x_2 and x_3 x_4 as four classes, {described(sizes(lab))}, float32, depths
             {depth} and {deeper}; the digits, which linear networks learn too; the polynomials x, x^2, xy, xyz at width
-            32, depth 2; for every activation the same {grid}. {counts_if()} Skew: p = 3, shift 0.4411, where b_1 = 0;
+            32, depth 2; for every activation the same {grid}. {COUNTS} Skew: p = 3, shift 0.4411, where b_1 = 0;
             wide: p = 2, a plateau of 4 B-splines; one-sided: p = 2, a plateau of 8 shifted by -2, linear from -1 to 5.
             They were picked by theory from {len(FAMILY)} members of the family.""",
         verdict=judge(list(shares.values()), list(gaps.values()), exact_errors),
@@ -94,13 +93,7 @@ def examine(lab: Lab) -> Evidence:
             picked_table({name: (counted[name, xor[depth]], accuracy[name, depth]) for name in names}, depth),
             *([family_table(depth)] if lab.scale == "full" else []),
             differences(compared),
-            fresh_table(
-                deep,
-                {"accuracy": metrics},
-                "XOR, share that counts and median accuracy",
-                counts="share",
-                shares=counted,
-            ),
+            accuracy_table(deep, counted),
             fresh_table(linear, {"accuracy": metrics}, "digits, share trained and median accuracy"),
             fresh_table(
                 curved, {"relative L2": relative_l2}, "polynomials, share trained and median relative L2 error"
@@ -165,7 +158,7 @@ CLAIM = Claim(
         networks count (95 % Wilson intervals) with an accuracy of at least {RIVAL}'s less {MARGIN:g} (95 % interval of
         the median difference, paired by seed), and its networks for x, x^2, xy and xyz err by at most {EXACT:g} eps.
         Refuted if one of these lies on the other side. Else inconclusive. What else theory picks from the span stands
-        beside it and does not decide. {counts_if()}""",
+        beside it and does not decide. {COUNTS}""",
     cost={"smoke": 12, "full": 400},
     examine=examine,
 )

@@ -37,12 +37,18 @@ def judge_all(lab: Lab, depth: int) -> tuple[Ladder, Usual]:
         ladder |= hold(lab, entrants, tuning_members=tuners, members=members(lab, rungs[0]), tuning=SILENT, part=part)
     rates = {
         name: {
-            rate: (*ACTIVATIONS[name], f"optimizer.lr={rate}", "initialization=critical", f"depth={depth}",
-                   *sizes(lab), *SILENT)
+            rate: (
+                *ACTIVATIONS[name],
+                f"optimizer.lr={rate}",
+                "initialization=critical",
+                f"depth={depth}",
+                *sizes(lab),
+                *SILENT,
+            )
             for rate in USUAL_RATES[: budget(lab)]
         }
         for name in USUAL
-    }  # fmt: skip
+    }
     return ladder, hold(lab, rates, tuning_members=tuners, members=lab.seeds, part=(0.8, 0.9))
 
 

@@ -19,13 +19,12 @@ def case(lab: Lab, task: str, block: str, depth: int) -> Case:
     """Return what is tried, `XOR, ReZero` at a depth."""
     sizes = lab.choose(
         smoke=("width=32", "batch_size=64", "steps=300"), full=("width=64", "batch_size=64", "steps=400")
-    )  # fmt: skip
+    )
     return Case(f"{task}, {block}", depth, (f"task={task.lower()}", *BLOCKS[block], *sizes))
 
 
 def grid(lab: Lab) -> Grid:
     """Return the budget of every case: a rate to choose, three divisions of the data to be judged on."""
     return lab.choose(
-        smoke=Grid(("critical",), ("1e-3",), 1, 4, splits=1),
-        full=Grid(("critical",), ("7e-4", "2e-3"), 2, 4, splits=3),
+        smoke=Grid(("critical",), ("1e-3",), 1, 4, splits=1), full=Grid(("critical",), ("7e-4", "2e-3"), 2, 4, splits=3)
     )

@@ -6,11 +6,10 @@ from itertools import product
 import numpy as np
 
 from repu_lab.claims.base import Claim, Evidence
-from repu_lab.claims.contest import CRITERION, contest, described, fresh_table
+from repu_lab.claims.contest import CRITERION, accuracy_table, contest, described
 from repu_lab.claims.cures.blocks import SETTINGS, case, grid
 from repu_lab.claims.lab import Lab
 from repu_lab.claims.statistics import Interval, median_interval
-from repu_lab.claims.trials import metrics
 from repu_lab.claims.verdicts import Verdict, below, together, within
 from repu_lab.networks.statistics import measure
 
@@ -38,8 +37,9 @@ def examine(lab: Lab) -> Evidence:
             {described(next(iter(criteria)).overrides)}; {grid(lab)}. A network counts if it reaches
             {" and ".join(f"{bar:g} ({task})" for task, bar in CRITERIA.items())}.""",
         verdict=judge([(factors[p], expected[p]) for p in POWERS], list(shares.values())),
-        reason=f"""the gradient grows by {" and ".join(f"{factors[p]} a layer (p = {p}; theory {expected[p]:.4g})"
-            for p in POWERS)}; of networks of depth {depth} at most
+        reason=f"""the gradient grows by {
+            " and ".join(f"{factors[p]} a layer (p = {p}; theory {expected[p]:.4g})" for p in POWERS)
+        }; of networks of depth {depth} at most
             {max(share.estimate for share in shares.values()):.0%} count, with medians of
             {", ".join(f"{median:.2f} ({name})" for name, median in medians.items())}""",
         seeds=grid(lab).splits * grid(lab).members,
@@ -47,19 +47,21 @@ def examine(lab: Lab) -> Evidence:
             **{f"growth of the gradient, p = {p}": factors[p].estimate for p in POWERS},
             **{f"median accuracy, {name}": median for name, median in medians.items()},
         },
-        tables=[
-            fresh_table(entries, {"accuracy": metrics}, "share that counts and median accuracy", counts="share",
-                        shares=shares)
-        ],
-    )  # fmt: skip
+        tables=[accuracy_table(entries, shares)],
+    )
 
 
 def growth(lab: Lab, p: int, depth: int, width: int, networks: int) -> Interval:
     """Return by what the mean square gradient grows a layer backwards, its median over networks with its interval."""
     experiment = lab.build(
-        "activation=repu", f"activation.p={p}", "block.norm=rms", f"depth={depth}", f"width={width}",
-        f"members={networks}", "task=digits",
-    )  # fmt: skip
+        "activation=repu",
+        f"activation.p={p}",
+        "block.norm=rms",
+        f"depth={depth}",
+        f"width={width}",
+        f"members={networks}",
+        "task=digits",
+    )
     population, probe = experiment.population(), experiment.task.test.x[:32]
     stats = measure(population, probe, lambda z_MBC: z_MBC.sum((1, 2)) / len(probe))
     slope_M = np.diff(-stats.log10_gradient[:-1], axis=0).mean(axis=(0, 2))  # of log10, a hidden layer
@@ -73,7 +75,9 @@ def judge(factors: Sequence[tuple[Interval, float]], shares: Sequence[Interval])
 
 
 CLAIM = Claim(
-    number=16, slug="normalization", family="cures",
+    number=16,
+    slug="normalization",
+    family="cures",
     title="Normalization alone does not cure RePU at depth 50",
     statement="""With RMSNorm before each activation the signal of RePU networks stays, and the gradient grows by
         p^2/(2p-1) a layer; at depth 50 networks (p = 2) with RMSNorm or LayerNorm train on neither XOR nor digits.""",
@@ -83,4 +87,4 @@ CLAIM = Claim(
         interval). Refuted if one of these lies on the other side. Else inconclusive.""",
     cost={"smoke": 15, "full": 400},
     examine=examine,
-)  # fmt: skip
+)

@@ -5,15 +5,15 @@ from itertools import product
 
 from repu_lab.claims.base import Claim, Evidence, Picture
 from repu_lab.claims.contest import (
+    COUNTS,
     CRITERION,
     LINEAR,
     Case,
     Entries,
+    accuracy_table,
     contest,
     counting,
-    counts_if,
     described,
-    fresh_table,
 )
 from repu_lab.claims.cures.blocks import SETTINGS, case, grid
 from repu_lab.claims.lab import Lab
@@ -43,7 +43,7 @@ def examine(lab: Lab) -> Evidence:
     return Evidence(
         setup=f"""XOR, the signs of x_1 x_2 and x_3 x_4 as four classes; depth {depth}, and {2 * depth} for RePU 2
             and the identity; these two with skips and RMSNorm on the digits too; {described(digits.overrides)};
-            {grid(lab)}. {counts_if()}""",
+            {grid(lab)}. {COUNTS}""",
         verdict=judge(list(repu.values()), behind),
         reason=f"""in every block and depth {min(share.estimate for share in repu.values()):.0%} of the fresh
             RePU 2 networks count, or more, with medians of {_range(xor, REPU)} (ReLU {_range(xor, "ReLU")}, tanh
@@ -54,12 +54,9 @@ def examine(lab: Lab) -> Evidence:
             **{f"median accuracy, {at.name}, depth {at.depth}": xor[REPU, at].metric for at in repu},
             **{f"digits, {name}, depth {depth}": metric for name, metric in on_digits.items()},
         },
-        tables=[
-            fresh_table(xor, {"accuracy": metrics}, "share that counts and median accuracy", counts="share",
-                        shares=shares)
-        ],
+        tables=[accuracy_table(xor, shares)],
         pictures=[_picture(xor, [at for pair in zip(single, double, strict=True) for at in pair])],
-    )  # fmt: skip
+    )
 
 
 def judge(shares: Sequence[Interval], behind: Sequence[float]) -> Verdict:
@@ -87,13 +84,16 @@ def _picture(entries: Entries, cases: Sequence[Case]) -> Picture:
         caption="""Accuracy of fresh networks on XOR, a point each, and their median. The identity shows what the
             block does by itself: something linear but with RMSNorm, which divides every input by its own size.""",
         alt="Points by block and depth: medians of RePU 2 "
-        + ", ".join(f"{entries[REPU, at].metric:.2f} ({at.name}, depth {at.depth})" for at in cases) + ".",
+        + ", ".join(f"{entries[REPU, at].metric:.2f} ({at.name}, depth {at.depth})" for at in cases)
+        + ".",
         figure=accuracies(groups, chance=0.25, bar=CRITERION),
-    )  # fmt: skip
+    )
 
 
 CLAIM = Claim(
-    number=17, slug="skips", family="cures",
+    number=17,
+    slug="skips",
+    family="cures",
     title="Between skips RePU networks of depth 50 and 100 learn what no linear network does",
     statement=f"""RePU networks (p = 2) of depth 50 and 100 learn XOR in three residual blocks: with RMSNorm, with
         one frozen scale a layer, and with learned branches that start at 0; at depth 50 within {LEVEL:g} of ReLU.""",
@@ -103,4 +103,4 @@ CLAIM = Claim(
         same block. Refuted if in one of them fewer than half count. Else inconclusive.""",
     cost={"smoke": 30, "full": 1200},
     examine=examine,
-)  # fmt: skip
+)

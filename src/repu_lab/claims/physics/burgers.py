@@ -38,10 +38,13 @@ def examine(lab: Lab) -> Evidence:
     task = ("task=burgers", f"task.collocation={collocation}", f"width={WIDTH}", f"batch_size={BATCH}")
     case = Case("Burgers", DEPTH, task)
     entries = contest(
-        lab, [(name, case) for name in NAMES], grid,
+        lab,
+        [(name, case) for name in NAMES],
+        grid,
         tuning=(f"steps={tuning_steps}", f"task.lbfgs_steps={lbfgs[1]}"),
-        judging=(f"steps={steps}", f"task.lbfgs_steps={lbfgs[0]}"), tuning_share=0.3,
-    )  # fmt: skip
+        judging=(f"steps={steps}", f"task.lbfgs_steps={lbfgs[0]}"),
+        tuning_share=0.3,
+    )
     by_name = {name: entries[name, case] for name in NAMES}
     errors = {name: relative_l2(entry.networks) for name, entry in by_name.items()}
     against = decades(errors, MREPU, RIVALS, rank_test)
@@ -62,22 +65,39 @@ def examine(lab: Lab) -> Evidence:
             Table(
                 caption="""Fresh networks at the best setting, the smallest error first: median relative L2 error with
                     its 95 % interval, the smallest and largest, after Adam alone, share trained (error below 0.1).""",
-                columns=("activation", "initialization", "rate", "relative L2", "low", "high", "smallest", "largest",
-                         "after Adam", "trained"),
+                columns=(
+                    "activation",
+                    "initialization",
+                    "rate",
+                    "relative L2",
+                    "low",
+                    "high",
+                    "smallest",
+                    "largest",
+                    "after Adam",
+                    "trained",
+                ),
                 rows=[
-                    [name, *by_name[name].setting, *median_interval(errors[name]), float(errors[name].min()),
-                     float(errors[name].max()), float(np.median(after_adam(by_name[name].run))),
-                     by_name[name].trained.estimate]
+                    [
+                        name,
+                        *by_name[name].setting,
+                        *median_interval(errors[name]),
+                        float(errors[name].min()),
+                        float(errors[name].max()),
+                        float(np.median(after_adam(by_name[name].run))),
+                        by_name[name].trained.estimate,
+                    ]
                     for name in order
                 ],
             ),
             ratio_table(
-                against, "Relative L2 errors of MRePU against the others' (Mann-Whitney test).",
+                against,
+                "Relative L2 errors of MRePU against the others' (Mann-Whitney test).",
                 over="pairs of networks",
             ),
         ],
         pictures=[_ranking_picture(errors, order), *_solution_pictures(by_name, order)],
-    )  # fmt: skip
+    )
 
 
 def judge(against: Comparisons, best: float) -> Verdict:
@@ -131,7 +151,9 @@ def _solution_picture(name: str, run: Trained) -> Picture:
 
 
 CLAIM = Claim(
-    number=12, slug="burgers", family="physics",
+    number=12,
+    slug="burgers",
+    family="physics",
     title="MRePU is best or second best on Burgers' equation",
     statement=f"Among GELU, MRePU, ReLU, RePU and tanh, physics-informed networks of MRePU with {DEPTH} hidden layers "
     "have the smallest or second smallest error on Burgers' equation.",
@@ -143,4 +165,4 @@ CLAIM = Claim(
         Three seeds against three, as in a smoke run, can show nothing.""",
     cost={"smoke": 17, "full": 2400},
     examine=examine,
-)  # fmt: skip
+)

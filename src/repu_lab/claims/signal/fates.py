@@ -1,5 +1,6 @@
 """Claim 2: no initialization is critical for RePU; a measured map of fates over the plane of (C_b, C_W)."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,8 +9,9 @@ from numpy.typing import NDArray
 
 from repu_lab.activations import Activation
 from repu_lab.claims.base import Claim, Evidence, Picture, Table
+from repu_lab.claims.contest import ACTIVATIONS
 from repu_lab.claims.lab import Lab
-from repu_lab.claims.signal.measuring import populations, sphere
+from repu_lab.claims.signal.measuring import Array, populations, sphere
 from repu_lab.claims.statistics import Interval, wilson
 from repu_lab.claims.verdicts import Verdict, above, below, provided, together
 from repu_lab.figures.fates import fate_maps
@@ -19,106 +21,69 @@ from repu_lab.theory import PHASES, Law, analyse, critical_initialization, fate_
 from repu_lab.theory.fate_map import LOG_MIN
 from repu_lab.theory.kernel import LN10
 
-Array = NDArray[np.float64]
-
 DEPTH, INPUTS = 50, 4
 KEPT = 3.0  # decades that the signal and the gradient may each move over all hidden layers
 LAST = 10  # layers over which chi_perp is averaged for the fate
 LOWEST_W, TOP_W, TOP_B = 0.05, 5.0, 0.5
-# Name, overrides, whether the lab's instrument must find a critical initialization here for its silence to mean one.
-ACTIVATIONS = (
-    ("RePU 2", ("activation=repu", "activation.p=2"), False),
-    ("RePU 3", ("activation=repu", "activation.p=3"), False),
-    ("ReLU", ("activation=relu",), True),
-    ("tanh", ("activation=tanh",), True),
-    ("GELU", ("activation=gelu",), False),
-    ("MRePU 1", ("activation=mrepu", "activation.p=1"), False),
-    ("spline RePU 2", ("activation=spline_repu", "activation.p=2"), False),
-)
+NAMES = ("RePU 2", "RePU 3", "ReLU", "tanh", "GELU", "MRePU 1", "spline RePU 2")
 CLAIMED = ("RePU 2", "RePU 3")
+INSTRUMENT = ("ReLU", "tanh")  # whose critical initialization must be found, for silence to mean that there is none
 
 
-@dataclass(frozen=True, kw_only=True)
-class Fates:
-    """Of each network (M,): its fate as an index of PHASES, and by how many decades signal and gradient moved."""
+@dataclass(frozen=True)
+class Plane:
+    """An activation's maps (C_b, C_W) of fates as indices of PHASES, theory's points, and the best initialization."""
 
-    fate: NDArray[np.int64]
-    moved: Array
-
-    @property
-    def kept(self) -> NDArray[np.bool_]:
-        """Whether signal and gradient kept their size for every input."""
-        return self.moved < KEPT
+    measured: NDArray[np.int64]
+    theory: NDArray[np.int64]
+    critical: Sequence[tuple[float, float]]
+    certificate: str | None
+    best: Initialization
+    kept: Interval  # the share of fresh networks that keep signal and gradient there
 
 
 def examine(lab: Lab) -> Evidence:
     """Map the fates, then draw fresh networks where a map looks most critical and at the lab's own initialization."""
     side, width = lab.choose(smoke=8, full=20), lab.choose(smoke=64, full=128)
     members = lab.choose(smoke=20, full=40)
-    C_W = np.geomspace(LOWEST_W, TOP_W, side)
-    C_b = np.linspace(0.0, TOP_B, side)
-    shares: dict[str, Interval] = {}
-    certificates: dict[str, str | None] = {}
-    rows, maps = [], []
-    for i, (name, overrides, _) in enumerate(ACTIVATIONS):
-        experiment = lab.build(*overrides, f"depth={DEPTH}", f"width={width}", f"members={members}")
-        s, sizes = experiment.activation, experiment.sizes
-        start = critical_initialization(s, DEPTH)
-        grid = [rule_at(sizes, w, b, start.k1) for b in C_b for w in C_W]
-        seeds = range(members, members + len(grid))
-        found = fates(s, sizes, grid, list(seeds), lab)
-        best = int(np.argmin(found.moved))
-        candidates = {
-            "critical": uniform_depth("critical", sizes, C_W=start.C_W, C_b=start.C_b, k1=start.k1),
-            "most critical cell": grid[best],
-        }
-        kept = {
-            where: int(fates(s, sizes, [rule] * members, list(range(members)), lab).kept.sum())
-            for where, rule in candidates.items()
-        }
-        winner = max(kept, key=lambda where: kept[where])
-        shares[name] = wilson(kept[winner], members)
-        theory = fate_map(Law.of(s, start.C_W, start.C_b, start.k1, DEPTH), C_W, C_b)
-        measured = found.fate.reshape(side, side)
-        agree = float((measured == theory.phase).mean())
-        known = analyse(s)
-        certificates[name] = known.certificate
-        points = [(p.C_b, p.C_W) for p in known.points]
-        maps.append({"name": name, "measured": measured, "theory": theory.phase, "critical": points})
-        rule = candidates[winner]
-        rows.append([name, *(float((measured == k).mean()) for k in range(len(PHASES))), agree, rule.C_W[-1],
-                     rule.C_b[-1], rule.k1, *shares[name]])  # fmt: skip
-        lab.progress((i + 1) / len(ACTIVATIONS))
-    verdict = judge(
-        {name: certificates[name] is not None for name in CLAIMED},
-        {name: shares[name] for name in CLAIMED},
-        {name: shares[name] for name, _, instrument in ACTIVATIONS if instrument},
-    )
+    C_W, C_b = np.geomspace(LOWEST_W, TOP_W, side), np.linspace(0.0, TOP_B, side)
+    planes: dict[str, Plane] = {}
+    for name in NAMES:
+        planes[name] = _plane(lab, name, C_W, C_b, width, members)
+        lab.progress(len(planes) / len(NAMES))
+    kept = {name: plane.kept for name, plane in planes.items()}
+    certificates = {name: planes[name].certificate for name in CLAIMED}
     return Evidence(
         setup=f"""Depth {DEPTH}, width {width}, float32, {INPUTS} inputs. One network in each of {side} x
             {side} cells of C_W from {LOWEST_W:g} to {TOP_W:g} and C_b to {TOP_B:g}; k1 is that of the lab's own
             initialization of the activation. Where signal and gradient move least on the map, and at the lab's own
             initialization, {members} fresh networks are drawn; the better of the two counts.""",
-        verdict=verdict,
-        reason=f"networks that keep signal and gradient within {KEPT:g} decades at the best initialization found: "
-        + ", ".join(f"{name} {share.estimate:.0%}" for name, share in shares.items())
-        + f"; theory: {certificates['RePU 2']}",
+        verdict=judge(
+            {name: certificate is not None for name, certificate in certificates.items()},
+            {name: kept[name] for name in CLAIMED},
+            {name: kept[name] for name in INSTRUMENT},
+        ),
+        reason=f"""networks that keep signal and gradient within {KEPT:g} decades at the best initialization found:
+            {", ".join(f"{name} {share.estimate:.0%}" for name, share in kept.items())}; theory:
+            {certificates["RePU 2"]}""",
         seeds=members,
-        numbers={f"certificate, {name}": certificates[name] for name in CLAIMED},
+        numbers={f"certificate, {name}": certificate for name, certificate in certificates.items()},
         tables=[
             Table(
-                caption="Share of the plane with each fate as measured, agreement with theory's map, and the best "
-                f"initialization found with the share of fresh networks that keep signal and gradient within {KEPT:g} "
-                "decades (95 % Wilson interval).",
+                caption=f"""Share of the plane with each fate as measured, agreement with theory's map, and the best
+                    initialization found with the share of fresh networks that keep signal and gradient within {KEPT:g}
+                    decades (95 % Wilson interval).""",
                 columns=("activation", *PHASES, "agreement", "best C_W", "C_b", "k1", "kept", "low", "high"),
-                rows=rows,
+                rows=[_row(name, plane) for name, plane in planes.items()],
             )
         ],
-        pictures=[_picture(C_b, C_W, maps)],
+        pictures=[_picture(C_b, C_W, planes)],
     )
 
 
-def judge(certified: dict[str, bool], claimed: dict[str, Interval], instruments: dict[str, Interval]) -> Verdict:
+def judge(
+    certified: Mapping[str, bool], claimed: Mapping[str, Interval], instruments: Mapping[str, Interval]
+) -> Verdict:
     """Apply the rule: certificate there, kept share below a half; void if the instrument sees no critical point."""
     parts = [below(share, 0.5) for share in claimed.values()]
     parts += [Verdict.SUPPORTED if there else Verdict.REFUTED for there in certified.values()]
@@ -132,47 +97,71 @@ def rule_at(sizes: tuple[int, ...], C_W: float, C_b: float, k1: float) -> Initia
 
 
 def fates(
-    activation: Activation, sizes: tuple[int, ...], rules: list[Initialization], seeds: list[int], lab: Lab
-) -> Fates:
+    activation: Activation, sizes: tuple[int, ...], rules: list[Initialization], seeds: Sequence[int], lab: Lab
+) -> tuple[NDArray[np.int64], Array]:
     """Pass a batch through a network of each rule and seed, forward and backward from one random direction.
 
-    explodes: some preactivation is not finite; vanishes: K of every input is below float32's smallest number at some
-    layer; else chaotic or ordered as chi_perp, averaged over the last layers, is above 1 or not.
+    Return of each network its fate and by how many decades signal and gradient moved. explodes: some preactivation is
+    not finite; vanishes: K of every input is below float32's smallest number at some layer; else chaotic or ordered as
+    chi_perp, averaged over the last layers, is above 1 or not.
     """
     x_PI = sphere(INPUTS, sizes[0]).to(lab.device, torch.float32)
     sign_C = torch.ones(sizes[-1], device=lab.device)
     fate, moved = [], []
     for population in populations(activation, sizes, rules, seeds, device=lab.device):
-        found = measure(population, x_PI, lambda z_MBC: (z_MBC @ sign_C).mean(-1))
+        stats = measure(population, x_PI, lambda z_MBC: (z_MBC @ sign_C).mean(-1))
         with np.errstate(invalid="ignore"):
-            hidden = slice(None, -1)
-            drift = [
-                np.ptp(found.log10_K[hidden], axis=0).max(-1),
-                np.ptp(found.log10_gradient[hidden], axis=0).max(-1),
-            ]
-            perp = np.median(found.log10_chi_perp[-LAST:], axis=-1).mean(0)
-            dead = (found.log10_K <= LOG_MIN / LN10).all(-1).any(0)
+            drift = [np.ptp(log10[:-1], axis=0).max(-1) for log10 in (stats.log10_K, stats.log10_gradient)]
+            perp = np.median(stats.log10_chi_perp[-LAST:], axis=-1).mean(0)
+            dead = (stats.log10_K <= LOG_MIN / LN10).all(-1).any(0)
         code = np.where(perp > 0, PHASES.index("chaotic"), PHASES.index("ordered"))
         code = np.where(dead, PHASES.index("vanishes"), code)
-        fate.append(np.where(found.first_bad_layer() > 0, PHASES.index("explodes"), code))
+        fate.append(np.where(stats.first_bad_layer() > 0, PHASES.index("explodes"), code))
         moved.append(np.nan_to_num(np.maximum(*drift), nan=np.inf))
-    return Fates(fate=np.concatenate(fate), moved=np.concatenate(moved))
+    return np.concatenate(fate), np.concatenate(moved)
 
 
-def _picture(C_b: Array, C_W: Array, maps: list[dict]) -> Picture:
+def _plane(lab: Lab, name: str, C_W: Array, C_b: Array, width: int, members: int) -> Plane:
+    experiment = lab.build(*ACTIVATIONS[name], f"depth={DEPTH}", f"width={width}", f"members={members}")
+    s, sizes = experiment.activation, experiment.sizes
+    start = critical_initialization(s, DEPTH)
+    cells = [rule_at(sizes, w, b, start.k1) for b in C_b for w in C_W]
+    fate, moved = fates(s, sizes, cells, range(members, members + len(cells)), lab)
+    critical = uniform_depth("critical", sizes, C_W=start.C_W, C_b=start.C_b, k1=start.k1)
+    candidates = [critical, cells[int(np.argmin(moved))]]
+    kept = [int((fates(s, sizes, [rule] * members, range(members), lab)[1] < KEPT).sum()) for rule in candidates]
+    known = analyse(s)
+    return Plane(
+        measured=fate.reshape(len(C_b), len(C_W)),
+        theory=fate_map(Law.of(s, start.C_W, start.C_b, start.k1, DEPTH), C_W, C_b).phase,
+        critical=[(point.C_b, point.C_W) for point in known.points],
+        certificate=known.certificate,
+        best=candidates[int(np.argmax(kept))],
+        kept=wilson(max(kept), members),
+    )
+
+
+def _row(name: str, plane: Plane) -> list[str | float]:
+    shares = [float((plane.measured == fate).mean()) for fate in range(len(PHASES))]
+    agreement = float((plane.measured == plane.theory).mean())
+    return [name, *shares, agreement, plane.best.C_W[-1], plane.best.C_b[-1], plane.best.k1, *plane.kept]
+
+
+def _picture(C_b: Array, C_W: Array, planes: Mapping[str, Plane]) -> Picture:
+    points = "; ".join(f"{name} {len(plane.critical) or 'none'}" for name, plane in planes.items())
     return Picture(
         name="fates",
-        caption=f"What becomes of a signal over {DEPTH} layers, by bias and weight variance: measured, one network a "
-        "cell, above theory of infinite width. Stars: critical points.",
-        alt="Maps of fates, measured above theory. Critical points of theory: "
-        + "; ".join(f"{one['name']} {len(one['critical']) or 'none'}" for one in maps)
-        + ".",
-        figure=fate_maps(C_b, C_W, maps, PHASES),
+        caption=f"""What becomes of a signal over {DEPTH} layers, by bias and weight variance: measured, one network a
+            cell, above theory of infinite width. Stars: critical points.""",
+        alt=f"Maps of fates, measured above theory. Critical points of theory: {points}.",
+        figure=fate_maps(C_b, C_W, {name: vars(plane) for name, plane in planes.items()}, PHASES),
     )
 
 
 CLAIM = Claim(
-    number=2, slug="no-criticality", family="signal",
+    number=2,
+    slug="no-criticality",
+    family="signal",
     title="No variance of independent zero-mean weights and biases is critical for RePU",
     statement="""For RePU_p, p > 1, no pair (C_b, C_W) of variances of independent zero-mean weights and biases makes
         chi_parallel = chi_perp = 1, so that none keeps both the signal and the gradient in a deep plain network.""",
@@ -183,4 +172,4 @@ CLAIM = Claim(
         theirs.""",
     cost={"smoke": 4, "full": 50},
     examine=examine,
-)  # fmt: skip
+)

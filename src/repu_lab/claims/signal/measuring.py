@@ -27,9 +27,14 @@ def sphere(inputs: int, dimension: int, seed: int = 0) -> Tensor:
 
 
 def populations(
-    activation: Activation, sizes: Sequence[int], rules: Sequence[Initialization], seeds: Sequence[int], *,
-    dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu",
-) -> Iterator[Population]:  # fmt: skip
+    activation: Activation,
+    sizes: Sequence[int],
+    rules: Sequence[Initialization],
+    seeds: Sequence[int],
+    *,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+) -> Iterator[Population]:
     """Yield the networks of one rule and seed each, in populations that fit the memory."""
     parameters = sum((i + 1) * o for i, o in pairwise(sizes))
     chunk = max(1, CHUNK // parameters)

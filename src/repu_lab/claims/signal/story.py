@@ -44,13 +44,15 @@ def story(lab: Lab) -> Picture:
     for name, case in CASES.items():
         experiment = lab.build(
             *case.overrides, f"depth={DEPTH}", f"width={WIDTH}", f"members={members}", "dtype=float64"
-        )  # fmt: skip
+        )
         log10_K = log10_kernel(experiment.population(), sphere(INPUTS, experiment.sizes[0]))
         expected = forecast_law(experiment.law)
         curves[name] = Curve(
             np.quantile(_ranked(log10_K.reshape(len(log10_K), -1)), (0.05, 0.5, 0.95), axis=1, method="nearest"),
-            expected.log10_K_quantiles[[0, 2, 4]], LOOKS[case.look][0], case.at,
-        )  # fmt: skip
+            expected.log10_K_quantiles[[0, 2, 4]],
+            LOOKS[case.look][0],
+            case.at,
+        )
     return Picture(
         name="story",
         caption=f"log10 K against the layer in {members} fresh networks of width {WIDTH}, {INPUTS} inputs each, and "

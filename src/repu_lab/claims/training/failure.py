@@ -100,11 +100,14 @@ def failures(run: Trained) -> list[Failure]:
     numbers = run.statistics
     return [
         first_failure(
-            member["outcome"], numbers["log10_K"][0, :-1, i], numbers["log10_gradient"][0, :-1, i],
-            numbers["test_loss"][:, i], numbers["step"],
+            member["outcome"],
+            numbers["log10_K"][0, :-1, i],
+            numbers["log10_gradient"][0, :-1, i],
+            numbers["test_loss"][:, i],
+            numbers["step"],
         )
         for i, member in enumerate(run.members)
-    ]  # fmt: skip
+    ]
 
 
 def lost_yet_trained(run: Trained) -> list[set[str]]:
@@ -114,9 +117,7 @@ def lost_yet_trained(run: Trained) -> list[set[str]]:
     return [{cause for cause, array in log10.items() if _lost(array[0, :-1, i])} for i in trained]
 
 
-def first_failure(
-    outcome: str, log10_K_LP: Array, log10_gradient_LP: Array, loss_S: Array, steps_S: Array
-) -> Failure:  # fmt: skip
+def first_failure(outcome: str, log10_K_LP: Array, log10_gradient_LP: Array, loss_S: Array, steps_S: Array) -> Failure:
     """Judge one network by K and the gradient of its hidden layers, (layers, inputs), before any step, and its loss.
 
     The rule is that of the claim's set-up: what is lost on the first pass comes before what a step breaks.
@@ -147,9 +148,14 @@ def _job(lab: Lab, name: str, depth: int, rate: str, members: int) -> tuple[str,
     *rest, steps = sizes(lab)
     longer = f"steps={LONGER * int(steps.partition('=')[2])}" if rate == SMALL else steps
     return (
-        *ACTIVATIONS[name], f"depth={depth}", *rest, longer, "initialization=critical", f"optimizer.lr={rate}",
+        *ACTIVATIONS[name],
+        f"depth={depth}",
+        *rest,
+        longer,
+        "initialization=critical",
+        f"optimizer.lr={rate}",
         f"members={members}",
-    )  # fmt: skip
+    )
 
 
 def _untrained(failed: Failures, kind: str) -> list[tuple[Place, int]]:
@@ -201,16 +207,21 @@ def _picture(failed: Failures, runs: Runs, depths: Sequence[int]) -> Picture:
         caption=f"""a: what fails first, by activation and depth, at rate {LARGE}. b, c: K by layer at depth
             {deep} after the first steps, median over networks and inputs; a line ends where K leaves float32.""",
         alt="Bars by depth of what fails first. Most often, of those that fail: "
-        + "; ".join(f"{name} {_most_often(failed, name)}" for name in SHOWN) + ". Profiles of K by layer below.",
+        + "; ".join(f"{name} {_most_often(failed, name)}" for name in SHOWN)
+        + ". Profiles of K by layer below.",
         figure=first_failures(
-            {name: {depth: _shares(failed[name, depth, LARGE]) for depth in depths} for name in SHOWN}, CAUSES,
-            profiles, deep,
+            {name: {depth: _shares(failed[name, depth, LARGE]) for depth in depths} for name in SHOWN},
+            CAUSES,
+            profiles,
+            deep,
         ),
-    )  # fmt: skip
+    )
 
 
 CLAIM = Claim(
-    number=8, slug="failure", family="training",
+    number=8,
+    slug="failure",
+    family="training",
     title="RePU fails in the forward signal, before any step",
     statement="""Deep RePU networks do not train because their signal explodes or vanishes on the way forward
         at initialization, not because of their gradients or of the size of a step.""",
@@ -220,4 +231,4 @@ CLAIM = Claim(
         inconclusive.""",
     cost={"smoke": 12, "full": 150},
     examine=examine,
-)  # fmt: skip
+)

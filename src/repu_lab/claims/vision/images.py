@@ -48,8 +48,9 @@ def examine(lab: Lab) -> Evidence:
     }
     larger = [
         Case(dataset.name, depth, (f"task={dataset.name}", *LARGER_SIZES))
-        for dataset, depth in product(missing, LARGER_DEPTHS) if not missing[dataset]
-    ]  # fmt: skip
+        for dataset, depth in product(missing, LARGER_DEPTHS)
+        if not missing[dataset]
+    ]
     entries |= contest(lab, product(NAMES, larger), LARGER_GRID) if larger else {}
     errors = {name: pooled(entries, name, [*cases, *larger], misclassified) for name in NAMES}
     against, beyond_linear = compare(errors), above_linear(errors)
@@ -72,7 +73,8 @@ def examine(lab: Lab) -> Evidence:
         seeds=shared_grid(lab).members,
         numbers={
             f"median accuracy on {case.name}, depth {case.depth}, {name}": value
-            for case, by_name in accuracy.items() for name, value in by_name.items()
+            for case, by_name in accuracy.items()
+            for name, value in by_name.items()
         },
         tables=[
             Table(
@@ -81,15 +83,22 @@ def examine(lab: Lab) -> Evidence:
                     margin; effect: share of seeds for which it does not.""",
                 columns=("activation", "against", "margin", "difference", "low", "high", "p", "effect"),
                 rows=[
-                    [name, rival, 100 * margin(rival), *_points(errors[name], errors[rival]), compared.p_value,
-                     compared.effect]
-                    for name, rivals in against.items() for rival, compared in rivals.items()
+                    [
+                        name,
+                        rival,
+                        100 * margin(rival),
+                        *_points(errors[name], errors[rival]),
+                        compared.p_value,
+                        compared.effect,
+                    ]
+                    for name, rivals in against.items()
+                    for rival, compared in rivals.items()
                 ],
             ),
             fresh_table(entries, {"misclassified": misclassified}, "share trained, median share misclassified"),
         ],
         pictures=[_picture(entries, cases)],
-    )  # fmt: skip
+    )
 
 
 def compare(errors: Mapping[str, Array]) -> dict[str, dict[str, Comparison]]:
@@ -152,7 +161,9 @@ def _picture(entries: Entries, cases: Sequence[Case]) -> Picture:
 
 
 CLAIM = Claim(
-    number=13, slug="images", family="vision",
+    number=13,
+    slug="images",
+    family="vision",
     title="Plain MRePU networks of 2 to 20 layers classify images as accurately as the usual activations",
     statement="""Plain MRePU networks of 2 to 20 hidden layers classify images (the digits and, where they can be had,
         MNIST, Fashion-MNIST and CIFAR-10) more accurately than RePU networks, and as accurately as those of ReLU, GELU
@@ -167,4 +178,4 @@ CLAIM = Claim(
         left out.""",
     cost={"smoke": 7, "full": 300},
     examine=examine,
-)  # fmt: skip
+)
