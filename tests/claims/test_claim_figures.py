@@ -86,7 +86,7 @@ DRAWN = {
     ),
     "double_exponential": double_exponential,
     "fate_maps": fate_maps,
-    "ratio": lambda: chi.ratio_by_power([(1.5, 1.3, 1.2, 1.4), (1.5, 1.35, 1.3, 1.4), (2, 1.5, 1.4, 1.6)]),
+    "ratio": lambda: chi.ratio_by_power({1.5: [(1.3, 1.2, 1.4), (1.35, 1.3, 1.4)], 2: [(1.5, 1.4, 1.6)]}),
     "meeting": meeting,
     "keeping": keeping,
     "exact_networks": exact_networks,

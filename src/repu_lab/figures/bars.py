@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from repu_lab.figures.looks import COLUMN, DASHES, PAGE
-from repu_lab.figures.style import INK, NORMAL, QUIET, SMALL, canvas, finite, layer_axis, quiet, title
+from repu_lab.figures.style import INK, NORMAL, QUIET, SMALL, canvas, finite, layer_axis, legend, quiet, title
 
 Bars = Mapping[str, Mapping[int, Sequence[float]]]  # by panel and depth, the shares of one bar
 
@@ -49,9 +49,17 @@ def first_failures(
         layer_axis(axes, deep + 1)
         for i, (step, profile) in enumerate((s, p) for (name, s), p in profiles.items() if name == panel):
             line = finite(profile)
-            axes.plot(np.arange(1, line.size + 1), line, color=str(0.17 * i), marker="os^Dv"[i % 5], markersize=3,
-                      linewidth=1, linestyle=DASHES[i % 4], label=f"step {step}")  # fmt: skip
-        axes.legend(frameon=False, fontsize=SMALL)
+            axes.plot(
+                np.arange(1, line.size + 1),
+                line,
+                color=str(0.17 * i),
+                marker="os^Dv"[i % 5],
+                markersize=3,
+                linewidth=1,
+                linestyle=DASHES[i % 4],
+                label=f"step {step}",
+            )
+        legend(axes)
     return figure
 
 
@@ -64,10 +72,15 @@ def _bars(figure: Any, shares: Bars, names: Sequence[str], columns: int) -> None
     panels[0].set_ylabel("share of networks", fontsize=NORMAL, color=INK)
     figure.supxlabel("depth", fontsize=NORMAL, color=INK)
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(
-        handles, [NAMES.get(label, label) for label in labels], loc="outside upper center", ncols=columns,
-        frameon=False, fontsize=SMALL, handlelength=1.4, columnspacing=1.2,
-    )  # fmt: skip
+    legend(
+        figure,
+        handles,
+        [NAMES.get(label, label) for label in labels],
+        loc="outside upper center",
+        ncols=columns,
+        handlelength=1.4,
+        columnspacing=1.2,
+    )
 
 
 def _stack(axes: Axes, bars: Mapping[int, Sequence[float]], names: Sequence[str]) -> None:
@@ -75,8 +88,17 @@ def _stack(axes: Axes, bars: Mapping[int, Sequence[float]], names: Sequence[str]
     places, bottom = range(len(bars)), np.zeros(len(bars))
     for name, heights in zip(names, np.array(list(bars.values())).T, strict=True):
         colour, hatch = FILLS[name]
-        axes.bar(places, heights, bottom=bottom, width=0.85, color=colour, hatch=hatch, label=name, edgecolor=QUIET,
-                 linewidth=0.4)  # fmt: skip
+        axes.bar(
+            places,
+            heights,
+            bottom=bottom,
+            width=0.85,
+            color=colour,
+            hatch=hatch,
+            label=name,
+            edgecolor=QUIET,
+            linewidth=0.4,
+        )
         bottom += heights
     axes.set_xticks(places, [str(depth) for depth in bars])
     axes.tick_params(axis="x", length=0, labelsize=SMALL - 1)

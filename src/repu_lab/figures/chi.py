@@ -8,49 +8,24 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from repu_lab.figures.looks import COLUMN, DASHES, SERIES
-from repu_lab.figures.style import INK, QUIET, SMALL, canvas, finite, quiet
+from repu_lab.figures.style import INK, QUIET, canvas, finite, legend, note, quiet
 
 
-def ratio_by_power(points: Sequence[tuple[float, float, float, float]]) -> Figure:
-    """Draw measured chi_parallel / chi_perp, (p, estimate, low, high), on the curve (2p-1)/p."""
+def ratio_by_power(ratios: Mapping[float, Sequence[tuple[float, float, float]]]) -> Figure:
+    """Draw measured chi_parallel / chi_perp, (estimate, low, high) by power, on the curve (2p-1)/p."""
     figure = canvas(COLUMN, 2.3)
     axes = figure.subplots()
     quiet(axes, "power $p$", r"$\chi_\parallel\,/\,\chi_\perp$")
-    powers = np.linspace(1, max(point[0] for point in points) + 0.3, 100)
+    powers = np.linspace(1, max(ratios) + 0.3, 100)
     axes.axhline(1.0, color=QUIET, linewidth=0.8, linestyle=(0, (1, 2)))
-    axes.annotate(
-        "critical needs 1",
-        (powers[-1], 1.0),
-        xytext=(0, 3),
-        textcoords="offset points",
-        ha="right",
-        fontsize=SMALL,
-        color=QUIET,
-    )
+    note(axes, "critical needs 1", (powers[-1], 1.0), (0, 3), ha="right")
     axes.plot(powers, (2 * powers - 1) / powers, color=INK, linewidth=1.0)
-    axes.annotate(
-        "$(2p-1)/p$",
-        (powers[60], (2 * powers[60] - 1) / powers[60]),
-        xytext=(-4, 6),
-        ha="right",
-        textcoords="offset points",
-        fontsize=SMALL,
-        color=INK,
-    )
-    for p in sorted({point[0] for point in points}):
-        here = [point for point in points if point[0] == p]
-        for i, (_, estimate, low, high) in enumerate(here):
-            x = p + 0.05 * (i - (len(here) - 1) / 2)
-            axes.errorbar(
-                x,
-                estimate,
-                [[max(0.0, estimate - low)], [max(0.0, high - estimate)]],
-                fmt="os^D"[i % 4],
-                color=SERIES[i % 4],
-                markersize=3.5,
-                elinewidth=0.8,
-                capsize=1.5,
-            )
+    note(axes, "$(2p-1)/p$", (powers[60], (2 * powers[60] - 1) / powers[60]), (-4, 6), ha="right", color=INK)
+    for p, measured in sorted(ratios.items()):
+        for i, (estimate, low, high) in enumerate(measured):
+            error = [[max(0.0, estimate - low)], [max(0.0, high - estimate)]]
+            look = {"fmt": "os^D"[i % 4], "color": SERIES[i % 4], "markersize": 3.5, "elinewidth": 0.8, "capsize": 1.5}
+            axes.errorbar(p + 0.05 * (i - (len(measured) - 1) / 2), estimate, error, **look)
     axes.set_ylim(0.9, 1.9)
     return figure
 
@@ -75,16 +50,7 @@ def meeting(K: ArrayLike, curves: Mapping[str, Mapping[str, Any]], kernels: Sequ
             estimate, low, high = (np.array([pair[j][part] for pair in curve["measured"]]) - 1 for part in range(3))
             seen = low > 0
             error = [(estimate - low)[seen], (high - estimate)[seen]]
-            axes.errorbar(
-                np.asarray(kernels)[seen],
-                estimate[seen],
-                error,
-                fmt="os"[j],
-                color=SERIES[i],
-                markersize=3.5,
-                markerfacecolor=SERIES[i] if j == 0 else "white",
-                elinewidth=0.8,
-                zorder=3,
-            )
-    axes.legend(frameon=False, fontsize=SMALL, loc="upper left")
+            look = {"fmt": "os"[j], "color": SERIES[i], "markerfacecolor": (SERIES[i], "white")[j], "markersize": 3.5}
+            axes.errorbar(np.asarray(kernels)[seen], estimate[seen], error, elinewidth=0.8, zorder=3, **look)
+    legend(axes, loc="upper left")
     return figure

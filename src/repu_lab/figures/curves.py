@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from repu_lab.figures.looks import LOOKS, PAGE
-from repu_lab.figures.style import SMALL, canvas, finite, quiet, title
+from repu_lab.figures.style import BESIDE, canvas, finite, legend, quiet, title
 
 
 def by_depth(
@@ -40,5 +40,5 @@ def by_depth(
     if logarithmic:
         grid[0].set_yscale("log")
         grid[0].yaxis.set_minor_locator(NullLocator())
-    grid[-1].legend(frameon=False, fontsize=SMALL, loc="upper left", bbox_to_anchor=(1.0, 1.0), handlelength=2.6)
+    legend(grid[-1], **BESIDE, handlelength=2.6)
     return figure

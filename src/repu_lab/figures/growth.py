@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
 from repu_lab.figures.looks import COLUMN, SERIES
-from repu_lab.figures.style import INK, QUIET, SMALL, canvas, finite, layer_axis, quiet
+from repu_lab.figures.style import INK, QUIET, canvas, finite, layer_axis, legend, note, quiet
 
 
 def double_exponential(curves: Mapping[str, Mapping[str, Any]], relu: ArrayLike, *, start: float) -> Figure:
@@ -47,27 +47,16 @@ def double_exponential(curves: Mapping[str, Mapping[str, Any]], relu: ArrayLike,
         axes.plot(layer, start * p ** (layer - 1.0), color=colour, linewidth=0.9, zorder=2)
     for p in powers:
         upper = p == powers[-1]  # its name stands above its line, the others' below
-        axes.annotate(
-            f"RePU, $p$ = {p:g}",
-            (0.55 * layers, start * p ** (0.55 * layers)),
-            xytext=(-7, 5) if upper else (7, -5),
-            textcoords="offset points",
-            ha="right" if upper else "left",
-            va="bottom" if upper else "top",
-            fontsize=SMALL,
-            color=SERIES[powers.index(p)],
-        )
+        beside = {
+            "ha": "right" if upper else "left",
+            "va": "bottom" if upper else "top",
+            "color": SERIES[powers.index(p)],
+        }
+        at = (0.55 * layers, start * p ** (0.55 * layers))
+        note(axes, f"RePU, $p$ = {p:g}", at, (-7, 5) if upper else (7, -5), **beside)
     bend = _median(relu)
     axes.plot(np.arange(2, len(bend) + 2), bend, color=QUIET, linewidth=1.4)
-    axes.annotate(
-        "ReLU",
-        (len(bend), bend[-1]),
-        xytext=(-2, 4),
-        textcoords="offset points",
-        ha="right",
-        fontsize=SMALL,
-        color=QUIET,
-    )
+    note(axes, "ReLU", (len(bend), bend[-1]), (-2, 4), ha="right")
     handles = [
         Line2D([], [], linestyle="none", marker="^", color=INK, markersize=3.5, label="explodes"),
         Line2D([], [], linestyle="none", marker="v", color=INK, markersize=3.5, label="vanishes"),
@@ -83,7 +72,7 @@ def double_exponential(curves: Mapping[str, Mapping[str, Any]], relu: ArrayLike,
         ),
         Line2D([], [], color=INK, linewidth=0.9, label="theory"),
     ]
-    axes.legend(handles=handles, frameon=False, fontsize=SMALL, loc="upper left", handletextpad=0.4)
+    legend(axes, handles=handles, loc="upper left", handletextpad=0.4)
     return figure
 
 

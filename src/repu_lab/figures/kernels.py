@@ -21,6 +21,7 @@ from repu_lab.figures.style import (
     end_labels,
     finite,
     layer_axis,
+    legend,
     quiet,
     title,
 )
@@ -107,4 +108,4 @@ def _legend(figure: Figure) -> None:
         Line2D([], [], color=INK, linewidth=1.1, label="theory, typical network of this width"),
         Line2D([], [], color=INK, linewidth=0.6, linestyle=BAND, label="5 and 95 % by theory"),
     ]
-    figure.legend(handles=handles, loc="outside upper left", ncols=4, frameon=False, fontsize=SMALL, borderaxespad=0.0)
+    legend(figure, handles=handles, loc="outside upper left", ncols=4, borderaxespad=0.0)

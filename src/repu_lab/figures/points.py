@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from repu_lab.figures.looks import LOOKS, PAGE
-from repu_lab.figures.style import INK, QUIET, SMALL, canvas, quiet
+from repu_lab.figures.style import INK, QUIET, canvas, legend, note, quiet
 
 
 def accuracies(groups: Mapping[str, Mapping[str, Sequence[float]]], *, chance: float, bar: float) -> Figure:
@@ -35,24 +35,8 @@ def accuracies(groups: Mapping[str, Mapping[str, Sequence[float]]], *, chance: f
             axes.plot([x - step / 3, x + step / 3], [float(np.median(values))] * 2, color=INK, linewidth=1.2)
     for value, word in ((chance, "chance"), (bar, "counts")):
         axes.axhline(value, color=QUIET, linewidth=0.7, linestyle=(0, (2, 2)), zorder=1)
-        axes.annotate(
-            word,
-            (1.0, value),
-            xycoords=("axes fraction", "data"),
-            xytext=(3, 0),
-            va="center",
-            textcoords="offset points",
-            fontsize=SMALL,
-            color=QUIET,
-        )
+        note(axes, word, (1.0, value), (3, 0), xycoords=("axes fraction", "data"), va="center")
     axes.set_xticks(range(len(groups)), [name.replace(", ", "\n").replace(" and ", "\nand ") for name in groups])
     axes.set_ylim(0, 1.02)
-    axes.legend(
-        frameon=False,
-        fontsize=SMALL,
-        ncols=len(names),
-        loc="lower center",
-        bbox_to_anchor=(0.5, 1.0),
-        handletextpad=0.2,
-    )
+    legend(axes, ncols=len(names), loc="lower center", bbox_to_anchor=(0.5, 1.0), handletextpad=0.2)
     return figure

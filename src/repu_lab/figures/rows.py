@@ -10,7 +10,7 @@ from matplotlib.ticker import NullLocator
 from numpy.typing import ArrayLike
 
 from repu_lab.figures.looks import COLUMN, DASHES, LOOKS, PAGE, SERIES
-from repu_lab.figures.style import FAINT, INK, QUIET, SMALL, canvas, finite, quiet, title
+from repu_lab.figures.style import BESIDE, FAINT, INK, QUIET, SMALL, canvas, finite, legend, note, quiet, title
 
 Three = Sequence[float]  # estimate, low, high
 # Filled and open, so that the powers are told apart in grey.
@@ -34,7 +34,7 @@ def by_case(panels: Mapping[str, Mapping[str, Sequence[Three]]], cases: Sequence
         axes.hlines(rows[:-1] - 0.5, *axes.get_xlim(), color=FAINT, linewidth=0.6, zorder=0)
         axes.margins(x=0)
         _name_rows(axes, rows, cases)
-    grid[-1].legend(frameon=False, fontsize=SMALL, loc="upper left", bbox_to_anchor=(1.0, 1.0), handletextpad=0.2)
+    legend(grid[-1], **BESIDE, handletextpad=0.2)
     return figure
 
 
@@ -70,13 +70,12 @@ def ladder(rows: Mapping[str, Mapping[int, tuple[Three, Three]]], marks: Mapping
     for dash, (name, value) in zip(DASHES, marks.items(), strict=False):
         panels[1].axvline(value, color=QUIET, linewidth=0.8, linestyle=dash, zorder=0, label=name)
     handles, labels = panels[1].get_legend_handles_labels()
-    figure.legend(
+    legend(
+        figure,
         handles,
         labels,
         loc="outside lower center",
         ncols=len(handles),
-        frameon=False,
-        fontsize=SMALL,
         handlelength=1.6,
         columnspacing=0.9,
         handletextpad=0.4,
@@ -98,18 +97,8 @@ def ranking(
     _log(axes)
     for name, value in marks.items():
         axes.axvline(value, color=QUIET, linewidth=0.8, linestyle=(0, (1, 2)), zorder=0)
-        axes.annotate(
-            name,
-            (value, 1.0),
-            xycoords=("data", "axes fraction"),
-            xytext=(-2, 0),
-            rotation=90,
-            va="top",
-            textcoords="offset points",
-            ha="right",
-            fontsize=SMALL - 1,
-            color=QUIET,
-        )
+        beside = {"xycoords": ("data", "axes fraction"), "rotation": 90, "va": "top", "ha": "right"}
+        note(axes, name, (value, 1.0), (-2, 0), fontsize=SMALL - 1, **beside)
     return figure
 
 
@@ -159,13 +148,13 @@ def exact_networks(
     left.axvline(bound, color=QUIET, linewidth=0.8, linestyle=(0, (1, 2)))
     _name_rows(left, rows, [name for name, *_ in errors])
     left.set_xlim(-0.4, bound * 1.05)
-    left.legend(frameon=False, fontsize=SMALL, loc="center right", bbox_to_anchor=(0.92, 0.6), handletextpad=0.2)
+    legend(left, loc="center right", bbox_to_anchor=(0.92, 0.6), handletextpad=0.2)
     x = finite(t)
     for i, (name, error) in enumerate(squares.items()):
         right.plot(x, finite(error), color=SERIES[i], linestyle=DASHES[i], linewidth=1.3, label=name)
     right.axvspan(-1, 1, color="#f0f0f0", linewidth=0, zorder=0)
     right.annotate("box", (0, 1), xycoords=("data", "axes fraction"), ha="center", va="top", fontsize=SMALL, color=INK)
-    right.legend(frameon=False, fontsize=SMALL, loc="lower center")
+    legend(right, loc="lower center")
     return figure
 
 

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from repu_lab.figures.looks import DASHES, PAGE, SERIES
-from repu_lab.figures.style import INK, SMALL, canvas, layer_axis, quiet, title
+from repu_lab.figures.style import INK, SMALL, canvas, layer_axis, legend, quiet, title
 
 
 def shares_kept(
@@ -45,6 +45,6 @@ def shares_kept(
         right.plot(k1, exact, color=colour, linewidth=0.9)
     for axes, name in ((left, "$K^1$"), (right, "width")):
         beside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "handlelength": 2.2 if axes is left else 1.0}
-        axes.legend(title=name, title_fontsize=SMALL, frameon=False, fontsize=SMALL, **beside)
+        legend(axes, title=name, title_fontsize=SMALL, **beside)
     left.set_ylim(-0.03, 1.03)
     return figure

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from repu_lab.figures.looks import LOOKS, PAGE
 from repu_lab.figures.rows import samples
-from repu_lab.figures.style import SMALL, canvas, finite, quiet, title
+from repu_lab.figures.style import canvas, finite, legend, quiet, title
 
 
 def slopes_and_accuracies(
@@ -36,12 +36,11 @@ def slopes_and_accuracies(
     depths: Sequence[int] = list(next(iter(gradients.values())))[::2]
     middle.set_xticks(depths, [str(depth) for depth in depths])
     samples(right, accuracies, medians)
-    figure.legend(
+    legend(
+        figure,
         *middle.get_legend_handles_labels(),
         loc="outside upper center",
         ncols=min(3, len(slopes)),
-        frameon=False,
-        fontsize=SMALL,
         handlelength=2.4,
         columnspacing=1.2,
     )

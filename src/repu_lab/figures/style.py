@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import FormatStrFormatter, LogLocator, MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from repu_lab.networks.quantities import over_depth
 
+BESIDE = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}  # a legend right of its axes
 INK, QUIET, FAINT = "#222222", "#777777", "#d9d9d9"
 COLOURS = {quantity.name: quantity.colour for quantity in over_depth()}
 LABELS = {quantity.name: quantity.label for quantity in over_depth()}
@@ -57,6 +58,17 @@ def layer_axis(axes: Axes, layers: int) -> None:
 def title(axes: Axes, text: str) -> None:
     """Write a panel's title above its left corner."""
     axes.set_title(text, loc="left", fontsize=NORMAL, color=INK, fontweight="bold")
+
+
+def note(axes: Axes, text: str, at: tuple[float, float], offset: tuple[float, float], **look: Any) -> None:
+    """Write a text beside a point, the offset in points of print."""
+    style = {"fontsize": SMALL, "color": QUIET} | look
+    axes.annotate(text, at, xytext=offset, textcoords="offset points", **style)
+
+
+def legend(where: Axes | Figure | SubFigure, *entries: Any, **place: Any) -> None:
+    """Say what is what, in small print and without a frame; entries: handles and labels, else those of the curves."""
+    where.legend(*entries, **({"frameon": False, "fontsize": SMALL} | place))
 
 
 def tint(colour: str, share: float) -> tuple[float, float, float]:
