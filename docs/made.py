@@ -30,7 +30,7 @@ def write(docs: Path) -> None:
 def commands() -> str:
     """Return what `repu-lab --help` and the help of the commands without keys print."""
     parts = ["# Commands", block(said("--help"))]
-    parts += [f"## repu-lab {name}\n\n{block(said(name, '--help'))}" for name in ("results", "report")]
+    parts += [f"## repu-lab {name}\n\n{block(said(name, '--help'))}" for name in ("results", "report", "compare")]
     return "\n\n".join(parts) + "\n"
 
 

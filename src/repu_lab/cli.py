@@ -18,7 +18,7 @@ from repu_lab.runs.streams import standard_streams
 
 USAGE = """\
 usage: repu-lab COMMAND [-m] [key=value ...]
-       repu-lab results|report DIR
+       repu-lab results|report|compare DIR
 
 Will this activation, at this depth, width and initialization, carry a signal and train, and why?
 

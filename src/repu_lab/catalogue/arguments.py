@@ -10,7 +10,18 @@ from repu_lab.configs.text import nearest, printable
 def parse(
     what: str, arguments: Sequence[str], options: Mapping[str, Sequence[str] | None]
 ) -> tuple[str, dict[str, list[str]]]:
-    """Return the one path and the values given to each option; ConfigError for anything else.
+    """Return the one path and the values given to each option, as `split` has them; ConfigError for more or no path."""
+    paths, given = split(arguments, options)
+    if len(paths) != 1:
+        found = f"got {len(paths)}: {printable(' '.join(paths))}" if paths else "none was given"
+        raise ConfigError(f"{what}: takes one folder, {found}")
+    return paths[0], given
+
+
+def split(
+    arguments: Sequence[str], options: Mapping[str, Sequence[str] | None]
+) -> tuple[list[str], dict[str, list[str]]]:
+    """Return the paths and the values given to each option; ConfigError for an option or a value that is not valid.
 
     options: name -> its valid values, None where it takes any text, () where it takes none. Both `--by run` and
     `--by=run` are understood, and ~ for the home folder.
@@ -38,7 +49,4 @@ def parse(
         if valid and text not in valid:
             raise ConfigError(f"{name} {printable(text)}: must be one of {', '.join(valid)}{nearest(text, valid)}")
         given.setdefault(name, []).append(os.path.expanduser(text) if text.startswith("~/") else text)
-    if len(paths) != 1:
-        found = f"got {len(paths)}: {printable(' '.join(paths))}" if paths else "none was given"
-        raise ConfigError(f"{what}: takes one folder, {found}")
-    return paths[0], given
+    return paths, given

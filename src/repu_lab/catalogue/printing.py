@@ -21,11 +21,11 @@ NOTES = 10  # runs without a result named below the table
 FORMULA = re.compile(r"(^\s*|[,;|\"])(?=[=+\-@＝＋－＠])")
 
 
-def as_table(table: Sequence[Row], by: str, chosen: Sequence[str] = ()) -> str:
+def as_table(table: Sequence[Row], by: str, chosen: Sequence[str] = (), names: Sequence[str] = ()) -> str:
     """Return rows for the terminal: outcome, layer and metric, the config's keys that differ, and the folder.
 
     It fits WIDTH columns: names of folders are cut in the middle, then keys left out, which the last line names. The
-    columns that are `chosen` are shown whole.
+    columns that are `chosen` are shown whole. `names` of the rows, if there are any, come first.
     """
     if chosen:
         titles, cells = list(chosen), [[shown(row.cells.get(name)) for name in chosen] for row in table]
@@ -35,7 +35,9 @@ def as_table(table: Sequence[Row], by: str, chosen: Sequence[str] = ()) -> str:
         title: [escaped(text) if chosen or title == "folder" else printable(text, LONGEST) for text in column]
         for title, column in zip(titles, zip(*cells, strict=True), strict=True)
     }
-    left_out = [] if chosen else _fit(columns)
+    left_out = [] if chosen else _fit(columns, WIDTH - max((len(name) + 2 for name in names), default=0))
+    if names:
+        columns = {"": list(names), **columns}
     widths = {title: max(map(len, [escaped(title), *column])) for title, column in columns.items()}
     sides = {title: ">" if all(map(is_number, column)) else "<" for title, column in columns.items()}
     lines = [
@@ -43,15 +45,16 @@ def as_table(table: Sequence[Row], by: str, chosen: Sequence[str] = ()) -> str:
         for row in [list(map(escaped, columns)), *zip(*columns.values(), strict=True)]
     ]
     if left_out:
-        lines.append(f"left out: {escaped(', '.join(left_out))}; --columns names what to show")
+        how = "repu-lab results shows them with --columns" if names else "--columns names what to show"
+        lines.append(f"left out: {escaped(', '.join(left_out))}; {how}")
     return "\n".join(lines)
 
 
-def _fit(columns: dict[str, list[str]]) -> list[str]:
-    """Cut and leave out columns until they fit WIDTH; return what was left out."""
+def _fit(columns: dict[str, list[str]], width: int) -> list[str]:
+    """Cut and leave out columns until they fit a width; return what was left out."""
 
     def excess() -> int:
-        return sum(max(map(len, [title, *column])) + 2 for title, column in columns.items()) - 2 - WIDTH
+        return sum(max(map(len, [title, *column])) + 2 for title, column in columns.items()) - 2 - width
 
     for title in ("folder", *reversed(columns)):
         if (over := excess()) > 0 and title in columns:

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from repu_lab.figures.style import QUIET, SMALL, canvas, decades_axis, end_labels, extent, finite, quiet, title
+from repu_lab.figures.style import canvas, decades_axis, end_labels, extent, finite, quiet, title
 from repu_lab.networks.quantiles import quantiles, ranked
 
 Floats = NDArray[np.float64]
@@ -19,9 +19,14 @@ MOST = len(PALETTE) * len(DASHES)
 
 @dataclass(frozen=True)
 class Curve:
-    """One run: log10 K by layer (layers,) as measured and by theory, and the metric (steps, members) at some steps."""
+    """What is drawn of a run of so many layers, the output's included.
+
+    log10 K of the first of them as measured and by theory, NaN or infinite where it is not known; the metric (steps,
+    members).
+    """
 
     name: str
+    layers: int
     measured: Floats = field(default_factory=lambda: np.empty(0))
     theory: Floats = field(default_factory=lambda: np.empty(0))
     steps: Sequence[int] = ()
@@ -38,15 +43,15 @@ def comparison(curves: Sequence[Curve], metric: str = "metric") -> Figure:
     figure = canvas(7.4 if trained else 4.4, 3.0)
     panels = figure.subplots(1, 2 if trained else 1, squeeze=False)[0]
     left = panels[0]
-    quiet(left, "layer / last layer", r"$\log_{10} K$")
+    quiet(left, "layer / last layer (points: measured, lines: theory)", r"$\log_{10} K$")
     title(left, "a  size of the signal" if trained else "size of the signal")
     labels = []
     for curve, (colour, dash) in zip(curves, _styles(), strict=False):
         for values, style in ((curve.theory, {"linestyle": dash, "linewidth": 1.3}), (curve.measured, {"marker": "o"})):
             if values.size:
                 style = {"linestyle": "none", "markersize": 2.4, **style}
-                left.plot(np.linspace(0, 1, values.size), finite(values), color=colour, **style)
-        if ends := _last(curve.measured if np.isfinite(curve.measured).any() else curve.theory):
+                left.plot(_shares(values, curve.layers), finite(values), color=colour, **style)
+        if ends := _last(curve):
             labels.append((ends[0], ends[1], curve.name, colour))
     if (whole := extent([values for curve in curves for values in (curve.measured, curve.theory)])) is not None:
         decades_axis(left, *whole)
@@ -60,8 +65,6 @@ def comparison(curves: Sequence[Curve], metric: str = "metric") -> Figure:
             if curve.metric.size:
                 (median,) = quantiles(ranked(curve.metric, -np.inf), (0.5,))
                 right.plot(curve.steps, finite(median), color=colour, linestyle=dash, linewidth=1.3)
-    left.set_title("points: measured, lines: theory", loc="right", fontsize=SMALL - 1, color=QUIET)
-    figure.set_facecolor("white")
     return figure
 
 
@@ -69,7 +72,12 @@ def _styles() -> list[tuple[str, object]]:
     return [(colour, dash) for dash in DASHES for colour in PALETTE]
 
 
-def _last(values: Floats) -> tuple[float, float] | None:
-    """Return where a curve ends: its share of the depth, and its last finite value."""
+def _shares(values: Floats, layers: int) -> Floats:
+    return np.arange(values.size) / max(1, layers - 1)
+
+
+def _last(curve: Curve) -> tuple[float, float] | None:
+    """Return where a curve ends, as measured if it was: its share of the depth, and its last finite value."""
+    values = curve.measured if np.isfinite(curve.measured).any() else curve.theory
     known = np.flatnonzero(np.isfinite(values))
-    return (float(known[-1] / max(1, values.size - 1)), float(values[known[-1]])) if known.size else None
+    return (float(_shares(values, curve.layers)[known[-1]]), float(values[known[-1]])) if known.size else None

@@ -34,13 +34,15 @@ def check_output(option: str, path: Path) -> None:
         raise ConfigError(f"{option} {printable(str(path))}: {printable(why)}")
 
 
-def write_output(option: str, path: Path, text: str) -> None:
-    """Write a text as UTF-8 into what a user named; ConfigError, as above, if it cannot be.
+def write_output(option: str, path: Path, text: str | bytes) -> None:
+    """Write bytes, or a text as UTF-8, into what a user named; ConfigError, as above, if it cannot be.
 
     Links are followed. A regular file, or nothing, is replaced in one step; a device or a pipe is written into.
     """
     check_output(option, path)
-    content = text.encode("utf-8", "backslashreplace")  # a name of a folder may hold half of a sign
+    content = (
+        text if isinstance(text, bytes) else text.encode("utf-8", "backslashreplace")
+    )  # a name of a folder may hold half of a sign
     try:
         target, about = _target(path)
         if about is None or (stat.S_ISREG(about.st_mode) and _stream(about) is None):
