@@ -372,6 +372,16 @@ def test_a_lost_gradient_is_told_of_the_finite_networks_that_lose_it():
     assert "the gradient at layer 1 is 0 times the output's" in result.advice and "10^" not in result.advice
 
 
+def test_networks_that_die_where_infinitely_wide_ones_blow_up_are_not_told_the_latters_growth():
+    """RePU of degree 1.5 at depth 121: log10 chi_perp of infinite width leaves float64's range of powers of ten."""
+    result = forecast(
+        RePU(1.5), C_W=1.937, C_b=0.008855, k1=0.5, depth=121, width=6, dtype="float16", inputs=4, outputs=1
+    )
+    assert result.log10_chi_perp[-2] > 308
+    assert result.fate == "vanishes"
+    assert "multiplies" not in result.advice
+
+
 @pytest.mark.parametrize(("change", "message"), [
     ({"dtype": "int8"}, "dtype"),
     ({"depth": 0}, "depth"),

@@ -232,7 +232,8 @@ def _advice(result: Forecast, cause: str, log10_lost: Floats) -> str:
         text = f"{share} lose the signal of {batch} in {law.dtype}, at {_layers_text(result.layer_range)}: {how}."
         if hopeless:
             return f"{text} {_NEVER.format(p)}"
-        if cause == "gradient":  # chi_perp of infinitely wide networks need not be that of these
+        # chi_perp of infinitely wide networks need not be that of these: RePU may blow up there, and die here.
+        if cause == "gradient" or not result.log10_chi_perp[-2] < 0:
             return text
         chi_perp = 10 ** float(result.log10_chi_perp[-2])
         return f"{text} A layer multiplies small squared differences of inputs by {chi_perp:.2g}, where 1 keeps them."
