@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from made_up_block import COOLED
 from repu_lab.activations import Activation, RePU, Tanh
 from repu_lab.blocks import PLAIN, RESIDUAL, Block
 from repu_lab.blocks.maps import LAYER, RMS
@@ -41,6 +42,7 @@ BLOCKS: dict[str, tuple[Block, Callable[[Activation, Tensor], Tensor], float]] =
     "layer": (Block(before=LAYER), lambda s, z: s(rms(centred(z))), 0.0),
     "layer after": (Block(after=LAYER), lambda s, z: rms(centred(s(z))), 0.0),
     "rms residual": (Block(residual=True, before=RMS, branch=0.5), lambda s, z: s(rms(z)), 0.5),
+    "cooled, as a newcomer adds it": (Block(before=COOLED), lambda s, z: s(z / COOLED.t), 0.0),
     "layer after, learned": (
         Block(residual=True, after=LAYER, branch=0.3, learned=True), lambda s, z: rms(centred(s(z))), 0.3
     ),

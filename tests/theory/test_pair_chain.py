@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from made_up_block import COOLED
 from repu_lab.activations import GELU, MRePU, ReLU, RePU, Tanh
 from repu_lab.blocks import PLAIN, RESIDUAL, Block
 from repu_lab.blocks.maps import LAYER, RMS
@@ -29,6 +30,7 @@ GRID = {
     "rms repu2": (RePU(2), 2 / 3, 0.1, 0.5, Block(before=RMS)),
     "layer tanh, half": (Tanh(), 1.3, 0.05, 1.0, Block(residual=True, before=LAYER, branch=0.5)),
     "layer after relu": (ReLU(), 1.0, 0.0, 0.5, Block(after=LAYER)),
+    "cooled repu2, as a newcomer adds it": (RePU(2), 2.0, 0.05, 1.0, Block(before=COOLED)),
     "rms repu2, half": (RePU(2), 2 / 3, 0.0, 1.0, Block(residual=True, before=RMS, branch=0.5)),
 }
 # All comparisons below fail by chance once in a thousand runs (and the seeds are fixed).
@@ -52,7 +54,7 @@ def passed_on(activation, block: Block, z: torch.Tensor) -> torch.Tensor:
         return activation(unit)
     if block.before == LAYER:
         return activation(centred / centred.square().mean(1, keepdim=True).sqrt())
-    h = activation(z)
+    h = activation(z / COOLED.t if block.before == COOLED else z)
     centred = h - h.mean(1, keepdim=True)
     return centred / centred.square().mean(1, keepdim=True).sqrt() if block.after == LAYER else h
 

@@ -5,18 +5,22 @@ import pytest
 import torch
 from laws import sized
 from scipy.optimize import brentq
+from scipy.stats import ks_2samp
 
-from repu_lab.activations import Activation, MRePU, RePU, Tanh
+from made_up_block import COOLED
+from repu_lab.activations import Activation, MRePU, ReLU, RePU, Tanh
 from repu_lab.blocks import PLAIN, RESIDUAL, Block
 from repu_lab.blocks.maps import LAYER, RMS
 from repu_lab.networks.initialization import critical, initialize_, uniform_depth
 from repu_lab.networks.population import Population
 from repu_lab.networks.statistics import LayerStatistics, measure
+from repu_lab.theory.chain import chain
 from repu_lab.theory.inputs import Pair
 from repu_lab.theory.kernel import correlations, layers
 from repu_lab.theory.law import Law
 from repu_lab.theory.pair_chain import pair_chain
 from repu_lab.theory.rates import adam_rate, sgd_rate
+from repu_lab.theory.tangent import tangent_layers
 
 F64 = torch.float64
 BLOCKS = {
@@ -29,6 +33,7 @@ BLOCKS = {
     "rms residual": Block(residual=True, before=RMS, branch=0.5),
     "layer after residual": Block(residual=True, after=LAYER, branch=0.5),
     "frozen residual": Block(residual=True, frozen=True, branch=0.5),
+    "cooled, as a newcomer adds it": Block(before=COOLED),
 }
 
 
@@ -157,6 +162,49 @@ def test_sgd_rate_is_one_over_the_measured_tangent_kernel(name, activation):
     # Corrections are of relative size depth/n = 0.025.
     assert abs(measured_M.mean().item() - wanted) < 4 * error + 0.06 * wanted
     assert 0 < adam_rate(sized(activation, C_W, C_b, 0.5, sizes, block=block), 0.8) <= 2e-3
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+@pytest.mark.parametrize("activation", [Tanh(), ReLU()], ids=["tanh", "relu"])
+def test_the_tangent_kernel_is_the_measured_one(name, activation):
+    """Sum over weights and biases of C_W / n (dz/dW)^2 and C_b (dz/db)^2."""
+    sizes, members, C_W, C_b, block = (20, 300, 300, 300, 1), 40, 0.3, 0.01, BLOCKS[name]
+    rule = uniform_depth("custom", sizes, C_W=C_W, C_b=C_b, k1=0.5)
+    population = Population(activation, sizes, members, block=block, dtype=F64)
+    initialize_(population, rule, range(members))
+    x, rates = torch.ones(1, 20, dtype=F64), torch.zeros_like(population.theta)
+    population.freeze_(x)
+    for l, affine in enumerate(population.affine_maps(rates)):
+        affine.W_MIO.fill_(rule.C_W[l] / sizes[l])
+        affine.b_M1O.fill_(rule.C_b[l])
+    (gradient,) = torch.autograd.grad(population(x).sum(), population.theta)
+    measured_M = (gradient.square() * rates).sum(1)
+    error = (measured_M.std() / members**0.5).item()
+    wanted = tangent_layers(sized(activation, C_W, C_b, 0.5, sizes, block=block)).H[-1]
+    # Corrections are of relative size 5 depth/n = 0.05 for ReLU.
+    assert abs(measured_M.mean().item() - wanted) < 4 * error + 0.06 * wanted
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+@pytest.mark.parametrize("activation", [Tanh(), RePU(2)], ids=["tanh", "repu2"])
+def test_one_input_of_narrow_networks_is_the_chain(name, activation):
+    """The largest |z|, of 800 networks of width 20, Kolmogorov-Smirnov at p > 1e-5, and the mean log of the gain."""
+    sizes, members, C_W, C_b, block = (4, *[20] * 4, 20), 800, 0.6, 0.05, BLOCKS[name]
+    population = Population(activation, sizes, members, block=block, dtype=F64)
+    initialize_(population, uniform_depth("custom", sizes, C_W=C_W, C_b=C_b, k1=0.5), range(members))
+    x = torch.ones(1, 4, dtype=F64)
+    population.freeze_(x)
+    stats, samples = (
+        measured(population, x),
+        chain(sized(activation, C_W, C_b, 0.5, sizes, block=block), 3000, details=True),
+    )
+    assert samples.log10_z is not None and samples.log10_gain is not None
+    for l in range(1, 5):
+        assert ks_2samp(stats.log10_max_abs[l], samples.log10_z[:, l]).pvalue > 1e-5, l  # pyright: ignore
+    # A branch's own C_W, which is measured, scatters by sqrt(2) / 20.
+    gains, wanted = stats.log10_chi_perp[:, :, 0], samples.log10_gain.T
+    error = np.sqrt(gains.var(1) / members + wanted.var(1) / 3000)
+    np.testing.assert_array_less(np.abs(gains.mean(1) - wanted.mean(1)), 4.5 * error + 0.01)
 
 
 def test_branches_without_normalization_start_where_their_kernel_stays():

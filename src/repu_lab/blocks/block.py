@@ -15,13 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from repu_lab.blocks.maps import LAYER, RMS, SAME, Floats, Map
+from repu_lab.blocks.maps import NORMS, RMS, SAME, Floats, Map
 
 Elementwise = Callable[[Tensor], Tensor]
-# What `norm` names: the maps before and after the activation.
-NORMS: dict[str, tuple[Map, Map]] = {
-    "none": (SAME, SAME), "rms": (RMS, SAME), "layer": (LAYER, SAME), "layer_after": (SAME, LAYER),
-}  # fmt: skip
 
 
 class Skip(nn.Module):
@@ -115,6 +111,16 @@ class Block:
         return self.before.scale_free or self.after.scale_free
 
     @property
+    def as_is(self) -> bool:
+        """Whether the activation is applied to z itself."""
+        return self.before == SAME and not self.frozen
+
+    @property
+    def bare(self) -> bool:
+        """Whether h = s(z)."""
+        return self.as_is and self.after == SAME
+
+    @property
     def normal(self) -> bool:
         """Whether h depends on the direction of z alone, as far as the network can tell at the start."""
         return self.scale_free or self.frozen
@@ -143,6 +149,10 @@ class Block:
     def enters(self, K: Floats) -> tuple[Floats, Any]:
         """Return the variance of what the activation is applied to, and log of its derivative in K."""
         return (RMS if self.frozen else self.before).wide(K)
+
+    def slope_behind(self, form: Any, K: Floats) -> Any:
+        """Return log of the derivative of E[h^2] in E[s^2]."""
+        return 0.0 if self.after == SAME else self.leaves(form, K, form.mean_square(K))[1]
 
     def leaves(self, form: Any, K: Floats, square: Floats) -> tuple[Floats, Any]:
         """Return E[h^2] and log of its derivative in E[s^2], at the variance K that enters s."""

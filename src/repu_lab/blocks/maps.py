@@ -204,3 +204,10 @@ class Unit:
 
 SAME = Same()
 RMS, LAYER = Unit(centred=False), Unit(centred=True)
+# What `block.norm` names: the maps before and after the activation.
+NORMS: dict[str, tuple[Map, Map]] = {
+    "none": (SAME, SAME),
+    "rms": (RMS, SAME),
+    "layer": (LAYER, SAME),
+    "layer_after": (SAME, LAYER),
+}

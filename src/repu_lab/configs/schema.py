@@ -9,7 +9,7 @@ MISSING = "???"  # omegaconf's own, without importing it
 HIGHEST = "highest"
 PRECISIONS = (HIGHEST, "tf32")
 BLOCKS = ("plain", "residual")
-NORMS = ("none", "rms", "layer", "layer_after")  # of blocks.NORMS, which cannot be imported without torch
+NORMS = ("none", "rms", "layer", "layer_after")  # of NORMS in blocks/maps.py, which cannot be imported without torch
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 TARGETS = {
     "polynomial": ("all", "x", "x2", "xy", "xyz", "legendre", "chebyshev", "random"),

@@ -96,6 +96,8 @@ def critical(
             note += f", but an input {BLOW_UP_TIME:.2g} times as large as others blows up from k1={k1:.3g}"
         note += f": C_W={1 / kept:.6g} keeps K=1"
         return uniform_depth("critical", sizes, C_W=1 / kept, C_b=0.0, k1=k1, note=note)
+    if not block.bare:
+        raise ValueError(f"{block.before} before the activation, {block.after} behind it: nobody knows their variances")
     start = critical_initialization(activation, 1 if time else depth)
     if start.C_b and not biases:
         C_W = start.k1 / float(mean_square(activation, start.k1))

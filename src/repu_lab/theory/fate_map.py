@@ -45,7 +45,7 @@ def fate_map(law: Law, C_W: ArrayLike, C_b: ArrayLike) -> FateMap:
     """
     C_W, C_b = np.atleast_1d(np.asarray(C_W, dtype=np.float64)), np.atleast_1d(np.asarray(C_b, dtype=np.float64))
     check_k1("k1", law.k1, 0.0)
-    if law.block.normal or law.skips.any():
+    if law.skips.any() or not law.block.bare:
         raise ValueError("the phase diagram is that of plain layers")
     for name, grid in (("C_W", C_W), ("C_b", C_b)):
         if grid.ndim != 1:

@@ -188,15 +188,17 @@ def _follow(law: Law, k1: float, table: Tabulated) -> tuple[Array, Array]:
         with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
             if K[i] == 0 and x[i] == -np.inf:
                 K[i + 1] = C_b + C_W * at_zero
-            elif SMALL_K < (entering := float(block.enters(K[i : i + 1])[0][0])) < form.largest_K:
-                square = np.array([table.mean_square(entering)])
-                K[i + 1] = C_b + C_W * block.leaves(form, np.array([entering]), square)[0][0]
+            elif SMALL_K < (entering := block.enters(K[i : i + 1])[0])[0] < form.largest_K:
+                square = np.array([table.mean_square(float(entering[0]))])
+                K[i + 1] = C_b + C_W * block.leaves(form, entering, square)[0][0]
             else:
                 K[i + 1] = np.nan
             if 0 < K[i + 1] < np.inf or (K[i] == 0 and x[i] == -np.inf):
                 x[i + 1] = np.log(K[i + 1])
             else:
-                x[i + 1] = np.logaddexp(np.log(C_b), np.log(C_W) + log_mean_square(law.activation, x[i : i + 1])[0])
+                log_in = np.nan_to_num(block.enters(K[i : i + 1])[1], nan=0.0, posinf=0.0, neginf=0.0)
+                log_g = log_mean_square(law.activation, x[i : i + 1] + log_in)[0]
+                x[i + 1] = np.logaddexp(np.log(C_b), np.log(C_W) + log_g)
                 K[i + 1] = np.exp(x[i + 1])
             if law.skips[i]:
                 K[i + 1], x[i + 1] = K[i] + K[i + 1], np.logaddexp(x[i], x[i + 1])
@@ -234,11 +236,9 @@ def _log_susceptibilities(table: Tabulated, K: Array, x: Array, block: Block) ->
     """Return log of dE[h^2]/dK, of E[(dh/dz)^2] and of that in back-propagation, for every K = exp x."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
         entering, log_in = block.enters(K)
-        log_entering = np.log(entering) if block.normal else x
-        parallel, perp, slopes = _log_slopes(table, entering, log_entering)
-        if block.normal:
-            log_out = block.leaves(table.form, entering, table.form.mean_square(entering))[1]
-            parallel, perp, slopes = (log + log_in + log_out for log in (parallel, perp, slopes))
+        logs = _log_slopes(table, entering, x if block.as_is else np.log(entering))
+        log_out = block.slope_behind(table.form, entering)
+        parallel, perp, slopes = (log + log_in + log_out for log in logs)
         return np.full_like(parallel, -np.inf) if block.scale_free else parallel, perp, slopes
 
 
@@ -291,7 +291,7 @@ def _general_pairs(law: Law, K, x, K12: float) -> tuple[Array, Array, Array]:
         (u, log_u), (v, log_v) = (block.enters(np.clip(k[i : i + 1], SMALL_K, LARGE_K)) for k in K)
         scale = np.sqrt(u) * np.sqrt(v)
         direct = all(SMALL_K < k[i] < LARGE_K and 0 < k[i + 1] < np.inf for k in K)
-        c12 = covariance[i] if direct and not block.normal else correlation[i] * scale
+        c12 = covariance[i] if direct and block.as_is else correlation[i] * scale
         value, slope = form.pair_mean(u, v, np.clip(c12, -scale, scale))
         h, g = (block.leaves(form, k, form.mean_square(k)) for k in (u, v))
         if block.after.centred:

@@ -73,8 +73,7 @@ class Law:
     @property
     def is_power(self) -> bool:
         """Whether each kernel is a power of the one before: s homogeneous, no biases, nothing kept or normalised."""
-        bent = self.block.normal or self.skips.any() or any(self.C_b)
-        return self.activation.degree is not None and not bent
+        return self.block.bare and self.activation.degree is not None and not (self.skips.any() or any(self.C_b))
 
     @property
     def skips(self) -> Array:

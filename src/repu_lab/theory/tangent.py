@@ -52,7 +52,7 @@ def _log_gain(law: Law, kernel: KernelLayers) -> Array:
     x = kernel.log10_K * LN10
     with np.errstate(divide="ignore", over="ignore", under="ignore", invalid="ignore"):
         known = kernel.log10_chi_perp[:-1] * LN10 + x[:-1] - x[1:]
-        if law.block.normal or law.skips.any():
+        if law.skips.any() or not law.block.bare:
             return known
         K, after = kernel.K[:-1], kernel.K[1:]
         inside = (K > SMALL_K) & (K < LARGE_K) & (after > 0) & (after < np.inf)
