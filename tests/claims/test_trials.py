@@ -46,7 +46,6 @@ def test_settings_are_chosen_on_the_validation_split_and_judged_on_the_test_spli
     assert metrics(judged["relu"].networks) == pytest.approx([0.6, 0.61, 0.62, 0.63])
     assert judged["relu"].metric == pytest.approx(0.615) and judged["relu"].trained.estimate == 0
     assert judged["relu"].reached(0.62).estimate == 0.5  # a network at the bar has reached it
-    assert judged["relu"].tried["1e-2"].share("trained") == 1
 
 
 def test_all_try_as_much_and_are_judged_by_other_networks_on_every_split():

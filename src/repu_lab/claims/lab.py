@@ -48,10 +48,6 @@ class Trained:
         with Contents(self.folder).stream("statistics.npz") as file, np.load(file) as table:
             return dict(table)
 
-    def share(self, outcome: str) -> float:
-        """Return the share of the networks that ended so."""
-        return self.result["outcomes"].get(outcome, 0) / len(self.members)
-
 
 class Lab:
     """The networks of one claim. `commands`, `runs`: the command lines and the run folders used so far."""

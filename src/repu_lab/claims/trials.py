@@ -29,9 +29,8 @@ WORST = 1.0
 
 @dataclass(frozen=True)
 class Judged(Generic[Setting]):
-    """An entrant's runs by the setting that they tried, the setting chosen, and its fresh networks, a run a split."""
+    """An entrant's setting, chosen among those tried, and its fresh networks, a run a split."""
 
-    tried: Mapping[Setting, Trained]
     setting: Setting
     fresh: Sequence[Trained]
 
@@ -81,33 +80,18 @@ def hold(
     stage alone; tuning_share: of its time; part: from which to which share of the claim's time it runs.
     """
     tries = [(entrant, setting) for entrant, settings in entrants.items() for setting in settings]
-    runs = lab.train(
-        [
-            (*entrants[entrant][setting], *tuning, f"members={tuning_members}", f"seed={TUNING_SEED}")
-            for entrant, setting in tries
-        ]
-    )
+    tuned = (f"members={tuning_members}", f"seed={TUNING_SEED}", *tuning)
+    runs = lab.train([(*entrants[entrant][setting], *tuned) for entrant, setting in tries])
     lab.progress(part[0] + tuning_share * (part[1] - part[0]))
-    tried: dict[Entrant, dict[Setting, Trained]] = {entrant: {} for entrant in entrants}
-    for (entrant, setting), run in zip(tries, runs, strict=True):
-        tried[entrant][setting] = run
-    best = {entrant: max(by_setting, key=lambda s: validated(by_setting[s])) for entrant, by_setting in tried.items()}
-    runs = lab.train(
-        [
-            (
-                *entrants[entrant][setting],
-                *judging,
-                f"members={members}",
-                f"seed={split * members}",
-                f"data_seed={split}",
-            )
-            for entrant, setting in best.items()
-            for split in range(splits)
-        ]
-    )
+    merit = {place: validated(run) for place, run in zip(tries, runs, strict=True)}
+    best = {
+        entrant: max(settings, key=lambda setting: merit[entrant, setting]) for entrant, settings in entrants.items()
+    }
+    draws = [(f"members={members}", f"seed={split * members}", f"data_seed={split}") for split in range(splits)]
+    runs = lab.train([(*entrants[entrant][best[entrant]], *judging, *draw) for entrant in best for draw in draws])
     lab.progress(part[1])
     fresh = [runs[i : i + splits] for i in range(0, len(runs), splits)]
-    return {entrant: Judged(tried[entrant], best[entrant], few) for entrant, few in zip(entrants, fresh, strict=True)}
+    return {entrant: Judged(best[entrant], few) for entrant, few in zip(entrants, fresh, strict=True)}
 
 
 def validated(run: Trained) -> float:
