@@ -1,18 +1,21 @@
 """Take a finished reproduction into the repository: scripts/publish_results.py FOLDER [--page report.html].
 
-Writes docs/results/PAGE, docs/results/NN-claim.json (statement, rule, verdict, numbers and tables of each claim), the
-README's table of verdicts and its picture of K by layer. Claims that this reproduction did not judge keep what was
-published of them, so that a family of claims can be run and shown on a page of its own.
+Writes docs/results/PAGE, docs/results/NN-claim.json (statement, rule, verdict, numbers and tables of each claim), and
+in the README the table of verdicts, the claims that wait, and the picture of K by layer. Claims that this reproduction
+did not judge keep what was published of them, so that a family of claims can be run and shown on a page of its own.
 """
 
 import argparse
 import json
+import re
 import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from repu_lab.claims import CLAIMS
+from repu_lab.claims.base import prose
 from repu_lab.configs.config import ConfigError
 from repu_lab.configs.files import Damaged
 from repu_lab.report.command import write_report
@@ -25,6 +28,7 @@ KEPT = (
     "numbers", "tables", "seconds", "versions",
 )  # fmt: skip
 STORY = ("claims/01-double-exponential/story.png", "docs/pictures/story.png")
+WAITING = re.compile(r"^Not yet run at full scale: .*$", re.MULTILINE)
 MARKS = ("<!-- verdicts: scripts/publish_results.py -->", "<!-- end of verdicts -->")
 
 
@@ -60,12 +64,22 @@ def main() -> int:
 
 
 def with_verdicts(readme: str, findings: Sequence[dict[str, Any]]) -> str:
-    """Return the README with the table of these verdicts between its marks; ValueError if the marks are not there."""
+    """Return the README with these verdicts between its marks and, behind them, the numbers of the claims that wait.
+
+    ValueError if the marks or the line of the claims that wait are not there.
+    """
     before, _, rest = readme.partition(MARKS[0])
     _, _, after = rest.partition(MARKS[1])
-    if not after:
-        raise ValueError(f"README.md must hold {MARKS[0]} and, behind it, {MARKS[1]}")
-    return f"{before}{MARKS[0]}\n\n{verdict_table(findings)}\n{MARKS[1]}{after}"
+    if not WAITING.search(after):
+        raise ValueError(f"README.md must hold {MARKS[0]}, {MARKS[1]}, and behind them Not yet run at full scale: ...")
+    line = f"Not yet run at full scale: {', '.join(map(str, waiting(findings))) or 'none'}."
+    return f"{before}{MARKS[0]}\n\n{verdict_table(findings)}\n{MARKS[1]}{WAITING.sub(line, after)}"
+
+
+def waiting(findings: Sequence[dict[str, Any]]) -> list[int]:
+    """Return the numbers of the claims whose title or rule is not the published one."""
+    published = {(found["number"], found["title"], found["rule"]) for found in findings}
+    return [claim.number for claim in CLAIMS if (claim.number, claim.title, prose(claim.rule)) not in published]
 
 
 def verdict_table(findings: Sequence[dict[str, Any]]) -> str:

@@ -2,6 +2,7 @@
 
 import contextlib
 import html
+import importlib.util
 import inspect
 import io
 import json
@@ -83,6 +84,22 @@ def test_the_table_of_verdicts_is_that_of_the_published_results():
     pages = [page.read_text() for page in (ROOT / "docs" / "results").glob("*.html")]
     assert all(len(page) < 5 << 20 for page in pages)
     assert all(any(found["title"] in html.unescape(page) for page in pages) for found in findings.values())
+
+
+def test_publishing_writes_the_table_that_is_there_and_takes_away_what_waited():
+    spec = importlib.util.spec_from_file_location("publish_results", ROOT / "scripts" / "publish_results.py")
+    assert spec and spec.loader
+    publishing = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(publishing)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    paths = sorted((ROOT / "docs" / "results").glob("*.json"))
+    findings = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    assert publishing.with_verdicts(readme, findings) == readme
+    current = [found | {"title": c.title, "rule": prose(c.rule)} for found, c in zip(findings, CLAIMS, strict=True)]
+    written = publishing.with_verdicts(readme, current)
+    assert "Not yet run at full scale: none." in written and f"| {CLAIMS[5].title} |" in written
+    with pytest.raises(ValueError, match="must hold"):
+        publishing.with_verdicts(readme.replace("Not yet run", "Run"), findings)
 
 
 NETWORK_LINES, DATA_LINES = (
