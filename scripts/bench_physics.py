@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from repu_lab.activations import ACTIVATIONS
-from repu_lab.networks.initialization import initialize_, uniform_depth
+from repu_lab.networks.initialization import draw_, uniform_depth
 from repu_lab.networks.lbfgs import lbfgs
 from repu_lab.networks.optimizers import Optimizer
 from repu_lab.networks.population import Population
@@ -33,7 +33,7 @@ def drawn(activation: str, members: int) -> Population:
     found = critical_initialization(own, len(SIZES) - 2)
     population = Population(own, SIZES, members, dtype=torch.float64)
     rule = uniform_depth("critical", SIZES, C_W=found.C_W, C_b=found.C_b, k1=found.k1)
-    initialize_(population, rule, range(members))
+    draw_(population, rule, range(members))
     return population
 
 

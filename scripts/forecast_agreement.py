@@ -34,7 +34,7 @@ from numpy.random import Generator
 from torch import Tensor
 
 from repu_lab.configs.composition import compose_jobs
-from repu_lab.networks.initialization import Initialization
+from repu_lab.networks.initialization import Rule
 from repu_lab.runs.building import Experiment, build
 from repu_lab.runs.forecasting import forecast_run
 from repu_lab.theory.fate import COLLAPSE, DOUBTFUL, FATES, KNOWN
@@ -176,7 +176,7 @@ def centred(z_MBC: Tensor) -> Tensor:
     return z - z.mean(1, keepdim=True)
 
 
-def distance(h_MBN: Tensor, rule: Initialization) -> Tensor:
+def distance(h_MBN: Tensor, rule: Rule) -> Tensor:
     """Return the (lower) median over pairs of inputs of 1 - c of the output's covariance C_b + (C_W / n) h h'."""
     C_W, C_b = rule.C_W[-1], rule.C_b[-1]
     scale = h_MBN.abs().amax(2, keepdim=True).amax(1, keepdim=True).clamp(min=1e-300)

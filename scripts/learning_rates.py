@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from repu_lab.configs.composition import compose_jobs
-from repu_lab.networks.initialization import initialize_
+from repu_lab.networks.initialization import draw_
 from repu_lab.networks.optimizers import Optimizer
 from repu_lab.networks.population import Population
 from repu_lab.runs.building import build
@@ -27,7 +27,7 @@ def accuracies(activation: str, depth: int, rates: list[float], seeds: int, widt
     experiment = build(job.config)
     every = [*rates, experiment.lr]
     population = Population(experiment.activation, experiment.sizes, len(every) * seeds, device=experiment.device)
-    initialize_(population, experiment.rule, list(range(seeds)) * len(every))
+    draw_(population, experiment.rule, list(range(seeds)) * len(every))
     optimizer = Optimizer("adam", population.theta, lr=[rate for rate in every for _ in range(seeds)])
     alive = torch.ones(population.members, dtype=torch.bool, device=experiment.device)
     for step in range(STEPS):

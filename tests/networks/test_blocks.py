@@ -12,7 +12,7 @@ from repu_lab.activations import Activation, RePU, Tanh
 from repu_lab.blocks import PLAIN, RESIDUAL, Block
 from repu_lab.blocks.maps import LAYER, RMS
 from repu_lab.networks.derivatives import jets
-from repu_lab.networks.initialization import initialize_, uniform_depth
+from repu_lab.networks.initialization import draw_, uniform_depth
 from repu_lab.networks.log_domain import measure_in_logs
 from repu_lab.networks.population import Population
 from repu_lab.networks.statistics import measure
@@ -51,7 +51,7 @@ BLOCKS: dict[str, tuple[Block, Callable[[Activation, Tensor], Tensor], float]] =
 
 def drawn(activation: Activation, block: Block, *, C_b: float = 0.2, sizes=SIZES, members: int = 2) -> Population:
     population = Population(activation, sizes, members, block=block, dtype=F64)
-    initialize_(population, uniform_depth("custom", sizes, C_W=0.8, C_b=C_b, k1=1.0), range(members))
+    draw_(population, uniform_depth("custom", sizes, C_W=0.8, C_b=C_b, k1=1.0), range(members))
     with torch.no_grad():
         for affine in population.affine_maps():
             if affine.scale_M11 is not None:

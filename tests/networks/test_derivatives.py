@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from repu_lab.activations import ACTIVATIONS, MRePU, RePU, Tanh
 from repu_lab.blocks import PLAIN, RESIDUAL, Block
 from repu_lab.networks.derivatives import jets
-from repu_lab.networks.initialization import initialize_, lecun
+from repu_lab.networks.initialization import draw_, lecun
 from repu_lab.networks.population import Population
 
 F64 = torch.float64
@@ -25,7 +25,7 @@ class OwnParameter(nn.Module):
 
 def drawn(activation: nn.Module, *, block: Block = PLAIN, members: int = 2) -> Population:
     population = Population(activation, SIZES, members, block=block, dtype=F64)
-    initialize_(population, lecun(SIZES), range(members))
+    draw_(population, lecun(SIZES), range(members))
     return population
 
 

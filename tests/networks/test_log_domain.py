@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from repu_lab.activations import LeakyReLU, Monomial, RePU, Tanh
-from repu_lab.networks.initialization import initialize_, lecun, pytorch
+from repu_lab.networks.initialization import draw_, lecun, pytorch
 from repu_lab.networks.log_domain import measure_in_logs
 from repu_lab.networks.population import Population
 from repu_lab.networks.statistics import measure
@@ -16,7 +16,7 @@ F64 = torch.float64
 
 def drawn(activation, sizes, members=3, rule=lecun) -> Population:
     population = Population(activation, sizes, members, dtype=F64)
-    initialize_(population, rule(sizes), range(members))
+    draw_(population, rule(sizes), range(members))
     return population
 
 

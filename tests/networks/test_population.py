@@ -6,7 +6,7 @@ from torch import nn
 
 from repu_lab.activations import ACTIVATIONS, RePU, Tanh
 from repu_lab.blocks import RESIDUAL
-from repu_lab.networks.initialization import RULES, Initialization, initialize_, lecun, uniform_depth
+from repu_lab.networks.initialization import RULES, Rule, draw_, lecun, uniform_depth
 from repu_lab.networks.optimizers import Optimizer
 from repu_lab.networks.population import Population
 
@@ -16,7 +16,7 @@ SIZES = (5, 7, 6, 3)  # no square layer: a fan-in taken for a fan-out shows
 
 def population_of(members: int, seed: int = 0, activation: nn.Module | None = None, dtype=F64) -> Population:
     population = Population(activation or Tanh(), SIZES, members, dtype=dtype)
-    initialize_(population, lecun(SIZES), range(seed, seed + members))
+    draw_(population, lecun(SIZES), range(seed, seed + members))
     return population
 
 
@@ -133,7 +133,7 @@ def test_freezing_a_member_leaves_the_others_bit_for_bit_and_keeps_its_last_weig
 def test_rules_give_their_variances_on_layers_that_are_not_square(name, C_W, C_b):
     sizes = (300, 500, 200)
     population = Population(Tanh(), sizes, 1, dtype=F64)
-    initialize_(population, RULES[name](sizes), [0])
+    draw_(population, RULES[name](sizes), [0])
     for fan_in, affine in zip(sizes, population.affine_maps(), strict=False):
         W, b = affine.W_MIO.detach(), affine.b_M1O.detach()
         # The variance of m draws has the relative standard error sqrt(2/m) for a normal, less for a uniform one.
@@ -148,7 +148,7 @@ def test_xavier_uses_both_fans():
 
 def test_the_pytorch_rule_has_the_range_of_torch_nn_linear():
     population = Population(Tanh(), (64, 64, 10), 1)
-    initialize_(population, RULES["pytorch"](population.sizes), [0])
+    draw_(population, RULES["pytorch"](population.sizes), [0])
     linear = nn.Linear(64, 64)
     for mine, theirs in zip(population.affine_maps()[0][:2], (linear.weight, linear.bias), strict=True):
         assert mine.abs().max().item() <= 1 / 8
@@ -161,7 +161,7 @@ def test_wide_networks_have_the_exact_kernel_at_the_second_layer(p):
     C_W, k1, members, width = 1.5, 0.7, 200, 400
     sizes = (3, width, 11, 1)
     population = Population(RePU(p), sizes, members, dtype=F64)
-    initialize_(population, uniform_depth("custom", sizes, C_W=C_W, C_b=0.0, k1=k1), range(members))
+    draw_(population, uniform_depth("custom", sizes, C_W=C_W, C_b=0.0, k1=k1), range(members))
     x = torch.tensor([[1.0, -1.0, 1.0]], dtype=F64)  # |x|^2/n_0 = 1
     z1, z2, _ = population.preactivations(x)
     double_factorial = {1: 1, 2: 3, 3: 15}[p]
@@ -201,10 +201,10 @@ def test_an_activation_with_parameters_is_copied_per_member_and_layer_and_trains
 
 def test_unequal_numbers_of_rules_or_seeds_are_refused():
     with pytest.raises(ValueError, match="2 seeds for 3 members"):
-        initialize_(Population(Tanh(), SIZES, 3), lecun(SIZES), [0, 1])
+        draw_(Population(Tanh(), SIZES, 3), lecun(SIZES), [0, 1])
     with pytest.raises(ValueError, match="need C_W >= 0"):
         uniform_depth("custom", SIZES, C_W=-1, C_b=0, k1=1)
-    assert isinstance(lecun(SIZES), Initialization)
+    assert isinstance(lecun(SIZES), Rule)
 
 
 RESIDUAL_SIZES = (5, 7, 7, 7, 6, 6, 3)  # skips where widths are equal, none into or out of the hidden layers
@@ -213,7 +213,7 @@ RESIDUAL_SIZES = (5, 7, 7, 7, 6, 6, 3)  # skips where widths are equal, none int
 @pytest.mark.parametrize("activation", [Tanh(), RePU(2), PerMemberSlope()], ids=["tanh", "repu", "own parameters"])
 def test_residual_layers_add_their_branch_and_member_is_the_same_plain_network(activation):
     population = Population(activation, RESIDUAL_SIZES, 2, block=RESIDUAL, dtype=F64)
-    initialize_(population, lecun(RESIDUAL_SIZES), [0, 1])
+    draw_(population, lecun(RESIDUAL_SIZES), [0, 1])
     assert [population.skips(l) for l in range(7)] == [False, True, True, False, True, False, False]
     x = torch.randn(4, 5, dtype=F64, generator=torch.Generator().manual_seed(1))
     z_D = population.preactivations(x)
@@ -231,7 +231,7 @@ def test_wide_residual_networks_add_kernels():
     C_W, C_b, k1, members, width = 0.3, 0.05, 0.7, 200, 400
     sizes = (3, width, width, 1)
     population = Population(RePU(2), sizes, members, block=RESIDUAL, dtype=F64)
-    initialize_(population, uniform_depth("custom", sizes, C_W=C_W, C_b=C_b, k1=k1), range(members))
+    draw_(population, uniform_depth("custom", sizes, C_W=C_W, C_b=C_b, k1=k1), range(members))
     z2 = population.preactivations(torch.tensor([[1.0, -1.0, 1.0]], dtype=F64))[1].detach()
     square_M = z2.square().mean((1, 2))
     error = square_M.std().item() / members**0.5

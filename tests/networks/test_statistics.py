@@ -6,7 +6,7 @@ import torch
 
 from repu_lab.activations import Identity, RePU, Tanh
 from repu_lab.networks import statistics
-from repu_lab.networks.initialization import initialize_, lecun
+from repu_lab.networks.initialization import draw_, lecun
 from repu_lab.networks.population import Population
 from repu_lab.networks.statistics import AXES, HISTOGRAM_EDGES, measure
 
@@ -16,7 +16,7 @@ SIZES = (4, 9, 9, 5, 3)  # two hidden layers of one width and one of another
 @pytest.fixture
 def measured():
     population = Population(Tanh(), SIZES, 3, dtype=torch.float32)
-    initialize_(population, lecun(SIZES), range(3))
+    draw_(population, lecun(SIZES), range(3))
     x = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
     return population, x, measure(population, x, mean_square, histogram=True)
 

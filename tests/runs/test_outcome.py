@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from repu_lab.activations import GELU, ReLU, RePU, Sigmoid, Tanh
-from repu_lab.networks.initialization import initialize_, uniform_depth
+from repu_lab.networks.initialization import draw_, uniform_depth
 from repu_lab.networks.population import Population
 from repu_lab.runs.outcome import DIVERGED, LEARNING, FirstPass, Progress, first_pass, judge
 from repu_lab.runs.training import summary
@@ -38,7 +38,7 @@ def task_of(dtype: torch.dtype, inputs: int = INPUTS, outputs: int = 4) -> Task:
 def networks(dtype: torch.dtype, activation=None, *, C_W=1.0, C_b=0.0, depth=10, members=2, outputs=4) -> Population:
     sizes = (16, *[WIDTH] * depth, outputs)
     population = Population(Tanh() if activation is None else activation, sizes, members, dtype=dtype)
-    initialize_(population, uniform_depth("custom", sizes, C_W=C_W, C_b=C_b, k1=C_W + C_b), range(members))
+    draw_(population, uniform_depth("custom", sizes, C_W=C_W, C_b=C_b, k1=C_W + C_b), range(members))
     return population
 
 

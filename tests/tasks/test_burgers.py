@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from repu_lab.activations import GELU, Identity, MRePU, Tanh
 from repu_lab.figures.burgers import burgers_solution as burgers_figure
 from repu_lab.networks.derivatives import Jet
-from repu_lab.networks.initialization import initialize_, lecun
+from repu_lab.networks.initialization import draw_, lecun
 from repu_lab.networks.population import Population
 from repu_lab.tasks import Split, Task, burgers, helmholtz, on_device
 from repu_lab.tasks.burgers import FORM, PLACES, TIMES, solution
@@ -25,7 +25,7 @@ SIZES = (2, 20, 20, 20, 1)
 
 def drawn(activation=None, members: int = 2) -> Population:
     population = Population(activation or Tanh(), SIZES, members, dtype=F64)
-    initialize_(population, lecun(SIZES), range(members))
+    draw_(population, lecun(SIZES), range(members))
     return population
 
 
@@ -204,7 +204,7 @@ def test_conditions_go_to_the_device_with_the_data():
     task = on_device(burgers(collocation=50, conditions="soft"), "cpu", torch.float32)
     assert task.conditions is not None and task.conditions.x.dtype == torch.float32 == task.conditions.y.dtype
     population = Population(Tanh(), SIZES, 2)
-    initialize_(population, lecun(SIZES), range(2))
+    draw_(population, lecun(SIZES), range(2))
     loss = task.losses(population, task.batch(0, 20))
     torch.testing.assert_close(
         loss.double(), burgers(collocation=50, conditions="soft").losses(drawn(), _batch(task)), rtol=1e-4, atol=0

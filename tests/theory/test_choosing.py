@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from repu_lab.activations import ACTIVATIONS, Activation, as_activation
-from repu_lab.networks.initialization import initialize_, uniform_depth
+from repu_lab.networks.initialization import draw_, uniform_depth
 from repu_lab.networks.population import Population
 from repu_lab.theory import Initialization, analyse, critical_initialization, mean_square, mean_square_slope, stein
 
@@ -47,7 +47,7 @@ def share_that_keeps(activation: Activation, start: Initialization, depth: int, 
     """Of 24 real networks of width 128, the share in which no layer's K leaves [k1 / 10^below, 100 k1]."""
     population = Population(activation, (64, *[128] * depth, 10), 24, dtype=torch.float64)
     rule = uniform_depth("custom", population.sizes, C_W=start.C_W, C_b=start.C_b, k1=start.k1)
-    initialize_(population, rule, range(24))
+    draw_(population, rule, range(24))
     with torch.no_grad():
         hidden = population.preactivations(torch.ones(1, 64, dtype=torch.float64))[:-1]
         drift = torch.stack([(z.square().mean((1, 2)) / start.k1).log10() for z in hidden])

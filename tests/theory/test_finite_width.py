@@ -15,7 +15,7 @@ from finite_width_oracles import (
 )
 
 from repu_lab.activations import GELU, MRePU, ReLU, RePU, Sigmoid, Tanh
-from repu_lab.networks.initialization import initialize_, uniform_depth
+from repu_lab.networks.initialization import draw_, uniform_depth
 from repu_lab.networks.population import Population
 from repu_lab.theory.chain import batch_chain, chain, one_thread
 from repu_lab.theory.finite_width import blow_up_probability
@@ -85,7 +85,7 @@ def test_the_labs_population_has_the_law_of_the_chain(name):
     activation, C_W, C_b, k1 = GRID[name]
     sizes = [16, 64, 64, 64, 1]
     population = Population(activation, sizes, 500, dtype=torch.float64)
-    initialize_(population, uniform_depth("custom", sizes, C_W=C_W, C_b=C_b, k1=k1), range(500))
+    draw_(population, uniform_depth("custom", sizes, C_W=C_W, C_b=C_b, k1=k1), range(500))
     x = torch.ones(1, 16, dtype=torch.float64)
     z = population.preactivations(x)[-2].detach()[:, 0]
     S = C_b + C_W * activation(z).square().mean(-1)
@@ -97,7 +97,7 @@ def test_largest_preactivation_and_gain_of_a_population():
     C_W, C_b, k1, width = 1.5, 0.05, 1.0, 32
     sizes = [16, width, width, 1]
     population = Population(Tanh(), sizes, 1000, dtype=torch.float64)
-    initialize_(population, uniform_depth("custom", sizes, C_W=C_W, C_b=C_b, k1=k1), range(1000))
+    draw_(population, uniform_depth("custom", sizes, C_W=C_W, C_b=C_b, k1=k1), range(1000))
     z = population.preactivations(torch.ones(1, 16, dtype=torch.float64))[1].detach()[:, 0]
     samples = chain(Law.of(Tanh(), C_W, C_b, k1, 2, width), 20_000, seed=5, details=True)
     assert samples.log10_z is not None and samples.log10_h is not None and samples.log10_gain is not None
@@ -272,7 +272,7 @@ def test_batch_chain_against_networks(activation, C_W, C_b, inputs):
     width, depth, networks = 16, 3, 600
     sizes = [inputs, *[width] * depth, 1]
     population = Population(activation, sizes, networks, dtype=torch.float64)
-    initialize_(population, uniform_depth("custom", sizes, C_W=C_W, C_b=C_b, k1=1.0), range(networks))
+    draw_(population, uniform_depth("custom", sizes, C_W=C_W, C_b=C_b, k1=1.0), range(networks))
     z = population.preactivations(math.sqrt(inputs) * torch.eye(inputs, dtype=torch.float64))[depth - 1].detach()
     S = (C_b + C_W * activation(z).square().mean(-1)).log10().numpy()
     covariance = C_b + (1 - C_b) * np.eye(inputs)

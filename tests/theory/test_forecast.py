@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from repu_lab.activations import GELU, Activation, Erf, Identity, MRePU, ReLU, RePU, Sigmoid, Softplus, Tanh
-from repu_lab.networks.initialization import initialize_, uniform_depth
+from repu_lab.networks.initialization import draw_, uniform_depth
 from repu_lab.networks.population import Population
 from repu_lab.runs.outcome import first_pass
 from repu_lab.tasks import Split
@@ -33,7 +33,7 @@ def measure(activation, *, C_W, C_b, k1, depth, width, dtype="float32", members=
     task, dtype = digits(), getattr(torch, dtype)
     sizes = [64, *[width] * depth, 10]
     population, exact = (Population(activation, sizes, members, dtype=kind) for kind in (dtype, torch.float64))
-    initialize_(population, uniform_depth("custom", sizes, C_W=C_W, C_b=C_b, k1=k1), range(members))
+    draw_(population, uniform_depth("custom", sizes, C_W=C_W, C_b=C_b, k1=k1), range(members))
     x = task.train.x[:128].to(dtype)
     first = first_pass(population, task, Split(x, task.train.y[:128]))
     with torch.no_grad():
@@ -254,7 +254,7 @@ def test_a_batch_is_followed_where_a_few_inputs_run_away_though_none_of_the_sing
     assert alone.probabilities["explodes"] == 0
     sizes, members = (256, *[64] * 30, 10), 60
     population = Population(MRePU(1), sizes, members)
-    initialize_(population, uniform_depth("custom", sizes, C_W=1.0, C_b=0.0, k1=0.009), range(members))
+    draw_(population, uniform_depth("custom", sizes, C_W=1.0, C_b=0.0, k1=0.009), range(members))
     x = torch.randn(32, 256, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         z = population(x / x.square().mean(1, keepdim=True).sqrt())
@@ -436,7 +436,7 @@ def test_points_on_a_line_do_not_collapse_where_their_networks_keep_them_apart()
     x, depth, width, members = x / x.square().mean().sqrt(), 3, 128, 60
     sizes = (1, *[width] * depth, 1)
     population = Population(MRePU(2), sizes, members, dtype=torch.float64)
-    initialize_(population, uniform_depth("custom", sizes, C_W=2.0, C_b=0.0, k1=2.0), range(members))
+    draw_(population, uniform_depth("custom", sizes, C_W=2.0, C_b=0.0, k1=2.0), range(members))
     with torch.no_grad():
         h = MRePU(2)(population.preactivations(x)[depth - 1])
     h = h / torch.linalg.vector_norm(h, dim=2, keepdim=True)

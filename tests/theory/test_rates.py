@@ -7,7 +7,7 @@ from laws import sized
 
 from repu_lab.activations import ACTIVATIONS, GELU, MRePU, ReLU, RePU, Tanh
 from repu_lab.configs.composition import compose_jobs
-from repu_lab.networks.initialization import initialize_, uniform_depth
+from repu_lab.networks.initialization import draw_, uniform_depth
 from repu_lab.networks.population import Population
 from repu_lab.runs.building import build, make_optimizer
 from repu_lab.runs.stepping import train_step
@@ -57,7 +57,7 @@ def test_sgd_rate_is_one_over_the_measured_tangent_kernel(activation, C_W, C_b):
     """sum over all parameters of (dz_i/dtheta)^2, averaged over 200 networks, by its standard error and 1/n."""
     sizes, members = (20, 150, 150, 150, 1), 200
     population = Population(activation, sizes, members, dtype=F64)
-    initialize_(population, uniform_depth("custom", sizes, C_W=C_W, C_b=C_b, k1=1.0), range(members))
+    draw_(population, uniform_depth("custom", sizes, C_W=C_W, C_b=C_b, k1=1.0), range(members))
     x = torch.ones(1, 20, dtype=F64)
     (gradient,) = torch.autograd.grad(population(x).sum(), population.theta)
     measured_M = gradient.square().sum(1)

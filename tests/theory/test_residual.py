@@ -7,7 +7,7 @@ from laws import sized
 
 from repu_lab.activations import GELU, Identity, MRePU, ReLU, RePU, Tanh
 from repu_lab.blocks import RESIDUAL
-from repu_lab.networks.initialization import in_branches, initialize_, uniform_depth
+from repu_lab.networks.initialization import draw_, in_branches, uniform_depth
 from repu_lab.networks.population import Population
 from repu_lab.networks.statistics import measure
 from repu_lab.tasks.images import digits
@@ -47,7 +47,7 @@ def test_wide_networks_measure_what_theory_says(activation):
     depth, members, C_W, C_b, k1 = 6, 30, 0.5, 0.02, 0.3
     sizes = (3, *[400] * depth, 2)
     population = Population(activation, sizes, members, block=RESIDUAL, dtype=F64)
-    initialize_(population, uniform_depth("custom", sizes, C_W=C_W, C_b=C_b, k1=k1), range(members))
+    draw_(population, uniform_depth("custom", sizes, C_W=C_W, C_b=C_b, k1=k1), range(members))
     x = torch.tensor([[1.0, -1.0, 1.0], [1.0, 1.0, 1.0]], dtype=F64)
     stats = measure(population, x, lambda z: z.square().mean((1, 2)))
     theory = layers(activation, C_W, C_b, k1, depth, block=RESIDUAL)
@@ -75,7 +75,7 @@ def test_branches_together_add_what_one_layer_gives():
 def test_sgd_rate_is_one_over_the_measured_tangent_kernel_of_residual_networks(activation):
     sizes, members, C_W, C_b = (20, 150, 150, 150, 1), 200, 0.3, 0.01
     population = Population(activation, sizes, members, block=RESIDUAL, dtype=F64)
-    initialize_(population, uniform_depth("custom", sizes, C_W=C_W, C_b=C_b, k1=0.5), range(members))
+    draw_(population, uniform_depth("custom", sizes, C_W=C_W, C_b=C_b, k1=0.5), range(members))
     (gradient,) = torch.autograd.grad(population(torch.ones(1, 20, dtype=F64)).sum(), population.theta)
     measured_M = gradient.square().sum(1)
     error = (measured_M.std() / members**0.5).item()
@@ -92,7 +92,7 @@ def test_a_batch_of_residual_networks_explodes_as_often_as_forecast(monkeypatch)
     sizes = (64, *[width] * depth, 10)
     rule = in_branches(uniform_depth("custom", sizes, C_W=2 / 3, C_b=0.0, k1=1.0))
     population = Population(RePU(2), sizes, members, block=RESIDUAL, dtype=torch.float32)
-    initialize_(population, rule, range(members))
+    draw_(population, rule, range(members))
     x = task.train.x[:128]
     with torch.no_grad():
         exploded = float((~population(x.float()).isfinite().all(-1).all(-1)).float().mean())

@@ -11,7 +11,7 @@ from made_up_block import COOLED
 from repu_lab.activations import Activation, MRePU, ReLU, RePU, Tanh
 from repu_lab.blocks import PLAIN, RESIDUAL, Block
 from repu_lab.blocks.maps import LAYER, RMS
-from repu_lab.networks.initialization import critical, initialize_, uniform_depth
+from repu_lab.networks.initialization import critical, draw_, uniform_depth
 from repu_lab.networks.population import Population
 from repu_lab.networks.statistics import LayerStatistics, measure
 from repu_lab.theory.chain import chain
@@ -118,7 +118,7 @@ def test_wide_networks_measure_what_theory_says(name, activation):
     block, depth, members, width = BLOCKS[name], 5, 24, 300
     sizes = (4, *[width] * depth, 2)
     population = Population(activation, sizes, members, block=block, dtype=F64)
-    initialize_(population, uniform_depth("custom", sizes, C_W=0.6, C_b=0.05, k1=0.5), range(members))
+    draw_(population, uniform_depth("custom", sizes, C_W=0.6, C_b=0.05, k1=0.5), range(members))
     x = torch.tensor([[1.0, -1.0, 1.0, 1.0], [1.0, 1.0, 1.0, 1.0]], dtype=F64)
     population.freeze_(x)
     stats = measured(population, x)
@@ -141,7 +141,7 @@ def test_gradients_of_real_normalised_networks(p, chi):
     depth, members = 4, 32
     sizes = (4, *[512] * depth, 512)
     population = Population(RePU(p), sizes, members, block=Block(before=RMS))
-    initialize_(population, critical(RePU(p), sizes, population.block), range(members))
+    draw_(population, critical(RePU(p), sizes, population.block), range(members))
     log10 = measured(population, torch.ones(1, 4)).log10_gradient[:, :, 0]
     gain_M = np.log(10) * (log10[0] - log10[-1]) / depth
     assert abs(gain_M.mean() - np.log(chi)) < 3 * gain_M.std() / members**0.5
@@ -152,7 +152,7 @@ def test_gradients_of_real_normalised_networks(p, chi):
 def test_sgd_rate_is_one_over_the_measured_tangent_kernel(name, activation):
     sizes, members, C_W, C_b, block = (20, 120, 120, 120, 1), 150, 0.3, 0.01, BLOCKS[name]
     population = Population(activation, sizes, members, block=block, dtype=F64)
-    initialize_(population, uniform_depth("custom", sizes, C_W=C_W, C_b=C_b, k1=0.5), range(members))
+    draw_(population, uniform_depth("custom", sizes, C_W=C_W, C_b=C_b, k1=0.5), range(members))
     x = torch.ones(1, 20, dtype=F64)
     population.freeze_(x)
     (gradient,) = torch.autograd.grad(population(x).sum(), population.theta)
@@ -171,7 +171,7 @@ def test_the_tangent_kernel_is_the_measured_one(name, activation):
     sizes, members, C_W, C_b, block = (20, 300, 300, 300, 1), 40, 0.3, 0.01, BLOCKS[name]
     rule = uniform_depth("custom", sizes, C_W=C_W, C_b=C_b, k1=0.5)
     population = Population(activation, sizes, members, block=block, dtype=F64)
-    initialize_(population, rule, range(members))
+    draw_(population, rule, range(members))
     x, rates = torch.ones(1, 20, dtype=F64), torch.zeros_like(population.theta)
     population.freeze_(x)
     for l, affine in enumerate(population.affine_maps(rates)):
@@ -191,7 +191,7 @@ def test_one_input_of_narrow_networks_is_the_chain(name, activation):
     """The largest |z|, of 800 networks of width 20, Kolmogorov-Smirnov at p > 1e-5, and the mean log of the gain."""
     sizes, members, C_W, C_b, block = (4, *[20] * 4, 20), 800, 0.6, 0.05, BLOCKS[name]
     population = Population(activation, sizes, members, block=block, dtype=F64)
-    initialize_(population, uniform_depth("custom", sizes, C_W=C_W, C_b=C_b, k1=0.5), range(members))
+    draw_(population, uniform_depth("custom", sizes, C_W=C_W, C_b=C_b, k1=0.5), range(members))
     x = torch.ones(1, 4, dtype=F64)
     population.freeze_(x)
     stats, samples = (
@@ -248,7 +248,7 @@ def test_gradients_of_narrow_normalised_networks_are_those_of_the_chain(name):
     activation, block, C_W, C_b = NARROW[name]
     depth, members, sizes = 10, 300, (4, *[48] * 10, 48)
     population = Population(activation, sizes, members, block=block)
-    initialize_(population, uniform_depth("custom", sizes, C_W=C_W, C_b=C_b, k1=1.0), range(members))
+    draw_(population, uniform_depth("custom", sizes, C_W=C_W, C_b=C_b, k1=1.0), range(members))
     log10 = measured(population, torch.ones(1, 4)).log10_gradient[:, :, 0]
     found = log10[0] - log10[-1]
     law = Law.of(activation, C_W, C_b, 1.0, depth, 48, block=block)

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from repu_lab import assert_healthy, examine, watch
 from repu_lab.activations import ReLU
-from repu_lab.networks.initialization import he, initialize_
+from repu_lab.networks.initialization import draw_, he
 from repu_lab.networks.population import Population
 from repu_lab.networks.statistics import measure
 from repu_lab.tracking.events import EVENTS_NAME
@@ -53,7 +53,7 @@ def inputs(count: int = 32) -> Tensor:
 def test_the_numbers_are_those_of_the_labs_own_networks():
     sizes, x = (8, 16, 16, 3), inputs(20)
     population = Population(ReLU(), sizes)
-    initialize_(population, he(sizes), [5])
+    draw_(population, he(sizes), [5])
     network = population.member(0)
     own = measure(population, x, lambda z_MPC: z_MPC.square().mean((1, 2)))
     with recorded(network) as recording:

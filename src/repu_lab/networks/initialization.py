@@ -23,7 +23,7 @@ BLOW_UP_TIME = 10 / 3  # k1 = .3 for RePU_2 in branches of a^2 = 1/L: K ends at 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Initialization:
+class Rule:
     """Variances of the affine maps l = 1..L+1 and the shape of the distribution, 'normal' or 'uniform'."""
 
     name: str
@@ -38,43 +38,39 @@ class Initialization:
         return self.C_b[0] + self.C_W[0]
 
 
-def he(sizes: Sequence[int]) -> Initialization:
+def he(sizes: Sequence[int]) -> Rule:
     """C_W = 2, C_b = 0 (He et al. 2015, fan-in): keeps K for ReLU."""
     return uniform_depth("he", sizes, C_W=2.0, C_b=0.0, k1=2.0)
 
 
-def lecun(sizes: Sequence[int]) -> Initialization:
+def lecun(sizes: Sequence[int]) -> Rule:
     """C_W = 1, C_b = 0 (LeCun et al. 1998): keeps K for a linear network."""
     return uniform_depth("lecun", sizes, C_W=1.0, C_b=0.0, k1=1.0)
 
 
-def xavier(sizes: Sequence[int]) -> Initialization:
+def xavier(sizes: Sequence[int]) -> Rule:
     """Var W = 2 / (fan_in + fan_out), C_b = 0 (Glorot, Bengio 2010): C_W = 1 between layers of one width."""
     maps = list(pairwise(sizes))
-    return Initialization(name="xavier", C_W=tuple(2 * i / (i + o) for i, o in maps), C_b=(0.0,) * len(maps))
+    return Rule(name="xavier", C_W=tuple(2 * i / (i + o) for i, o in maps), C_b=(0.0,) * len(maps))
 
 
-def pytorch(sizes: Sequence[int]) -> Initialization:
+def pytorch(sizes: Sequence[int]) -> Rule:
     """Return torch.nn.Linear's default: W and b uniform on +-1/sqrt(fan_in), so C_W = 1/3, C_b = 1/(3 fan_in)."""
     maps = list(pairwise(sizes))
-    return Initialization(
+    return Rule(
         name="pytorch", C_W=(1 / 3,) * len(maps), C_b=tuple(1 / (3 * i) for i, _ in maps), distribution="uniform"
     )
 
 
-def uniform_depth(
-    name: str, sizes: Sequence[int], *, C_W: float, C_b: float, k1: float, note: str = ""
-) -> Initialization:
+def uniform_depth(name: str, sizes: Sequence[int], *, C_W: float, C_b: float, k1: float, note: str = "") -> Rule:
     """C_W and C_b the same for l = 2..L+1; the first map gives K^1 = k1 >= C_b."""
     if not (C_W >= 0 and C_b >= 0 and k1 >= C_b):
         raise ValueError(f"C_W={C_W}, C_b={C_b}, k1={k1}: need C_W >= 0, C_b >= 0 and k1 >= C_b")
     maps = len(sizes) - 1
-    return Initialization(name=name, C_W=(k1 - C_b, *[C_W] * (maps - 1)), C_b=(C_b,) * maps, note=note)
+    return Rule(name=name, C_W=(k1 - C_b, *[C_W] * (maps - 1)), C_b=(C_b,) * maps, note=note)
 
 
-def critical(
-    activation: Activation, sizes: Sequence[int], block: Block = PLAIN, *, biases: bool = True
-) -> Initialization:
+def critical(activation: Activation, sizes: Sequence[int], block: Block = PLAIN, *, biases: bool = True) -> Rule:
     """Return the variances with which signals keep their size in this kind of layer, see the theory's `choosing`.
 
     Where h does not see the size of z, C_W = 1 / E[h^2] at K = 1. A frozen scale is that of other inputs: of a power
@@ -113,7 +109,7 @@ def critical(
     return in_branches(rule) if block.divided else rule
 
 
-def in_branches(rule: Initialization) -> Initialization:
+def in_branches(rule: Rule) -> Rule:
     """Return the rule for a residual network: C_W and C_b of the L - 1 branches divided by their number.
 
     Kernels add, K^{l+1} = K^l + C_b + C_W g(K^l). So all branches together add what one plain layer gives.
@@ -127,13 +123,13 @@ def in_branches(rule: Initialization) -> Initialization:
 RULES = {"he": he, "lecun": lecun, "xavier": xavier, "pytorch": pytorch}
 
 
-def initialize_(population: Population, rule: Initialization | Sequence[Initialization], seeds: Sequence[int]) -> None:
+def draw_(population: Population, rule: Rule | Sequence[Rule], seeds: Sequence[int]) -> None:
     """Draw the weights in place: member i from a generator of its own seeded with seeds[i], under its own rule.
 
     The draws are made on the CPU in float64 and then cast, so a member starts the same in any population, on any device
     and, up to rounding, in any dtype. Parameters of the activation start at the module's own values.
     """
-    rules = [rule] * population.members if isinstance(rule, Initialization) else list(rule)
+    rules = [rule] * population.members if isinstance(rule, Rule) else list(rule)
     if not len(rules) == len(seeds) == population.members:
         raise ValueError(f"{len(rules)} rules and {len(seeds)} seeds for {population.members} members")
     with torch.no_grad():
@@ -142,7 +138,7 @@ def initialize_(population: Population, rule: Initialization | Sequence[Initiali
     population.reset_own_()
 
 
-def _draw(population: Population, rule: Initialization, seed: int) -> Tensor:
+def _draw(population: Population, rule: Rule, seed: int) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     count = population.drawn
     if rule.distribution == "uniform":

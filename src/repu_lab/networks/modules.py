@@ -38,18 +38,18 @@ def initialize_(
     if seed is not None and generator is not None:
         raise ValueError(f"seed={seed} and a generator: give one of them")
     _check_input(input_mean_square)
-    found = observe(network, activation)
-    biases = all(linear.bias is not None for linear in found.linears[:-1])
-    rule = initialization.critical(found.activation, found.sizes, found.block, biases=biases)
+    perceptron = observe(network, activation)
+    biases = all(linear.bias is not None for linear in perceptron.linears[:-1])
+    rule = initialization.critical(perceptron.activation, perceptron.sizes, perceptron.block, biases=biases)
     start = Initialization(rule.C_W[-1], rule.C_b[-1], rule.k1, rule.note)
     rule = replace(rule, C_W=(rule.C_W[0] / input_mean_square, *rule.C_W[1:]))
     if seed is None:
         where = "cpu" if generator is None else generator.device
         seed = int(torch.randint(2**63 - 1, (), generator=generator, device=where))
-    drawn = Population(found.activation, found.sizes, block=found.block, dtype=found.dtype)
-    initialization.initialize_(drawn, rule, [seed])
+    drawn = Population(perceptron.activation, perceptron.sizes, block=perceptron.block, dtype=perceptron.dtype)
+    initialization.draw_(drawn, rule, [seed])
     with torch.no_grad():
-        for linear, affine in zip(found.linears, drawn.affine_maps(), strict=True):
+        for linear, affine in zip(perceptron.linears, drawn.affine_maps(), strict=True):
             linear.weight.copy_(affine.W_MIO[0].T)
             if linear.bias is not None:
                 linear.bias.copy_(affine.b_M1O[0, 0])
@@ -70,19 +70,21 @@ def forecast_network(
     harmonic mean. See `forecast`, also for its errors; ValueError as for `initialize_`.
     """
     _check_input(input_mean_square)
-    found = observe(network, activation)
-    C_W = tuple(linear.in_features * _mean_square(linear.weight) for linear in found.linears)
-    C_b = tuple(0.0 if linear.bias is None else _mean_square(linear.bias) for linear in found.linears)
+    perceptron = observe(network, activation)
+    C_W = tuple(linear.in_features * _mean_square(linear.weight) for linear in perceptron.linears)
+    C_b = tuple(0.0 if linear.bias is None else _mean_square(linear.bias) for linear in perceptron.linears)
     k1 = C_b[0] + C_W[0] * input_mean_square
     if correlation is None and k1 > 0:
         correlation = C_b[0] / k1
-    law = Law(found.activation, C_W[1:], C_b[1:], k1, found.sizes, found.block, limits(found.dtype).name)
+    law = Law(
+        perceptron.activation, C_W[1:], C_b[1:], k1, perceptron.sizes, perceptron.block, limits(perceptron.dtype).name
+    )
     expected = forecast_law(law, inputs, correlation=correlation, seed=seed)
-    seen = first_pass(found.population(), inputs=inputs, mean_square=input_mean_square, seed=seed)
-    return _measured(expected, found, seen)
+    seen = first_pass(perceptron.population(), inputs=inputs, mean_square=input_mean_square, seed=seed)
+    return _measured(expected, perceptron, seen)
 
 
-def _measured(expected: Forecast, found: Perceptron, seen: Pass) -> Forecast:
+def _measured(expected: Forecast, perceptron: Perceptron, seen: Pass) -> Forecast:
     """Return theory's forecast with the fate that the network itself has."""
     law, dtype = expected.law, limits(expected.law.dtype)
     ends = first_ends(seen.log10_z[None], seen.log10_h[None], dtype)
@@ -97,7 +99,7 @@ def _measured(expected: Forecast, found: Perceptron, seen: Pass) -> Forecast:
     else:
         collapses = expected.inputs > 1 and seen.log10_distance[-1] < math.log10(COLLAPSE)
         fate, layer = ("collapses correlations" if collapses else "survives"), None
-    departs = departures(found)
+    departs = departures(perceptron)
     known = not departs or departs == ["matrices are orthogonal"]
     drawn = f"a known law: {departs[0] if departs else 'independent, of mean 0'}" if known else (
         f"no known law, since {' and '.join(departs)}: theory's curves do not hold"

@@ -66,20 +66,20 @@ def departures(network: Perceptron) -> list[str]:
     Pastur), and none if W is orthogonal.
     """
     maps = [_float64(linear) for linear in network.linears[1:]]
-    found = []
+    signs = []
     if (t := _standardized([W for W, _ in maps])) > DEVIATIONS:
-        found.append(f"weights have a mean ({t:.0f} standard errors from 0)")
+        signs.append(f"weights have a mean ({t:.0f} standard errors from 0)")
     if (t := _standardized([b for _, b in maps])) > DEVIATIONS:
-        found.append(f"biases have a mean ({t:.0f} standard errors from 0)")
+        signs.append(f"biases have a mean ({t:.0f} standard errors from 0)")
     rows = torch.cat([W.sum(1).square() / (W.shape[1] * W.square().mean()).clamp(min=1e-300) for W, _ in maps])
     if abs(rows.mean() - 1).item() > DEVIATIONS * (2 / len(rows)) ** 0.5:
-        found.append(f"row sums have {rows.mean():.2g} of the variance of independent weights")
+        signs.append(f"row sums have {rows.mean():.2g} of the variance of independent weights")
     spread = [_spread(W) for W, _ in maps if min(W.shape) >= 8 and bool(W.any())]
     if spread and np.median(spread) < 0.1:
-        found.append("matrices are orthogonal")
+        signs.append("matrices are orthogonal")
     elif spread and abs(np.median(spread) - 1) > 0.5:
-        found.append(f"squared singular values have {np.median(spread):.2g} of the spread of independent weights")
-    return found
+        signs.append(f"squared singular values have {np.median(spread):.2g} of the spread of independent weights")
+    return signs
 
 
 def _float64(linear: nn.Linear) -> tuple[Tensor, Tensor]:

@@ -88,9 +88,9 @@ def next_of_jobs(jobs: Sequence[Job]) -> str | None:
         expected = forecast_run(experiment)
     except ValueError:
         expected = None
-    told = next_command(experiment, expected, members, job.folder / "config.yaml")
-    told = told or "no change that was tried is forecast to help"
-    return f"{kind} in {len(cases)} of {len(jobs)} jobs; of {job.folder.name}: {told}"
+    advice = next_command(experiment, expected, members, job.folder / "config.yaml")
+    advice = advice or "no change that was tried is forecast to help"
+    return f"{kind} in {len(cases)} of {len(jobs)} jobs; of {job.folder.name}: {advice}"
 
 
 def _where(experiment: Experiment, kind: str, records: Sequence[Mapping[str, Any]]) -> str:
@@ -114,10 +114,10 @@ def _changes(experiment: Experiment) -> Iterator[tuple[list[str], TrainConfig]]:
     C_W, C_b = f"{rule.C_W[-1]:.6g}", f"{rule.C_b[-1]:.6g}"
     for k1 in (f"{rule.k1 / part:.3g}" for part in (10, 100)):
         if float(k1) > float(C_b):
-            own = InitializationConfig(name="custom", c_w=float(C_W), c_b=float(C_b), k1=float(k1))
+            start = InitializationConfig(name="custom", c_w=float(C_W), c_b=float(C_b), k1=float(k1))
             typed = {"c_w": C_W, "c_b": C_b, "k1": k1}
             parts = [f"initialization.{key}={value}" for key, value in typed.items()]
-            yield ["initialization=custom", *parts], replace(config, initialization=own)
+            yield ["initialization=custom", *parts], replace(config, initialization=start)
     if not config.residual:
         yield ["residual=true", "initialization=critical"], replace(config, residual=True, initialization=critical)
     if config.block == BlockConfig():

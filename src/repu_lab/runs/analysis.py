@@ -11,7 +11,7 @@ from repu_lab.configs.code import activation_name
 from repu_lab.configs.config import ConfigError, config_hash
 from repu_lab.configs.schema import TheoryConfig
 from repu_lab.figures import kernel_by_layer, phase_diagram, susceptibilities
-from repu_lab.networks.initialization import Initialization
+from repu_lab.networks.initialization import Rule
 from repu_lab.runs.building import build_activation, build_rule
 from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.words import start, weights
@@ -36,7 +36,7 @@ K_RANGE = (1e-4, 1e4)
 MARGINAL = 1e-9  # a chi_parallel this close to 1 is 1: what happens is decided beyond first order
 
 
-def check_theory(config: TheoryConfig) -> tuple[Law, Initialization]:
+def check_theory(config: TheoryConfig) -> tuple[Law, Rule]:
     """Return the law and the rule it follows from; ConfigError if theory cannot speak of them."""
     activation = build_activation(config.activation, config.dtype)
     sizes = (INPUTS, *[config.width] * config.depth, INPUTS)
@@ -56,17 +56,19 @@ def analyse_activation(config: TheoryConfig, folder: RunFolder) -> dict[str, Any
     """Write theory.json's figures and return what theory.json holds, with the answer in words under `text`."""
     law, rule = check_theory(config)
     C_W, C_b = law.C_W[-1], law.C_b[-1]
-    found, expected = analyse(law.activation), forecast_law(law, config.inputs)
+    criticality, expected = analyse(law.activation), forecast_law(law, config.inputs)
     ntk = tangent_layers(law).log10_H
-    points = [{"K": p.K, "C_W": p.C_W, "C_b": p.C_b, "universality_class": p.universality_class} for p in found.points]
+    points = [
+        {"K": p.K, "C_W": p.C_W, "C_b": p.C_b, "universality_class": p.universality_class} for p in criticality.points
+    ]
     _draw(law, rule.name, points, expected, folder)
     fixed = [asdict(point) for point in fixed_points(law.activation, C_W, C_b)]
     return {
         "activation": expected.activation,
         "critical_points": points,
-        "certificate": found.certificate,
-        "a_1": found.a_1,
-        "b_1": found.b_1,
+        "certificate": criticality.certificate,
+        "a_1": criticality.a_1,
+        "b_1": criticality.b_1,
         "c_w": C_W,
         "c_b": C_b,
         "k1": law.k1,
@@ -94,7 +96,7 @@ def analyse_activation(config: TheoryConfig, folder: RunFolder) -> dict[str, Any
         "underflow_layer": expected.underflow_layer,
         "survival_depth": expected.survival_depth,
         "advice": expected.advice,
-        "text": _answer(found, rule, fixed, expected),
+        "text": _answer(criticality, rule, fixed, expected),
         "config_hash": config_hash("theory", config),
     }
 
@@ -124,12 +126,13 @@ def _draw(law: Law, rule: str, points: Sequence[dict[str, Any]], expected: Forec
             figure.savefig(path, format="png", dpi=200)
 
 
-def _answer(found: Criticality, rule: Initialization, fixed: list[dict[str, Any]], expected: Forecast) -> str:
+def _answer(criticality: Criticality, rule: Rule, fixed: list[dict[str, Any]], expected: Forecast) -> str:
     lines = [
-        f"{expected.activation}: " + (", ".join(p.universality_class for p in found.points) or "no critical point"),
+        f"{expected.activation}: "
+        + (", ".join(p.universality_class for p in criticality.points) or "no critical point"),
         "  K is the mean square of a layer's preactivations; K* is a K that a critical network keeps",
     ]
-    for point in found.points:
+    for point in criticality.points:
         lines.append(
             f"  critical at {_place(point.K)} ({_explained(point)}): weights with {weights(point.C_W, point.C_b)}"
         )
@@ -138,14 +141,15 @@ def _answer(found: Criticality, rule: Initialization, fixed: list[dict[str, Any]
             f"chi_parallel={other.chi_parallel:.4g}; what K* repels ends there"
             for other in point.companions if other.K is not None
         ]  # fmt: skip
-    for point in found.near:
+    for point in criticality.near:
         off = f"{_explained(point)}, |ln chi| up to {point.distance:.2g} a layer"
         lines.append(f"  nearly critical at {_place(point.K)} ({off}): weights with {weights(point.C_W, point.C_b)}")
-    if found.certificate:
-        lines.append(f"  why none: {found.certificate}")
-    if found.a_1 is not None and all(point.K is not None for point in found.points):
+    if criticality.certificate:
+        lines.append(f"  why none: {criticality.certificate}")
+    if criticality.a_1 is not None and all(point.K is not None for point in criticality.points):
         lines.append(
-            f"  near K=0: C_W g = K + a_1 K^2 with a_1={found.a_1:.4g}, chi_perp = 1 + b_1 K, b_1={found.b_1:.4g}"
+            f"  near K=0: C_W g = K + a_1 K^2 with a_1={criticality.a_1:.4g}, "
+            f"chi_perp = 1 + b_1 K, b_1={criticality.b_1:.4g}"
         )
     lines += [f"initialization {rule.name}, k1={rule.k1:.4g}:", *(f"  {line}" for line in start(rule).splitlines())]
     for point in fixed:

@@ -21,7 +21,7 @@ from repu_lab.configs.files import Damaged
 from repu_lab.configs.schema import HIGHEST, BlockConfig, TrainConfig
 from repu_lab.configs.text import one_line
 from repu_lab.configs.untrusted import OWN_PACKAGE, foreign_target
-from repu_lab.networks.initialization import RULES, Initialization, critical, initialize_, uniform_depth
+from repu_lab.networks.initialization import RULES, Rule, critical, draw_, uniform_depth
 from repu_lab.networks.optimizers import Optimizer
 from repu_lab.networks.population import Population, layout
 from repu_lab.runs.memory import free_bytes, member_bytes, members_at_once
@@ -41,7 +41,7 @@ class Experiment:
     activation: Activation
     task: Task
     sizes: tuple[int, ...]
-    rule: Initialization
+    rule: Rule
     law: Law
     lr: float
     chunk: int | None = None  # members that pass forward and backward at once; None: all
@@ -79,7 +79,7 @@ def make_population(experiments: Sequence[Experiment], *, draw: bool = True) -> 
         device=shared.device,
     )  # fmt: skip
     if draw:
-        initialize_(population, rules, [seed for experiment in experiments for seed in experiment.seeds])
+        draw_(population, rules, [seed for experiment in experiments for seed in experiment.seeds])
         population.freeze_(first_inputs(shared.config, shared.task))
     return population
 
@@ -165,8 +165,8 @@ def load_population(folder: Path | str, *, trust: bool = False) -> Population:
             saved = torch.load(file, map_location="cpu", weights_only=True)
         theta_MP = saved["theta"]
         block, activation = _stored_block(config), build_activation(config["activation"])
-        own = sum(parameter.numel() for parameter in activation.parameters())
-        if theta_MP.shape[1] != sum(layout(saved["sizes"], own, block)):  # before memory is taken for it
+        parameters = sum(parameter.numel() for parameter in activation.parameters())
+        if theta_MP.shape[1] != sum(layout(saved["sizes"], parameters, block)):  # before memory is taken for it
             raise ValueError
         population = Population(activation, saved["sizes"], len(theta_MP), block=block, dtype=theta_MP.dtype)
         with torch.no_grad():
@@ -201,24 +201,24 @@ def build_activation(settings: dict[str, Any], dtype: str = "float32") -> Activa
     """
     arguments = {key: value for key, value in settings.items() if key not in ("name", "_target_")}
     target = str(settings.get("_target_") or "")
-    found = _find(target)
+    named: Any = _find(target)
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            own: Any = (
-                found(**arguments) if isinstance(found, type) else partial(found, **arguments) if arguments else found
+            made = (
+                named(**arguments) if isinstance(named, type) else partial(named, **arguments) if arguments else named
             )
-        if not callable(own):
+        if not callable(made):
             raise ConfigError(f"activation._target_={target}: must be a torch.nn.Module or a function of a tensor")
-        activation = as_activation(cast(nn.Module, own))
+        activation = as_activation(cast(nn.Module, made))
         if not target.startswith(OWN_PACKAGE):
             check_dtype(activation, getattr(torch, dtype))
         return activation
     except ConfigError:
         raise
     except Exception as error:  # whatever its own code raises
-        told = one_line(error)
-        raise ConfigError(f"activation.{told}" if told.split("=")[0] in arguments else f"activation: {told}") from error
+        text = one_line(error)
+        raise ConfigError(f"activation.{text}" if text.split("=")[0] in arguments else f"activation: {text}") from error
 
 
 def _find(target: str) -> Any:
@@ -234,14 +234,14 @@ def _find(target: str) -> Any:
     except ImportError as error:
         raise ConfigError(f"activation._target_={target}: {error}; looked in {os.getcwd()} and sys.path") from error
     except (Exception, SystemExit) as error:  # whatever the module's own code raises
-        told = f"{type(error).__name__}: {one_line(error)}"
-        raise ConfigError(f"activation._target_={target}: {place} cannot be imported ({told})") from error
-    found = getattr(module, name, None)
-    if found is None:
+        cause = f"{type(error).__name__}: {one_line(error)}"
+        raise ConfigError(f"activation._target_={target}: {place} cannot be imported ({cause})") from error
+    named = getattr(module, name, None)
+    if named is None:
         raise ConfigError(f"activation._target_={target}: module {place} has no {name}")
-    if not callable(found):
+    if not callable(named):
         raise ConfigError(f"activation._target_={target}: must be a torch.nn.Module or a function of a tensor")
-    return found
+    return named
 
 
 def build_block(config: Any) -> Block:
@@ -281,7 +281,7 @@ def build_task(config: Any) -> Task:
     return task
 
 
-def build_rule(config: Any, sizes: tuple[int, ...], activation: Activation) -> Initialization:
+def build_rule(config: Any, sizes: tuple[int, ...], activation: Activation) -> Rule:
     """Return the variances of every affine map."""
     c = config.initialization
     if c.name == "custom":
@@ -297,7 +297,7 @@ def build_rule(config: Any, sizes: tuple[int, ...], activation: Activation) -> I
     return RULES[c.name](sizes)
 
 
-def build_law(config: Any, rule: Initialization, activation: Activation, task: Task) -> Law:
+def build_law(config: Any, rule: Rule, activation: Activation, task: Task) -> Law:
     """Return what the networks are drawn from, for inputs of the task's mean square."""
     k1 = rule.C_b[0] + rule.C_W[0] * task.input_mean_square
     sizes = (task.train.x.shape[1], *[config.width] * config.depth, task.outputs)

@@ -12,7 +12,7 @@ from torch import Tensor
 from repu_lab.activations import Activation
 from repu_lab.configs.code import activation_name
 from repu_lab.configs.schema import TrainConfig
-from repu_lab.networks.initialization import Initialization
+from repu_lab.networks.initialization import Rule
 from repu_lab.runs.building import Experiment
 from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.words import start
@@ -76,7 +76,7 @@ def announce(experiment: Experiment, folder: RunFolder, known: Forecast | None =
     return expected
 
 
-def first_covariance(rule: Initialization, x_BI: Tensor) -> NDArray[np.float64]:
+def first_covariance(rule: Rule, x_BI: Tensor) -> NDArray[np.float64]:
     """Return the covariance of the first preactivations of some inputs, C_b + C_W x.x' / n_0, shape (B, B)."""
     x = x_BI.double().cpu().numpy()
     return rule.C_b[0] + rule.C_W[0] * (x @ x.T) / x.shape[1]

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from repu_lab.networks.initialization import Initialization
+from repu_lab.networks.initialization import Rule
 
 
 def weights(C_W: float, C_b: float, distribution: str = "normal") -> str:
@@ -17,7 +17,7 @@ def weights(C_W: float, C_b: float, distribution: str = "normal") -> str:
     return f"{shape}standard deviation sqrt({C_W:.4g}/fan_in), {biases} (C_W={C_W:.4g}, C_b={C_b:.4g})"
 
 
-def start(rule: Initialization) -> str:
+def start(rule: Rule) -> str:
     """Return why a run starts as it does, and with what weights; a line each, to be printed as they are."""
     if len(set(rule.C_W[1:])) > 1 or len(set(rule.C_b[1:])) > 1:
         told = f"C_W from {min(rule.C_W[1:]):.4g} to {max(rule.C_W[1:]):.4g}, as {rule.name} has them"

@@ -58,15 +58,16 @@ def pair_average(function: Function, K11: float, K22: float, K12: float) -> tupl
         # s(u) once for each u, not for each pair.
         value = np.sum(function.s(u)[row] * function.s(v) * weights)
         gain = np.sum(function.slope(u)[row] * function.slope(v) * weights)
-        gain += _of_jumps(function, K11, K22, K12, slope, sigma)
+        gain += _of_jumps(function, (K11, K22, K12), slope, sigma)
     return float(value), float(gain)
 
 
-def _of_jumps(function: Function, K11: float, K22: float, K12: float, slope: float, sigma: float) -> float:
+def _of_jumps(function: Function, covariance: tuple[float, float, float], slope: float, sigma: float) -> float:
     """Return what the jumps of s add to E[s'(u) s'(v)]: s' has delta functions there, of u, of v and of both."""
     jumps = getattr(function, "jumps", ())
     if not jumps or sigma == 0:
         return np.inf if jumps else 0.0
+    K11, K22, K12 = covariance
     total, other, sigma_u = 0.0, K12 / K22, sigma * np.sqrt(K11 / K22)
     for c, height in jumps:
         for K, mean, spread in ((K11, slope * c, sigma), (K22, other * c, sigma_u)):

@@ -11,7 +11,6 @@ Two inputs: u = sqrt(K11) x and v given u, see `pair_quadrature`.
 """
 
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -41,8 +40,6 @@ SIDE = 1e-7  # distance from a kink at which one-sided slopes are read off; thei
 # Torch starts threads for tanh, expm1, ... of 4,000 numbers and more, and waits 8 ms for them on a busy machine; 2,000
 # take 6 microseconds.
 PIECE = 2000
-
-_detected_kinks: WeakKeyDictionary[Activation, tuple[float, ...]] = WeakKeyDictionary()
 
 
 class QuadratureMoments:
@@ -185,22 +182,6 @@ def _sum(values: Array, end: Array) -> Array:
     total, sizes = values.sum(axis=1), np.abs(values)
     edge = np.where(end, sizes, 0.0).max(axis=1)
     return np.where((edge <= EDGE_TOLERANCE * sizes.sum(axis=1)) & np.isfinite(total), total, np.nan)
-
-
-def detect_kinks(activation: Activation) -> tuple[float, ...]:
-    """Find the points in |z| <= 20 where s, s' or s'' jumps, for an activation that does not name its kinks.
-
-    Every cell of a grid is halved 60 times, each time keeping the half over which the function changes more: a smooth
-    function's change goes to zero with the cell, a jump stays. Cost 5 ms, remembered per activation.
-    """
-    if activation not in _detected_kinks:
-        found: list[float] = []
-        # The grid avoids round numbers, so that no kink lies on its points.
-        left = np.linspace(-20.0123, 20.0117, 1601)
-        for function in (activation, activation.derivative, activation.second_derivative):
-            found += jumps(function, left[:-1], left[1:])
-        _detected_kinks[activation] = tuple(sorted(set(found)))
-    return _detected_kinks[activation]
 
 
 def jumps(function, left: Array, right: Array) -> list[float]:

@@ -15,7 +15,7 @@ from repu_lab.claims.signal.measuring import Array, populations, sphere
 from repu_lab.claims.statistics import Interval, wilson
 from repu_lab.claims.verdicts import Verdict, above, below, provided, together
 from repu_lab.figures.fates import fate_maps
-from repu_lab.networks.initialization import Initialization, uniform_depth
+from repu_lab.networks.initialization import Rule, uniform_depth
 from repu_lab.networks.statistics import measure
 from repu_lab.theory import PHASES, Law, analyse, critical_initialization, fate_map
 from repu_lab.theory.fate_map import LOG_MIN
@@ -38,7 +38,7 @@ class Plane:
     theory: NDArray[np.int64]
     critical: Sequence[tuple[float, float]]
     certificate: str | None
-    best: Initialization
+    best: Rule
     kept: Interval  # the share of fresh networks that keep signal and gradient there
 
 
@@ -91,13 +91,13 @@ def judge(
     return provided(sees, together(parts))
 
 
-def rule_at(sizes: tuple[int, ...], C_W: float, C_b: float, k1: float) -> Initialization:
+def rule_at(sizes: tuple[int, ...], C_W: float, C_b: float, k1: float) -> Rule:
     """Return the variances of one cell; K^1 cannot be smaller than C_b."""
     return uniform_depth("cell", sizes, C_W=float(C_W), C_b=float(C_b), k1=max(k1, float(C_b)))
 
 
 def fates(
-    activation: Activation, sizes: tuple[int, ...], rules: list[Initialization], seeds: Sequence[int], lab: Lab
+    activation: Activation, sizes: tuple[int, ...], rules: list[Rule], seeds: Sequence[int], lab: Lab
 ) -> tuple[NDArray[np.int64], Array]:
     """Pass a batch through a network of each rule and seed, forward and backward from one random direction.
 

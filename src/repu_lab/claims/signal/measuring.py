@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from repu_lab.activations import Activation
-from repu_lab.networks.initialization import Initialization, initialize_
+from repu_lab.networks.initialization import Rule, draw_
 from repu_lab.networks.population import Population
 
 Array = NDArray[np.float64]
@@ -29,7 +29,7 @@ def sphere(inputs: int, dimension: int, seed: int = 0) -> Tensor:
 def populations(
     activation: Activation,
     sizes: Sequence[int],
-    rules: Sequence[Initialization],
+    rules: Sequence[Rule],
     seeds: Sequence[int],
     *,
     dtype: torch.dtype = torch.float32,
@@ -41,7 +41,7 @@ def populations(
     for start in range(0, len(rules), chunk):
         few = rules[start : start + chunk]
         population = Population(activation, sizes, len(few), dtype=dtype, device=device)
-        initialize_(population, few, seeds[start : start + chunk])
+        draw_(population, few, seeds[start : start + chunk])
         yield population
 
 
