@@ -9,12 +9,13 @@ import pytest
 import torch
 from matplotlib._pylab_helpers import Gcf
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 
-from repu_lab.figures import kernel_by_layer, phase_diagram, signal_propagation, susceptibilities
-from repu_lab.figures.style import RANGES
+from repu_lab.figures import boundary, kernel_by_layer, phase_diagram, signal_propagation, susceptibilities
+from repu_lab.figures.style import RANGES, end_labels
 
 QUANTITIES = ("log10_K", "log10_chi_parallel", "log10_chi_perp", "log10_gradient", "correlation")
 
@@ -229,3 +230,37 @@ def test_phase_diagram_names_each_region_inside_it() -> None:
 def test_phase_diagram_refuses_what_does_not_fit(fate: np.ndarray) -> None:
     with pytest.raises(ValueError, match="needs shape"):
         phase_diagram([0.0, 1.0, 2.0], [0.0, 1.0], fate, ["a", "b"])
+
+
+def test_a_boundary_shows_where_it_turns_and_counts_what_lies_beyond() -> None:
+    values = np.concatenate([np.linspace(1.2, 1.5, 31), [0.1, 20, 50]])
+    successes = np.concatenate([np.arange(31) < 15, [True, False, True]])
+    figure = draw(
+        boundary(values, successes, value=1.33, low=1.3, high=1.36, spread=0.03, rising=False, theory=1.46, axis="c_w")
+    )
+    (axes,) = figure.axes
+    strokes = [
+        np.array(lines.get_segments())[:, 0, 0] for lines in axes.collections if isinstance(lines, LineCollection)
+    ]
+    np.testing.assert_allclose(strokes[0], values[:15])
+    np.testing.assert_allclose(strokes[1], values[15:31])
+    curve, theory = axes.lines[0], axes.lines[1]
+    assert np.interp(np.log(1.33), np.log(np.asarray(curve.get_xdata())), np.asarray(curve.get_ydata())) == (
+        pytest.approx(0.5, abs=1e-3)
+    )
+    assert np.asarray(curve.get_ydata())[0] > 0.99 > 0.01 > np.asarray(curve.get_ydata())[-1]
+    assert list(theory.get_xdata()) == [1.46, 1.46]
+    assert "1 to the left, of which 1 succeed; 2 to the right, of which 1 succeed" in words(axes)
+    assert "measured 1.33" in words(axes) and "1.3 to 1.36" in words(axes)
+    left, right = axes.get_xlim()
+    assert 1 < left < 1.2 and 1.46 < right < 1.7
+
+
+def test_names_at_curves_ends_stay_beside_the_axes() -> None:
+    """All curves end at the top: their names are pushed down from there, one below the other."""
+    figure = Figure()
+    axes = figure.subplots()
+    axes.set_ylim(0, 1)
+    end_labels(axes, [(1.0, height, f"{height}", "black") for height in (0.98, 0.99, 1.0)])
+    heights = [text.xy[1] for text in axes.texts if isinstance(text, Annotation)]
+    assert heights == sorted(heights) and heights[-1] < 1 and np.diff(heights) == pytest.approx([0.085, 0.085])

@@ -61,7 +61,7 @@ def kernels() -> Figure:
     layer = np.arange(1.0, 51)
     up = np.stack([2.0 ** (layer - 2), 2.0**layer, 2.0 ** (layer + 1)])  # leaves float32 behind layer 6, 5, 4
     flat = np.stack([layer * 0 - 1, layer * 0, layer * 0 + 1])
-    return kernels_by_layer({"up": Curve(up, up, "#D55E00", at=9), "flat": Curve(flat, flat, "#0072B2")})
+    return kernels_by_layer({"up": Curve(up, up, "#D55E00", leaves=True), "flat": Curve(flat, flat, "#0072B2")})
 
 
 NAMES = list(looks.LOOKS)[:9]  # the largest contest
@@ -106,14 +106,18 @@ def test_it_is_drawn_for_a_papers_column_and_says_what_its_axes_are(name, tmp_pa
     assert every and any(axes.get_xlabel() + axes.get_ylabel() for axes in every)
 
 
-def test_a_kernel_is_drawn_up_to_where_the_format_ends_and_those_that_stay_once_more():
-    all_of, few = kernels().axes
-    lines = {
-        np.size(line.get_xdata()): np.asarray(line.get_ydata()) for line in all_of.lines if line.get_marker() == "o"
-    }
-    assert np.isfinite(lines[50]).sum() == 6 and np.nanmax(lines[50]) == 2.0**6  # 2 log10(float32's largest) = 77.06
-    assert [text.get_text() for text in all_of.texts if "float32" not in text.get_text()] == ["up"]
-    assert [text.get_text() for text in few.texts] == ["flat"]
+def test_a_kernel_is_drawn_up_to_where_the_format_ends_or_through_all_layers():
+    left, right = kernels().axes
+    medians = [
+        np.asarray(line.get_ydata()) for axes in (left, right) for line in axes.lines if line.get_marker() == "o"
+    ]
+    (up,) = medians  # "flat" has a marker of its own
+    assert np.isfinite(up).sum() == 6 and np.nanmax(up) == 2.0**6  # 2 log10(float32's largest) = 77.06
+    assert [text.get_text() for text in left.texts if "float32" not in text.get_text()] == ["up"]
+    assert [text.get_text() for text in right.texts] == ["flat"]
+    assert right.get_xlim() == (0.5, 50.5)
+    name = left.texts[0].xy[0]  # beside the last layer that any of the curves reaches, 8 for the lowest of "up"
+    assert 8 < name < left.get_xlim()[1] < 20
 
 
 def test_a_curve_goes_through_the_estimates_at_the_depths():

@@ -2,22 +2,24 @@
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import FormatStrFormatter, MaxNLocator
 from numpy.typing import ArrayLike
 from scipy.special import expit
 
 from repu_lab.figures.style import COLOURS, INK, NORMAL, SMALL, canvas, quiet, tint
 
 ROW = 0.09  # height of the rows of networks above 1 and below 0
+SPREADS = 6.0  # of the fitted curve shown on either side of its half: there it has turned
 
 
 def boundary(
     values: ArrayLike, successes: ArrayLike, *, value: float, low: float, high: float, spread: float, rising: bool,
     theory: float | None = None, axis: str = "", heading: str = "",
 ) -> Figure:  # fmt: skip
-    """Draw each network as a stroke, above 1 if it succeeded, below 0 if not, and the share that succeeds.
+    """Draw each network near the boundary as a stroke, above 1 if it succeeded, below 0 if not, and the fitted share.
 
     values, successes: (N,). The share is logistic in log(axis) with its half at `value`; low to high is the interval.
+    Networks beyond the picture are counted in words.
     """
     values, successes = np.asarray(values, dtype=np.float64), np.asarray(successes, dtype=bool)
     measured, predicted = COLOURS["log10_K"], COLOURS["log10_chi_parallel"]
@@ -26,23 +28,34 @@ def boundary(
     quiet(axes, axis, "share that succeeds")
     axes.set_xscale("log")
     axes.axvspan(low, high, color=tint(measured, 0.75), linewidth=0, zorder=0)
+    marked = [low, high, *([] if theory is None else [theory])]
+    left = min(value * np.exp(-SPREADS * spread), *marked) * np.exp(-spread)
+    right = max(value * np.exp(SPREADS * spread), *marked) * np.exp(spread)
+    axes.set_xlim(left, right)
+    shown = (values >= left) & (values <= right)
     for chosen, bottom in ((successes, 1 + ROW / 3), (~successes, -4 * ROW / 3)):
-        axes.vlines(values[chosen], bottom, bottom + ROW, color=INK, linewidth=0.5, alpha=0.6)
-    x = np.geomspace(values.min(), values.max(), 2000)
+        axes.vlines(values[chosen & shown], bottom, bottom + ROW, color=INK, linewidth=0.5, alpha=0.6)
+    x = np.geomspace(left, right, 2000)
     t = np.log(x / value) / spread
     axes.plot(x, expit(t if rising else -t), color=measured, linewidth=1.4)
     text = f"measured {value:.4g}\n95 %: {low:.4g} to {high:.4g}"
-    side = -1 if value > np.sqrt(values.min() * values.max()) else 1
     if theory is not None:
         axes.axvline(theory, color=predicted, linewidth=1.2, linestyle=(0, (4, 1.5)))
         text += f"\ntheory {theory:.4g} (dashed)"
     axes.annotate(
-        text, (value, 0.5), xytext=(18 * side, 0), textcoords="offset points", fontsize=SMALL, color=INK, va="center",
-        ha="left" if side > 0 else "right",
+        text, (0.98 if rising else 0.02, 0.1), xycoords="axes fraction", fontsize=SMALL, color=INK, va="bottom",
+        ha="right" if rising else "left", bbox={"facecolor": "white", "linewidth": 0, "alpha": 0.8, "pad": 1.0},
     )  # fmt: skip
     axes.set_ylim(-2 * ROW, 1 + 2 * ROW)
     axes.set_yticks([0, 0.5, 1])
-    axes.xaxis.set_major_locator(LogLocator())
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_title(f"{heading}\n{len(values)} networks, one stroke each", loc="left", fontsize=NORMAL, color=INK)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
+    axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+    axes.minorticks_off()
+    beyond = [
+        f"{int(out.sum())} {side}, of which {int(successes[out].sum())} succeed"
+        for side, out in (("to the left", values < left), ("to the right", values > right))
+        if out.any()
+    ]
+    networks = "; ".join([f"{len(values)} networks, one stroke each", *beyond])
+    axes.set_title(f"{heading}\n{networks}", loc="left", fontsize=NORMAL, color=INK)
     return figure

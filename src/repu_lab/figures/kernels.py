@@ -21,55 +21,53 @@ from repu_lab.figures.style import (
     end_labels,
     finite,
     layer_axis,
-    legend,
     quiet,
     title,
 )
 
 WIDTH, HEIGHT = 7.0, 3.1  # inches
 ROOM = 14.0  # decades shown beyond where |z| leaves the number format
+NAMES = 8  # layers' room for the names of curves, beside the last one that the format holds
 BAND = (0, (2, 1.5))
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One kind of network: log10 K at 5, 50, 95 %, measured and by theory, both (3, layers); where its name stands.
-
-    at: the layer beside which the name is written, for a curve that leaves the picture; None for one that stays, whose
-    name stands at its right end. Those that stay are drawn once more on an axis of their own.
-    """
+    """One kind of network: log10 K at 5, 50, 95 %, measured and by theory, both (3, layers); whether it leaves."""
 
     measured: ArrayLike
     theory: ArrayLike
     colour: str
-    at: float | None = None
+    leaves: bool = False  # the number format; drawn on an axis of its own, up to there
 
 
 def kernels_by_layer(curves: Mapping[str, Curve], dtype: str = "float32") -> Figure:
-    """Draw log10 K within what the format can hold: measured as points with bands, theory as lines."""
+    """Draw log10 K of networks that leave the format beside that of those that do not, measured and by theory."""
     figure = canvas(WIDTH, HEIGHT)
-    all_of, few = figure.subplots(1, 2, width_ratios=(1.15, 1))
+    left, right = figure.subplots(1, 2, width_ratios=(1, 1.15))
     markers = dict(zip(curves, MARKERS, strict=False))
-    stay = {name: curve for name, curve in curves.items() if curve.at is None}
     high, low = (2 * RANGES[dtype][side] for side in (0, 1))  # where |z|, not z^2, leaves it
-    quiet(all_of, "layer $l$", r"$\log_{10} K^l$")
-    all_of.set_ylim(low - ROOM, high + ROOM)
+    quiet(left, "layer $l$", r"$\log_{10} K^l$")
+    quiet(right, "layer $l$")
+    left.set_ylim(low - ROOM, high + ROOM)
+    leaving = [curve for curve in curves.values() if curve.leaves]
+    last = max((_ends(curve.theory, low, high) for curve in leaving), default=1)
+    labels = []
     for name, curve in curves.items():
-        _draw(all_of, curve, markers[name], (low, high))
-        if curve.at is not None:
-            median = _inside(np.asarray(curve.measured)[1], low, high)
-            height = median[np.isfinite(median)][-1]
-            all_of.annotate(name, (curve.at, height), va="center", fontsize=SMALL, color=curve.colour)
-    layers = max(np.shape(curve.theory)[-1] for curve in curves.values())
-    dtype_limits(all_of, [dtype], np.zeros(layers), low, high)
-    quiet(few, "layer $l$")
-    for name, curve in stay.items():
-        _draw(few, curve, markers[name], (-np.inf, np.inf))
-    few.set_ylim(top=few.get_ylim()[1] + 0.1)
-    for axes, text in ((all_of, "a  all"), (few, "b  those that stay")):
-        layer_axis(axes, layers)
-        title(axes, text)
-    end_labels(few, [(layers + 0.5, float(np.asarray(c.measured)[1, -1]), name, c.colour) for name, c in stay.items()])
+        axes, within = (left, (low, high)) if curve.leaves else (right, (-np.inf, np.inf))
+        _draw(axes, curve, markers[name], within)
+        median = _inside(np.asarray(curve.measured)[1], *within)
+        end = float(median[np.isfinite(median)][-1])
+        if curve.leaves:
+            left.annotate(name, (last + 0.5, end), va="center", fontsize=SMALL, color=curve.colour)
+        else:
+            labels.append((median.size + 0.5, end, name, curve.colour))
+            layer_axis(right, median.size)
+    layer_axis(left, last + NAMES)
+    title(left, f"a  out of {dtype}")
+    title(right, f"b  critical: within {dtype} at every layer")
+    dtype_limits(left, [dtype], np.zeros(last), low, high)
+    end_labels(right, labels, size=SMALL)
     _legend(figure)
     return figure
 
@@ -78,7 +76,7 @@ def _draw(axes: Axes, curve: Curve, marker: str, within: tuple[float, float]) ->
     bottom, median, top = (_inside(row, *within) for row in np.asarray(curve.measured, np.float64))
     layer = np.arange(1, median.size + 1)
     axes.fill_between(layer, bottom, top, color=curve.colour, alpha=0.2, linewidth=0, zorder=2)
-    every = (0, -(-median.size // 25)) if curve.at is None else None
+    every = None if curve.leaves else (0, -(-median.size // 25))
     axes.plot(layer, median, marker, color=curve.colour, markersize=3.5, linestyle="none", markevery=every, zorder=3)
     for line, style in zip(np.asarray(curve.theory, np.float64), (BAND, "-", BAND), strict=True):
         drawn = _inside(line, *within)
@@ -90,6 +88,11 @@ def _draw(axes: Axes, curve: Curve, marker: str, within: tuple[float, float]) ->
             linestyle=style,
             zorder=4,
         )
+
+
+def _ends(rows: ArrayLike, low: float, high: float) -> int:
+    """Return the last layer at which one of several rows is in the picture."""
+    return max(int(np.isfinite(_inside(row, low, high)).sum()) for row in np.asarray(rows, np.float64))
 
 
 def _inside(row: ArrayLike, low: float, high: float) -> NDArray[np.float64]:
@@ -108,4 +111,4 @@ def _legend(figure: Figure) -> None:
         Line2D([], [], color=INK, linewidth=1.1, label="theory, typical network of this width"),
         Line2D([], [], color=INK, linewidth=0.6, linestyle=BAND, label="5 and 95 % by theory"),
     ]
-    legend(figure, handles=handles, loc="outside upper left", ncols=4, borderaxespad=0.0)
+    figure.legend(handles=handles, loc="outside upper left", ncols=4, frameon=False, fontsize=SMALL, borderaxespad=0.0)

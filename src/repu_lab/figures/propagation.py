@@ -19,7 +19,6 @@ from repu_lab.figures.style import (
     canvas,
     decades_axis,
     dtype_limits,
-    end_labels,
     extent,
     finite,
     layer_axis,
@@ -74,7 +73,7 @@ def signal_propagation(
             axes.axvspan(bad[0] - 0.5, layers + 0.5, facecolor="#f0f0f0", linewidth=0, zorder=0)
             axes.axvline(bad[0] - 0.5, color=INK, linewidth=0.8, zorder=1)
         if len(quantities) > 1:
-            _name_curves(axes, quantities, measured, theory, layers)
+            _name_curves(axes, quantities)
     if bad is not None:
         when = f"\nat step {bad[1]}" if bad[1] else ""
         grid[0].set_title(f"NaN or inf from layer {bad[0]}{when}", loc="right", fontsize=SMALL, color=INK)
@@ -159,9 +158,7 @@ def _draw(axes: Axes, quantity: Quantity, measured: Mapping[int, Profile], theor
         shade = tint(colour, 0.6 * i / max(1, len(steps) - 1))
         if len(steps) <= BANDS or step in (steps[0], steps[-1]):
             axes.fill_between(layer, *_band(axes, low, high), color=shade, alpha=0.2, linewidth=0, zorder=2)
-        every = -(
-            -median.size // 25
-        )  # a marker per layer up to 25 layers, then thinned, each step at layers of its own
+        every = -(-median.size // 25)  # a marker per layer up to 25 layers, then thinned, each step at its own layers
         places = (i * every // len(steps), every)
         axes.plot(
             layer, median, linewidth=0.6, marker=MARKERS[i % len(MARKERS)], markersize=4 if every == 1 else 3,
@@ -182,19 +179,16 @@ def _band(axes: Axes, low: Values, high: Values) -> tuple[Values, Values]:
     return np.where(told, finite(low), np.nan), np.where(told, finite(high), np.nan)
 
 
-def _name_curves(
-    axes: Axes, quantities: Sequence[Quantity], measured: Mapping[int, Profile], theory: Profile, layers: int
-) -> None:
-    """Name each curve right of the panel, at the height of its last finite median."""
-    labels = []
-    for quantity in quantities:
-        name = quantity.name
-        curves = [finite(p[name])[1] for p in measured.values() if name in p]
-        curves += [finite(theory[name])] if name in theory else []
-        ends = [curve[np.isfinite(curve)][-1] for curve in curves if np.isfinite(curve).any()]
-        if ends:
-            labels.append((layers + 0.5, float(np.median(ends)), quantity.label, quantity.colour))
-    end_labels(axes, labels)
+def _name_curves(axes: Axes, quantities: Sequence[Quantity]) -> None:
+    """Name each curve within the panel, where there is most room."""
+    handles = [
+        Line2D(
+            [], [], color=q.colour, linewidth=0.6, marker=MARKERS[0], markersize=4, label=q.label,
+            markerfacecolor="white" if q.dashed else q.colour,
+        )
+        for q in quantities
+    ]  # fmt: skip
+    axes.legend(handles=handles, loc="best", frameon=False, fontsize=NORMAL, handlelength=1.4, borderaxespad=0.3)
 
 
 def _legend(figure: Figure, steps: Sequence[int], theory: Profile, heading: str) -> None:

@@ -165,8 +165,10 @@ def dtype_limits(axes: Axes, dtypes: Sequence[str], curve: NDArray[np.float64], 
             )  # fmt: skip
 
 
-def end_labels(axes: Axes, labels: Sequence[tuple[float, float, str, Any]], gap: float = 0.085) -> None:
-    """Name curves at their right ends (x, y, text, colour), pushed apart by a share of the axes' height."""
+def end_labels(
+    axes: Axes, labels: Sequence[tuple[float, float, str, Any]], gap: float = 0.085, size: float = NORMAL
+) -> None:
+    """Name curves at their right ends (x, y, text, colour), pushed apart by a share of the axes' height, within it."""
     transform = axes.transData + axes.transAxes.inverted()
     places = [[*transform.transform((x, y)), text, colour] for x, y, text, colour in labels]
     places.sort(key=lambda place: place[1])
@@ -175,8 +177,11 @@ def end_labels(axes: Axes, labels: Sequence[tuple[float, float, str, Any]], gap:
             overlap = gap - (above[1] - below[1])
             if overlap > 0:
                 below[1], above[1] = below[1] - overlap / 2, above[1] + overlap / 2
+        for i, place in enumerate(places):  # what lies above and below keeps its room
+            lowest, highest = gap / 2 + i * gap, 1 - gap / 2 - (len(places) - 1 - i) * gap
+            place[1] = min(max(place[1], lowest), max(lowest, highest))
     for x, y, text, colour in places:
         axes.annotate(
             text, (x, y), xycoords="axes fraction", xytext=(5, 0), textcoords="offset points",
-            va="center", fontsize=NORMAL, color=colour, annotation_clip=False,
+            va="center", fontsize=size, color=colour, annotation_clip=False,
         )  # fmt: skip
