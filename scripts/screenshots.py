@@ -38,7 +38,7 @@ ACTUAL_SIZE = """(function find(node) {
 })(document)"""
 # name -> address, (width, height), text that is on the page once it is ready, settings, script before the picture
 TABS: dict[str, tuple[str, tuple[int, int], str, dict[str, Any], str]] = {
-    "curves": ("?smoothing=0&tagFilter=layer_log10_K#timeseries", (1400, 1050), "layer_log10_K", SETTINGS, ""),
+    "curves": ("?smoothing=0&tagFilter=layer_log10_K#timeseries", (1400, 1050), "z_log10_K", SETTINGS, ""),
     "loss": ("?smoothing=0&tagFilter=(loss|metric)$#timeseries", (1400, 1050), "train", SETTINGS, ""),
     "profiles": ("#custom_scalars&_smoothingWeight=0", (1400, 1250), "Depth profiles", SETTINGS, EXPAND_FIRST),
     "images": ("#images", (1500, 1150), "figure", SETTINGS, ACTUAL_SIZE),

@@ -5,9 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from matplotlib.figure import Figure
 
-from repu_lab import figures
 from repu_lab.configs.command import job_command
 from repu_lab.configs.composition import compose_jobs
 from repu_lab.runs.building import Experiment, build
@@ -43,15 +41,9 @@ def run(tmp_path: Path) -> Callable[..., tuple[dict[str, Any], RunFolder]]:
     return train
 
 
-@pytest.fixture
-def no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave the picture at a run's end empty, which takes half of a tiny run's time."""
-    monkeypatch.setattr(figures, "signal_propagation", lambda *_, **__: Figure())
-
-
 @pytest.fixture(scope="session")
 def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Path]]:
-    """Return the folder of a run of a kind that nothing happened to; made once for all tests, without a picture."""
+    """Return the folder of a run of a kind that nothing happened to; made once for all tests."""
     place = tmp_path_factory.mktemp("unbroken")
     (place / "torture_activation.py").write_text(torture.SWISH)
 

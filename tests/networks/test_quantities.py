@@ -42,11 +42,11 @@ def test_another_quantity_is_one_entry(tmp_path: Path) -> None:
         assert values.shape == (7, 5, 3, 8) and (values > 1 / 16).all() and (values <= 1).all()
         steps = table["step"].tolist()
     events = EventAccumulator(str(trained)).Reload()
-    curve = {event.step: event.value for event in events.Scalars("layer_participation/layer_02")}
+    curve = {event.step: event.value for event in events.Scalars("z_participation/depth_0.29")}
     expected = {step: np.median(row) for step, row in zip(steps, values[:, 1].reshape(len(steps), -1), strict=True)}
     assert curve.keys() == expected.keys()
     np.testing.assert_allclose(list(curve.values()), [expected[step] for step in curve], rtol=1e-6)
-    profile = [event.value for event in events.Scalars("profile_participation/step_000008")]
+    profile = [event.value for event in events.Scalars("z_profile_participation/step_000008")]
     np.testing.assert_allclose(profile, np.median(values[-1].reshape(5, -1), axis=1), rtol=1e-6)
     printed = lab(ADDED, "propagate", *SIZES, "activation=repu", "initialization=he", f"hydra.run.dir={passed}")
     rows = json.loads((passed / "result.json").read_text())["layers"]

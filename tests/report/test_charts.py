@@ -110,7 +110,7 @@ def test_theory_is_read_back_from_the_event_file(tmp_path):
     }  # fmt: skip
     with Tracker(tmp_path, depth=3, members=2) as tracker:
         tracker.theory(theory)
-        tracker.scalars(1, {"members/active": 2.0})
+        tracker.scalars(1, {"train/active": 2.0})
     found = theory_of_events(tmp_path)
     assert found["log10_K"] == pytest.approx([0.0, -1.5, -40.0])  # layer 4 is beyond float32, and not drawn there
     assert found["correlation"] == pytest.approx([0.1, 0.2, 0.3])

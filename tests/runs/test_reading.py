@@ -36,7 +36,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def run(no_picture) -> Path:
+def run() -> Path:
     assert main(["train", *TINY, "hydra.run.dir=tree/run"]) == 0
     return Path("tree/run")
 
@@ -257,7 +257,7 @@ def test_without_a_manifest_nothing_but_its_own_run_goes_on(config, run, capsys)
 # --- a job of a sweep that was extended
 
 
-def test_a_job_that_was_extended_does_not_lock_its_sweep_out(no_picture, capsys):
+def test_a_job_that_was_extended_does_not_lock_its_sweep_out(capsys):
     line = [*TINY, "depth=1,2,3", "statistics=false", "sweep=s"]
     jobs = compose_jobs("train", line, multirun=True)
     assert main(["train", "-m", *line]) == 0
@@ -277,7 +277,7 @@ def test_a_job_that_was_extended_does_not_lock_its_sweep_out(no_picture, capsys)
     assert json.loads((jobs[1].folder / "result.json").read_text())["steps"] == 2
 
 
-def test_what_is_not_this_job_with_more_steps_is_another_run(no_picture, capsys):
+def test_what_is_not_this_job_with_more_steps_is_another_run(capsys):
     line = [*TINY, "depth=1,2", "steps=3", "statistics=false", "sweep=s"]
     jobs = compose_jobs("train", line, multirun=True)
     other = ["train", *TINY, "depth=1", "statistics=false", f"hydra.run.dir={jobs[0].folder}"]
@@ -290,7 +290,7 @@ def test_what_is_not_this_job_with_more_steps_is_another_run(no_picture, capsys)
     assert "seed is 4 there and 0 here" in capsys.readouterr().err
 
 
-def test_a_damaged_result_is_damaged_in_the_table_of_a_sweep(no_picture, capsys):
+def test_a_damaged_result_is_damaged_in_the_table_of_a_sweep(capsys):
     (job,) = compose_jobs("train", [*TINY, "sweep=s"], multirun=True)
     assert run_job(job_command("train"), job.config, job.folder) == 0
     flipped(job.folder / "result.json")

@@ -23,8 +23,6 @@ from repu_lab.runs.refining import refine
 from repu_lab.tasks.objectives import Regression
 from surviving import ADAM, KINDS, STEPS, manifest, same, signals_at, steps_kept, torture, train, typed
 
-pytestmark = pytest.mark.usefixtures("no_picture")
-
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

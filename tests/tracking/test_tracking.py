@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
 from tensorboard.compat.proto.event_pb2 import Event
@@ -17,7 +16,7 @@ from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 from tensorboard.plugins.hparams import metadata
 
 from repu_lab.networks.statistics import HISTOGRAM_EDGES, LayerStatistics
-from repu_lab.tracking.digest import depth_profile, digest, digests
+from repu_lab.tracking.digest import curve_layers, depth_profile, digest, digests
 from repu_lab.tracking.events import EVENTS_NAME, EventFile, crc32c, masked_crc32c
 from repu_lab.tracking.tags import TAGS, UndeclaredTag, declared, tags_as_markdown
 from repu_lab.tracking.tracker import FLOAT32_K, Tracker
@@ -67,7 +66,7 @@ def exploded(first_bad: int = 9) -> LayerStatistics:
 
 
 def read(folder: Path) -> EventAccumulator:
-    everything = {"scalars": 0, "histograms": 0, "images": 0, "tensors": 0}
+    everything = {"scalars": 0, "histograms": 0, "tensors": 0}
     return EventAccumulator(str(folder / EVENTS_NAME), size_guidance=everything).Reload()
 
 
@@ -92,14 +91,14 @@ def write_everything(folder: Path, members: int = MEMBERS) -> None:
         tracker.hparams({"activation": "repu", "depth": DEPTH, "activation.p": None}, ["test/metric", "test/loss"])
         tracker.theory({"log10_K": np.zeros(DEPTH + 1), "log10_K_quantiles": np.zeros((5, DEPTH + 1))})
         for step in (0, 100):
-            tracker.scalars(step, {"members/active": members, "outcome/stalled": 10.0})
+            tracker.scalars(step, {"train/active": members, "train_outcome/stalled": 10.0})
             tracker.by_member(step, {"train/loss": np.ones(members), "test/metric": np.ones(members)})
             tracker.statistics(step, digest(stats))
             tracker.profiles(step, depth_profile(stats))
             tracker.histograms(step, stats)
-        tracker.scalars(100, {"outcome/trained": members})
+        tracker.profiles(None, depth_profile(stats))
+        tracker.scalars(100, {"train_outcome/trained": members})
         tracker.text("outcome", "**trained**", 100)
-        tracker.figure("figure/depth_profile", Figure(figsize=(1, 1)), 100)
         tracker.ended(True)
 
 
@@ -153,12 +152,12 @@ def test_cut_and_continued_file_is_the_uninterrupted_one(tmp_path: Path) -> None
 
 def test_what_was_written_is_in_the_file_after_a_flush_one_event_a_step(tmp_path: Path) -> None:
     with Tracker(tmp_path, depth=DEPTH, members=MEMBERS) as tracker:
-        tracker.scalars(3, {"members/active": 2.0})
-        tracker.scalars(4, {"members/active": 1.0})
-        tracker.scalars(3, {"run/steps": 3.0})
+        tracker.scalars(3, {"train/active": 2.0})
+        tracker.scalars(4, {"train/active": 1.0})
+        tracker.scalars(3, {"train/steps": 3.0})
         assert scalars(tmp_path) == {}
         tracker.flush()
-        assert scalars(tmp_path) == {"members/active": [(3, 2.0), (4, 1.0)], "run/steps": [(3, 3.0)]}
+        assert scalars(tmp_path) == {"train/active": [(3, 2.0), (4, 1.0)], "train/steps": [(3, 3.0)]}
         assert len(list(RawEventFileLoader(str(tmp_path / EVENTS_NAME)).Load())) == 3  # the version, and a step each
 
 
@@ -204,12 +203,12 @@ def test_every_written_tag_is_declared_with_its_kind(tmp_path: Path, members: in
     assert ("train/loss_q05" in {tag for tag, _, _ in rows}) == (members > 1)
 
 
-@pytest.mark.parametrize("tag", ["loss", "layer_log10_K/01", "layer_log10_K/layer_1", "outcome/", "train/loss/extra"])
+@pytest.mark.parametrize("tag", ["loss", "z_log10_K/01", "z_log10_K/depth_1", "train_outcome/", "train/loss/extra"])
 def test_an_undeclared_tag_raises_and_writes_nothing(tmp_path: Path, tag: str) -> None:
     with Tracker(tmp_path, depth=DEPTH, members=MEMBERS) as tracker:
         before = tracker.length()
         for write in (
-            lambda: tracker.scalars(0, {"members/active": 1.0, tag: 1.0}),
+            lambda: tracker.scalars(0, {"train/active": 1.0, tag: 1.0}),
             lambda: tracker.by_member(0, {tag: np.ones(MEMBERS)}),
             lambda: tracker.text(tag, "x"),
             lambda: tracker.hparams({"depth": 1}, [tag]),
@@ -237,21 +236,27 @@ def test_layer_curves_are_medians_of_at_most_eight_layers(tmp_path: Path) -> Non
     with Tracker(tmp_path, depth=50, members=MEMBERS) as tracker:
         tracker.statistics(7, digest(stats))
     found = scalars(tmp_path)
-    layers = (1, 8, 15, 22, 30, 37, 44, 51)
+    layers = {"0.00": 1, "0.14": 8, "0.29": 15, "0.43": 22, "0.57": 30, "0.71": 37, "0.86": 44, "1.00": 51}
     for name in ("log10_K", "correlation", "log10_gradient", "mean", "log10_max_abs", "excess_kurtosis"):
-        assert {tag for tag in found if tag.startswith(f"layer_{name}/")} == {
-            f"layer_{name}/layer_{layer:02d}" for layer in layers
-        }
-        for layer in layers:
-            expected = np.float32(np.median(getattr(stats, name)[layer - 1]))
-            assert found[f"layer_{name}/layer_{layer:02d}"] == [(7, expected)]
-    for name in ("log10_chi_parallel", "log10_chi_perp", "dead"):  # nothing follows the output layer
-        for layer in layers[:-1]:
-            expected = np.float32(np.median(getattr(stats, name)[layer - 1]))
-            assert found[f"layer_{name}/layer_{layer:02d}"] == [(7, expected)]
-        assert f"layer_{name}/layer_51" not in found
-    assert found["nonfinite/members"] == [(7, 0.0)]
-    assert "nonfinite/first_layer" not in found
+        assert {tag for tag in found if tag.startswith(f"z_{name}/")} == {f"z_{name}/depth_{at}" for at in layers}
+    for name in ("log10_K", "correlation", "mean", "log10_chi_parallel", "log10_chi_perp", "dead"):
+        values = getattr(stats, name)
+        for share, layer in layers.items():
+            if layer <= len(values):  # nothing follows the output layer
+                expected = np.float32(np.median(values[layer - 1]))
+                assert found[f"z_{name}/depth_{share}"] == [(7, expected)]
+    assert "z_dead/depth_1.00" not in found
+    assert found["z_nonfinite/members"] == [(7, 0.0)]
+    assert "z_nonfinite/first_layer" not in found
+
+
+@pytest.mark.parametrize("depth", [*range(1, 30), 50, 100, 999])
+def test_curves_of_networks_of_any_depth_have_the_same_names(depth: int) -> None:
+    layers = curve_layers(depth)
+    assert set(layers) <= set(curve_layers(50)) and len(layers) == min(8, depth + 1)
+    assert layers["0.00"] == 1 and layers["1.00"] == depth + 1
+    for share, layer in layers.items():  # to the nearest of layers, or of shares
+        assert abs(float(share) - (layer - 1) / depth) <= max(0.5 / depth, 0.5 / 7) + 0.005
 
 
 def test_depth_one_and_a_single_member(tmp_path: Path) -> None:
@@ -260,8 +265,33 @@ def test_depth_one_and_a_single_member(tmp_path: Path) -> None:
         tracker.statistics(0, digest(stats))
         tracker.profiles(0, depth_profile(stats))
     found = scalars(tmp_path)
-    assert found["layer_mean/layer_02"] == [(0, np.float32(stats.mean[1, 0]))]
-    assert found["profile_log10_chi_perp/step_000000"] == [(1, np.float32(np.median(stats.log10_chi_perp[0])))]
+    assert found["z_mean/depth_1.00"] == [(0, np.float32(stats.mean[1, 0]))]
+    assert found["z_profile_log10_chi_perp/start"] == [(1, np.float32(np.median(stats.log10_chi_perp[0])))]
+
+
+def test_profiles_of_any_depth_share_a_chart(tmp_path: Path) -> None:
+    """Against the depth in thousandths: half-way is 500 for every network; the first of several layers at a place."""
+    for depth in (4, 50, 3000):
+        folder = tmp_path / str(depth)
+        folder.mkdir()
+        log10_K = np.arange(depth + 1.0)
+        with Tracker(folder, depth=depth, members=1) as tracker:
+            tracker.theory({"log10_K": log10_K, "log10_chi_perp": log10_K[:-1]}, within=None)
+        found = scalars(folder)
+        by_depth = dict(found["z_depth_log10_K/theory"])
+        assert by_depth[0] == 0 and by_depth[500] == depth / 2 and by_depth[1000] == depth
+        assert len(by_depth) == min(depth, 1000) + 1 and list(by_depth) == sorted(by_depth)
+        assert max(place for place, _ in found["z_depth_log10_chi_perp/theory"]) < 1000
+        assert len(found["z_profile_log10_K/theory"]) == depth + 1
+
+
+def test_only_curves_that_networks_have_in_common_are_drawn_against_the_depth(tmp_path: Path) -> None:
+    write_everything(tmp_path)
+    found = scalars(tmp_path)
+    drawn = {tag.partition("/")[2] for tag in found if tag.startswith("z_depth_log10_K/")}
+    assert drawn == {"start", "end", "theory"}
+    assert [value for _, value in found["z_depth_log10_K/end"]] == [v for _, v in found["z_profile_log10_K/end"]]
+    assert not any("nonfinite" in tag for tag in found if tag.startswith("z_depth_"))
 
 
 def test_profiles_run_over_layers_and_stand_beside_theory(tmp_path: Path) -> None:
@@ -279,12 +309,12 @@ def test_profiles_run_over_layers_and_stand_beside_theory(tmp_path: Path) -> Non
     for name in ("log10_K", "log10_chi_parallel", "log10_chi_perp", "log10_gradient", "correlation"):
         values = getattr(stats, name)
         expected = [(i + 1, np.float32(np.median(row))) for i, row in enumerate(values)]
-        assert found[f"profile_{name}/step_000100"] == expected
-    assert found["profile_log10_K/theory"] == [(layer, -0.5 * layer) for layer in layers]
-    assert found["profile_log10_K/theory_q05"] == [(layer, layer) for layer in layers]
-    assert found["profile_log10_K/theory_q95"] == [(layer, layer + 4) for layer in layers]
-    assert found["profile_log10_chi_parallel/theory"] == [(layer, 0.25) for layer in layers[:-1]]
-    assert found["profile_nonfinite/step_000100"] == [(layer, 0) for layer in layers]
+        assert found[f"z_profile_{name}/step_000100"] == expected
+    assert found["z_profile_log10_K/theory"] == [(layer, -0.5 * layer) for layer in layers]
+    assert found["z_profile_log10_K/theory_q05"] == [(layer, layer) for layer in layers]
+    assert found["z_profile_log10_K/theory_q95"] == [(layer, layer + 4) for layer in layers]
+    assert found["z_profile_log10_chi_parallel/theory"] == [(layer, 0.25) for layer in layers[:-1]]
+    assert found["z_profile_nonfinite/step_000100"] == [(layer, 0) for layer in layers]
 
 
 def test_theory_is_drawn_as_far_as_float32_or_to_the_end(tmp_path: Path) -> None:
@@ -297,11 +327,11 @@ def test_theory_is_drawn_as_far_as_float32_or_to_the_end(tmp_path: Path) -> None
         with Tracker(tmp_path / folder, depth=50, members=1) as tracker:
             tracker.theory(theory, within=within)
     short, whole = scalars(tmp_path / "short"), scalars(tmp_path / "whole")
-    assert short["profile_log10_K/theory"] == whole["profile_log10_K/theory"][:10]  # 0.15 * 2^9 = 76.8
-    assert len(short["profile_log10_K/theory_q05"]) == 10
-    assert whole["profile_log10_K/theory"][-1] == (51, np.float32(log10_K[-1]))
-    assert "profile_log10_gradient/theory" not in short
-    assert whole["profile_log10_gradient/theory"][0] == (1, np.float32(gradient[0]))
+    assert short["z_profile_log10_K/theory"] == whole["z_profile_log10_K/theory"][:10]  # 0.15 * 2^9 = 76.8
+    assert len(short["z_profile_log10_K/theory_q05"]) == 10
+    assert whole["z_profile_log10_K/theory"][-1] == (51, np.float32(log10_K[-1]))
+    assert "z_profile_log10_gradient/theory" not in short
+    assert whole["z_profile_log10_gradient/theory"][0] == (1, np.float32(gradient[0]))
 
 
 def test_numbers_by_member_are_median_quantiles_and_a_count(tmp_path: Path) -> None:
@@ -327,26 +357,26 @@ def test_numbers_by_member_are_median_quantiles_and_a_count(tmp_path: Path) -> N
 def test_nothing_that_is_not_finite_is_drawn_and_all_is_counted(tmp_path: Path) -> None:
     stats = exploded(first_bad=9)
     with Tracker(tmp_path, depth=DEPTH, members=MEMBERS) as tracker:
-        tracker.scalars(0, {"members/active": 5.0, "outcome/trained": np.inf, "outcome/stalled": np.nan})
+        tracker.scalars(0, {"train/active": 5.0, "train_outcome/trained": np.inf, "train_outcome/stalled": np.nan})
         tracker.by_member(0, {"train/loss": np.full(MEMBERS, np.nan), "test/loss": np.zeros(MEMBERS)})
         tracker.statistics(0, digest(stats))
         tracker.profiles(0, depth_profile(stats))
         tracker.histograms(0, stats)
     found = scalars(tmp_path)
     assert all(np.isfinite(value) for rows in found.values() for _, value in rows)
-    assert found["nonfinite/scalars"] == [(0, 2.0)]
+    assert found["z_nonfinite/scalars"] == [(0, 2.0)]
     assert "train/loss" not in found
     assert found["train/loss_nonfinite"] == [(0, MEMBERS)]
     assert found["test/loss"] == [(0, 0.0)]
     assert "test/log10_loss" not in found
-    assert found["nonfinite/plus_inf"] == [(0, 3.0 * (MEMBERS - 1))]
-    assert found["nonfinite/nan"] == [(0, 7.0 * (MEMBERS - 1) * (DEPTH + 1 - 9))]
-    assert found["nonfinite/minus_inf"] == [(0, 1.0 * (DEPTH + 1 - 9))]
-    assert found["nonfinite/members"] == [(0, MEMBERS - 1)]
-    assert found["nonfinite/first_layer"] == [(0, 9)]
-    assert [layer for layer, _ in found["profile_log10_K/step_000000"]] == list(range(1, 9))
-    assert "profile_log10_gradient/step_000000" not in found
-    counts = dict(found["profile_nonfinite/step_000000"])
+    assert found["z_nonfinite/plus_inf"] == [(0, 3.0 * (MEMBERS - 1))]
+    assert found["z_nonfinite/nan"] == [(0, 7.0 * (MEMBERS - 1) * (DEPTH + 1 - 9))]
+    assert found["z_nonfinite/minus_inf"] == [(0, 1.0 * (DEPTH + 1 - 9))]
+    assert found["z_nonfinite/members"] == [(0, MEMBERS - 1)]
+    assert found["z_nonfinite/first_layer"] == [(0, 9)]
+    assert [layer for layer, _ in found["z_profile_log10_K/start"]] == list(range(1, 9))
+    assert "z_profile_log10_gradient/start" not in found
+    counts = dict(found["z_profile_nonfinite/start"])
     assert counts[8] == 0
     assert counts[9] == 3 * (MEMBERS - 1)
     assert counts[10] == 7 * (MEMBERS - 1) + 1
@@ -378,8 +408,8 @@ def test_histograms_keep_counts_and_edges(tmp_path: Path) -> None:
         tracker.histograms(64, stats)
         tracker.histograms(65, make_stats(histogram=False))
     events = read(tmp_path)
-    assert events.Tags()["histograms"] == ["histogram_log10_abs_z/step_000064"]
-    drawn = events.Histograms("histogram_log10_abs_z/step_000064")
+    assert events.Tags()["histograms"] == ["z_histogram/step_000064"]
+    drawn = events.Histograms("z_histogram/step_000064")
     assert [event.step for event in drawn] == [layer for layer in range(1, DEPTH + 2) if layer != 2]
     first = drawn[0].histogram_value
     assert list(first.bucket) == list(range(1, 11))
@@ -387,21 +417,20 @@ def test_histograms_keep_counts_and_edges(tmp_path: Path) -> None:
     assert (first.min, first.max, first.num) == (HISTOGRAM_EDGES[80], HISTOGRAM_EDGES[90], 55)
     for event in drawn[1:]:
         assert event.histogram_value.num == stats.histogram[event.step - 1].sum()
-    assert scalars(tmp_path)["profile_zeros/step_000064"] == [(i + 1, n) for i, n in enumerate(stats.zeros.sum(axis=1))]
+    assert scalars(tmp_path)["z_profile_zeros/step_000064"] == [
+        (i + 1, n) for i, n in enumerate(stats.zeros.sum(axis=1))
+    ]
 
 
 # --- once a run -----------------------------------------------------------------------------------------------------
 
 
-def test_text_and_picture_come_back(tmp_path: Path) -> None:
+def test_text_comes_back(tmp_path: Path) -> None:
     write_everything(tmp_path)
     events = read(tmp_path)
     (text,) = events.Tensors("outcome")
     assert text.tensor_proto.string_val[0] == b"**trained**"
     assert events.SummaryMetadata("outcome").plugin_data.plugin_name == "text"
-    (picture,) = events.Images("figure/depth_profile")
-    assert (picture.width, picture.height) == (150, 150)
-    assert picture.encoded_image_string.startswith(b"\x89PNG")
 
 
 def test_hparams_stand_in_the_runs_own_file(tmp_path: Path) -> None:
@@ -440,10 +469,12 @@ def test_layout_matches_the_written_tags(tmp_path: Path) -> None:
         (chart,) = [chart for category in layout.category for chart in category.chart if chart.title == title]
         return {tag for tag in tags for pattern in chart.multiline.tag if re.match(pattern, tag)}
 
-    assert matched("log10 K against layer") == {
-        "profile_log10_K/step_000000", "profile_log10_K/step_000100", "profile_log10_K/theory",
-        "profile_log10_K/theory_q05", "profile_log10_K/theory_q95",
-    }  # fmt: skip
+    curves = ("start", "end", "theory")
+    assert matched("log10 K against layer") == {f"z_profile_log10_K/{curve}" for curve in curves}
+    assert matched("log10 K against depth") == {f"z_depth_log10_K/{curve}" for curve in curves}
+    assert layout.category[0].title == "Training"
+    groups = sorted({tag.partition("/")[0] for tag in tags})  # as TensorBoard sorts them
+    assert groups[:3] == ["test", "train", "train_outcome"] and all(group.startswith("z_") for group in groups[3:])
     for category in layout.category:
         for chart in category.chart:
             named = [s for series in chart.margin.series for s in (series.value, series.lower, series.upper)]

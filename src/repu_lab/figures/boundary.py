@@ -52,10 +52,10 @@ def boundary(
     axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
     axes.minorticks_off()
     beyond = [
-        f"{int(out.sum())} {side}, of which {int(successes[out].sum())} succeed"
-        for side, out in (("to the left", values < left), ("to the right", values > right))
+        f"{int(successes[out].sum())} of {int(out.sum())} {side}"
+        for side, out in (("on the left", values < left), ("on the right", values > right))
         if out.any()
     ]
-    networks = "; ".join([f"{len(values)} networks, one stroke each", *beyond])
+    networks = f"{len(values)} networks, one stroke each" + (f"; beyond: {', '.join(beyond)} succeed" if beyond else "")
     axes.set_title(f"{heading}\n{networks}", loc="left", fontsize=NORMAL, color=INK)
     return figure

@@ -75,8 +75,8 @@ def theory_of_events(folder: Path) -> Profile:
     """
     points: dict[str, dict[int, float]] = {}
     for step, tag, value in _scalars(folder):
-        quantity, _, curve = tag.removeprefix("profile_").partition("/")
-        if tag.startswith("profile_") and curve in ("theory", "theory_q05", "theory_q95"):
+        quantity, _, curve = tag.removeprefix("z_").removeprefix("profile_").partition("/")  # older files have no z_
+        if tag.startswith(("z_profile_", "profile_")) and curve in ("theory", "theory_q05", "theory_q95"):
             points.setdefault(quantity + curve.removeprefix("theory"), {})[step] = value
     profile = {name: _column(points[name]) for name in BY_DEPTH if name in points}
     if "log10_K_q05" in points and "log10_K_q95" in points:

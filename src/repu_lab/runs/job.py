@@ -93,7 +93,9 @@ def _worked(command: JobCommand, config: Any, folder: RunFolder) -> Mapping[str,
                 folder.write_json(command.result, result)
             folder.log(f"folder:   {folder.path}")
             if any(folder.path.glob(EVENTS)):
-                folder.log(f"look:     tensorboard --logdir {folder.path.parent}")
+                from repu_lab.tracking.tracker import TAB  # loaded by now
+
+                folder.log(f"look:     tensorboard --logdir {folder.path.parent}, then http://localhost:6006/{TAB}")
     except KeyboardInterrupt:
         print(f"interrupted; the same command goes on with the run in {folder.path}")
         raise

@@ -143,7 +143,7 @@ def observe(state: State, sight: Sight, watched: Sequence[Part], ending: Sequenc
             members(progress, rows).record_evaluation(state.step, members(evaluation, here), task.criterion)
         values = {"train/loss": last_loss[rows]} | {name: value[here] for name, value in judged.items()}
         tracker.by_member(state.step, values)
-        tracker.scalars(state.step, {"members/active": float(alive[rows].sum())})
+        tracker.scalars(state.step, {"train/active": float(alive[rows].sum())})
         own = None if stats is None else stats.members(here)
         if digest is not None and own is not None:
             profiled = part in ending or is_profiled(state.step, config.steps)

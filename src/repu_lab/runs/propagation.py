@@ -56,7 +56,6 @@ def propagate(experiment: Experiment, folder: RunFolder, expected: Forecast | No
         tracker.histograms(0, stats)
         if theory is not None:
             tracker.theory(theory, within=None)  # measured in the logarithm, to the end
-        tracker.figure("figure/depth_profile", figure)
     with folder.writing("propagation.png") as path:
         figure.savefig(path, format="png", dpi=200)
     with folder.writing("statistics.npz") as path:

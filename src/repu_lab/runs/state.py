@@ -32,7 +32,6 @@ class Run:
     experiment: Experiment
     folder: RunFolder
     expected: Forecast | None = None
-    picture: bool = True  # whether its depth profile is drawn at the end: half a second, a hundred times a small run's
     stored: bool = False  # its result is there already: it trains along, so that the others keep their bits
 
 

@@ -6,18 +6,15 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from functools import cache
-from inspect import signature
 from typing import Any, Protocol
 
-from repu_lab.activations import ACTIVATIONS
 from repu_lab.configs.code import activation_name
 from repu_lab.configs.config import config_hash, result_fields
 from repu_lab.configs.schema import OUTCOMES, TrainConfig
 from repu_lab.networks.quantiles import median
 from repu_lab.runs.checkpoint import Checkpoints, Damaged, Saved, dump
 from repu_lab.runs.folder import synced_together
-from repu_lab.runs.forecasting import as_record, theory_profile, title
+from repu_lab.runs.forecasting import as_record, theory_profile
 from repu_lab.runs.interruption import Interrupted, deferred
 from repu_lab.runs.memory import keys_named
 from repu_lab.runs.observation import Sight, evaluate, observe
@@ -146,17 +143,12 @@ def finish(run: Run, state: State, part: Part, checkpoints: Checkpoints) -> dict
     outcomes = dict(Counter(record["outcome"] for record in records))
     told = verdict(expected, records)
     tracker.text("outcome", told, step)
-    tracker.scalars(step, {f"outcome/{name}": outcomes.get(name, 0) for name in OUTCOMES} | {"run/steps": step})
-    theory = None
+    tracker.scalars(step, {f"train_outcome/{name}": outcomes.get(name, 0) for name in OUTCOMES} | {"train/steps": step})
+    if config.statistics:
+        tracker.profiles(None, table.profiles[max(table.profiles)])
     if config.statistics and expected is not None:
-        theory = theory_profile(experiment, expected, table.profiles[0])
-        tracker.theory(theory)
-    if config.statistics and run.picture:
-        from repu_lab.figures import signal_propagation  # matplotlib: half a second that no first step waits for
-
-        figure = signal_propagation(table.profiles, theory, dtype=config.dtype, heading=title(experiment))
-        tracker.figure("figure/depth_profile", figure, step)
-    if task.name == "burgers" and run.picture:
+        tracker.theory(theory_profile(experiment, expected, table.profiles[0]))
+    if task.name == "burgers":
         draw_solution(run.folder, task, population, theta_MP, records)
     tracker.ended(True)
     with run.folder.writing("statistics.npz") as path:
@@ -219,24 +211,21 @@ FINITE = {"diverged": f"loss more than {DIVERGED:g} times that of the constant p
 
 
 def flat_parameters(config: TrainConfig) -> dict[str, Any]:
-    """Return the config as one level of dotted keys, for the HParams table: the same ones for all of the lab's own.
+    """Return the config as one level of dotted keys, for the HParams table.
 
-    A key of another activation is None: TensorBoard shows the columns of any one run of a sweep.
+    The activation is named with its parameters, `repu(p=2)`: TensorBoard shows the columns of any one run of a sweep,
+    which may not have the keys of another activation.
     """
-    flat: dict[str, Any] = {"activation": None} | dict.fromkeys(_activation_keys())
+    flat: dict[str, Any] = {"activation": None, "depth": config.depth, "width": config.width}
     for key, value in result_fields(config).items():
-        if isinstance(value, dict):
-            named = {**value, "name": activation_name(value)} if key == "activation" else value
-            flat |= {key if name == "name" else f"{key}.{name}": v for name, v in named.items() if name != "_target_"}
-        else:
+        if not isinstance(value, dict):
             flat[key] = value
+            continue
+        named = {**value, "name": activation_name(value)} if key == "activation" else value
+        flat |= {key if name == "name" else f"{key}.{name}": v for name, v in named.items() if name != "_target_"}
+    own = [f"{key.partition('.')[2]}={flat[key]}" for key in flat if key.startswith("activation.")]
+    flat["activation"] = f"{flat['activation']}({', '.join(own)})" if own else flat["activation"]
     return flat
-
-
-@cache
-def _activation_keys() -> tuple[str, ...]:
-    parameters = [each for own in ACTIVATIONS.values() for each in signature(own).parameters.values()]
-    return tuple(f"activation.{each.name}" for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD)
 
 
 def identity(runs: Sequence[Run]) -> list[str]:
@@ -270,5 +259,5 @@ def _tracker(run: Run, append_at: int | None) -> Tracker:
         parameters = flat_parameters(config)
         # A column of results instead: a run that is extended keeps the row it has.
         del parameters["steps"]
-        tracker.hparams(parameters, ["test/metric", "test/loss", "outcome/trained", "run/steps"])
+        tracker.hparams(parameters, ["test/metric", "test/loss", "train_outcome/trained", "train/steps"])
     return tracker

@@ -20,12 +20,12 @@ from repu_lab.runs.observation import Sight
 from repu_lab.runs.schedule import measured_steps
 from repu_lab.runs.state import State
 from repu_lab.runs.stepping import stepper
-from repu_lab.sweeps.group import PICTURES, Group
+from repu_lab.sweeps.group import Group
 from repu_lab.sweeps.job_table import stored_result
 
 STEP_SECONDS = 0.5  # steps are timed for so long
 MEMBERS = 4  # of a job that is tried
-FOLDER, PICTURE = 0.02, 0.5  # seconds that writing a job's folder takes, and its picture: docs/performance.md
+FOLDER = 0.02  # seconds that writing a job's folder takes: docs/performance.md
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def cost_of(group: Group, known: dict[str, float], *, lost: bool) -> Cost:
     if hasattr(config, "members"):
         memory = group.members * sum(member_bytes(config, build(config).sizes))
     if len(times) == len(group.jobs):
-        seconds = sum(times) + _writing(group)
+        seconds = sum(times) + len(group.jobs) * FOLDER
     else:
         seconds = _by_steps(group, lost) if job_command(group.command).populations else _by_trial(group)
     return Cost(seconds, memory)
@@ -77,7 +77,7 @@ def _by_steps(group: Group, lost: bool) -> float:
     sight.all(histogram=True).evaluation.loss.sum().item()  # a GPU answers when it is done
     look = time.perf_counter() - begun
     if lost:
-        return start + look + _writing(group)
+        return start + look + len(group.jobs) * FOLDER
     advance(0)  # the first one warms up
     begun, steps = time.perf_counter(), 0
     while steps == 0 or time.perf_counter() - begun < STEP_SECONDS:
@@ -85,12 +85,7 @@ def _by_steps(group: Group, lost: bool) -> float:
         advance(steps)
         state.progress.last_loss.sum().item()
     step = (time.perf_counter() - begun) / steps
-    return start + config.steps * step + len(measured_steps(config.steps)) * look + _writing(group)
-
-
-def _writing(group: Group) -> float:
-    pictures = min(PICTURES, len(group.jobs)) if getattr(group.jobs[0].config, "statistics", False) else 0
-    return len(group.jobs) * FOLDER + pictures * PICTURE
+    return start + config.steps * step + len(measured_steps(config.steps)) * look + len(group.jobs) * FOLDER
 
 
 def _by_trial(group: Group) -> float:

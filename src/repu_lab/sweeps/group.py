@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 # More jobs than this hold too many event files open at once (1,024 is a usual limit), and more members lose the cache.
 MOST_JOBS = 256
 MOST_MEMBERS = 1024
-# Jobs of a population that draw their picture, half a second each.
-PICTURES = 4
 
 Report = Callable[[float], None]
 Bound = Callable[[Any], int]  # the most members of a population of this config
@@ -144,7 +142,6 @@ def train_group(group: Group, report: Report) -> None:
     experiments = build_group([job.config for job in group.jobs])
     folders = [RunFolder(job.folder, echo=False) for job in group.jobs]
     expected: dict[Any, Forecast | None] = {}
-    pictured: set[Any] = set()
     runs: list[Run] = []
     with ExitStack() as stack:
         with synced_together(folders):
@@ -155,14 +152,7 @@ def train_group(group: Group, report: Report) -> None:
                 if not stored:
                     stack.enter_context(folder.run("train", config, about, afresh=config.rerun))
                     expected[law] = announce(experiment, folder, expected.get(law))
-                # Jobs that differ in their seed only have the same picture; the first one draws it.
-                twins = (law, experiment.lr, config.optimizer.weight_decay)
-                run = Run(
-                    experiment=experiment, folder=folder, expected=expected.get(law), stored=stored,
-                    picture=twins not in pictured and len(pictured) < PICTURES,
-                )  # fmt: skip
-                pictured.add(twins)
-                runs.append(run)
+                runs.append(Run(experiment=experiment, folder=folder, expected=expected.get(law), stored=stored))
         written = [run for run in runs if not run.stored]
 
         def say(line: str) -> None:

@@ -57,9 +57,14 @@ def digests(stats: "LayerStatistics", sizes: Sequence[int], *, profiled: bool) -
     return found
 
 
-def curve_layers(depth: int) -> NDArray[np.int_]:
-    """Return the layers, from 1, that are drawn over training: at most 8, spread over the depth."""
-    return np.unique(np.linspace(1, depth + 1, min(CURVES, depth + 1)).round().astype(int))
+def curve_layers(depth: int) -> dict[str, int]:
+    """Return the layers, from 1, that are drawn over training: at most 8, by their share of the depth, 0.00 to 1.00.
+
+    Networks of all depths share the names 0.00, 0.14, ..., so that their curves stand on one chart.
+    """
+    places = CURVES - 1
+    layers = np.unique(np.linspace(1, depth + 1, min(CURVES, depth + 1)).round().astype(int)).tolist()
+    return {f"{round(places * (layer - 1) / depth) / places:.2f}": layer for layer in layers}
 
 
 def depth_profile(stats: Any) -> Profile:
@@ -72,7 +77,7 @@ def depth_profile(stats: Any) -> Profile:
 
 def _digests(stats: "LayerStatistics", members: int, profiled: bool) -> Iterator[Digest]:
     runs = stats.nan.shape[1] // members
-    layers = curve_layers(len(stats.nan) - 1) - 1
+    layers = np.array(list(curve_layers(len(stats.nan) - 1).values())) - 1
     medians: dict[str, NDArray[np.float64]] = {}  # (layers, runs)
     for group in alike():
         at = (layers if group[0].output else layers[:-1]).tolist()

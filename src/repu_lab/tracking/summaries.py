@@ -3,7 +3,6 @@
 # pyright: reportAttributeAccessIssue=false
 # (protocol buffers define their names when imported)
 
-import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -88,23 +87,11 @@ def text(tag: str, markdown: str) -> list[Any]:
     return [Summary.Value(tag=tag, metadata=_metadata("text"), tensor=tensor)]
 
 
-def image(tag: str, figure: Any, dots_per_inch: int = 150) -> list[Any]:
-    """Return a matplotlib Figure drawn as PNG (0.2 to 0.5 s)."""
-    declared(tag)
-    png = io.BytesIO()
-    figure.savefig(png, format="png", dpi=dots_per_inch)
-    data = png.getvalue()
-    width, height = (int.from_bytes(data[at : at + 4], "big") for at in (16, 20))  # PNG's header
-    value = Summary.Image(encoded_image_string=data, width=width, height=height, colorspace=4)
-    return [Summary.Value(tag=tag, image=value)]
-
-
 def hparams_start(config: Mapping[str, HParam], metrics: Sequence[str]) -> list[Any]:
     """Return a run's row in the HParams table and the table's columns.
 
-    TensorBoard takes the columns from any one run: give every run of a sweep the same keys, None where a key has no
-    value (its cell stays empty). It shows five columns at first, here the first five keys with a value, and
-    five metrics.
+    TensorBoard takes the columns from any one run, and shows five of them at first, here the first five keys with a
+    value, and five metrics.
     Without columns of its own it would show every scalar tag of every run.
     """
     for tag in metrics:

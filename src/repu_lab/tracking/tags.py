@@ -1,7 +1,9 @@
 """Every TensorBoard tag of the lab, declared once: what it is, its formula and its unit.
 
-A pattern stands for a family of tags: {layer} is a layer's number (01, 02, ...), {step} a training step (000000, ...),
-{outcome} and {name} a word. Medians, quantiles and counts are over all members and probe inputs of a run.
+A pattern stands for a family of tags: {share} is a share of the depth (0.00 is the first layer, 1.00 the output),
+{step} a training step (000064, ...), {curve} is `start` (step 0), `step_{step}` or `end` (the last step measured),
+{outcome} a word. Medians, quantiles and counts are over all members and probe inputs of a run. TensorBoard sorts tags
+by name: what is not train or test begins with z.
 """
 
 import re
@@ -14,7 +16,7 @@ from typing import Literal
 from repu_lab.networks.quantiles import RULE
 from repu_lab.networks.quantities import QUANTITIES, Quantity, over_depth
 
-Kind = Literal["scalar", "histogram", "image", "text", "plugin"]
+Kind = Literal["scalar", "histogram", "text", "plugin"]
 
 
 @dataclass(frozen=True)
@@ -51,18 +53,19 @@ def tags_as_markdown() -> str:
 
 
 def _over_training(quantity: Quantity) -> Tag:
-    pattern = f"layer_{quantity.name}/layer_{{layer}}"
+    pattern = f"z_{quantity.name}/depth_{{share}}"
     return Tag(pattern, "scalar", quantity.formula, quantity.unit, "training step", quantity.meaning)
 
 
 def _over_depth(quantity: Quantity) -> Iterator[Tag]:
-    curves = {"step_{step}": quantity.meaning}
-    if quantity.theory:
-        curves["theory"] = "the same by theory"
+    curves = {"{curve}": quantity.meaning} | ({"theory": "the same by theory"} if quantity.theory else {})
+    for curve, meaning in curves.items():
+        pattern = f"z_depth_{quantity.name}/{curve}"
+        yield Tag(pattern, "scalar", quantity.formula, quantity.unit, "depth, 0 to 1000", f"{meaning}; start and end")
     if quantity.name == "log10_K":
         curves |= {f"theory_q{q}": f"{int(q)} % quantile over finite networks, by theory" for q in ("05", "95")}
     for curve, meaning in curves.items():
-        pattern = f"profile_{quantity.name}/{curve}"
+        pattern = f"z_profile_{quantity.name}/{curve}"
         yield Tag(pattern, "scalar", quantity.formula, quantity.unit, "layer", meaning)
 
 
@@ -82,30 +85,29 @@ TAGS: tuple[Tag, ...] = (
     *_by_member("test/loss", "mean loss over the test split", "loss", "test loss"),
     *_by_member("test/log10_loss", "log10 of test/loss", "decades", "the same for any size of loss", counted=False),
     *_by_member("test/metric", "accuracy, or R² for regression", "1", "test metric"),
-    Tag("members/active", "scalar", "count", "members", "training step", "members still training (finite so far)"),
-    Tag("outcome/{outcome}", "scalar", "count", "members", "training step", "members that ended with this outcome"),
-    Tag("run/steps", "scalar", "count", "updates", "training step", "updates done when the run ended"),
+    Tag("train/active", "scalar", "count", "members", "training step", "members still training (finite so far)"),
+    Tag("train_outcome/{outcome}", "scalar", "count", "members", "training step", "members that ended with it"),
+    Tag("train/steps", "scalar", "count", "updates", "training step", "updates done when the run ended"),
     *map(_over_training, QUANTITIES),
     *chain.from_iterable(map(_over_depth, over_depth())),
     Tag(
-        "profile_nonfinite/step_{step}", "scalar", "count of NaN, +inf, -inf", "entries", "layer",
+        "z_profile_nonfinite/{curve}", "scalar", "count of NaN, +inf, -inf", "entries", "layer",
         "values without a number",
     ),
     Tag(
-        "profile_zeros/step_{step}", "scalar", "count of z_i = 0", "entries", "layer",
+        "z_profile_zeros/{curve}", "scalar", "count of z_i = 0", "entries", "layer",
         "exact zeros, not in the histogram",
     ),
-    Tag("nonfinite/nan", "scalar", "count", "entries", "training step", "preactivations that are NaN, all layers"),
-    Tag("nonfinite/plus_inf", "scalar", "count", "entries", "training step", "preactivations that are +inf"),
-    Tag("nonfinite/minus_inf", "scalar", "count", "entries", "training step", "preactivations that are -inf"),
-    Tag("nonfinite/members", "scalar", "count", "members", "training step", "members with a non-finite preactivation"),
-    Tag("nonfinite/first_layer", "scalar", "min l", "layer", "training step", "first layer with a non-finite entry"),
-    Tag("nonfinite/scalars", "scalar", "count", "values", "training step", "scalars that were not finite, not drawn"),
+    Tag("z_nonfinite/nan", "scalar", "count", "entries", "training step", "preactivations that are NaN, all layers"),
+    Tag("z_nonfinite/plus_inf", "scalar", "count", "entries", "training step", "preactivations that are +inf"),
+    Tag("z_nonfinite/minus_inf", "scalar", "count", "entries", "training step", "preactivations that are -inf"),
+    Tag("z_nonfinite/members", "scalar", "count", "members", "training step", "members with a non-finite z_i"),
+    Tag("z_nonfinite/first_layer", "scalar", "min l", "layer", "training step", "first layer with a non-finite entry"),
+    Tag("z_nonfinite/scalars", "scalar", "count", "values", "training step", "scalars that were not finite, not drawn"),
     Tag(
-        "histogram_log10_abs_z/step_{step}", "histogram", "log10 abs(z_i), zeros left out", "decades", "layer",
-        "distribution of the preactivations' size, layers stacked; NaN and inf are counted at nonfinite/",
+        "z_histogram/step_{step}", "histogram", "log10 abs(z_i), zeros left out", "decades", "layer",
+        "distribution of the preactivations' size, layers stacked; NaN and inf are counted at z_nonfinite/",
     ),
-    Tag("figure/{name}", "image", "", "", "training step", "the depth profiles with their spread, unsmoothed"),
     Tag("outcome", "text", "", "", "", "what theory forecast and what happened"),
     Tag("config", "text", "", "", "", "the resolved configuration"),
     Tag("_hparams_/experiment", "plugin", "", "", "", "columns of the HParams table"),
@@ -114,7 +116,12 @@ TAGS: tuple[Tag, ...] = (
     Tag("custom_scalars__config__", "plugin", "", "", "", "the charts of the Custom Scalars tab"),
 )  # fmt: skip
 
-PLACEHOLDERS = {"layer": r"\d{2,}", "step": r"\d{6,}", "outcome": "[a-z]+", "name": r"[\w ]+"}
+PLACEHOLDERS = {
+    "share": r"[01]\.\d\d",
+    "step": r"\d{6,}",
+    "curve": r"(?:start|end|step_\d{6,})",
+    "outcome": "[a-z]+",
+}
 
 
 @cache

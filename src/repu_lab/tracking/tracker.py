@@ -1,7 +1,7 @@
 """What a run writes for TensorBoard: one event file in its folder, cheap enough for every logged step.
 
 Numbers over members and probe inputs are drawn as the medians of tracking.digest; a median that is not finite is not
-drawn. Preactivations that are not finite are counted under nonfinite/.
+drawn. Preactivations that are not finite are counted under z_nonfinite/.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,6 +22,10 @@ from repu_lab.tracking.summaries import HParam
 if TYPE_CHECKING:
     from repu_lab.networks.statistics import LayerStatistics
 
+SHARED = ("start", "end", "theory")  # curves that networks of any depth have in common
+WHOLE = 1000  # TensorBoard's step, a whole number, at the output layer where it is the share of the depth
+# What TensorBoard's address must hold to open the charts in the lab's order, unsmoothed and with all that is drawn.
+TAB = "#custom_scalars&_smoothingWeight=0&_ignoreYOutliers=false"
 FLOAT32_K = (-89.8, 77.1)  # log10 K for which |z| stays within float32, subnormal numbers included
 
 
@@ -40,9 +44,8 @@ class Tracker:
 
     def __init__(self, folder: Path | str, *, depth: int, members: int, append_at: int | None = None) -> None:
         """Open the folder's event file; the folder must exist."""
-        self.members = members
-        self._digits = max(2, len(str(depth + 1)))
-        self._curves = curve_layers(depth)
+        self.members, self.depth = members, depth
+        self._shares = list(curve_layers(depth))
         self._file = EventFile(Path(folder) / EVENTS_NAME, append_at)
         self._tags: dict[str, list[str]] = {}
         self._gathered: dict[int, list[Any]] = {}  # by step, not yet in the file
@@ -50,10 +53,10 @@ class Tracker:
     # --- numbers over training
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Write single numbers; those that are not finite (or beyond float32) are counted at nonfinite/scalars."""
+        """Write single numbers; those that are not finite (or beyond float32) are counted at z_nonfinite/scalars."""
         drawn = summaries.scalars(values)
         if len(drawn) < len(values):
-            drawn += summaries.scalars({"nonfinite/scalars": len(values) - len(drawn)})
+            drawn += summaries.scalars({"z_nonfinite/scalars": len(values) - len(drawn)})
         self._write([(step, drawn)])
 
     def by_member(self, step: int, values: Mapping[str, ArrayLike]) -> None:
@@ -81,20 +84,19 @@ class Tracker:
         for name, medians in digest.medians.items():
             row |= zip(self._curve_tags(name), medians.tolist(), strict=False)  # the output layer has no chi
         bad = sum(digest.counts.values())
-        row |= {f"nonfinite/{kind}": float(digest.counts[kind].sum()) for kind in COUNTED}
-        row["nonfinite/members"] = digest.bad_members
+        row |= {f"z_nonfinite/{kind}": float(digest.counts[kind].sum()) for kind in COUNTED}
+        row["z_nonfinite/members"] = digest.bad_members
         if digest.bad_members:
-            row["nonfinite/first_layer"] = float(np.flatnonzero(bad)[0] + 1)
+            row["z_nonfinite/first_layer"] = float(np.flatnonzero(bad)[0] + 1)
         self._write([(step, summaries.scalars(row))])
 
     # --- numbers over depth; TensorBoard's step is the layer
 
-    def profiles(self, step: int, profile: Mapping[str, NDArray[np.float64]]) -> None:
-        """Write every quantity's median against the layer, as profile_<quantity>/step_<step>."""
-        names = [quantity.name for quantity in over_depth()]
-        columns = {f"profile_{name}/step_{step:06d}": profile[name][1] for name in names}
-        columns[f"profile_nonfinite/step_{step:06d}"] = profile["nonfinite"]
-        self._write_by_layer(columns)
+    def profiles(self, step: int | None, profile: Mapping[str, NDArray[np.float64]]) -> None:
+        """Write every quantity's median against the layer; of the last step measured, None, once more at the end."""
+        curve = _curve(step)
+        columns = {f"z_profile_{quantity.name}/{curve}": profile[quantity.name][1] for quantity in over_depth()}
+        self._write_by_layer(columns | {f"z_profile_nonfinite/{curve}": profile["nonfinite"]})
 
     def theory(self, theory: Mapping[str, ArrayLike], within: tuple[float, float] | None = FLOAT32_K) -> None:
         """Write theory's profiles: quantity -> (layers,), and log10_K_quantiles (5, layers) at 5, 25, 50, 75, 95 %.
@@ -104,15 +106,15 @@ class Tracker:
         draws all.
         """
         names = [quantity.name for quantity in over_depth() if quantity.name in theory]
-        columns = {f"profile_{name}/theory": np.asarray(theory[name]) for name in names}
+        columns = {f"z_profile_{name}/theory": np.asarray(theory[name]) for name in names}
         if "log10_K_quantiles" in theory:
             rows = np.asarray(theory["log10_K_quantiles"])
-            columns |= {"profile_log10_K/theory_q05": rows[0], "profile_log10_K/theory_q95": rows[-1]}
+            columns |= {"z_profile_log10_K/theory_q05": rows[0], "z_profile_log10_K/theory_q95": rows[-1]}
         if within is not None:
             low, high = within
             typical = np.asarray(theory["log10_K"])
             for tag, column in columns.items():
-                log10_K = column if tag.startswith("profile_log10_K/") else typical[: len(column)]
+                log10_K = column if tag.startswith("z_profile_log10_K/") else typical[: len(column)]
                 # A gradient that crosses layers of a double exponential is far away at all of them.
                 drawn = (log10_K >= low) & (log10_K <= high) & (column >= low) & (column <= high)
                 columns[tag] = np.where(drawn, column, np.nan)
@@ -125,7 +127,7 @@ class Tracker:
         if stats.histogram is None or stats.zeros is None:
             return
         bins, zeros = stats.histogram.sum(axis=1), stats.zeros.sum(axis=1).tolist()
-        drawn, counted = f"histogram_log10_abs_z/step_{step:06d}", f"profile_zeros/step_{step:06d}"
+        drawn, counted = f"z_histogram/step_{step:06d}", f"z_profile_zeros/{_curve(step)}"
         self._write(
             (layer, summaries.histogram(drawn, counts, HISTOGRAM_EDGES) + summaries.scalars({counted: zero}))
             for layer, (counts, zero) in enumerate(zip(bins, zeros, strict=True), 1)
@@ -136,10 +138,6 @@ class Tracker:
     def text(self, tag: str, markdown: str, step: int = 0) -> None:
         """Write a text."""
         self._write([(step, summaries.text(tag, markdown))])
-
-    def figure(self, tag: str, figure: Any, step: int = 0) -> None:
-        """Write a matplotlib Figure as an image (0.2 to 0.5 s)."""
-        self._write([(step, summaries.image(tag, figure))])
 
     def hparams(self, config: Mapping[str, HParam], metrics: Sequence[str]) -> None:
         """Write this run's row of the HParams table: flat config keys and the scalar tags shown as results.
@@ -154,27 +152,33 @@ class Tracker:
 
     def layout(self) -> None:
         """Write the charts of the Custom Scalars tab."""
-        drawn = {quantity.name: quantity.title for quantity in over_depth()}
-        depth = {
-            f"{title} against layer": rf"^profile_{name}/(step_\d+|theory(_q\d+)?)$" for name, title in drawn.items()
-        }
-        depth["entries that are not finite, against layer"] = r"^profile_nonfinite/"
-        depth["entries that are exactly zero, against layer"] = r"^profile_zeros/"
-        curves = {f"{title} by layer": f"^layer_{name}/" for name, title in drawn.items()}
-        losses: dict[str, str | Sequence[str]] = {"log10 loss": "^(train|test)/log10_loss$", "metric": "^test/metric$"}
+        titles = {quantity.name: quantity.title for quantity in over_depth()}
+        shared = f"({'|'.join(SHARED)})$"
+        training: dict[str, str | Sequence[str]] = {
+            "log10 loss": "^(train|test)/log10_loss$", "metric": "^test/metric$"
+        }  # fmt: skip
         if self.members > 1:
-            losses |= {
+            training |= {
                 f"{tag}, median and 5-95 % of members": (tag, f"{tag}_q05", f"{tag}_q95")
                 for tag in ("train/log10_loss", "test/log10_loss", "test/metric")
             }
-        categories = {"Depth profiles (step = layer)": depth, "Training": losses, "Layers over training": curves}
+        by_layer = {f"{title} against layer": f"^z_profile_{name}/{shared}" for name, title in titles.items()}
+        by_layer["entries that are not finite, against layer"] = f"^z_profile_nonfinite/{shared}"
+        categories = {
+            "Training": training,
+            "By layer (step = layer)": by_layer,
+            f"By depth, for networks of several depths (0 = first layer, {WHOLE} = output)": {
+                f"{title} against depth": f"^z_depth_{name}/{shared}" for name, title in titles.items()
+            },
+            "Layers over training": {f"{title} over training": f"^z_{name}/" for name, title in titles.items()},
+        }
         self._write([(0, summaries.layout(categories))])
 
     # --- the file
 
     def flush(self) -> None:
         """Write what was gathered; afterwards it is in the file."""
-        self._file.write(self._gathered.items())
+        self._file.write(sorted(self._gathered.items()))  # each curve in the order of its steps
         self._gathered = {}
 
     def length(self) -> int:
@@ -201,12 +205,24 @@ class Tracker:
 
     def _curve_tags(self, name: str) -> list[str]:
         if name not in self._tags:
-            self._tags[name] = [f"layer_{name}/layer_{layer:0{self._digits}d}" for layer in self._curves]
+            self._tags[name] = [f"z_{name}/depth_{share}" for share in self._shares]
         return self._tags[name]
 
     def _write_by_layer(self, columns: Mapping[str, NDArray[Any]]) -> None:
-        layers = max((column.size for column in columns.values()), default=0)
-        self._write(
-            (i + 1, summaries.scalars({tag: float(column[i]) for tag, column in columns.items() if i < column.size}))
-            for i in range(layers)
-        )
+        layers = range(max((column.size for column in columns.values()), default=0))
+        self._write((i + 1, _row(columns, i)) for i in layers)
+        shared = {
+            tag.replace("z_profile_", "z_depth_"): column
+            for tag, column in columns.items()
+            if tag.endswith(SHARED) and "nonfinite" not in tag
+        }
+        layer_at = {WHOLE * i // self.depth: i for i in reversed(layers)}  # the first, where a thousandth holds several
+        self._write((place, _row(shared, i)) for place, i in reversed(layer_at.items()))
+
+
+def _row(columns: Mapping[str, NDArray[Any]], i: int) -> list[Any]:
+    return summaries.scalars({tag: float(column[i]) for tag, column in columns.items() if i < column.size})
+
+
+def _curve(step: int | None) -> str:
+    return "end" if step is None else "start" if step == 0 else f"step_{step:06d}"

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from repu_lab.networks.statistics import LayerStatistics
 from repu_lab.runs.schedule import is_measured, is_profiled
-from repu_lab.tracking.digest import digest
+from repu_lab.tracking.digest import Profile, digest
 from repu_lab.tracking.tracker import Tracker
 from repu_lab.watching.health import Report, report_of
 from repu_lab.watching.measures import Floats, Measures, measures
@@ -50,6 +50,7 @@ class Watch:
         self.reports: list[Report] = []
         self._tracker: Tracker | None = None
         self._names: list[str] = []
+        self._profile: Profile | None = None  # of the last look
         self._recording = Recording()
         self._handles = attach(network, self._recording)
         self._counting = None if optimizer is None else optimizer.register_step_post_hook(lambda *_: self.step())
@@ -86,6 +87,8 @@ class Watch:
             self._counting.remove()
             self._counting = None
         if self._tracker is not None:
+            if self._profile is not None:
+                self._tracker.profiles(None, self._profile)
             self._tracker.close()
 
     def __enter__(self) -> Self:
@@ -115,6 +118,7 @@ class Watch:
             named = (f"| {number} | `{layer.name}` | {layer.kind} |" for number, layer in enumerate(layers, 1))
             self._tracker.text("config", "\n".join(["| layer | name | kind |", "|---|---|---|", *named]))
         drawn = digest(_statistics(layers, measured, self._names))
+        self._profile = drawn.profile
         self._tracker.statistics(self.steps, drawn)
         if is_profiled(self.steps, UNKNOWN) and drawn.profile is not None:
             self._tracker.profiles(self.steps, drawn.profile)
