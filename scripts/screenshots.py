@@ -20,31 +20,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from repu_lab.tracking.tracker import TAB
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--hide-scrollbars", "--remote-debugging-pipe",
 )  # fmt: skip
-# Smoothing and "ignore outliers" are on by default and bend or cut a profile: switched off before a page loads.
+# Smoothing and "ignore outliers" are on by default in Time Series and bend or cut a curve: off before a page loads.
 SETTINGS = {"scalarSmoothing": 0, "ignoreOutliers": False, "timeSeriesSettingsPaneOpened": False}
-EXPAND_FIRST = """(function find(node) {
-  if (node.getAttribute && (node.getAttribute("icon") || "").startsWith("fullscreen")) { node.click(); return true; }
-  return [node.shadowRoot, ...node.childNodes].some((child) => child && find(child));
-})(document)"""
-ACTUAL_SIZE = """(function find(node) {
-  if (node.nodeName === "PAPER-CHECKBOX" && node.textContent.includes("actual image size")) return node.click();
-  [node.shadowRoot, ...node.childNodes].forEach((child) => child && find(child));
-})(document)"""
-# name -> address, (width, height), text that is on the page once it is ready, settings, script before the picture
-TABS: dict[str, tuple[str, tuple[int, int], str, dict[str, Any], str]] = {
-    "curves": ("?smoothing=0&tagFilter=layer_log10_K#timeseries", (1400, 1050), "z_log10_K", SETTINGS, ""),
-    "loss": ("?smoothing=0&tagFilter=(loss|metric)$#timeseries", (1400, 1050), "train", SETTINGS, ""),
-    "profiles": ("#custom_scalars&_smoothingWeight=0", (1400, 1250), "Depth profiles", SETTINGS, EXPAND_FIRST),
-    "images": ("#images", (1500, 1150), "figure", SETTINGS, ACTUAL_SIZE),
-    "histograms": ("?tagFilter=histogram#timeseries", (1400, 900), "histogram", SETTINGS, ""),
-    "hparams": ("#hparams", (1800, 600), "Trial ID", SETTINGS, ""),
-    "text": ("#text", (1400, 800), "outcome", SETTINGS, ""),
+SETTLED = 10  # seconds: the last charts draw themselves after their text is there
+# name -> address, (width, height), text that is on the page once it is ready, text that is scrolled to
+TABS: dict[str, tuple[str, tuple[int, int], str, str]] = {
+    "profiles": (TAB, (1500, 1150), "By layer", "By layer"),
+    "curves": ("?smoothing=0&tagFilter=(log10_loss|metric|z_log10_K.*)$#timeseries", (1400, 1050), "z_log10_K", ""),
+    "hparams": ("#hparams", (1400, 500), "Trial ID", ""),
 }
 
 
@@ -61,9 +52,9 @@ def main() -> int:
     arguments.out.mkdir(parents=True, exist_ok=True)
     with tensorboard(arguments.logdir) as address:
         for name in arguments.tab or TABS:
-            where, size, ready, settings, script = TABS[name]
+            where, size, ready, seen = TABS[name]
             with browser(arguments.browser, size) as call:  # a fresh profile each: no tab remembers another's settings
-                picture = photograph(call, address + where, ready, settings, script)
+                picture = photograph(call, address + where, ready, seen)
             path = arguments.out / f"{name}.png"
             path.write_bytes(picture)
             print(path)
@@ -77,7 +68,7 @@ def tensorboard(logdir: Path) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(logdir), "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--samples_per_plugin", "images=100"]
+    command += ["--port", str(port)]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     address = f"http://127.0.0.1:{port}/"
     try:
@@ -138,12 +129,11 @@ def conversation(sending: Any, receiving: Any) -> Callable[..., Any]:
     return call
 
 
-def photograph(call: Callable[..., Any], address: str, ready: str, settings: dict[str, Any], script: str) -> bytes:
+def photograph(call: Callable[..., Any], address: str, ready: str, seen: str) -> bytes:
     """Open an address, wait until its text (also inside shadow roots) says that it is ready, return a PNG."""
     target = call("Target.createTarget", url="about:blank")["targetId"]
     session = call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-    stored = {name: json.dumps(settings) for name in ("_tb_global_settings", "_tb_global_settings.timeseries")}
-    stored |= {"_ignoreYOutliers": "false"}
+    stored = {name: json.dumps(SETTINGS) for name in ("_tb_global_settings", "_tb_global_settings.timeseries")}
     source = f"if (location.protocol === 'http:') Object.assign(localStorage, {json.dumps(stored)})"
     call("Page.enable", session)
     call("Page.addScriptToEvaluateOnNewDocument", session, source=source)
@@ -153,13 +143,25 @@ def photograph(call: Callable[..., Any], address: str, ready: str, settings: dic
         result = call("Runtime.evaluate", session, expression=expression, returnByValue=True, awaitPromise=True)
         return result["result"].get("value")
 
-    wait_for(lambda: ready in (evaluate(f"({VISIBLE_TEXT})(document)") or ""), f"{ready!r} on {address}")
-    time.sleep(8)  # charts draw themselves after their text is there
-    if script:
-        evaluate(script)
-        time.sleep(2)
+    def text() -> str:
+        return evaluate(f"({VISIBLE_TEXT})(document)") or ""
+
+    wait_for(
+        lambda: ready in (shown := text()) and "Matches (0)" not in shown, f"{ready!r} and all charts of {address}"
+    )
+    time.sleep(SETTLED)
+    evaluate(f"({SCROLL_TO})(document, {json.dumps(seen)})")
+    time.sleep(2)
     return base64.b64decode(call("Page.captureScreenshot", session, format="png")["data"])
 
+
+SCROLL_TO = """function find(node, text) {
+  if (text && node.nodeType === 3 && node.textContent.includes(text)) {
+    node.parentElement.scrollIntoView();
+    return true;
+  }
+  return [node.shadowRoot, ...node.childNodes].some((child) => child && find(child, text));
+}"""
 
 VISIBLE_TEXT = """function text(node) {
   let all = node.nodeType === 3 ? node.textContent : "";
@@ -170,7 +172,7 @@ VISIBLE_TEXT = """function text(node) {
 }"""
 
 
-def wait_for(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> None:
+def wait_for(condition: Callable[[], Any], what: str, seconds: float = 300.0) -> None:
     """Ask until the condition holds; TimeoutError names what did not come."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

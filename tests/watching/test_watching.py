@@ -233,12 +233,12 @@ def test_tensorboard_gets_the_labs_tags(tmp_path):
     assert {
         "z_log10_K/depth_0.00",
         "z_profile_log10_gradient/step_000008",
-        "z_dead/depth_0.43",
+        "z_dead/depth_0.57",
         "z_nonfinite/nan",
     } <= set(tags)
     assert {"z_profile_log10_K/start", "z_profile_log10_K/end"} <= set(tags)
     assert not any("chi" in tag for tag in tags)  # laws of perceptrons
-    curve = events.Scalars("z_log10_K/depth_0.43")
+    curve = events.Scalars("z_log10_K/depth_0.57")
     assert [event.step for event in curve] == [0, 1, 2, 3, 4, 6, 8]
     assert curve[0].value == pytest.approx(look.reports[0].rows[3].log10_K, abs=0.3)  # interpolated and lower median
     named = events.Tensors("config")[0].tensor_proto.string_val[0].decode()

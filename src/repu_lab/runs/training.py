@@ -216,7 +216,7 @@ def flat_parameters(config: TrainConfig) -> dict[str, Any]:
     The activation is named with its parameters, `repu(p=2)`: TensorBoard shows the columns of any one run of a sweep,
     which may not have the keys of another activation.
     """
-    flat: dict[str, Any] = {"activation": None, "depth": config.depth, "width": config.width}
+    flat: dict[str, Any] = dict.fromkeys(("activation", "depth", "width", "initialization", "optimizer.lr"))  # first
     for key, value in result_fields(config).items():
         if not isinstance(value, dict):
             flat[key] = value
