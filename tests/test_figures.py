@@ -249,7 +249,7 @@ def test_a_boundary_shows_where_it_turns_and_counts_what_lies_beyond() -> None:
         pytest.approx(0.5, abs=1e-3)
     )
     assert np.asarray(curve.get_ydata())[0] > 0.99 > 0.01 > np.asarray(curve.get_ydata())[-1]
-    assert list(theory.get_xdata()) == [1.46, 1.46]
+    assert np.asarray(theory.get_xdata()).tolist() == [1.46, 1.46]
     assert "34 networks, one stroke each; beyond: 1 of 1 on the left, 1 of 2 on the right succeed" in words(axes)
     assert "measured 1.33" in words(axes) and "1.3 to 1.36" in words(axes)
     left, right = axes.get_xlim()

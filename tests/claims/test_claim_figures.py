@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.text import Annotation
 
 from repu_lab.configs.schema import OUTCOMES
 from repu_lab.figures import bars, chi, curves, fates, growth, looks, rows, shares
@@ -116,8 +117,8 @@ def test_a_kernel_is_drawn_up_to_where_the_format_ends_or_through_all_layers():
     assert [text.get_text() for text in left.texts if "float32" not in text.get_text()] == ["up"]
     assert [text.get_text() for text in right.texts] == ["flat"]
     assert right.get_xlim() == (0.5, 50.5)
-    name = left.texts[0].xy[0]  # beside the last layer that any of the curves reaches, 8 for the lowest of "up"
-    assert 8 < name < left.get_xlim()[1] < 20
+    (place,) = [text.xy[0] for text in left.texts if isinstance(text, Annotation) and text.get_text() == "up"]
+    assert 8 < place < left.get_xlim()[1] < 20  # beside the last layer, 8, that one of the curves is seen at
 
 
 def test_a_curve_goes_through_the_estimates_at_the_depths():
