@@ -60,7 +60,8 @@ def examine(lab: Lab) -> Evidence:
     narrow = ("task=polynomial", "width=32", "batch_size=128", f"steps={lab.choose(smoke=100, full=400)}")
     shallow = Case("x, x^2, xy, xyz", 2, narrow)
     deep = contest(lab, [*product(names, [xor[depth]]), *product(deep_names, [xor[deeper]])], grid, part=(0.0, 0.6))
-    linear = contest(lab, product((RIVAL, ODD, LINEAR), digits.values()), grid, part=(0.6, 0.9))
+    on_digits = lab.choose(smoke=(RIVAL, ODD, LINEAR), full=(RIVAL, ODD, "one-sided spline", LINEAR))
+    linear = contest(lab, product(on_digits, digits.values()), grid, part=(0.6, 0.9))
     curved = contest(lab, product(SHALLOW, [shallow]), grid, part=(0.9, 1.0))
     counted = counting(deep)
     shares = {d: counted[ODD, case] for d, case in xor.items()}
