@@ -9,8 +9,12 @@ from torch import nn
 
 from repu_lab import forecast_network
 from repu_lab.activations import MRePU, ReLU, RePU, Tanh
+from repu_lab.blocks import Block, Skip
+from repu_lab.blocks.maps import RMS
+from repu_lab.networks.initialization import draw_, uniform_depth
 from repu_lab.networks.observing import observe
 from repu_lab.networks.passing import departures, first_pass
+from repu_lab.networks.population import Population
 
 
 def network(activation: nn.Module, depth: int, width: int = 64) -> nn.Sequential:
@@ -127,3 +131,28 @@ def test_orthogonal_networks_have_their_own_law(name: str) -> None:
         K = first_pass(observe(made).population(), inputs=1, mean_square=1.0, seed=seed).log10_K[0, -1]
         inside += low <= K <= high
     assert inside >= 12
+
+
+def test_a_normalised_network_with_skips_is_measured_as_it_is() -> None:
+    """K and the gradient by layer, against the modules themselves (torch's RMSNorm) and autograd."""
+    block = Block(residual=True, before=RMS, branch=0.5)
+    population = Population(RePU(2), (20, 16, 16, 16, 16, 5), block=block, dtype=torch.float64)
+    draw_(population, uniform_depth("custom", population.sizes, C_W=0.7, C_b=0.1, k1=1.0), [4])
+    network = population.member(0)
+    found = observe(network)
+    seen = first_pass(found.population(), inputs=4, mean_square=1.0, seed=3)
+    assert found.block == block
+    random = torch.Generator().manual_seed(3)
+    x = torch.randn(4, 20, generator=random, dtype=torch.float64)
+    x = (x / x.square().mean(1, keepdim=True).sqrt()).requires_grad_()
+    z = [x]
+    for module in network:
+        z.append(module(z[-1]))
+    layers = [z[1], *(made for made, module in zip(z[1:], network, strict=True) if isinstance(module, Skip)), z[-1]]
+    assert len(layers) == 5
+    cotangent = torch.randn(4, 5, generator=random, dtype=torch.float64)
+    gradients = torch.autograd.grad((z[-1] * cotangent).sum(), layers)
+    for l, (made, gradient) in enumerate(zip(layers, gradients, strict=True)):
+        np.testing.assert_allclose(10 ** seen.log10_K[:, l], made.detach().square().mean(1), rtol=1e-12)
+        wanted = gradient.square().mean() / cotangent.square().mean()
+        assert 10 ** seen.log10_gradient[l] == pytest.approx(wanted.item(), rel=1e-12)
