@@ -4,7 +4,7 @@
 # (protocol buffers define their names when imported)
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,6 @@ from tensorboard.plugins.custom_scalar.layout_pb2 import (
     Category,
     Chart,
     Layout,
-    MarginChartContent,
     MultilineChartContent,
 )
 from tensorboard.plugins.hparams.api_pb2 import (
@@ -126,23 +125,16 @@ def hparams_end(succeeded: bool) -> list[Any]:
     return [_hparams("_hparams_/session_end_info", HParamsPluginData(session_end_info=end))]
 
 
-def layout(categories: Mapping[str, Mapping[str, str | Sequence[str]]]) -> list[Any]:
-    """Return the Custom Scalars tab: category -> chart title -> a regular expression of tags, or (line, low, high)."""
+def layout(categories: Mapping[str, Mapping[str, str]]) -> list[Any]:
+    """Return the Custom Scalars tab: category -> chart title -> a regular expression of tags."""
     tag = "custom_scalars__config__"
     declared(tag)
-    proto = Layout(category=[Category(title=title, chart=_charts(charts)) for title, charts in categories.items()])
+    proto = Layout()
+    for category, charts in categories.items():
+        chart = [Chart(title=title, multiline=MultilineChartContent(tag=[tags])) for title, tags in charts.items()]
+        proto.category.append(Category(title=category, chart=chart))
     tensor = TensorProto(dtype="DT_STRING", string_val=[proto.SerializeToString()], tensor_shape=TensorShapeProto())
     return [Summary.Value(tag=tag, metadata=_metadata("custom_scalars"), tensor=tensor)]
-
-
-def _charts(charts: Mapping[str, str | Sequence[str]]) -> Iterable[Any]:
-    for title, tags in charts.items():
-        if isinstance(tags, str):
-            yield Chart(title=title, multiline=MultilineChartContent(tag=[tags]))
-        else:
-            line, low, high = tags
-            series = [MarginChartContent.Series(value=line, lower=low, upper=high)]
-            yield Chart(title=title, margin=MarginChartContent(series=series))
 
 
 def _hparams(tag: str, data: Any) -> Any:

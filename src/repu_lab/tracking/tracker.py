@@ -153,13 +153,11 @@ class Tracker:
         """Write the charts of the Custom Scalars tab."""
         titles = {quantity.name: quantity.title for quantity in over_depth()}
         shared = f"({'|'.join(SHARED)})$"
-        training: dict[str, str | Sequence[str]] = {
-            "log10 loss": "^(train|test)/log10_loss$", "metric": "^test/metric$"
-        }  # fmt: skip
-        if self.members > 1:
+        training = {"log10 loss": "^(train|test)/log10_loss$", "metric": "^test/metric$"}
+        if self.members > 1:  # no chart with margins: one quantile that is not finite makes TensorBoard refuse it
             training |= {
-                f"{tag}, median and 5-95 % of members": (tag, f"{tag}_q05", f"{tag}_q95")
-                for tag in ("train/log10_loss", "test/log10_loss", "test/metric")
+                f"{name}, 5, 50 and 95 % of members": rf"^test/{tag}(_q\d\d)?$"
+                for name, tag in (("log10 test loss", "log10_loss"), ("metric", "metric"))
             }
         by_layer = {f"{title} against layer": f"^z_profile_{name}/{shared}" for name, title in titles.items()}
         by_layer["entries that are not finite, against layer"] = f"^z_profile_nonfinite/{shared}"
