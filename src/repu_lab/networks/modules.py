@@ -21,9 +21,13 @@ from repu_lab.theory.formats import limits
 
 
 def initialize_(
-    network: nn.Module, activation: nn.Module | None = None, *, seed: int | None = None,
-    generator: torch.Generator | None = None, input_mean_square: float = 1.0,
-) -> Initialization:  # fmt: skip
+    network: nn.Module,
+    activation: nn.Module | None = None,
+    *,
+    seed: int | None = None,
+    generator: torch.Generator | None = None,
+    input_mean_square: float = 1.0,
+) -> Initialization:
     """Draw weights and biases in place, critically for the network's activation and depth; return which, and why.
 
     W^l_ij ~ N(0, C_W / fan_in), b^l_i ~ N(0, C_b), l >= 2, as `critical_initialization` says; the first map gives
@@ -57,9 +61,14 @@ def initialize_(
 
 
 def forecast_network(
-    network: nn.Module, activation: nn.Module | None = None, *, inputs: int = 1, input_mean_square: float = 1.0,
-    correlation: float | None = None, seed: int = 0,
-) -> Forecast:  # fmt: skip
+    network: nn.Module,
+    activation: nn.Module | None = None,
+    *,
+    inputs: int = 1,
+    input_mean_square: float = 1.0,
+    correlation: float | None = None,
+    seed: int = 0,
+) -> Forecast:
     """Forecast what a network, as it is initialized now, does to a batch of `inputs` inputs in its dtype.
 
     The fate, K by layer over the inputs, the gradient and the correlation are measured: Gaussian inputs with |x|^2/n_0
@@ -101,9 +110,11 @@ def _measured(expected: Forecast, perceptron: Perceptron, seen: Pass) -> Forecas
         fate, layer = ("collapses correlations" if collapses else "survives"), None
     departs = departures(perceptron)
     known = not departs or departs == ["matrices are orthogonal"]
-    drawn = f"a known law: {departs[0] if departs else 'independent, of mean 0'}" if known else (
-        f"no known law, since {' and '.join(departs)}: theory's curves do not hold"
-    )  # fmt: skip
+    drawn = (
+        f"a known law: {departs[0] if departs else 'independent, of mean 0'}"
+        if known
+        else (f"no known law, since {' and '.join(departs)}: theory's curves do not hold")
+    )
     K = np.quantile(seen.log10_K, QUANTILES, axis=0, method="inverted_cdf")
     text = f"Measured on this network with {len(seen.log10_K)} inputs: {fate}" + (f" at layer {layer}" if layer else "")
     return replace(

@@ -126,9 +126,7 @@ def _parts(module: nn.Module) -> Iterator[nn.Module]:
 
 
 @torch.no_grad()
-def _run(
-    network: nn.Module, parts: list[nn.Module], first: nn.Linear
-) -> tuple[list[_Call], list[list[nn.Module]]]:  # fmt: skip
+def _run(network: nn.Module, parts: list[nn.Module], first: nn.Linear) -> tuple[list[_Call], list[list[nn.Module]]]:
     """Return the Linears in the order in which they ran, and what else ran between any two of them."""
     random = torch.Generator().manual_seed(0)
     maps: list[_Call] = []

@@ -106,21 +106,30 @@ def _draw(law: Law, rule: str, points: Sequence[dict[str, Any]], expected: Forec
     K = np.geomspace(*K_RANGE, 161)
     figures = {
         "susceptibilities": susceptibilities(
-            K, C_W * stein(activation, K), C_W * mean_square_slope(activation, K), points,
+            K,
+            C_W * stein(activation, K),
+            C_W * mean_square_slope(activation, K),
+            points,
             heading=f"{expected.activation} at $C_W$ = {C_W:.4g}",
         ),
         "kernel": kernel_by_layer(
-            expected.log10_K, expected.log10_K_quantiles,
+            expected.log10_K,
+            expected.log10_K_quantiles,
             heading=f"{expected.activation}, width {law.width}, {rule}",
         ),
-    }  # fmt: skip
+    }
     top_W = max(2.5, 1.5 * C_W, *(1.5 * point["C_W"] for point in points))
     top_b = max(0.5, 1.5 * C_b, *(1.5 * point["C_b"] for point in points))
     grid = fate_map(law, np.linspace(0, top_W, GRID), np.linspace(0, top_b, GRID))
     figures["phase_diagram"] = phase_diagram(
-        grid.C_b, grid.C_W, grid.phase.T, PHASES, points, initialization=(C_b, C_W),
+        grid.C_b,
+        grid.C_W,
+        grid.phase.T,
+        PHASES,
+        points,
+        initialization=(C_b, C_W),
         heading=f"{expected.activation} after {law.depth} layers from $K^1$ = {law.k1:.3g}",
-    )  # fmt: skip
+    )
     for name, figure in figures.items():
         with folder.writing(f"{name}.png") as path:
             figure.savefig(path, format="png", dpi=200)
@@ -139,8 +148,9 @@ def _answer(criticality: Criticality, rule: Rule, fixed: list[dict[str, Any]], e
         lines += [
             f"    its companion fixed point, the other K that these weights keep: K={other.K:.4g}, "
             f"chi_parallel={other.chi_parallel:.4g}; what K* repels ends there"
-            for other in point.companions if other.K is not None
-        ]  # fmt: skip
+            for other in point.companions
+            if other.K is not None
+        ]
     for point in criticality.near:
         off = f"{_explained(point)}, |ln chi| up to {point.distance:.2g} a layer"
         lines.append(f"  nearly critical at {_place(point.K)} ({off}): weights with {weights(point.C_W, point.C_b)}")

@@ -75,9 +75,13 @@ def make_population(experiments: Sequence[Experiment], *, draw: bool = True) -> 
     shared = experiments[0]
     rules = [experiment.rule for experiment in experiments for _ in experiment.seeds]
     population = Population(
-        shared.activation, shared.sizes, len(rules), block=shared.law.block, dtype=shared.dtype,
+        shared.activation,
+        shared.sizes,
+        len(rules),
+        block=shared.law.block,
+        dtype=shared.dtype,
         device=shared.device,
-    )  # fmt: skip
+    )
     if draw:
         draw_(population, rules, [seed for experiment in experiments for seed in experiment.seeds])
         population.freeze_(first_inputs(shared.config, shared.task))
@@ -251,9 +255,13 @@ def build_block(config: Any) -> Block:
     learned = named.branch == "rezero"
     a = config.depth**-0.5 if named.branch == "auto" else 0.0 if learned else named.branch
     return Block(
-        residual=getattr(config, "residual", False), before=before, after=after, branch=float(a), learned=learned,
+        residual=getattr(config, "residual", False),
+        before=before,
+        after=after,
+        branch=float(a),
+        learned=learned,
         frozen=named.scalar,
-    )  # fmt: skip
+    )
 
 
 def _stored_block(config: dict[str, Any]) -> Block:

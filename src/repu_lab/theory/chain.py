@@ -101,9 +101,13 @@ def chain(law: Law, chains: int, *, seed: int | np.random.Generator = 0, details
 
 @one_thread()
 def batch_chain(
-    law: Law, covariance: Floats, networks: int, *, kept: Sequence[int] | None = None,
+    law: Law,
+    covariance: Floats,
+    networks: int,
+    *,
+    kept: Sequence[int] | None = None,
     seed: int | np.random.Generator = 0,
-) -> BatchChain:  # fmt: skip
+) -> BatchChain:
     """Draw the variances of inputs that go through the same network, for `networks` networks.
 
     Given the n x B post-activations h, the rows of z^{l+1} are independent N(0, C_b + (C_W / n) h^T h): one B x B

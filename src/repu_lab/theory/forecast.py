@@ -24,7 +24,7 @@ from repu_lab.theory.fate import (
     gradient_depth,
     judge,
     survival_depth,
-)  # fmt: skip
+)
 from repu_lab.theory.formats import DTYPES, limits, overflow_layers, underflow_layers
 from repu_lab.theory.inputs import Pair, batch_of
 from repu_lab.theory.kernel import kernel_layers
@@ -137,10 +137,21 @@ class Forecast:
 
 
 def forecast(
-    activation: Activation, *, C_W: Variances, C_b: Variances, k1: float, depth: int, width: int,
-    dtype: str | torch.dtype = "float32", inputs: int = 1, outputs: int = 10, correlation: float | None = None,
-    covariance: Floats | None = None, block: Block = PLAIN, seed: int = 0,
-) -> Forecast:  # fmt: skip
+    activation: Activation,
+    *,
+    C_W: Variances,
+    C_b: Variances,
+    k1: float,
+    depth: int,
+    width: int,
+    dtype: str | torch.dtype = "float32",
+    inputs: int = 1,
+    outputs: int = 10,
+    correlation: float | None = None,
+    covariance: Floats | None = None,
+    block: Block = PLAIN,
+    seed: int = 0,
+) -> Forecast:
     """Forecast the fate of networks of `depth` hidden layers at initialization.
 
     C_W, C_b: variances of the affine maps l = 2..depth+1, one number or a sequence of `depth`; k1 = K^1 of an input.

@@ -42,9 +42,18 @@ class Law:
 
     @classmethod
     def of(
-        cls, activation: Activation, C_W: Variances, C_b: Variances, k1: float, depth: int, width: int = 128, *,
-        outputs: int = 10, block: Block = PLAIN, dtype: str = "float32",
-    ) -> Self:  # fmt: skip
+        cls,
+        activation: Activation,
+        C_W: Variances,
+        C_b: Variances,
+        k1: float,
+        depth: int,
+        width: int = 128,
+        *,
+        outputs: int = 10,
+        block: Block = PLAIN,
+        dtype: str = "float32",
+    ) -> Self:
         """Return the law of `depth` hidden layers of one width; variances are numbers, or one for each map.
 
         What is said of infinitely wide networks does not depend on the width.
