@@ -150,7 +150,7 @@ def test_a_dollar_in_the_working_directory_refers_to_nothing(extra, folder, monk
         (["train", "config=" + "n" * 300], "File name too long"),
         (["train", "points=" + "n" * 300], "File name too long"),
         (["theory", "hydra.run.dir=" + "n" * 300], "too long a name"),
-        (["results", "n" * 300], "is no folder"),
+        (["results", "n" * 300], "is not a folder"),
         (["report", "n" * 300], "n"),
         (["results", ".", "--csv", "n" * 300], "n"),
         (["report", ".", "--output", "n" * 300 + ".html"], "n"),

@@ -73,7 +73,7 @@ def test_results_are_rows_in_python(sweep, monkeypatch):
     assert repu_lab.results(sweep) == ("frame", table)
     with pytest.raises(ValueError, match="by='network': must be one of member, run, config"):
         repu_lab.results(sweep, by="network")
-    with pytest.raises(ValueError, match="is no folder"):
+    with pytest.raises(ValueError, match="is not a folder"):
         repu_lab.results(sweep / "nowhere")
 
 
@@ -158,7 +158,7 @@ def test_csv_and_json_go_where_they_are_sent(sweep, tmp_path, capsys):
     [
         ([], ["DIR", "none was given"]),
         (["a", "b"], ["DIR", "got 2"]),
-        (["nowhere"], ["nowhere", "is no folder"]),
+        (["nowhere"], ["nowhere", "is not a folder"]),
         (["."], ["has no run in it"]),
         (["sweep", "--by", "fig"], ["--by fig", "member, run, config"]),
         (["sweep", "--bye"], ["--bye", "did you mean --by?"]),

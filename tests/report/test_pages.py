@@ -273,7 +273,7 @@ def test_command(trained, tmp_path, capsys):
     ("arguments", "words"),
     [
         ([], ["DIR", "none was given"]),
-        (["nowhere"], ["nowhere", "is no folder"]),
+        (["nowhere"], ["nowhere", "is not a folder"]),
         (["empty"], ["empty", "has no run in it"]),
         (["run", "--output", "run/result.json"], ["is no name of a page", ".html"]),
         (["run", "--output", "no/page.html"], ["there is no folder no"]),

@@ -77,7 +77,7 @@ def test_a_run_without_a_step_has_no_speed():
 
 def test_variances_are_told_as_the_standard_deviations_that_one_sets():
     # GELU's critical point: sqrt(0.172922) = 0.4158
-    told = "standard deviation sqrt(1.983/fan_in), biases 0.4158 (C_W=1.983, C_b=0.1729)"
+    told = "standard deviation sqrt(1.983/fan_in), that of biases 0.4158 (C_W=1.983, C_b=0.1729)"
     assert weights(1.98305825744, 0.172922390756) == told
     assert start(he([4, 8, 8, 2])) == "weights:  standard deviation sqrt(2/fan_in), no biases (C_W=2, C_b=0)"
     assert start(pytorch([4, 8, 2])).startswith("weights:  uniform standard deviation sqrt(0.3333/fan_in)")

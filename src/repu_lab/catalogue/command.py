@@ -53,7 +53,7 @@ def command(arguments: Sequence[str]) -> int:
 def find_runs(folder: str, *, everything: bool = False) -> list[Run]:
     """Return the runs below a folder; ConfigError if there is no such folder, or no run in it."""
     if not os.path.isdir(folder):
-        raise ConfigError(f"{printable(folder)}: is no folder; name a run, a sweep or outputs")
+        raise ConfigError(f"{printable(folder)}: is not a folder; name a run, a sweep or outputs")
     runs = scan(folder, everything=everything)
     if not runs:
         raise ConfigError(f"{printable(folder)}: has no run in it (a folder with a manifest.json); name a run or sweep")

@@ -64,7 +64,10 @@ class BlockConfig:
         one_of(*NORMS), named_if_set=True,
     )  # fmt: skip
     branch: float | int | str = setting(
-        1.0, "a: a number, auto (1/sqrt(L)) or rezero (learned, 0 at first) (residual only)", branch, named_if_set=True
+        1.0,
+        "a in z' = z + a (b + W h): a number, auto (1/sqrt(L)) or rezero (learned, 0 at first) (residual only)",
+        branch,
+        named_if_set=True,
     )
     scalar: bool = setting(
         False, "z is divided by one number a layer, its size on the first batch, and never by another",
@@ -128,7 +131,7 @@ class OptimizerConfig:
     """How weights follow their gradient."""
 
     name: str = setting(MISSING, "the method")
-    lr: float | int | str = setting("auto", "learning rate; auto: the rule in the README", learning_rate)
+    lr: float | int | str = setting("auto", "learning rate; auto: see docs/how-to/diverged.md", learning_rate)
     weight_decay: float = setting(0.0, "weight decay: added to the gradient, decoupled for adamw", number(0))
     clip: float | None = setting(None, "largest norm of a member's gradient", number(0, optional=True))
     momentum: float | None = setting(None, "momentum (sgd only)", number(0, 1, optional=True))

@@ -103,7 +103,7 @@ def _refuse_links(folder: Path) -> None:
         for entry in _entries(place):
             is_folder = entry.is_dir(follow_symlinks=False)
             if entry.name == CHECKPOINTS and not is_folder:
-                why = "is a link or a device" if entry.is_symlink() or not entry.is_file() else "is no folder"
+                why = "is a link or a device" if entry.is_symlink() or not entry.is_file() else "is not a folder"
             elif is_folder and is_own(entry.name) and entry.name != "lock":  # which cannot be opened
                 why = "is a folder"
             elif IN_PLACE.fullmatch(entry.name) and not is_folder and not entry.is_file(follow_symlinks=False):

@@ -13,7 +13,7 @@ def weights(C_W: float, C_b: float, distribution: str = "normal") -> str:
     C_W = Var(W) fan_in and C_b = Var(b).
     """
     shape = "" if distribution == "normal" else f"{distribution} "
-    biases = f"biases {math.sqrt(C_b):.4g}" if C_b else "no biases"
+    biases = f"that of biases {math.sqrt(C_b):.4g}" if C_b else "no biases"
     return f"{shape}standard deviation sqrt({C_W:.4g}/fan_in), {biases} (C_W={C_W:.4g}, C_b={C_b:.4g})"
 
 
