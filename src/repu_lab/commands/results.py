@@ -17,8 +17,8 @@ options:
                      --filter 'activation=repu depth>=20 outcome=trained'
                      =, != equal to one of the values (with commas); ~ contains; <, <=, > and >= compare numbers.
                      Columns are keys of the config, and folder, command, state, note, seed, outcome, layer, step,
-                     loss, metric; by run or config also n, trained, share, share_low, share_high, metric_q25,
-                     metric_q75; and what a task measures beside its metric (relative_l2).
+                     loss, metric, validation_metric; by run or config also n, trained, share, share_low,
+                     share_high, metric_q25, metric_q75; and what a task measures beside its metric (relative_l2).
                      A row of several networks meets outcome=, layer=, seed= if one of them does.
   --sort TEXT        by columns, - in front for the largest first: --sort depth,-metric
   --columns TEXT     these columns, in this order, as they are: --columns outcome,metric,activation,folder
