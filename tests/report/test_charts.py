@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
+from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
 
 from repu_lab.catalogue import Damaged, Row
 from repu_lab.figures.losses import losses
@@ -15,7 +16,7 @@ from repu_lab.report.charts import chart, independent_keys, name_of
 from repu_lab.report.page import Page
 from repu_lab.report.pictures import drawn as picture_of
 from repu_lab.report.stored import Statistics, theory_of_events, theory_of_rows
-from repu_lab.tracking.events import EVENTS_NAME
+from repu_lab.tracking.events import EVENTS_NAME, EventFile
 from repu_lab.tracking.tracker import Tracker
 
 
@@ -126,6 +127,14 @@ def test_theory_is_read_back_from_the_event_file(tmp_path):
     ):
         (tmp_path / EVENTS_NAME).write_bytes(damaged)
         assert set(theory_of_events(tmp_path)) <= set(found)
+
+
+def test_theory_of_an_older_event_file_is_read_too(tmp_path):
+    """Tags had no z in front."""
+    file = EventFile(tmp_path / EVENTS_NAME)
+    file.write((layer, [Summary.Value(tag="profile_log10_K/theory", simple_value=-layer)]) for layer in (1, 2))
+    file.close()
+    assert theory_of_events(tmp_path)["log10_K"].tolist() == [-1.0, -2.0]
 
 
 def test_theory_of_a_result_and_of_none():
