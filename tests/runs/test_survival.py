@@ -15,7 +15,7 @@ import pytest
 from repu_lab import figures
 from repu_lab.catalogue.scanning import read_run
 from repu_lab.runs import folder as run_folder
-from repu_lab.runs import forecasting, guarding, interruption, stepping, training
+from repu_lab.runs import forecasting, interruption, lock, stepping, training
 from repu_lab.runs.checkpoint import PLACE, Damaged, read
 from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.interruption import Interrupted, asked, deferred, terminable
@@ -377,14 +377,14 @@ def test_a_folder_that_takes_nothing_is_refused_but_a_finished_run_in_it_answers
 
 def test_a_folder_that_was_moved_while_its_lock_was_awaited_is_not_written_to(run, monkeypatch):
     run.mkdir()
-    original = guarding.fcntl.flock
+    original = lock.fcntl.flock
 
     def flock(*arguments):
         run.rename("run.1")
         run.mkdir()
         original(*arguments)
 
-    monkeypatch.setattr(guarding.fcntl, "flock", flock)
+    monkeypatch.setattr(lock.fcntl, "flock", flock)
     with pytest.raises(run_folder.ConfigError, match="moved or removed by another run"), RunFolder(run).lock():
         pytest.fail("held a folder that is another one")
     assert list(run.iterdir()) == []

@@ -1,6 +1,5 @@
 """Every run folder below a folder, whatever state it is in."""
 
-import fcntl
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -12,7 +11,8 @@ from typing import Any, NamedTuple
 
 from repu_lab.catalogue.values import Scalar, flatten, number
 from repu_lab.configs.command import job_commands
-from repu_lab.configs.files import Damaged, check_archive, open_regular, read_bytes
+from repu_lab.configs.files import Damaged, check_archive, read_bytes
+from repu_lab.runs.lock import is_held
 from repu_lab.runs.reading import CHECKED, SMALL, Contents
 
 # running: a live process holds the lock; damaged: a file of it cannot be what it should be.
@@ -140,23 +140,6 @@ def read_run(folder: str, root: Path | str, *, small: int = SMALL) -> Run:
 def result_files() -> dict[str, str]:
     """Return the file of a run's result by command; a command without one, a reproduction, is made of others' runs."""
     return {name: command.result for name, command in job_commands().items() if command.result is not None}
-
-
-def is_held(folder: str) -> bool:
-    """Say whether a live process works in a run folder: it holds the lock. Damaged if the lock is no file."""
-    try:
-        with open_regular(os.path.join(folder, "lock")) as file:
-            # A shared lock, given back at once: it can be had only while nobody works there.
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except Damaged as error:
-        if isinstance(error.__cause__, FileNotFoundError):
-            return False
-        raise
-    except OSError:  # a file system without locks
-        return False
-    return False
 
 
 def last_line(path: str) -> str:

@@ -48,6 +48,18 @@ def read_bytes(path: Path | str, limit: int) -> bytes:
     return content
 
 
+def read_named(path: Path | str, limit: int) -> bytes:
+    """Return what a user named, a pipe or a device too, of at most `limit` bytes; Damaged says why it cannot be."""
+    try:
+        with open(path, "rb") as file:  # no more than needed, since a device may have no end
+            content = file.read(limit + 1)
+    except OSError as error:
+        raise Damaged(error.strerror or type(error).__name__) from error
+    if len(content) > limit:
+        raise Damaged(f"is larger than {limit // 1024} kB")
+    return content
+
+
 def read_text(path: Path | str, limit: int) -> str:
     """Return a text file of at most `limit` bytes; Damaged for anything else."""
     return as_text(read_bytes(path, limit), os.path.basename(path))

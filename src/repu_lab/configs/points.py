@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from repu_lab.configs.config import ConfigError
+from repu_lab.configs.files import read_named
 from repu_lab.configs.text import one_line, printable
-from repu_lab.configs.untrusted import LARGEST
 
 KEY = "points"
+LARGEST = 16 << 20  # bytes
 
 
 @dataclass(frozen=True)
@@ -28,14 +29,8 @@ def read_points(path: str) -> list[Point]:
     """Return the rows of a CSV file with commas, of at most 16 MiB; ConfigError names the file and the row."""
     named_by = f"{KEY}={printable(path)}"
     try:
-        with open(path, "rb") as file:
-            text = file.read(64 * LARGEST + 1)
-        if len(text) > 64 * LARGEST:
-            raise ValueError("it is larger than 16 MiB")
-        reader = csv.reader(text.decode("utf-8-sig").splitlines(), strict=True)
+        reader = csv.reader(read_named(path, LARGEST).decode("utf-8-sig").splitlines(), strict=True)
         rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
-    except OSError as error:
-        raise ConfigError(f"{named_by}: cannot be read ({error.strerror or error}); name a CSV file") from error
     except (ValueError, csv.Error) as error:
         reason = "it is no text" if isinstance(error, UnicodeDecodeError) else one_line(error)
         raise ConfigError(f"{named_by}: cannot be read ({reason}); name a CSV file") from error

@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from repu_lab.configs.files import read_bytes, read_named
 from repu_lab.configs.text import escaped, printable
 
 OWN_PACKAGE = "repu_lab."
@@ -23,25 +24,16 @@ def read_plain(file: Path | str) -> dict[str, Any]:
     ValueError with the reason in a few words if the file cannot be read, is larger than 64 kB, is no YAML, or holds
     anything else: aliases, tags of Python's objects, dates, interpolations such as ${oc.env:HOME}.
     """
-    try:
-        with open(file, "rb") as stream:  # no more than needed, since a device or a pipe may never end
-            return plain(stream.read(LARGEST + 1))
-    except OSError as error:
-        raise ValueError(error.strerror or type(error).__name__) from error
+    return plain(read_named(file, LARGEST))
 
 
 def read_run_config(folder: Path | str) -> dict[str, Any]:
-    """Return the mapping in a run's config.yaml; ValueError as above. A pipe in its place would wait for ever."""
-    file = Path(folder) / "config.yaml"
-    if file.exists() and not file.is_file():
-        raise ValueError("is no file")
-    return read_plain(file)
+    """Return the mapping in a run's config.yaml; ValueError as above, also for a pipe in its place."""
+    return plain(read_bytes(Path(folder) / "config.yaml", LARGEST))
 
 
 def plain(content: bytes) -> dict[str, Any]:
     """Return the mapping that a YAML file holds; ValueError as above."""
-    if len(content) > LARGEST:
-        raise ValueError(f"is larger than {LARGEST // 1024} kB")
     try:
         text = content.decode()
         _check_depth(text)

@@ -18,7 +18,7 @@ import torch
 
 from repu_lab.configs.files import Damaged, open_regular
 from repu_lab.runs.folder import RunFolder
-from repu_lab.runs.guarding import CHECKPOINTS, remove_leftovers
+from repu_lab.runs.paths import CHECKPOINTS, remove_leftovers
 
 MAGIC = b"repu-lab checkpoint 1 sha256 "
 HEADER = len(MAGIC) + 64 + 1

@@ -10,8 +10,8 @@ from repu_lab.configs.config import ConfigError
 from repu_lab.configs.files import Damaged
 from repu_lab.configs.text import escaped, one_line
 from repu_lab.runs.folder import RunFolder
-from repu_lab.runs.guarding import EVENTS, GROUPS
 from repu_lab.runs.interruption import asked
+from repu_lab.runs.paths import EVENTS, GROUPS
 from repu_lab.runs.reading import Contents
 
 EXIT_FAILED = 1

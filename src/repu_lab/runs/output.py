@@ -8,7 +8,7 @@ from pathlib import Path
 
 from repu_lab.configs.config import ConfigError
 from repu_lab.configs.text import printable
-from repu_lab.runs.guarding import is_own, temporary_name
+from repu_lab.runs.paths import is_own, temporary_name
 from repu_lab.runs.reading import Contents
 
 OF_A_RUN = ("manifest.json", "lock", "group.json", "claim.json")  # one of them lies beside every file of the lab's

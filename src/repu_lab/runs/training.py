@@ -13,7 +13,6 @@ from repu_lab.configs.config import config_hash, result_fields
 from repu_lab.configs.schema import OUTCOMES, TrainConfig
 from repu_lab.networks.quantiles import median
 from repu_lab.runs.checkpoint import Checkpoints, Damaged, Saved, dump
-from repu_lab.runs.folder import synced_together
 from repu_lab.runs.forecasting import as_record, theory_profile
 from repu_lab.runs.interruption import Interrupted, deferred
 from repu_lab.runs.memory import keys_named
@@ -24,6 +23,7 @@ from repu_lab.runs.refining import add_measures, add_validation, refine
 from repu_lab.runs.schedule import is_measured
 from repu_lab.runs.state import Part, Run, State, members
 from repu_lab.runs.stepping import stepper
+from repu_lab.runs.writer import synced_together
 from repu_lab.theory.forecast import Forecast
 from repu_lab.tracking.events import EVENTS_NAME
 from repu_lab.tracking.tracker import Tracker

@@ -16,9 +16,10 @@ from repu_lab.configs.command import job_command
 from repu_lab.configs.composition import Job
 from repu_lab.configs.config import config_hash, result_fields
 from repu_lab.configs.schema import TrainConfig
-from repu_lab.runs.folder import RunFolder, synced_together
-from repu_lab.runs.guarding import CHECKPOINTS, GROUPS, check_inside
+from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.job import check_job, run_job
+from repu_lab.runs.paths import CHECKPOINTS, GROUPS, check_inside
+from repu_lab.runs.writer import synced_together
 
 if TYPE_CHECKING:
     from repu_lab.runs.building import Experiment

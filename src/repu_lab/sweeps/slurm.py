@@ -22,8 +22,8 @@ from typing import Any
 
 from repu_lab.configs.config import ConfigError, config_hash
 from repu_lab.runs.folder import RunFolder
-from repu_lab.runs.guarding import check_inside
 from repu_lab.runs.interruption import Interrupted, terminable
+from repu_lab.runs.paths import check_inside
 from repu_lab.sweeps.group import Group, run_group
 from repu_lab.sweeps.workers import Event, Task
 

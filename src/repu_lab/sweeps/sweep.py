@@ -20,8 +20,8 @@ from repu_lab.configs.composition import Job
 from repu_lab.configs.config import config_hash
 from repu_lab.configs.text import escaped, printable
 from repu_lab.runs.folder import RunFolder
-from repu_lab.runs.guarding import GROUPS, check_inside, remove_group
 from repu_lab.runs.interruption import Interrupted, Request, deferred
+from repu_lab.runs.paths import GROUPS, check_inside, remove_group
 from repu_lab.sweeps.group import (
     Bound,
     Group,

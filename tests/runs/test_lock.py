@@ -14,8 +14,9 @@ from repu_lab.cli import main
 from repu_lab.configs.composition import Job, compose_jobs
 from repu_lab.configs.config import ConfigError, config_hash
 from repu_lab.runs.folder import RunFolder
-from repu_lab.runs.guarding import check_inside, locked, remove_group, remove_leftovers
+from repu_lab.runs.lock import locked
 from repu_lab.runs.output import write_output
+from repu_lab.runs.paths import check_inside, remove_group, remove_leftovers
 from repu_lab.sweeps.group import GROUPS, make_group
 from repu_lab.sweeps.sweep import _forget_groups, plan_groups, run_sweep
 

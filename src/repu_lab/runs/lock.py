@@ -1,67 +1,17 @@
-"""The one place that locks folders and deletes in them: never through a link, never what somebody else put there."""
+"""Holding a folder: one process at a time writes there, never through a link, and the system frees what is dead."""
 
 import fcntl
 import os
-import re
 import shutil
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
 from repu_lab.configs.config import ConfigError
-
-EVENTS = "events.out.tfevents.*"
-CHECKPOINTS = "checkpoints"
-GROUPS = ".groups"  # in a sweep's folder: what its groups of jobs share
-# What is written into, or removed, where it stands; all else takes its name in one step.
-IN_PLACE = re.compile(r"lock|run\.log|events\.out\.tfevents\..*|.*\.ckpt|.*\.part")
-# Every name that the lab gives to a file of a run or a group.
-OWN = re.compile(
-    r"lock|run\.log|traceback\.txt|table\.csv|config\.yaml|statistics\.npz|weights\.pt|events\.out\.tfevents\..*|"
-    r"(manifest|result|theory|group|slurm|claim)\.json|(propagation|solution|kernel|susceptibilities|phase_diagram)\.png|"
-    r"step_[0-9]{10}\.ckpt(\.damaged)?|lbfgs_[0-9]{6}\.part"
-)
-
-
-def is_own(name: str) -> bool:
-    """Whether a file is called as the lab calls one of a run or a group."""
-    return OWN.fullmatch(name) is not None
-
-
-def temporary_name(name: str) -> str:
-    """Return what a file is called while it is written."""
-    return f".{name}.{os.getpid()}"
-
-
-def check_inside(path: Path, root: Path) -> None:
-    """Raise ConfigError if a folder on the way from `root`, itself left out, to `path` is a link, or is none."""
-    inside = path.relative_to(root).parts
-    for number in range(len(inside)):
-        part = root.joinpath(*inside[: number + 1])
-        if part.is_symlink() or (part.exists() and not part.is_dir()):
-            raise ConfigError(f"{part}: is a link or no folder, and a sweep writes into its own folders; remove it")
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files of a process that was killed."""
-    for path in folder.glob(".*"):
-        match = re.fullmatch(r"\.(.+)\.[0-9]+", path.name)
-        if match and is_own(match[1]) and (path.is_symlink() or not path.is_dir()):
-            path.unlink()
-
-
-def remove_group(place: Path, sweep: Path) -> None:
-    """Remove what the lab has written of a group, and the folder itself unless files of others are left in it."""
-    check_inside(place / CHECKPOINTS, sweep)
-    for folder in (place / CHECKPOINTS, place):
-        remove_leftovers(folder)
-        for path in folder.glob("*"):
-            if is_own(path.name) and (path.is_symlink() or not path.is_dir()):
-                path.unlink()
-        with suppress(OSError):  # not there, or not empty
-            folder.rmdir()
+from repu_lab.configs.files import Damaged, open_regular
+from repu_lab.runs.paths import CHECKPOINTS, IN_PLACE, is_own, temporary_name
 
 
 @contextmanager
@@ -87,6 +37,23 @@ def locked(folder: Path) -> Iterator[TextIO]:
             _hold(own, folder)
             os.replace(temporary, folder / "lock")
             yield _signed(own)
+
+
+def is_held(folder: Path | str) -> bool:
+    """Say whether a live process works in a run folder: it holds the lock. Damaged if the lock is no file."""
+    try:
+        with open_regular(os.path.join(folder, "lock")) as file:
+            # A shared lock, given back at once: it can be had only while nobody works there.
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except Damaged as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return False
+        raise
+    except OSError:  # a file system without locks
+        return False
+    return False
 
 
 def own_copies(folder: Path) -> None:
