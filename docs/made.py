@@ -11,6 +11,7 @@ import torch
 
 from repu_lab import ACTIVATIONS, analyse, cli, critical_initialization, forecast
 from repu_lab.activations import Activation
+from repu_lab.configs.command import COMMANDS, job_commands
 from repu_lab.figures.style import QUIET, canvas, quiet
 from repu_lab.theory import Criticality
 
@@ -30,14 +31,14 @@ def write(docs: Path) -> None:
 def commands() -> str:
     """Return what `repu-lab --help` and the help of the commands without keys print."""
     parts = ["# Commands", block(said("--help"))]
-    parts += [f"## repu-lab {name}\n\n{block(said(name, '--help'))}" for name in ("results", "report", "compare")]
+    parts += [f"## repu-lab {name}\n\n{block(said(name, '--help'))}" for name in COMMANDS if name not in job_commands()]
     return "\n\n".join(parts) + "\n"
 
 
 def keys() -> str:
     """Return the keys of each command that has some, from its help."""
     parts = ["# Every key", "The same is at hand as `repu-lab train --help`."]
-    for name in ("train", "propagate", "theory", "reproduce"):
+    for name in job_commands():
         text = said(name, "--help")
         for title, section in (("groups and their options", "groups"), ("keys and their defaults", "keys")):
             if rows := entries(text, section):

@@ -133,3 +133,34 @@ def test_lines_are_printable_and_short():
 )
 def test_nearest(word, valid, hint):
     assert nearest(word, valid) == hint
+
+
+# Names of folders as version 0.1.0 made them: another one would run what has finished once more.
+FOLDERS = {
+    "train": "train-repu_p2-depth10-width128-critical-7a600097",
+    "train activation=mrepu activation.p=3 optimizer=sgd optimizer.momentum=0.9 block=residual": (
+        "train-mrepu_p3_scale1-depth10-width128-critical-b1229996"
+    ),
+    "train experiment=repu_vanishes block.norm=rms members=4": "train-repu_p2-depth20-width128-custom-a2f309a5",
+    "train task=function optimizer.lr=1 precision=tf32 dtype=float64": (
+        "train-repu_p2-depth10-width128-critical-56aa9fb8"
+    ),
+    "propagate activation=gelu depth=50": "propagate-gelu-depth50-width128-critical-a16d4fe0",
+    "theory activation=formula activation.formula='z*relu(1+z)**2'": (
+        "theory-formula_z_relu_1_z_2-depth10-width128-critical-c8a5b690"
+    ),
+    "reproduce scale=smoke": "reproduce-smoke",
+}
+
+
+@pytest.mark.parametrize("line", FOLDERS)
+def test_folders_keep_their_names(line):
+    command, *overrides = line.split()
+    (job,) = compose_jobs(command, overrides)
+    assert job.folder.name == FOLDERS[line]
+
+
+def test_sweeps_keep_their_names():
+    jobs = compose_jobs("train", ["depth=3,5", "seed=1,2"], multirun=True)
+    assert str(jobs[0].sweep) == "outputs/sweeps/depth_3_5_seed_1_2-b1487796"
+    assert [job.folder.name[-8:] for job in jobs] == ["fa053f33", "0b7a09f3", "6fa5a92a", "81be8e9d"]

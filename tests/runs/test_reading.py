@@ -297,3 +297,15 @@ def test_a_damaged_result_is_damaged_in_the_table_of_a_sweep(capsys):
     capsys.readouterr()
     assert print_table("train", [job]) == 1
     assert "total: 1 job damaged" in capsys.readouterr().out
+
+
+def test_a_run_that_an_earlier_version_finished_is_found(tmp_path, monkeypatch, capsys):
+    """tests/runs/finished_before is a run of version 0.1.0, but for its arrays and weights."""
+    monkeypatch.chdir(tmp_path)
+    folder = Path("outputs/train-relu-depth3-width16-critical-808cac83")
+    shutil.copytree(Path(__file__).with_name("finished_before"), folder)
+    assert main(["train", "activation=relu", "depth=3", "width=16", "steps=8", "threads=1", "device=cpu"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("stored result of 2026-11-27T18:37:58+00:00 (commit ffc8508)")
+    assert said[1].endswith("| measured: learning, accuracy 0.196") and said[2] == f"folder:   {folder}"
+    assert not any((folder / name).exists() for name in ("weights.pt", "lock"))

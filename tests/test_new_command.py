@@ -1,4 +1,4 @@
-"""A command is added as CONTRIBUTING says: one file and its conf/<name>.yaml; everything else knows it by then."""
+"""A command and a task are added to a copy of the lab as CONTRIBUTING says, word by word; all else knows them then."""
 
 import json
 import os
@@ -73,17 +73,39 @@ hydra:
     dir: outputs/sweeps/${repu_lab.sweep:}
     subdir: ${repu_lab.folder:}
 """
+# Two classes inside and outside a circle, which no linear network tells apart.
+TASK = '''
+"""Points of the plane, inside and outside a circle."""
+
+import torch
+
+from repu_lab.tasks.base import Split, Task
+from repu_lab.tasks.tensors import Splits, classification
+
+
+def circle(data_seed: int = 0) -> Task:
+    """Two classes by |x|^2 above 2 ln 2, the median of a chi-squared variable of two degrees of freedom."""
+    x = torch.randn(1200, 2, generator=torch.Generator().manual_seed(data_seed), dtype=torch.float64)
+    y = (x.square().sum(-1) > 1.3862943611198906).long()
+    splits = Splits(*map(Split, x.split([800, 200, 200]), y.split([800, 200, 200])))
+    return classification("circle", splits, scale="none", criterion=0.9, data_seed=data_seed)
+'''
 Typed = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module")
 def typed(tmp_path_factory: pytest.TempPathFactory) -> Typed:
-    """Return a function that types a line at a copy of the lab with the new command, in an empty folder."""
+    """Return a function that types a line at a copy of the lab with what is new in it, in an empty folder."""
     lab, here = tmp_path_factory.mktemp("lab"), tmp_path_factory.mktemp("here")
     shutil.copytree(ROOT / "src", lab / "src")
     shutil.copytree(ROOT / "conf", lab / "conf")
     (lab / "src/repu_lab/commands/spread.py").write_text(COMMAND.lstrip())
     (lab / "conf/spread.yaml").write_text(CONF)
+    (lab / "src/repu_lab/tasks/circle.py").write_text(TASK.lstrip())
+    (lab / "conf/task/circle.yaml").write_text("name: circle\n")
+    registry = lab / "src/repu_lab/tasks/__init__.py"
+    text = registry.read_text().replace('    "cifar10": cifar10,\n', '    "cifar10": cifar10,\n    "circle": circle,\n')
+    registry.write_text(text.replace("\n\n#", "\nfrom repu_lab.tasks.circle import circle\n\n#", 1))
 
     def run(*arguments: str, **variables: str) -> tuple[int, str, str]:
         environment = os.environ | {"PYTHONPATH": str(lab / "src")} | variables
@@ -133,3 +155,15 @@ def test_it_is_planned_and_swept(typed: Typed) -> None:
     assert code == 0 and out.splitlines()[-1] == "total: 2 near", error
     assert [line.split()[:2] for line in out.splitlines()[1:3]] == [["near", "sigma=3"], ["near", "sigma=4"]]
     assert "jobs:    2 finished" in typed(*line, "plan=true")[1]
+
+
+def test_a_new_task_is_offered_and_learnt(typed: Typed) -> None:
+    assert typed("-sc", "query=bash", COMP_LINE="repu-lab train task=ci")[1].split() == ["task=cifar10", "task=circle"]
+    small = ["depth=2", "width=32", "steps=300", "statistics=false", "threads=1"]
+    code, out, error = typed(
+        "train", "task=circle", "activation=relu", "require=trained", *small, "hydra.run.dir=circle"
+    )
+    assert code == 0 and "measured: trained, accuracy 0.9" in out, out + error
+    # A linear network is no better than guessing: both classes are half of the plane and have the same mean.
+    code, out, _ = typed("train", "task=circle", "activation=identity", "require=stalled", *small, "hydra.run.dir=line")
+    assert code == 0, out
