@@ -68,10 +68,10 @@ hydra:
     chdir: false
   output_subdir: null
   run:
-    dir: outputs/${repu_lab.folder:}
+    dir: outputs/{folder}
   sweep:
-    dir: outputs/sweeps/${repu_lab.sweep:}
-    subdir: ${repu_lab.folder:}
+    dir: outputs/sweeps/{sweep}
+    subdir: "{folder}"
 """
 # Two classes inside and outside a circle, which no linear network tells apart.
 TASK = '''

@@ -244,14 +244,19 @@ class Composer:
         if template == "???":  # which Hydra would name None
             raise ConfigError(mistakes.missing(f"hydra.{key}"))
         # The usual names, without making the whole config once more for each job.
-        template = template.replace("${repu_lab.folder:}", config.folder_name(self.command, checked))
+        names = {"folder": config.folder_name(self.command, checked)}
+        if node == "sweep":
+            names["sweep"] = config.sweep_name(self.command, checked, _own(typed))
+        for part, value in names.items():
+            template = template.replace(f"{{{part}}}", value)
         if "${" not in template:
             return template
         if key == "sweep.dir" and self._sweep is not None:
             return self._sweep
         # A sweep is named by all that was typed, a job by its own overrides.
         root = self.whole(overrides, typed if key == "sweep.dir" else overrides, number)
-        with hydra_node(root):
+        with read_write(root), hydra_node(root):
+            root.hydra[node][name] = template
             folder = str(OmegaConf.select(root, f"hydra.{key}"))
         if key == "sweep.dir":
             self._sweep = folder
@@ -262,7 +267,7 @@ class Composer:
         root = self.compose(overrides)
         with read_write(root), open_dict(root):
             root.hydra = self._base(overrides)[1]
-            root.hydra.overrides.task = [o.input_line for o in named_by if not o.is_hydra_override()]
+            root.hydra.overrides.task = _own(named_by)
             root.hydra.job.num, root.hydra.job.id = number - 1, str(number - 1)
         return root
 
@@ -277,6 +282,11 @@ class Composer:
             OmegaConf.update(cfg, override.key_or_group, value, merge=True, force_add=added)
         except Exception as error:  # OmegaConf has more ways to fail on odd values than it has exceptions of its own
             raise ConfigError(mistakes.wrong_type(schema, override, error)) from error
+
+
+def _own(overrides: Sequence[Override]) -> list[str]:
+    """Return the texts of the overrides that are not Hydra's."""
+    return [str(override.input_line) for override in overrides if not override.is_hydra_override()]
 
 
 def _searchpath(overrides: Sequence[str]) -> list[str]:

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import warnings
+from collections.abc import Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from itertools import chain
@@ -34,14 +35,12 @@ class ConfigError(ValueError):
 
 @cache
 def register() -> None:
-    """Make the dataclasses known to Hydra as `<command>_schema`, and the resolvers that name folders."""
+    """Make the dataclasses known to Hydra: those of the commands as `<command>_schema`, and the launchers."""
     store = ConfigStore.instance()
     for name, command in job_commands().items():
         store.store(name=f"{name}_schema", node=command.config)
     for name, node in LAUNCHERS.items():
         store.store(group="hydra/launcher", name=name, node=node)
-    OmegaConf.register_new_resolver("repu_lab.folder", _folder_resolver, replace=True)
-    OmegaConf.register_new_resolver("repu_lab.sweep", _sweep_resolver, replace=True)
 
 
 def check(command: str, cfg: DictConfig) -> Any:
@@ -231,30 +230,12 @@ def safe(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", text).lstrip(".-")[:80]
 
 
-def _without_hydra(root: DictConfig) -> DictConfig:
-    bare = OmegaConf.create({key: node for key, node in root.items_ex(resolve=False) if key != "hydra"})
-    assert isinstance(bare, DictConfig)
-    return bare
-
-
-def _folder_resolver(*, _root_: DictConfig) -> str:
-    command = str(_root_.hydra.job.name)
-    try:
-        return folder_name(command, check(command, _without_hydra(_root_)))
-    except ConfigError:
-        return "invalid"  # shown by --cfg hydra only: nothing runs before every job is checked
-
-
-def _sweep_resolver(*, _root_: DictConfig) -> str:
-    named = _root_.get("sweep")
-    if named:
-        return safe(str(named))
-    command = str(_root_.hydra.job.name)
+def sweep_name(command: str, config: Any, overrides: Sequence[str]) -> str:
+    """Return the name of a sweep: that of its key `sweep`, else made of all that was typed but for Hydra's own."""
+    if config.sweep:
+        return safe(config.sweep)
     # What is not about the results names no other sweep: rerun=true, plan=true, require=...
-    aside = {spec.name for spec in fields(job_command(command).config) if not spec.metadata["affects_result"]} - {
-        "points"
-    }
-    overrides = sorted(map(str, _root_.hydra.overrides.task))
-    overrides = [text for text in overrides if re.split("[.=]", text.lstrip("+"), maxsplit=1)[0] not in aside]
-    digest = hashlib.sha256(json.dumps([command, overrides]).encode()).hexdigest()[:8]
-    return f"{safe('_'.join(overrides))[:60] or command}-{digest}"
+    aside = {spec.name for spec in fields(config) if not spec.metadata["affects_result"]} - {"points"}
+    typed = [text for text in sorted(overrides) if re.split("[.=]", text.lstrip("+"), maxsplit=1)[0] not in aside]
+    digest = hashlib.sha256(json.dumps([command, typed]).encode()).hexdigest()[:8]
+    return f"{safe('_'.join(typed))[:60] or command}-{digest}"
