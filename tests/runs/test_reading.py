@@ -23,7 +23,7 @@ from repu_lab.runs import reading
 from repu_lab.runs.building import load_population
 from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.job import run_job
-from repu_lab.runs.reading import SMALL, Contents, about_file
+from repu_lab.runs.reading import SMALL, Contents, file_entry
 from repu_lab.sweeps.job_table import print_table
 
 TINY = ("activation=tanh", "depth=2", "width=4", "steps=2", "batch_size=8", "probe=4")
@@ -86,7 +86,7 @@ def test_a_small_file_is_hashed_in_a_tree_and_a_large_one_if_it_is_alone_or_load
     (run / "large").write_bytes(bytes(SMALL + 1))
     (run / "small").write_bytes(bytes(SMALL))
     for name in ("large", "small"):
-        manifest["files"][name] = about_file(run / name)
+        manifest["files"][name] = file_entry(run / name)
     (run / "manifest.json").write_text(json.dumps(manifest))
     for name in ("large", "small"):
         content = (run / name).read_bytes()

@@ -131,22 +131,22 @@ def trace(
         if successes.all() or not successes.any():
             ended = "succeed" if successes.all() else "fail"
             raise NoBoundaryError(f"all of {members} networks from {low:g} to {high:g} {ended}: no boundary lies there")
-        found = fit(np.log(values), successes, ends, NARROWEST * asked)
+        curve = fit(np.log(values), successes, ends, NARROWEST * asked)
         if watch is not None:
-            watch(len(values), math.exp(found.low), math.exp(found.high))
-        reached, spent = found.half_width <= asked, len(values) + members > most
+            watch(len(values), math.exp(curve.low), math.exp(curve.high))
+        reached, spent = curve.half_width <= asked, len(values) + members > most
         settled = reached or spent or len(values) >= SETTLED * members
-        if settled and (found.low <= ends[0] or found.high >= ends[1]):
+        if settled and (curve.low <= ends[0] or curve.high >= ends[1]):
             raise NoBoundaryError(
                 f"{len(values)} networks from {low:g} to {high:g} do not turn once from failing to working: "
                 "choose a range that holds one boundary, and not at its end"
             )
         if reached or spent:
             break
-        start, stop = max(ends[0], found.low - found.spread), min(ends[1], found.high + found.spread)
+        start, stop = max(ends[0], curve.low - curve.spread), min(ends[1], curve.high + curve.spread)
     return Boundary(
-        value=math.exp(found.place), low=math.exp(found.low), high=math.exp(found.high), spread=found.spread,
-        rising=found.rising, reached=reached, searched=(low, high), values=values, successes=successes,
+        value=math.exp(curve.place), low=math.exp(curve.low), high=math.exp(curve.high), spread=curve.spread,
+        rising=curve.rising, reached=reached, searched=(low, high), values=values, successes=successes,
     )  # fmt: skip
 
 

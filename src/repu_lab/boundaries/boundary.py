@@ -122,8 +122,8 @@ def _with_axis(config: TrainConfig, axis: str) -> TrainConfig:
     experiment = build(config)
     rule = experiment.rule
     C_W, C_b, k1 = rule.C_W[1], rule.C_b[1], rule.k1
-    alike = uniform_depth(rule.name, experiment.sizes, C_W=C_W, C_b=C_b, k1=k1, note=rule.note)
-    if rule != alike:
+    uniform = uniform_depth(rule.name, experiment.sizes, C_W=C_W, C_b=C_b, k1=k1, note=rule.note)
+    if rule != uniform:
         raise ConfigError(
             f"axis={axis}: initialization={rule.name} differs from layer to layer, so that {axis} is not one number; "
             "choose critical, he, lecun or custom"

@@ -130,9 +130,9 @@ def census(table: Sequence[Row], of: int, runs: Sequence[Run]) -> str:
     states = Counter(run.state for run in runs)
     rows = f"{len(table)} row{'s' * (len(table) != 1)}" + (f" of {of}" if len(table) != of else "")
     unfinished = {state: states[state] for state in STATES[1:] if states[state]}
-    found = f"{len(runs)} run{'s' * (len(runs) != 1)}" + (f" ({counted(unfinished)})" if unfinished else "")
+    searched = f"{len(runs)} run{'s' * (len(runs) != 1)}" + (f" ({counted(unfinished)})" if unfinished else "")
     networks = f": {escaped(counted(dict(outcomes.most_common())))}" if outcomes else ""
-    return rows if len(table) != of else f"{rows}; {found}{networks}"
+    return rows if len(table) != of else f"{rows}; {searched}{networks}"
 
 
 def notes(runs: Iterable[Run]) -> list[str]:

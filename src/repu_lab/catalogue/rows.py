@@ -41,7 +41,7 @@ def rows(runs: Sequence[Run], by: str = "member") -> list[Row]:
         return [_member_row(run, member) for run in runs for member in run.members or [None]]
     if by == "run":
         return [_run_row(run) for run in runs]
-    return [_config_row(alike) for alike in by_config(runs)]
+    return [_config_row(group) for group in by_config(runs)]
 
 
 def by_config(runs: Iterable[Run]) -> list[list[Run]]:
@@ -77,7 +77,7 @@ def metric_name(table: Sequence[Row]) -> str:
 
 
 def _member_row(run: Run, member: Member | None) -> Row:
-    cells = _about(run)
+    cells = _of_run(run)
     if member is None:
         nothing = dict.fromkeys(Member._fields[:-1]) | {"seed": run.config.get("seed")}
         return Row(cells | nothing, frozenset(run.config))
@@ -87,41 +87,41 @@ def _member_row(run: Run, member: Member | None) -> Row:
 
 
 def _run_row(run: Run) -> Row:
-    found = summarise(run.members)
-    cells = _about(run) | _summary_cells(found, run) | {"seconds": run.seconds}
+    summary = summarise(run.members)
+    cells = _of_run(run) | _summary_cells(summary, run) | {"seconds": run.seconds}
     medians = _medians(run.members)
     return Row({**medians, **cells}, frozenset(run.config), frozenset(medians), _several([run], run.members))
 
 
-def _config_row(alike: Sequence[Run]) -> Row:
-    members = distinct_members(alike)
-    first = alike[0]
+def _config_row(group: Sequence[Run]) -> Row:
+    members = distinct_members(group)
+    first = group[0]
     config = {key: value for key, value in first.config.items() if key not in SEEDS}
-    pending = [run for run in alike if not run.members]
-    cells: dict[str, Scalar] = {"command": first.command, **config, "runs": len(alike), "without_result": len(pending)}
+    pending = [run for run in group if not run.members]
+    cells: dict[str, Scalar] = {"command": first.command, **config, "runs": len(group), "without_result": len(pending)}
     cells |= _summary_cells(summarise(members), first)
     medians = _medians(members)
-    return Row({**medians, **cells}, frozenset(config), frozenset(medians), _several(alike, members))
+    return Row({**medians, **cells}, frozenset(config), frozenset(medians), _several(group, members))
 
 
-def _about(run: Run) -> dict[str, Scalar]:
-    about = {"folder": run.folder, "command": run.command, "state": run.state, "note": run.note or None}
+def _of_run(run: Run) -> dict[str, Scalar]:
+    cells_of_run = {"folder": run.folder, "command": run.command, "state": run.state, "note": run.note or None}
     # A key of a config that is called like one of these cannot be written by the lab: the folder's own word stands.
-    return {**run.config, **about}
+    return {**run.config, **cells_of_run}
 
 
-def _summary_cells(found: Summary, run: Run) -> dict[str, Scalar]:
-    low, high = found.interval or (None, None)
+def _summary_cells(summary: Summary, run: Run) -> dict[str, Scalar]:
+    low, high = summary.interval or (None, None)
     cells: dict[str, Scalar] = {
-        "n": found.n, "trained": found.good, "share": found.share, "share_low": low, "share_high": high,
-        "outcome": counted(found.outcomes) or None, "layer": where(found.layers) or None, "loss": found.loss,
-        "metric": found.quartiles[1], "metric_q25": found.quartiles[0], "metric_q75": found.quartiles[2],
-        "validation_metric": found.validation_metric,
+        "n": summary.n, "trained": summary.good, "share": summary.share, "share_low": low, "share_high": high,
+        "outcome": counted(summary.outcomes) or None, "layer": where(summary.layers) or None, "loss": summary.loss,
+        "metric": summary.quartiles[1], "metric_q25": summary.quartiles[0], "metric_q75": summary.quartiles[2],
+        "validation_metric": summary.validation_metric,
         "metric_name": next((member.metric_name for member in run.members), None),
     }  # fmt: skip
     untold: tuple[str, ...] = () if run.command == "train" else ("trained", *SHARE)
     if run.command == "propagate":
-        cells |= zip(SURVIVAL, (found.share, low, high), strict=True)
+        cells |= zip(SURVIVAL, (summary.share, low, high), strict=True)
     if run.command == "theory":  # its answer is no network
         untold += ("n",)
     return cells | dict.fromkeys(untold)

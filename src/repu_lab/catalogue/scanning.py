@@ -78,14 +78,14 @@ def run_folders(root: Path | str, *, everything: bool = False) -> Iterator[str]:
         folder = waiting.pop()
         try:
             with os.scandir(folder) as entries:
-                found = {entry.name: entry.is_dir(follow_symlinks=False) for entry in entries}
+                beside = {entry.name: entry.is_dir(follow_symlinks=False) for entry in entries}
         except OSError:
             continue  # another user's, or just removed
-        if "manifest.json" in found:
+        if "manifest.json" in beside:
             yield folder
-        below = [name for name, is_folder in found.items() if is_folder]
+        below = [name for name, is_folder in beside.items() if is_folder]
         if not everything:
-            below = [name for name in below if not (name.startswith(".") or _moved_aside(name, found, folder))]
+            below = [name for name in below if not (name.startswith(".") or _moved_aside(name, beside, folder))]
         waiting += [os.path.join(folder, name) for name in sorted(below, reverse=True)]
 
 

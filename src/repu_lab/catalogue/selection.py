@@ -96,8 +96,8 @@ def _holds(row: Row, term: Term) -> bool:
         return any(value is not None and term.value.lower() in str(value).lower() for value in values)
     if term.sign in ("=", "!="):
         wanted = (term.value, *term.value.split(","))
-        found = any(_equal(value, text) for value in values for text in wanted)
-        return found == (term.sign == "=")
+        equal = any(_equal(value, text) for value in values for text in wanted)
+        return equal == (term.sign == "=")
     bound = _number(term.value)
     numbers = [value for value in values if isinstance(value, (int, float)) and not isinstance(value, bool)]
     return any(_compare(value, term.sign, bound) for value in numbers)

@@ -68,10 +68,10 @@ def _beside(first: Path, home: Path) -> Iterator[Path]:
         path = waiting.pop()
         yield path
         for imported in _imports(path, _changed(path)):
-            found = _located(imported, [str(path.parent), str(home)])
-            if found is not None and found not in seen:
-                seen.add(found)
-                waiting.append(found)
+            located = _located(imported, [str(path.parent), str(home)])
+            if located is not None and located not in seen:
+                seen.add(located)
+                waiting.append(located)
 
 
 def _is_installed(path: Path) -> bool:
@@ -81,14 +81,14 @@ def _is_installed(path: Path) -> bool:
 
 def _located(name: str, places: list[str]) -> Path | None:
     """Return the file of a module as Python's path finder sees it, without importing its packages."""
-    found: Path | None = None
+    located: Path | None = None
     for part in name.split("."):
         spec = importlib.machinery.PathFinder.find_spec(part, places) if part else None
         if spec is None:
-            return found
-        found = Path(spec.origin).resolve() if spec.origin and os.path.isfile(spec.origin) else None
+            return located
+        located = Path(spec.origin).resolve() if spec.origin and os.path.isfile(spec.origin) else None
         places = list(spec.submodule_search_locations or ())
-    return found
+    return located
 
 
 @cache

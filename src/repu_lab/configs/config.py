@@ -88,8 +88,8 @@ def _check_fields(config: Any, prefix: str) -> None:
         if isinstance(made, type) and is_dataclass(made) and not isinstance(value, made):
             # OmegaConf lets an interpolation be of any type.
             keys = ", ".join(f"{prefix}{spec.name}.{inner.name}" for inner in fields(made))
-            told = f"{prefix}{spec.name}={printable(str(value))}: is no value but keys, {keys}"
-            raise ConfigError(f"{told} ({spec.metadata['doc']})")
+            cause = f"{prefix}{spec.name}={printable(str(value))}: is no value but keys, {keys}"
+            raise ConfigError(f"{cause} ({spec.metadata['doc']})")
         if is_dataclass(value):
             _check_fields(value, f"{prefix}{spec.name}.")
         complaint = spec.metadata["check"] and spec.metadata["check"](value)
@@ -103,8 +103,8 @@ def _check_arguments(activation: dict[str, Any]) -> None:
         try:
             json.dumps(value, allow_nan=False)
         except (TypeError, ValueError) as error:
-            told = printable(str(value))
-            raise ConfigError(f"activation.{key}={told}: must be text, a finite number or a list of them") from error
+            shown = printable(str(value))
+            raise ConfigError(f"activation.{key}={shown}: must be text, a finite number or a list of them") from error
     if activation.get("name") == "formula":
         activation["formula"] = _respaced(activation["formula"])
 
@@ -172,8 +172,8 @@ def _check_block(config: Any, block: BlockConfig, weight_decay: float) -> None:
 def _check_task(task: TaskConfig) -> None:
     targets = TARGETS.get(task.name, ())
     if task.target is not None and targets and task.target not in targets:
-        told = f"no target of task={task.name}{nearest(task.target, targets)}; valid: {', '.join(targets)}"
-        raise ConfigError(f"task.target={printable(task.target)}: {told}")
+        cause = f"no target of task={task.name}{nearest(task.target, targets)}; valid: {', '.join(targets)}"
+        raise ConfigError(f"task.target={printable(task.target)}: {cause}")
     for key, owners in TASK_KEYS.items():
         if getattr(task, key) is not None and not {task.name, task.target} & set(owners):
             group = "task.target" if {*chain(*TARGETS.values())}.issuperset(owners) else "task"

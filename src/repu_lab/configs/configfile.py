@@ -56,8 +56,8 @@ def unfold(command: str, overrides: Sequence[str], multirun: bool = False) -> li
     valid = [spec.name for spec in fields(job_command(command).config) if spec.metadata["affects_result"]]
     for key in tree:
         if key not in valid:
-            told = f"{printable(key)}: no such key in a run's config{nearest(key, valid)}; valid: {', '.join(valid)}"
-            raise ConfigError(f"{named_by}: {told}")
+            cause = f"{printable(key)}: no such key in a run's config{nearest(key, valid)}; valid: {', '.join(valid)}"
+            raise ConfigError(f"{named_by}: {cause}")
     for key, _ in walk(tree):
         if key and not re.fullmatch(r"[A-Za-z_]\w*", key, re.ASCII):
             raise ConfigError(f"{named_by}: {printable(repr(key))} is not a key")

@@ -31,7 +31,7 @@ def literal(value: Any) -> str:
     if isinstance(value, dict):
         return "{" + ",".join(f"{key}:{literal(inner)}" for key, inner in value.items()) + "}"
     # Backslashes are doubled before a quote only, which is what the grammar undoes.
-    inside = re.sub(r"(?<!\\)(\\*)('|\Z)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), str(value))
+    inside = re.sub(r"(?<!\\)(\\*)('|\Z)", lambda match: match[1] * 2 + ("\\'" if match[2] else ""), str(value))
     inside = re.sub(r"(\\*)\$\{", r"\1\1\\${", inside)  # a name that holds ${ refers to nothing
     return f"'{inside}'"
 

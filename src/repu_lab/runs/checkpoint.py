@@ -82,7 +82,7 @@ class Checkpoints:
         """Remove what `save_part` wrote: what comes of it is written."""
         (self.place / name).unlink(missing_ok=True)
 
-    def _write(self, name: str, state: Saved, told: str) -> None:
+    def _write(self, name: str, state: Saved, which: str) -> None:
         start = time.monotonic()
         try:
             self.place.mkdir(exist_ok=True)
@@ -93,7 +93,7 @@ class Checkpoints:
             if self.folder.lost:
                 raise
             if not self._failed:
-                self.say(f"warning:  no checkpoint {told}: {error.strerror or error}; the run goes on without")
+                self.say(f"warning:  no checkpoint {which}: {error.strerror or error}; the run goes on without")
             self._failed = True
         else:
             self._failed = False
@@ -102,10 +102,10 @@ class Checkpoints:
         self.spent += self.seconds
 
     def newest(self, device: torch.device, restore: Callable[[Saved], Restored]) -> Restored | None:
-        """Return what `restore` makes of the newest whole checkpoint, on the device; None if there is none.
+        """Return what `restore` makes of the newest whole checkpoint, on the device; None if none is left.
 
-        One that is damaged, or that `restore` complains of (Damaged, or an error of content that is not as it should
-        be), is named, renamed to <name>.damaged and passed over.
+        A checkpoint that is damaged, or that `restore` cannot use, is named, kept as <name>.damaged, and the one before
+        it is tried.
         """
         remove_leftovers(self.place)
         files = _files(self.folder)

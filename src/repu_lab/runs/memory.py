@@ -62,5 +62,5 @@ def keys_named(config: Any, device: torch.device) -> Iterator[None]:
         if not (isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)):  # CPUs have no own class
             raise
         keys = ("members", "batch_size", "width", "depth")
-        told = ", ".join(f"{key}={getattr(config, key)}" for key in keys if hasattr(config, key))
-        raise MemoryError(f"{device} has no memory left; lower one of {told}") from error
+        levers = ", ".join(f"{key}={getattr(config, key)}" for key in keys if hasattr(config, key))
+        raise MemoryError(f"{device} has no memory left; lower one of {levers}") from error

@@ -17,18 +17,18 @@ OF_A_RUN = ("manifest.json", "lock", "group.json", "claim.json")  # one of them 
 def check_output(option: str, path: Path) -> None:
     """Raise ConfigError, in one line that names the option, if a text cannot be written there."""
     try:
-        target, about = _target(path)
+        target, status = _resolved(path)
     except OSError as error:
         raise ConfigError(f"{option} {printable(str(path))}: cannot be written ({error.strerror})") from error
     why = None
-    if about is not None and stat.S_ISDIR(about.st_mode):
+    if status is not None and stat.S_ISDIR(status.st_mode):
         why = "is a folder; name a file"
     elif not target.parent.is_dir():
         missing = target.parent if path.is_symlink() else path.parent
         why = f"there is no folder {missing}; name a file in one that is there"
     elif _is_of_a_run(target):
         why = "is a file of a run, which would be damaged; name another one"
-    elif about is not None and stat.S_ISREG(about.st_mode) and not os.access(target, os.W_OK):
+    elif status is not None and stat.S_ISREG(status.st_mode) and not os.access(target, os.W_OK):
         why = "is write-protected; name another file"
     if why is not None:
         raise ConfigError(f"{option} {printable(str(path))}: {printable(why)}")
@@ -44,18 +44,18 @@ def write_output(option: str, path: Path, text: str | bytes) -> None:
         text if isinstance(text, bytes) else text.encode("utf-8", "backslashreplace")
     )  # a name of a folder may hold half of a sign
     try:
-        target, about = _target(path)
-        if about is None or (stat.S_ISREG(about.st_mode) and _stream(about) is None):
-            _replace(target, content, about)
+        target, status = _resolved(path)
+        if status is None or (stat.S_ISREG(status.st_mode) and _stream(status) is None):
+            _replace(target, content, status)
             return
         sys.stdout.flush()
-        with open(_stream(about) or path, "wb", closefd=_stream(about) is None) as file:
+        with open(_stream(status) or path, "wb", closefd=_stream(status) is None) as file:
             file.write(content)
     except OSError as error:
         raise ConfigError(f"{option} {printable(str(path))}: cannot be written ({error.strerror})") from error
 
 
-def _target(path: Path) -> tuple[Path, os.stat_result | None]:
+def _resolved(path: Path) -> tuple[Path, os.stat_result | None]:
     """Return what a path leads to, and what is known of it; None if it is not there."""
     try:
         return Path(os.path.realpath(path)), os.stat(path)
@@ -77,11 +77,11 @@ def _replace(target: Path, content: bytes, before: os.stat_result | None) -> Non
         temporary.unlink(missing_ok=True)
 
 
-def _stream(about: os.stat_result) -> int | None:
+def _stream(status: os.stat_result) -> int | None:
     """Return which of this process's own streams a file is (/dev/stdout): what was printed must not be replaced."""
     for number in (1, 2):
         with suppress(OSError):  # closed
-            if os.path.samestat(os.fstat(number), about):
+            if os.path.samestat(os.fstat(number), status):
                 return number
     return None
 

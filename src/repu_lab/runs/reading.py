@@ -49,14 +49,14 @@ class Contents:
         except Damaged:
             return {}
         entries = files.items() if isinstance(files, dict) else ()
-        return {name: about for name, about in entries if isinstance(about, dict)}
+        return {name: entry for name, entry in entries if isinstance(entry, dict)}
 
     def content(self, name: str, limit: int) -> bytes:
         """Return what a file holds, of at most `limit` bytes; Damaged if it is not as it was written."""
         content = read_bytes(os.path.join(self.folder, name), limit)
-        if (about := self.files.get(name)) is not None:
-            digest = hashlib.sha256(content).hexdigest() if about.get("sha256") else None
-            _compare(name, about, len(content), digest)
+        if (entry := self.files.get(name)) is not None:
+            digest = hashlib.sha256(content).hexdigest() if entry.get("sha256") else None
+            _compare(name, entry, len(content), digest)
         return content
 
     def text(self, name: str, limit: int) -> str:
@@ -80,8 +80,8 @@ class Contents:
         """Open a file of any size that has been read through and is as it was written; the caller closes it."""
         file = open_regular(os.path.join(self.folder, name))
         try:
-            if (about := self.files.get(name)) is not None:
-                _check(name, about, file, limit=None)
+            if (entry := self.files.get(name)) is not None:
+                _check(name, entry, file, limit=None)
                 file.seek(0)
         except BaseException:
             file.close()
@@ -90,17 +90,17 @@ class Contents:
 
     def damage(self, limit: int = CHECKED) -> Iterator[tuple[str, str]]:
         """Yield name and reason of each listed file that is not as it was written; by size alone above the limit."""
-        for name, about in self.files.items():
+        for name, entry in self.files.items():
             try:
                 if os.path.basename(name) != name or name in ("", ".", ".."):
                     raise Damaged(f"manifest.json lists {name!r}, which is not in the folder")
                 with open_regular(os.path.join(self.folder, name)) as file:
-                    _check(name, about, file, limit)
+                    _check(name, entry, file, limit)
             except Damaged as error:
                 yield name, str(error)
 
 
-def about_file(path: Path) -> dict[str, Any] | None:
+def file_entry(path: Path) -> dict[str, Any] | None:
     """Return size and SHA-256 of a file, None if it cannot be read."""
     try:
         with open_regular(path) as file:
@@ -109,20 +109,20 @@ def about_file(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def _check(name: str, about: dict[str, Any], file: BinaryIO, limit: int | None) -> None:
+def _check(name: str, entry: dict[str, Any], file: BinaryIO, limit: int | None) -> None:
     size = os.fstat(file.fileno()).st_size
-    hashed = about.get("sha256") and size == about.get("bytes") and (limit is None or size <= limit)
+    hashed = entry.get("sha256") and size == entry.get("bytes") and (limit is None or size <= limit)
     try:
-        _compare(name, about, size, _digest(file) if hashed else None)
+        _compare(name, entry, size, _digest(file) if hashed else None)
     except OSError as error:
         raise Damaged(f"{name} cannot be read ({error.strerror})") from error
 
 
-def _compare(name: str, about: dict[str, Any], size: int, digest: str | None) -> None:
+def _compare(name: str, entry: dict[str, Any], size: int, digest: str | None) -> None:
     """Raise Damaged if a file is not as it was written; without a digest its size alone is compared."""
-    if size != about.get("bytes"):
-        raise Damaged(f"{name} holds {size} of {_number(about.get('bytes'))} bytes")
-    if digest is not None and digest != about["sha256"]:
+    if size != entry.get("bytes"):
+        raise Damaged(f"{name} holds {size} of {_number(entry.get('bytes'))} bytes")
+    if digest is not None and digest != entry["sha256"]:
         raise Damaged(f"{name} is not as it was written")
 
 

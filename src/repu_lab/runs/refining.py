@@ -64,8 +64,8 @@ def refine(
 def _goes_on(begun: dict[str, Any], start_MP: Tensor, steps: int) -> bool:
     """Whether a state is of these weights and steps: not of a shorter run, an earlier attempt, or somebody else."""
     start = begun.get("start") if isinstance(begun, dict) else None
-    alike = isinstance(start, Tensor) and start.dtype == start_MP.dtype and torch.equal(start, start_MP)
-    known = isinstance(begun.get("state"), dict) and "inverse" in begun["state"] if alike else False
+    same_start = isinstance(start, Tensor) and start.dtype == start_MP.dtype and torch.equal(start, start_MP)
+    known = isinstance(begun.get("state"), dict) and "inverse" in begun["state"] if same_start else False
     return known and begun.get("steps") == steps and "seconds" in begun
 
 

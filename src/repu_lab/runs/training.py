@@ -63,11 +63,11 @@ def _train(runs: Sequence[Run], checkpoints: Checkpoints, bar: Bar) -> list[dict
     else:
         checkpoints.say(f"resumed:  from the checkpoint at step {state.step}")
     progress = state.progress
-    advance, told = stepper(state, task, config.batch_size, config.steps - state.step)
+    advance, line = stepper(state, task, config.batch_size, config.steps - state.step)
     for run in runs:
         run.folder.notes |= {"steps": state.stepping, "chunk": state.chunk}
-    if told:
-        checkpoints.say(told)
+    if line:
+        checkpoints.say(line)
     sight = Sight(experiments[0], state, checkpoints.say)
     if state.chunk is not None:
         checkpoints.say(f"memory:   holds the preactivations of {state.chunk} members at once, which pass in turn")
@@ -141,8 +141,8 @@ def finish(run: Run, state: State, part: Part, checkpoints: Checkpoints) -> dict
     add_validation(records, evaluate(population, judged, theta_MP, judged.validation))
     add_measures(records, task.measures(population, theta_MP))
     outcomes = dict(Counter(record["outcome"] for record in records))
-    told = verdict(expected, records)
-    tracker.text("outcome", told, step)
+    line = verdict(expected, records)
+    tracker.text("outcome", line, step)
     tracker.scalars(step, {f"train_outcome/{name}": outcomes.get(name, 0) for name in OUTCOMES} | {"train/steps": step})
     if config.statistics:
         tracker.profiles(None, table.profiles[max(table.profiles)])
@@ -159,7 +159,7 @@ def finish(run: Run, state: State, part: Part, checkpoints: Checkpoints) -> dict
     seconds = state.seconds * len(records) / population.members
     return {
         "outcomes": outcomes,
-        "verdict": told,
+        "verdict": line,
         "forecast": None if expected is None else as_record(expected),
         "members": records,
         "steps": step,

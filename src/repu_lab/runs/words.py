@@ -20,12 +20,12 @@ def weights(C_W: float, C_b: float, distribution: str = "normal") -> str:
 def start(rule: Rule) -> str:
     """Return why a run starts as it does, and with what weights; a line each, to be printed as they are."""
     if len(set(rule.C_W[1:])) > 1 or len(set(rule.C_b[1:])) > 1:
-        told = f"C_W from {min(rule.C_W[1:]):.4g} to {max(rule.C_W[1:]):.4g}, as {rule.name} has them"
+        text = f"C_W from {min(rule.C_W[1:]):.4g} to {max(rule.C_W[1:]):.4g}, as {rule.name} has them"
     else:
-        told = weights(rule.C_W[-1], rule.C_b[-1], rule.distribution)
+        text = weights(rule.C_W[-1], rule.C_b[-1], rule.distribution)
         if rule.C_W[0] != rule.C_W[-1]:
-            told += f"; sqrt({rule.C_W[0]:.4g}/fan_in) in the first layer"
-    return f"start:    {rule.note}\nweights:  {told}" if rule.note else f"weights:  {told}"
+            text += f"; sqrt({rule.C_W[0]:.4g}/fan_in) in the first layer"
+    return f"start:    {rule.note}\nweights:  {text}" if rule.note else f"weights:  {text}"
 
 
 def duration(seconds: float) -> str:

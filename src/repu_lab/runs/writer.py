@@ -12,7 +12,7 @@ from typing import Any, TextIO
 from repu_lab.configs.config import ConfigError
 from repu_lab.runs.lock import locked, own_copies
 from repu_lab.runs.paths import EVENTS, temporary_name
-from repu_lab.runs.reading import about_file
+from repu_lab.runs.reading import file_entry
 
 SYNCED = 16  # files at once
 SPELT = "backslashreplace"  # half of a sign, as names of files may hold
@@ -87,7 +87,7 @@ class Writer:
     def written(self) -> dict[str, Any]:
         """Return size and SHA-256 of each file that was written here, as a manifest lists them."""
         names = sorted(self._names | {path.name for path in self.path.glob(EVENTS)})
-        return {name: about_file(self.path / name) for name in names}
+        return {name: file_entry(self.path / name) for name in names}
 
 
 @contextmanager

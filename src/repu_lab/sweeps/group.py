@@ -146,12 +146,12 @@ def train_group(group: Group, report: Report) -> None:
     runs: list[Run] = []
     with ExitStack() as stack:
         with synced_together(folders):
-            for folder, experiment, about in zip(folders, experiments, _about(group, experiments), strict=True):
+            for folder, experiment, entries in zip(folders, experiments, _entries(group, experiments), strict=True):
                 config = experiment.config
                 stored = not config.rerun and folder.finished("train", config, "result.json") is not None
                 law = (experiment.rule.C_W, experiment.rule.C_b)
                 if not stored:
-                    stack.enter_context(folder.run("train", config, about, afresh=config.rerun))
+                    stack.enter_context(folder.run("train", config, entries, afresh=config.rerun))
                     expected[law] = announce(experiment, folder, expected.get(law))
                 runs.append(Run(experiment=experiment, folder=folder, expected=expected.get(law), stored=stored))
         written = [run for run in runs if not run.stored]
@@ -182,16 +182,16 @@ def _checkpointed(group: Group, runs: "Sequence[Run]") -> RunFolder:
     return place
 
 
-def _about(group: Group, experiments: "Sequence[Experiment]") -> Iterator[Mapping[str, Any]]:
+def _entries(group: Group, experiments: "Sequence[Experiment]") -> Iterator[Mapping[str, Any]]:
     """Return what each job's manifest says of the device and of the population that it is part of."""
     first = 0
     for experiment in experiments:
-        about: dict[str, Any] = {"device": str(experiment.device), "threads": experiment.threads}
+        entries: dict[str, Any] = {"device": str(experiment.device), "threads": experiment.threads}
         if group.place is not None:
-            about["group"] = {
+            entries["group"] = {
                 "name": group.place.name, "jobs": len(group.jobs), "members": group.members, "first_member": first,
             }  # fmt: skip
-        yield about
+        yield entries
         first += experiment.config.members
 
 

@@ -159,8 +159,8 @@ class SlurmPool:
             return Event("interrupted", group)
         if "failed" in statuses:
             return Event("raised", group, f"see traceback.txt\nSlurm job {i}")
-        told = f"Slurm says {state}\njob {i}{_last_words(self.place.path / 'slurm', i)}"
-        return Event("died", group, told)
+        cause = f"Slurm says {state}\njob {i}{_last_words(self.place.path / 'slurm', i)}"
+        return Event("died", group, cause)
 
 
 def check_slurm() -> None:
@@ -190,8 +190,8 @@ def states(jobs: Iterable[str], name: str) -> dict[str, str]:
         unknown="Invalid job id",
     )  # fmt: skip
     rows = [line.strip().split("|", 2) for line in shown.splitlines()]
-    found = {row[0]: row[1] for row in rows if row[2:] == [name]}
-    return {job: found.get(job, "COMPLETED") for job in jobs}
+    answered = {row[0]: row[1] for row in rows if row[2:] == [name]}
+    return {job: answered.get(job, "COMPLETED") for job in jobs}
 
 
 def _slurm(*command: str, unknown: str | None = None) -> str:
@@ -200,8 +200,8 @@ def _slurm(*command: str, unknown: str | None = None) -> str:
             command, capture_output=True, encoding="utf-8", errors="replace", timeout=ANSWER_SECONDS, check=False
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
-        told = f"no answer from Slurm's controller within {ANSWER_SECONDS} s"
-        raise ConfigError(f"hydra/launcher=slurm: {told}; is it up? (scontrol ping)") from error
+        cause = f"no answer from Slurm's controller within {ANSWER_SECONDS} s"
+        raise ConfigError(f"hydra/launcher=slurm: {cause}; is it up? (scontrol ping)") from error
     except OSError as error:
         raise ConfigError(f"hydra/launcher=slurm: {command[0]} cannot be run ({error.strerror})") from error
     if done.returncode and not (unknown and unknown in done.stderr):

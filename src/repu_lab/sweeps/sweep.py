@@ -245,16 +245,16 @@ class _Driver:
         return None
 
 
-def _record_death(command: str, job: Job, told: str) -> None:
+def _record_death(command: str, job: Job, cause: str) -> None:
     """Write into a job's folder that its process ended without a word, also if it did so before there was a folder."""
     folder = RunFolder(job.folder, echo=False)
     if folder.manifest() is None:
         try:
             with folder.run(command, job.config, {}):
-                raise RuntimeError(told)
+                raise RuntimeError(cause)
         except RuntimeError:
             pass
-    folder.died(told)
+    folder.died(cause)
 
 
 def _forget_groups(sweep: Path) -> None:
