@@ -1,4 +1,4 @@
-"""Time a sweep of small jobs from Enter to its table, against Hydra's basic launcher, and what a job costs on top.
+"""Time a sweep of small jobs from Enter to its table, against a process for each job, and what a job costs on top.
 
 256 jobs: 64 seeds x 4 values of c_w, depth 10, width 32, batch 32, 300 steps on digits, one thread. Every command is
 the real one in an empty folder, with all folders and event files; its CPU time is that of all its processes.
@@ -7,8 +7,8 @@ Overhead a job: the sweep against one job of 256 members, which trains and measu
 sweep of steps=0, which trains none, against one such job.
 
 Run in the project's environment, on an otherwise idle machine (Linux):
-    .venv/bin/python scripts/bench_sweep.py [ROUNDS [SEEDS_OF_BASIC]]
-With fewer than 64 seeds the basic launcher's time is continued along the line through two sizes.
+    .venv/bin/python scripts/bench_sweep.py [ROUNDS [PROCESSES]]
+The time of 256 processes, one after another, is that of a few, continued.
 """
 
 import ctypes
@@ -31,32 +31,29 @@ PR_SET_CHILD_SUBREAPER = 36
 Seconds = tuple[float, float]  # wall clock, CPU time
 
 
-def main(rounds: int = 3, basic_seeds: int = 8) -> None:
+def main(rounds: int = 3, processes: int = 4) -> None:
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)  # workers outlive the command by a moment: they become ours
     commands = {
         "sweep": sweep(SEEDS, steps=300),
         "one job": one_job(JOBS, steps=300),
         "sweep of steps=0": sweep(SEEDS, steps=0),
         "one job of steps=0": one_job(1, steps=0),
-        "basic, few": [*sweep(1, steps=300), "hydra/launcher=basic"],
-        "basic": [*sweep(basic_seeds, steps=300), "hydra/launcher=basic"],
+        "a process": one_job(1, steps=300),
     }
     times: defaultdict[str, list[Seconds]] = defaultdict(list)
     for _ in range(rounds):
         for name, command in commands.items():
-            times[name].append(timed(command))
+            several = [timed(command) for _ in range(processes if name == "a process" else 1)]
+            times[name] += several
     typical = {name: (median(wall for wall, _ in each), median(cpu for _, cpu in each)) for name, each in times.items()}
     print(f"medians of {rounds} rounds in turn, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}: wall, CPU")
     for name, (wall, cpu) in typical.items():
         print(f"{wall:8.1f} s {cpu:8.1f} s  {name:20} {' '.join(commands[name][2:])}")
     for i, clock in enumerate(("wall", "CPU")):
         took = {name: seconds[i] for name, seconds in typical.items()}
-        few, many = len(C_WS), len(C_WS) * basic_seeds
-        slope = (took["basic"] - took["basic, few"]) / (many - few)
-        basic = took["basic"] + slope * (JOBS - many)
-        how = "measured" if many == JOBS else f"from {few} and {many} jobs"
-        print(f"{clock}: {JOBS} jobs {took['sweep']:.1f} s, basic launcher {basic:.0f} s ({how}):", end=" ")
-        print(f"{basic / took['sweep']:.1f} times as fast (asked 10)")
+        alone = JOBS * took["a process"]
+        print(f"{clock}: {JOBS} jobs {took['sweep']:.1f} s, a process each {alone:.0f} s:", end=" ")
+        print(f"{alone / took['sweep']:.1f} times as fast (asked 10)")
         trained = 1000 * (took["sweep"] - took["one job"]) / (JOBS - 1)
         empty = 1000 * (took["sweep of steps=0"] - took["one job of steps=0"]) / (JOBS - 1)
         print(f"{clock}: overhead a job {trained:.1f} ms; of steps=0 {empty:.1f} ms (asked 20)")
