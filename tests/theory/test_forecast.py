@@ -14,7 +14,7 @@ from repu_lab.runs.outcome import first_pass
 from repu_lab.tasks import Split
 from repu_lab.tasks.images import digits
 from repu_lab.theory import Law, fate, kernel
-from repu_lab.theory.fate import FATES, Ends, first_ends, gradient_depth, judge, survival_depth
+from repu_lab.theory.fate import FATES, Ends, first_ends, gradient_depth, judge, survival_depth, with_errors
 from repu_lab.theory.forecast import QUANTILES, forecast
 from repu_lab.theory.formats import DTYPES, limits, overflow_layers, underflow_layers
 from repu_lab.theory.inputs import Batch, Pair, batch_of, largest_pair, typical_pair
@@ -162,18 +162,34 @@ def test_collapsed_layer():
 
 
 def test_collapsed(exact):
-    samples = pairs(log10_distance=[[0.0, -2.9], [-9, -3.1]])
-    assert faded(samples).collapsed.tolist() == [False, True]
+    def collapsed(log10_distance: list[list[float]], inputs: int = 2, log10_noise: float = -30.0) -> list[bool]:
+        noise = np.full(np.shape(log10_distance), log10_noise)
+        return faded(pairs(log10_distance=log10_distance, log10_noise=noise), inputs=inputs).collapsed.tolist()
+
+    assert collapsed([[0.0, -2.9], [-9, -3.1]]) == [False, True]
     # Of many pairs the median scatters by the root of a half of what one of them does about the same middle, -4 here.
-    samples = pairs(log10_distance=[[0, -4.0], [0, -2.7], [0, -2.5], [0, -5], [0, -9]])
-    assert faded(samples).collapsed.tolist() == [True, False, False, True, True]
-    assert faded(samples, inputs=2000).collapsed.tolist() == [True, True, False, True, True]
-    parallel = pairs(log10_distance=[[0, -np.inf]] * 3)
-    assert faded(parallel, inputs=18).collapsed.all()
+    five = [[0, -4.0], [0, -2.7], [0, -2.5], [0, -5], [0, -9]]
+    assert collapsed(five) == [True, False, False, True, True]
+    assert collapsed(five, inputs=2000) == [True, True, False, True, True]
+    assert collapsed([[0, -np.inf]] * 3, inputs=18) == [True] * 3
+    assert collapsed([[0, -np.inf]] * 3, inputs=18, log10_noise=-2.9) == [False] * 3  # rounding parts them
 
 
 NONE = fate.Fading(NOTHING, NOTHING, np.zeros(4, dtype=bool))
 ALIVE = np.zeros(4, dtype=bool)
+
+
+@pytest.mark.parametrize("apart", [1e-5, 1e-4, 0.02])
+def test_rounding_parts_two_inputs_as_their_numbers_are_rounded(apart: float) -> None:
+    """Against numbers rounded to bfloat16, of even mantissas, and the same a share `apart` larger."""
+    eps = torch.finfo(torch.bfloat16).eps
+    x = torch.rand(2_000_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64) + 1
+    errors = [(values.bfloat16().double() - values) for values in (x, x * (1 + apart))]
+    S, N = float(x.square().mean()), float(errors[0].square().mean())
+    measured = float((errors[0] - errors[1]).square().mean()) / (2 * S)
+    spread = np.array([math.log10(apart**2 / 2)])
+    added = 10 ** with_errors(np.array([-np.inf]), spread, np.array([math.log10(N / S)]), eps)
+    assert added == pytest.approx(measured, rel=0.08)  # 9 d / eps: 1.5 = E x, and E e^2 of ulp / 2 just below 2
 
 
 def test_judge_follows_the_order_of_the_outcomes():

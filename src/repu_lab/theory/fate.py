@@ -140,7 +140,7 @@ def fading(law: Law, batch: Batch, samples: PairChain, log10_distance: Floats, s
     (`noise_dimension`) pure noise may look like the signal.
     Outputs that spread by DOUBTFUL eps are not lost, nor is a single input. The mean square of dL/dz^l is that of the
     output's gradient, of order 1/width at layer L, times the gains from l on. Collapsed is, by `log10_distance` of a
-    pair at the output, the median of half as many pairs as inputs, which scatters less than one of them.
+    pair at the output and errors of rounding, the median of half as many pairs as inputs, which scatters less.
     """
     dtype, excess, chains = limits(law.dtype), batch.lead.excess, len(samples.log10_K)
     generator = np.random.default_rng([seed, 2])
@@ -158,11 +158,26 @@ def fading(law: Law, batch: Batch, samples: PairChain, log10_distance: Floats, s
     faint = lost_from + LOG10_LAYER_GRADIENT < dtype.smallest_normal
     last = faint.shape[1] - faint[:, ::-1].argmax(1)
     lost = np.where(lost_from[:, 0] + LOG10_WEIGHT_GRADIENT < dtype.smallest_normal, last, 0)
-    distance = np.maximum(log10_distance, -1000.0)  # parallel inputs: -inf
+    distance = np.maximum(
+        with_errors(log10_distance, samples.log10_spread[:, -1], samples.log10_noise[:, -1], dtype.eps), -1000.0
+    )  # parallel inputs: -inf
     middle = np.quantile(distance, 0.5, method="inverted_cdf")
     distance = middle + math.sqrt(SHARED + (1 - SHARED) / max(1, batch.count // 2)) * (distance - middle)
     collapsed = distance < math.log10(COLLAPSE) + SPREAD_COLLAPSE * jitter[2, :, 0]
     return Fading(equal, lost, collapsed)
+
+
+def with_errors(log10_distance: Floats, log10_spread: Floats, log10_noise: Floats, eps: float) -> Floats:
+    """Return log10 of 1 - c with what rounding adds to it: N / S where the errors of two inputs are independent.
+
+    Two numbers that differ by a share d << eps are rounded apart in a share d x / ulp of cases, and then by an ulp:
+    E (e_1 - e_2)^2 / 2 E e^2 = d x ulp / (ulp^2 / 6) = 9 d / eps for mantissas even in 1..2; at most 1. So points of a
+    line, which are parallel and of different sizes, come apart in bfloat16, and equal inputs stay equal.
+    """
+    share = math.log10(9) + (math.log10(2) + log10_spread) / 2 - math.log10(eps)
+    return np.logaddexp(
+        log10_distance * math.log(10), (log10_noise + np.minimum(share, 0.0)) * math.log(10)
+    ) / math.log(10)
 
 
 def kurtosis_of(law: Law, samples: PairChain) -> float:
