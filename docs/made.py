@@ -37,7 +37,7 @@ def commands() -> str:
 
 def keys() -> str:
     """Return the keys of each command that has some, from its help."""
-    parts = ["# Every key", "The same is at hand as `repu-lab train --help`."]
+    parts = ["# Every key", "What `repu-lab train --help` and the help of the other commands print."]
     for name in job_commands():
         text = said(name, "--help")
         for title, section in (("groups and their options", "groups"), ("keys and their defaults", "keys")):
@@ -85,8 +85,9 @@ def gallery(pictures: Path) -> str:
         f"""# All activations
 
 What theory says of each at its default parameters, for networks of width {WIDTH} with `initialization=critical` and a
-batch of {BATCH} inputs: its critical point, the variances that the lab chooses for {DEPTHS[-1]} layers, and the
-forecast of the first pass. Blue is s, orange its slope, from -3 to 3. The words are in the [glossary](glossary.md).
+batch of {BATCH} inputs: the size of the signal K at which it is critical, the variances and the k1 that the lab chooses
+for {DEPTHS[-1]} layers, and what becomes of the signal on the first pass. The blue curve is s(z), the orange one its
+slope, for z from -3 to 3. The words are in the [glossary](glossary.md).
 
 ::::{{container}} gallery
 """
