@@ -158,9 +158,8 @@ def fading(law: Law, batch: Batch, samples: PairChain, log10_distance: Floats, s
     faint = lost_from + LOG10_LAYER_GRADIENT < dtype.smallest_normal
     last = faint.shape[1] - faint[:, ::-1].argmax(1)
     lost = np.where(lost_from[:, 0] + LOG10_WEIGHT_GRADIENT < dtype.smallest_normal, last, 0)
-    distance = np.maximum(
-        with_errors(log10_distance, samples.log10_spread[:, -1], samples.log10_noise[:, -1], dtype.eps), -1000.0
-    )  # parallel inputs: -inf
+    log10_distance = np.nan_to_num(log10_distance, nan=0.0, neginf=-np.inf)  # lost angles are not small
+    distance = with_errors(log10_distance, samples.log10_spread[:, -1], samples.log10_noise[:, -1], dtype.eps)
     middle = np.quantile(distance, 0.5, method="inverted_cdf")
     distance = middle + math.sqrt(SHARED + (1 - SHARED) / max(1, batch.count // 2)) * (distance - middle)
     collapsed = distance < math.log10(COLLAPSE) + SPREAD_COLLAPSE * jitter[2, :, 0]
@@ -175,9 +174,9 @@ def with_errors(log10_distance: Floats, log10_spread: Floats, log10_noise: Float
     line, which are parallel and of different sizes, come apart in bfloat16, and equal inputs stay equal.
     """
     share = math.log10(9) + (math.log10(2) + log10_spread) / 2 - math.log10(eps)
-    return np.logaddexp(
-        log10_distance * math.log(10), (log10_noise + np.minimum(share, 0.0)) * math.log(10)
-    ) / math.log(10)
+    # Where sizes have left every range there is no share, and nothing to collapse either.
+    errors = np.clip(np.nan_to_num(log10_noise + np.minimum(share, 0.0), nan=-1000.0), -1000.0, 0.0)
+    return np.logaddexp(np.maximum(log10_distance, -1000.0) * math.log(10), errors * math.log(10)) / math.log(10)
 
 
 def kurtosis_of(law: Law, samples: PairChain) -> float:

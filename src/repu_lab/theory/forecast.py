@@ -206,12 +206,18 @@ def forecast_law(
         log10_chi_parallel=wide.log10_chi_parallel,
         log10_chi_perp=wide.log10_chi_perp,
         log10_gradient=np.append(np.cumsum(wide.log10_gain[:depth][::-1])[::-1], 0.0),
-        log10_one_minus_correlation=np.quantile(apart.log10_distance, 0.5, axis=0, method="inverted_cdf"),
+        log10_one_minus_correlation=_known_median(apart.log10_distance),
         advice="",
         log10_gain=np.quantile(lead.log10_gain, 0.5, axis=0, method="inverted_cdf"),
     )
     log10_lost = lead.log10_gain[faded.lost > 0].sum(axis=1) / 2
     return replace(result, advice=_advice(result, cause, log10_lost))
+
+
+def _known_median(values: Floats) -> Floats:
+    """Return the median over chains of what is a number, 0 where nothing is."""
+    known = np.where(np.isnan(values).all(axis=0), 0.0, values)  # where all angles are lost
+    return np.nanquantile(known, 0.5, axis=0, method="inverted_cdf")
 
 
 _NEVER = (

@@ -30,6 +30,8 @@ from repu_lab.theory.power_law import Floats, PowerLaw, largest, log_mean_square
 
 # d below 1e-6 of z: s(z + d) - s(z) loses more digits than s'(z) d is wrong by.
 LOG_CLOSE = 2 * math.log(1e-6)
+# z + d below this share of z: 1 - r^2 is about its square, and known to 1e-16.
+LOST = 1e-6
 # ln S beyond this is as good as infinite, or 0, and its differences are still numbers.
 LARGEST_LOG = 1e300
 
@@ -41,8 +43,9 @@ class PairChain:
     `log10_K`: log10 of the variance S^l of the first input (where a block skips: of z^{l-1} as drawn and its branch).
     `log10_z`, `log10_h`: of its largest |z_i| and |s(z_i)|. `log10_gain` (depth columns): of the factor by which the
     mean square of a gradient grows from layer l+1 back to l. `log10_spread`: of D / 2S, the mean square difference of
-    the inputs over twice that of the first. `log10_distance`: of 1 - c. `log10_noise`: of N / S, mean square error of
-    rounding, of which every layer adds what the law's dtype does.
+    the inputs over twice that of the first. `log10_distance`: of 1 - c, NaN where the second input is far below the
+    first, whose angle is lost (RePU squares their ratio at each layer; as likely as the converse). `log10_noise`: of
+    N / S, mean square error of rounding, of which every layer adds what the law's dtype does.
     """
 
     log10_K: Floats
@@ -83,7 +86,10 @@ class _Covariance:
     r: Floats
 
     def log_distance(self) -> Floats:
-        """Log of 1 - c, c the correlation of z and z + d, by the tangent of their angle: right at any size of d."""
+        """Log of 1 - c, c the correlation of z and z + d, by the tangent of their angle: right at any size of d.
+
+        NaN where z + d is so far below z that r, to 1e-16, does not know its angle.
+        """
         log_q = np.minimum((self.log_D - self.log_S) / 2, 300.0)
         q = np.exp(log_q)
         side, up = 1 + q * self.r, np.sqrt(np.maximum(1 - self.r**2, 0.0))
@@ -91,8 +97,8 @@ class _Covariance:
         root = np.hypot(1.0, t)
         # 1 - 1/root = t^2 / (root (root + 1)), with q^2 taken out, which may underflow.
         near = 2 * log_q + 2 * np.log(up / np.abs(side)) - np.log(root * (root + 1))
-        # Where the second input is 1e-16 of the first, their angle is lost; such pairs are far apart.
-        return np.nan_to_num(np.where(side > 0, near, np.log(1 + 1 / root)), nan=0.0, neginf=-np.inf)
+        distance = np.nan_to_num(np.where(side > 0, near, np.log(1 + 1 / root)), nan=0.0, neginf=-np.inf)
+        return np.where(np.hypot(side, q * up) < LOST, np.nan, distance)
 
 
 class _Layer(NamedTuple):
