@@ -28,10 +28,17 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         overrides = [
-            "task=fashion_mnist", "width=128", f"depth={options.depth}", f"members={options.members}", "residual=true",
-            f"activation={options.activation}", f"batch_size={BATCH}", "statistics=false", "threads=1",
+            "task=fashion_mnist",
+            "width=128",
+            f"depth={options.depth}",
+            f"members={options.members}",
+            "residual=true",
+            f"activation={options.activation}",
+            f"batch_size={BATCH}",
+            "statistics=false",
+            "threads=1",
             f"hydra.run.dir={place}/run",
-        ]  # fmt: skip
+        ]
         (job,) = compose_jobs("train", overrides)
         epoch = len(build_task(job.config).train) // BATCH
         job.config.steps = options.epochs * epoch

@@ -49,15 +49,20 @@ def traced(task: Task, activation: str, options: argparse.Namespace) -> list[dic
         began = time.process_time()
         errors = task.measures(population, theta_MP)["relative_l2"].nan_to_num(nan=1.0).clamp(max=1.0)
         row = {
-            "activation": activation, "stage": stage, "step": step,
+            "activation": activation,
+            "stage": stage,
+            "step": step,
             "cpu_seconds": (began - start - looked) / options.members,
-            "loss": loss_M.median().item(), "median": errors.median().item(), "errors": errors.tolist(),
-        }  # fmt: skip
+            "loss": loss_M.median().item(),
+            "median": errors.median().item(),
+            "errors": errors.tolist(),
+        }
         rows.append(row)
         print(
             f"{activation:12} {stage:6} {step:5} {row['cpu_seconds']:7.1f} s of CPU a member  loss {row['loss']:.2e}  "
-            f"error {row['median']:.4f} ({errors.min():.4f} to {errors.max():.4f})", flush=True,
-        )  # fmt: skip
+            f"error {row['median']:.4f} ({errors.min():.4f} to {errors.max():.4f})",
+            flush=True,
+        )
         looked += time.process_time() - began
 
     for step in range(options.adam):

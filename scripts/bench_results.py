@@ -70,9 +70,12 @@ def write_run(folder: Path, number: int, members: int) -> None:
     record = {"outcome": outcome, "layer": 9, "step": 40, "loss": 0.25, "metric": 0.9, "metric_name": "accuracy"}
     record |= {"excursion_step": None, "excursion_size": None}
     result = {
-        "outcomes": {outcome: members}, "verdict": "forecast: survives | measured: as made up", "steps": 1000,
-        "members": [record | {"seed": seed + i} for i in range(members)], "seconds": 1.5,
-    }  # fmt: skip
+        "outcomes": {outcome: members},
+        "verdict": "forecast: survives | measured: as made up",
+        "steps": 1000,
+        "members": [record | {"seed": seed + i} for i in range(members)],
+        "seconds": 1.5,
+    }
     versions = {name: "1.2.3" for name in ("repu-lab", "python", "torch", "numpy", "scipy", "hydra-core")}
     manifest = {"status": "finished", "command": "train", "command_line": ["repu-lab", "train"], "versions": versions}
     config = CONFIG.format(

@@ -56,8 +56,11 @@ def cases() -> Iterator[tuple[str, float, Callable[[], object]]]:
     for kind in (Smooth, Kinked):
         yield f"criticality, a user's own, {kind.__name__.lower()}", 0.5, lambda kind=kind: analyse(own(kind))
     maps = {
-        "RePU(2)": (RePU(2), 2.0), "MRePU(1)": (MRePU(1), 2.0), "tanh": (Tanh(), 3.0), "GELU": (GELU(), 3.0),
-    }  # fmt: skip
+        "RePU(2)": (RePU(2), 2.0),
+        "MRePU(1)": (MRePU(1), 2.0),
+        "tanh": (Tanh(), 3.0),
+        "GELU": (GELU(), 3.0),
+    }
     for name, (activation, top) in maps.items():
         yield (
             f"fate map 200 x 200, depth 50, {name}",
@@ -72,11 +75,14 @@ def cases() -> Iterator[tuple[str, float, Callable[[], object]]]:
         lambda: fate_map(Law.of(own(Kinked), 1.0, 0.0, 1.0, 50), np.linspace(0, 3.0, 200), np.linspace(0, 0.5, 200)),
     )
     recursions = {
-        "RePU(2)": (lambda: RePU(2), 2 / 3, 0.0), "MRePU(1)": (lambda: MRePU(1), 1.0, 0.0),
-        "ReLU": (ReLU, 2.0, 0.1), "GELU": (GELU, 2.0, 0.17), "tanh": (Tanh, 1.5, 0.05),
+        "RePU(2)": (lambda: RePU(2), 2 / 3, 0.0),
+        "MRePU(1)": (lambda: MRePU(1), 1.0, 0.0),
+        "ReLU": (ReLU, 2.0, 0.1),
+        "GELU": (GELU, 2.0, 0.17),
+        "tanh": (Tanh, 1.5, 0.05),
         "a user's own, smooth": (lambda: own(Smooth), 1.2, 0.05),
         "a user's own, kinked": (lambda: own(Kinked), 1.2, 0.05),
-    }  # fmt: skip
+    }
     for name, (make, C_W, C_b) in recursions.items():
         k1 = 1e-3 if name == "MRePU(1)" else 1.0
         activation = make()
@@ -102,10 +108,13 @@ def cases() -> Iterator[tuple[str, float, Callable[[], object]]]:
         )
     # What `train` waits for: depth 50, width 256, a batch of 128; RePU at K_*, MRePU where it survives and where not.
     settings = {
-        "RePU(2)": (RePU(2), 2 / 3, 0.0, 1.0), "MRePU(1), k1=1e-3": (MRePU(1), 1.0, 0.0, 1e-3),
-        "MRePU(2), k1=0.1": (MRePU(2), 1.0, 0.0, 0.1), "ReLU": (ReLU(), 2.0, 0.0, 2.0),
-        "tanh": (Tanh(), 1.5, 0.05, 1.0), "GELU": (GELU(), 2.0, 0.17, 3.0),
-    }  # fmt: skip
+        "RePU(2)": (RePU(2), 2 / 3, 0.0, 1.0),
+        "MRePU(1), k1=1e-3": (MRePU(1), 1.0, 0.0, 1e-3),
+        "MRePU(2), k1=0.1": (MRePU(2), 1.0, 0.0, 0.1),
+        "ReLU": (ReLU(), 2.0, 0.0, 2.0),
+        "tanh": (Tanh(), 1.5, 0.05, 1.0),
+        "GELU": (GELU(), 2.0, 0.17, 3.0),
+    }
     for name, (activation, C_W, C_b, k1) in settings.items():
         yield (
             f"forecast, depth 50, width 256, 128 inputs, {name}",

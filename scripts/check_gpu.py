@@ -90,10 +90,14 @@ def about(device: str) -> dict[str, Any]:
     """Return what the numbers are of."""
     properties = torch.cuda.get_device_properties(device)
     return {
-        "gpu": properties.name, "memory_GiB": round(properties.total_memory / 2**30, 1),
-        "multiprocessors": properties.multi_processor_count, "torch": torch.__version__,
-        "cuda": torch.version.cuda, "python": platform.python_version(), "cores": os.cpu_count(),
-    }  # fmt: skip
+        "gpu": properties.name,
+        "memory_GiB": round(properties.total_memory / 2**30, 1),
+        "multiprocessors": properties.multi_processor_count,
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda,
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+    }
 
 
 def checks(folder: Path, device: str, claims: str, deadline: float) -> dict[str, Any]:
@@ -145,9 +149,10 @@ def rates(device: str) -> dict[str, float]:
     target = torch.empty_like(source)
     found = {"copy": 2 * source.nbytes / timed(lambda _: target.copy_(source), device)}
     for name, dtype, mode, n in [
-        ("float32", torch.float32, "highest", 4096), ("tf32", torch.float32, "high", 8192),
+        ("float32", torch.float32, "highest", 4096),
+        ("tf32", torch.float32, "high", 8192),
         ("bfloat16", torch.bfloat16, "highest", 8192),
-    ]:  # fmt: skip
+    ]:
         torch.set_float32_matmul_precision(mode)
         a, b = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))
         found[name] = 2 * n**3 / timed(lambda _, a=a, b=b: a @ b, device)
@@ -210,13 +215,24 @@ def measured(case: Case, asked: dict[str, float], rate: dict[str, float], device
     extra = bench.statistics_seconds(experiment, state, device)
     torch.set_float32_matmul_precision("highest")
     return {
-        "case": vars(case), "asked": asked, "steps": state.stepping, "kernels": state.optimizer.kernel is not None,
-        "ms": ms(ours), "loop_ms": ms(loop), "vmap_ms": None if vmapped is None else ms(vmapped),
-        "loops": round(loop / ours, 1), "floor_ms": ms(least), "floor": round(least / ours, 3),
+        "case": vars(case),
+        "asked": asked,
+        "steps": state.stepping,
+        "kernels": state.optimizer.kernel is not None,
+        "ms": ms(ours),
+        "loop_ms": ms(loop),
+        "vmap_ms": None if vmapped is None else ms(vmapped),
+        "loops": round(loop / ours, 1),
+        "floor_ms": ms(least),
+        "floor": round(least / ours, 3),
         "products": round(products / ours, 3),
-        "launches": kernels, "busy": round(busy / ours, 3), "slowest": slowest, "peak_GiB": round(peak, 2),
-        "statistics_s": round(extra, 3), "statistics": round(extra / (extra + bench.STEPS * ours), 3),
-    }  # fmt: skip
+        "launches": kernels,
+        "busy": round(busy / ours, 3),
+        "slowest": slowest,
+        "peak_GiB": round(peak, 2),
+        "statistics_s": round(extra, 3),
+        "statistics": round(extra / (extra + bench.STEPS * ours), 3),
+    }
 
 
 def ms(seconds: float) -> float:
@@ -243,9 +259,11 @@ def precision(device: str) -> dict[str, Any]:
     found = {}
     exact: dict[str, torch.Tensor] = {}
     for name, dtype, mode in [
-        ("float64", "float64", "highest"), ("float32", "float32", "highest"), ("tf32", "float32", "tf32"),
+        ("float64", "float64", "highest"),
+        ("float32", "float32", "highest"),
+        ("tf32", "float32", "tf32"),
         ("bfloat16", "bfloat16", "highest"),
-    ]:  # fmt: skip
+    ]:
         experiment, state, _ = bench.ours(Case(32, 50, 128, 128, dtype=dtype, precision=mode), device)
         z_D = state.population.preactivations(experiment.task.test.x[:32], state.population.theta.detach())
         log10_K_D = torch.stack([z.double().square().mean(-1).log10() for z in z_D[:-1]])

@@ -92,11 +92,12 @@ TOOLS = {"torch": of_torch, "anyinit": of_anyinit, "dks": of_dks, "repu-lab": of
 def measure(network: nn.Module, x: Tensor) -> tuple[float, float, float]:
     """Return log10 K^50/K^1, log10 of the gradients' ratio, and the mean correlation of pairs of outputs."""
     layers: list[Tensor] = []
-    hooks = [
-        layer.register_forward_hook(lambda _, __, z: layers.append(z))
-        for layer in network.modules()
-        if isinstance(layer, nn.Linear)
-    ]
+
+    def keep(module: nn.Module, given: object, z: Tensor) -> None:
+        layers.append(z)
+
+    linear = [layer for layer in network.modules() if isinstance(layer, nn.Linear)]
+    hooks = [layer.register_forward_hook(keep) for layer in linear]
     z = network(x)
     for hook in hooks:
         hook.remove()

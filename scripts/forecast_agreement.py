@@ -139,12 +139,12 @@ def _measure(experiment: Experiment) -> dict[str, Tensor]:
             "clear": clear.nan_to_num(0.0),
             "gradient": largest.nan_to_num(nan=99, neginf=-99, posinf=99),
             "distance": distance(h_MBN, experiment.rule).log10().nan_to_num(-99, 9, -99),
-        }  # fmt: skip
+        }
 
 
 def forward(
     experiment: Experiment, x_BI: Tensor, maps: list[tuple[Tensor, Tensor]], jitter: float = 0.0
-) -> tuple[list[Tensor], Tensor]:  # fmt: skip
+) -> tuple[list[Tensor], Tensor]:
     """Return z^1 .. z^{L+1} and h^L, in the dtype of x; every h off by up to half of `jitter` at random, if asked."""
     activation = experiment.activation.to(x_BI.dtype)
     z_D: list[Tensor] = []

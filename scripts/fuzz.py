@@ -92,8 +92,10 @@ def path_arguments(draw: random.Random, command: str) -> list[str]:
         "--by": draw.choice(["member", "run", "config", "x", "", value(draw)]),
         "--filter": draw.choice([condition, f"{condition} depth>1", value(draw)]),
         "--sort": draw.choice([draw.choice(COLUMNS), f"-{draw.choice(COLUMNS)},depth", value(draw)]),
-        "--csv": draw.choice(OUTPUTS), "--json": draw.choice(OUTPUTS), "--output": draw.choice(OUTPUTS),
-    }  # fmt: skip
+        "--csv": draw.choice(OUTPUTS),
+        "--json": draw.choice(OUTPUTS),
+        "--output": draw.choice(OUTPUTS),
+    }
     folders = [
         draw.choice([path for path in FILES if path != "/etc"]) for _ in range(draw.choice([0, 1, 1, 1, 1, 1, 2]))
     ]
@@ -156,11 +158,17 @@ def make_files(place: Path) -> None:
     (place / "made_up/result.json").write_text(json.dumps({"members": [{"seed": "x"}, {}]}), encoding="utf-8")
     (place / "made_up/config.yaml").write_text("? [a, b]\n: 1\n1: 2\n2024-01-01: x\n", encoding="utf-8")
     for name, content in {
-        "empty": b"", "bytes": bytes(range(256)), "broken.yaml": b"a: [1\nb: }", "alias.yaml": b"a: &x [1]\nb: *x\n",
-        "deep.yaml": b"a: " + b"[" * 500, "number.yaml": b"depth: " + b"9" * 5000, "list.yaml": b"- 1\n- 2\n",
-        "points.csv": b"depth,seed\n1,2\n2,1\n", "odd.csv": b"depth,\x00,\"x\n1,2\n",
+        "empty": b"",
+        "bytes": bytes(range(256)),
+        "broken.yaml": b"a: [1\nb: }",
+        "alias.yaml": b"a: &x [1]\nb: *x\n",
+        "deep.yaml": b"a: " + b"[" * 500,
+        "number.yaml": b"depth: " + b"9" * 5000,
+        "list.yaml": b"- 1\n- 2\n",
+        "points.csv": b"depth,seed\n1,2\n2,1\n",
+        "odd.csv": b'depth,\x00,"x\n1,2\n',
         "long.csv": b"depth\n" + b"9" * 9999,
-    }.items():  # fmt: skip
+    }.items():
         (place / name).write_bytes(content)
     (place / "link").symlink_to("nowhere")
     (place / "link.html").symlink_to("nowhere")
@@ -186,10 +194,14 @@ def quick() -> Iterator[None]:
             drawn(self, target, format=format, **settings)
 
     patches: list[tuple[Any, str, Callable[..., Any]]] = [
-        (Composer, "__init__", shared), (os, "fsync", lambda _: None), (circumstances, "_git_commit", lambda: None),
-        (launching, "launch", words.launch_here), (launching, "plan", lambda *_: NOT_RUN),
-        (claims_command, "judge_all", lambda *_: []), (Figure, "savefig", blank),
-    ]  # fmt: skip
+        (Composer, "__init__", shared),
+        (os, "fsync", lambda _: None),
+        (circumstances, "_git_commit", lambda: None),
+        (launching, "launch", words.launch_here),
+        (launching, "plan", lambda *_: NOT_RUN),
+        (claims_command, "judge_all", lambda *_: []),
+        (Figure, "savefig", blank),
+    ]
     before = [(owner, name, getattr(owner, name)) for owner, name, _ in patches]
     analysis.GRID, grid = 6, analysis.GRID
     for owner, name, instead in patches:

@@ -61,10 +61,14 @@ def main() -> None:
             found = is_noticed(mutation, copy)
             tried, noticed = tried + 1, noticed + found
             before, name = ast.unparse(mutation.node), mutation.file.relative_to(HOME)
-            print(f"{'noticed ' if found else 'SURVIVED'} {name}:{mutation.node.lineno}  {before}  ->  {mutation.code}",
-                  flush=True)  # fmt: skip
-    print(f"noticed {noticed} of {tried}, drawn from {len(every)} places in {len(files)} files with seed {given.seed}; "
-          f"{cpu_seconds():.0f} s of CPU")  # fmt: skip
+            print(
+                f"{'noticed ' if found else 'SURVIVED'} {name}:{mutation.node.lineno}  {before}  ->  {mutation.code}",
+                flush=True,
+            )
+    print(
+        f"noticed {noticed} of {tried}, drawn from {len(every)} places in {len(files)} files with seed {given.seed}; "
+        f"{cpu_seconds():.0f} s of CPU"
+    )
 
 
 def changes(node: ast.AST) -> Iterator[tuple[Any, str]]:
@@ -103,8 +107,10 @@ def is_noticed(mutation: Mutation, copy: Path) -> bool:
     file, node = copy / mutation.file.relative_to(HOME), mutation.node
     content = file.read_bytes()
     lines = [b"", *content.splitlines(keepends=True)]
-    start, end = (sum(map(len, lines[:line])) + column for line, column in (
-        (node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset)))  # fmt: skip
+    start, end = (
+        sum(map(len, lines[:line])) + column
+        for line, column in ((node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset))
+    )
     file.write_bytes(content[:start] + mutation.code.encode() + content[end:])
     environment = os.environ | {"PYTHONPATH": str(copy / "src"), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests_beside(mutation.file)]

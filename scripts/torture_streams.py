@@ -144,9 +144,11 @@ def _run_of(here: Path, what: str, code: int) -> list[str]:
     manifest = here / "run/manifest.json"
     status = json.loads(manifest.read_text(encoding="utf-8"))["status"] if manifest.exists() else "not begun"
     allowed = {"train": {0: ["finished"], 1: ["finished"]}, "a failing run": {1: ["failed"]}}[what]
-    found = [] if status in allowed.get(code, ["interrupted", "finished", "not begun"]) or code < 0 else [
-        f"{what} is {status} after exit code {code}"
-    ]  # fmt: skip
+    found = (
+        []
+        if status in allowed.get(code, ["interrupted", "finished", "not begun"]) or code < 0
+        else [f"{what} is {status} after exit code {code}"]
+    )
     if what == "a failing run":
         told = here / "run/traceback.txt"
         kept = told.exists() and "größer als 雪 \\udcff" in told.read_text(encoding="utf-8")

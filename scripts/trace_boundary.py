@@ -54,7 +54,7 @@ def follow(arguments: argparse.Namespace) -> None:
 
     found = trace_boundary(
         *where, succeeds=succeeds, precision=arguments.precision, members=arguments.members, watch=watch
-    )  # fmt: skip
+    )
     seconds = time.perf_counter() - start
     theory = theory_boundary(*where, succeeds=succeeds)
     side = "above" if found.rising else "below"
@@ -70,9 +70,17 @@ def follow(arguments: argparse.Namespace) -> None:
         config = job.config
         heading = f"{config.activation['name']}, depth {config.depth}, width {config.width}: {what}"
         figure = boundary(
-            found.values, found.successes, value=found.value, low=found.low, high=found.high, spread=found.spread,
-            rising=found.rising, theory=theory, axis=arguments.axis, heading=heading,
-        )  # fmt: skip
+            found.values,
+            found.successes,
+            value=found.value,
+            low=found.low,
+            high=found.high,
+            spread=found.spread,
+            rising=found.rising,
+            theory=theory,
+            axis=arguments.axis,
+            heading=heading,
+        )
         figure.savefig(arguments.picture, dpi=200)
 
 

@@ -20,9 +20,13 @@ def record(seed: int, outcome: str = "trained", **more: Any) -> dict[str, Any]:
 
 
 def write_run(
-    folder: Path, members: Sequence[dict[str, Any]] = (), *, status: str = "finished", command: str = "train",
+    folder: Path,
+    members: Sequence[dict[str, Any]] = (),
+    *,
+    status: str = "finished",
+    command: str = "train",
     **config: Any,
-) -> Path:  # fmt: skip
+) -> Path:
     """Write a run's folder as the lab does."""
     folder.mkdir(parents=True)
     members = members or [record(0), record(1, "exploded", layer=9)]

@@ -12,14 +12,23 @@ from repu_lab.activations import ACTIVATIONS, Activation, MRePU, RePU, SplineReP
 
 F64 = torch.float64
 CASES = {name: kind() for name, kind in ACTIVATIONS.items()} | {
-    "repu p=0.75": RePU(0.75), "repu p=1": RePU(1), "repu p=1.5": RePU(1.5), "repu p=3": RePU(3),
-    "mrepu p=2": MRePU(2), "mrepu p=2.5": MRePU(2.5), "mrepu p=1 scale=3": MRePU(1, 3),
-    "mrepu p=2 scale=0.2": MRePU(2, 0.2), "mrepu p=1.5 scale=7": MRePU(1.5, 7),
+    "repu p=0.75": RePU(0.75),
+    "repu p=1": RePU(1),
+    "repu p=1.5": RePU(1.5),
+    "repu p=3": RePU(3),
+    "mrepu p=2": MRePU(2),
+    "mrepu p=2.5": MRePU(2.5),
+    "mrepu p=1 scale=3": MRePU(1, 3),
+    "mrepu p=2 scale=0.2": MRePU(2, 0.2),
+    "mrepu p=1.5 scale=7": MRePU(1.5, 7),
     "monomial p=3": ACTIVATIONS["monomial"](p=3),
-    "spline_repu p=3": SplineRePU(3), "spline_repu p=4": SplineRePU(4), "spline_repu skew": SplineRePU(3, shift=0.44),
-    "spline_repu plateau": SplineRePU(2, plateau=4), "spline_repu both": SplineRePU(3, shift=-1.3, plateau=5),
+    "spline_repu p=3": SplineRePU(3),
+    "spline_repu p=4": SplineRePU(4),
+    "spline_repu skew": SplineRePU(3, shift=0.44),
+    "spline_repu plateau": SplineRePU(2, plateau=4),
+    "spline_repu both": SplineRePU(3, shift=-1.3, plateau=5),
     "leaky_relu slope=0.2": ACTIVATIONS["leaky_relu"](slope=0.2),
-}  # fmt: skip
+}
 
 
 def spline(activation: Any):
@@ -30,8 +39,9 @@ def spline(activation: Any):
         p, n = activation.p, activation.plateau
         return m.fsum(
             (-1) ** j * m.binomial(p + 1, j) * max(z + m.mpf(p + n) / 2 - i - j, m.mpf(0)) ** power / m.factorial(power)
-            for i in range(n) for j in range(p + 2)
-        )  # fmt: skip
+            for i in range(n)
+            for j in range(p + 2)
+        )
 
     def s(z):
         d, p = m.mpf(activation.shift), activation.p

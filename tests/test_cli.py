@@ -360,8 +360,11 @@ def test_completion_in_bash(line, expected):
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(
         ["bash", "--norc", "-c", session, "bash", line],
-        capture_output=True, text=True, check=True, env={**os.environ, "PATH": path},
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PATH": path},
+    )
     assert sorted(done.stdout.split("\n")[:-1]) == sorted(expected)
 
 

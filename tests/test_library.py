@@ -86,8 +86,9 @@ def test_a_network_of_ones_own_gets_the_weights_of_the_lab_s_with_this_seed(over
     settings = [f"activation={overrides[0]}", *overrides[1:], "depth=3", "width=16", "seed=11", f"dtype={dtype}"]
     experiment = build(compose_jobs("train", settings)[0].config)
     wanted = experiment.population().member(0)
-    network = Population(experiment.activation, experiment.sizes, block=experiment.law.block,
-                         dtype=getattr(torch, dtype)).member(0)  # fmt: skip
+    network = Population(
+        experiment.activation, experiment.sizes, block=experiment.law.block, dtype=getattr(torch, dtype)
+    ).member(0)
     start = initialize_(network, seed=11)
     for mine, theirs in zip(network.parameters(), wanted.parameters(), strict=True):
         assert torch.equal(mine, theirs)

@@ -19,7 +19,7 @@ needs_slurm = pytest.mark.skipif(bool(MISSING), reason=f"{', '.join(MISSING)} no
 def script(name: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [SCRIPTS / name, *arguments], env=environment, capture_output=True, text=True, timeout=90, check=False
-    )  # fmt: skip
+    )
 
 
 def pids(state: Path) -> dict[str, int]:
@@ -102,9 +102,7 @@ def test_a_requeued_task_of_an_array_starts_again_and_one_command_tells_the_stat
         f'#!/bin/bash\necho started >> {tmp_path}/$SLURM_ARRAY_TASK_ID.log\n[ "$SLURM_ARRAY_TASK_ID" != 0 ] || exit 3\n'
         '[ -n "${SLURM_RESTART_COUNT:-}" ] || srun sleep 300\n'
     )
-    number = slurm(
-        "sbatch", "--parsable", "--array=0-2", "--requeue", f"--output={tmp_path}/%a.out", str(job)
-    ).strip()  # fmt: skip
+    number = slurm("sbatch", "--parsable", "--array=0-2", "--requeue", f"--output={tmp_path}/%a.out", str(job)).strip()
 
     def states() -> dict[str, str]:
         lines = slurm("squeue", "--noheader", "--array", "--states=all", f"--jobs={number}", "--format=%K %T")

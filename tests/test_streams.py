@@ -48,7 +48,7 @@ FULL = "repu-lab: standard output cannot be written (No space left on device)\n"
         ('"$0" --version >/dev/full', (1, "", FULL)),
         ('"$0" results . --csv - >/dev/full', (1, "", "1 row; 1 run: survives 1\n" + FULL)),
         ('"$0" --version >&-', (0, "", "")),
-        ('"$0" --version 2>&-', (0, "repu-lab 0.1.0\n", "")),
+        ('"$0" --version 2>&-', (0, "repu-lab 0.2.0\n", "")),
         ('"$0" trian 2>&-', (2, "", "")),
         ('"$0" trian >&- 2>&- <&-', (2, "", "")),
         ('"$0" trian 2>/dev/full', (2, "", "")),
@@ -128,7 +128,7 @@ def test_a_working_directory_that_was_removed_is_one_line(folder):
     for command in ("train", "results", "theory"):
         line = f'mkdir gone && cd gone && rmdir ../gone && "$0" {command} run'
         assert shell(line) == (2, "", told.format(command))
-    assert shell('mkdir gone && cd gone && rmdir ../gone && "$0" --version') == (0, "repu-lab 0.1.0\n", "")
+    assert shell('mkdir gone && cd gone && rmdir ../gone && "$0" --version') == (0, "repu-lab 0.2.0\n", "")
 
 
 @pytest.mark.parametrize("extra", [[], ["-m", "sweep=s"], ["hydra.run.dir=there"]])

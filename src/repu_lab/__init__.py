@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from repu_lab.theory.forecast import forecast
     from repu_lab.watching import assert_healthy, examine, watch
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "ACTIVATIONS",

@@ -16,11 +16,13 @@ def test_a_network_ends_as_it_would_alone(experiment):
     config = experiment("activation=repu", "depth=5", *CUSTOM, "steps=20").config
     jobs = [
         dataclasses.replace(
-            config, seed=seed, optimizer=dataclasses.replace(config.optimizer, lr=lr),
+            config,
+            seed=seed,
+            optimizer=dataclasses.replace(config.optimizer, lr=lr),
             initialization=dataclasses.replace(config.initialization, c_w=c_w),
         )
         for seed, (c_w, lr) in enumerate([(1e6, 1e-3), (1e-6, 1e-3), (0.7, 1e-3), (0.7, 1e9), (0.5, 0.0)])
-    ]  # fmt: skip
+    ]
     together = outcomes(jobs, 20)
     assert together == [outcomes([job], 20)[0] for job in jobs]
     assert together[:2] == ["exploded", "vanished"] and together[3] == "diverged" and len(set(together)) >= 4

@@ -57,9 +57,13 @@ def test_every_network_is_a_row(sweep):
     assert len(table) == 12
     row = next(row for row in table if row.cells["folder"] == "repu-20" and row.cells["seed"] == 1)
     assert {key: row.cells[key] for key in ("activation", "depth", "outcome", "layer", "state", "optimizer.lr")} == {
-        "activation": "repu", "depth": 20, "outcome": "exploded", "layer": 10, "state": "finished",
+        "activation": "repu",
+        "depth": 20,
+        "outcome": "exploded",
+        "layer": 10,
+        "state": "finished",
         "optimizer.lr": "auto",
-    }  # fmt: skip
+    }
 
 
 def cut(folder: Path, name: str) -> None:

@@ -33,8 +33,15 @@ def test_only_what_differs_is_shown(sweep):
     write_run(sweep / "cut", status="interrupted")
     assert "state" in table_cells(rows(scan(sweep)), "member")[0]
     assert table_cells(rows(scan(sweep), "config"), "config")[0] == [
-        "trained", "outcome", "accuracy", "layer", "activation", "depth", "n", "no result",
-    ]  # fmt: skip
+        "trained",
+        "outcome",
+        "accuracy",
+        "layer",
+        "activation",
+        "depth",
+        "n",
+        "no result",
+    ]
 
 
 def test_a_table_fits_120_columns_and_names_what_it_leaves_out(tmp_path):

@@ -15,9 +15,7 @@ def examine(lab: Lab) -> Evidence:
     case = Case("XOR", 2, ("task=xor", "width=16", "batch_size=64", f"steps={lab.choose(smoke=150, full=300)}"))
     grid = Grid(("critical",), ("1e-2", "1e-4"), tuning_members=1, members=6)
     entries = contest(lab, product(("tanh", "identity"), [case]), grid)
-    difference = median_interval(
-        metrics(entries["tanh", case].networks) - metrics(entries["identity", case].networks)
-    )  # fmt: skip
+    difference = median_interval(metrics(entries["tanh", case].networks) - metrics(entries["identity", case].networks))
     return Evidence(
         setup=f"{grid}.",
         verdict=judge(difference),

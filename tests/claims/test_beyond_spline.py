@@ -108,10 +108,12 @@ def test_the_figure_is_drawn_for_a_page_and_says_what_its_axes_are(tmp_path):
     names = ("tanh", *spline.PICKED)
     z = np.linspace(-4, 4, 161)
     figure = slopes_and_accuracies(
-        z, {name: np.exp(-z * z) for name in names}, {name: {1: 1.0, 10: 0.5, 100: 0.1} for name in names},
+        z,
+        {name: np.exp(-z * z) for name in names},
+        {name: {1: 1.0, 10: 0.5, 100: 0.1} for name in names},
         {name: np.array([0.9, 0.95]) for name in (*names, "ReLU", "identity")},
         {name: (0.92, 0.9, 0.95) for name in (*names, "ReLU", "identity")},
-    )  # fmt: skip
+    )
     width, height = figure.get_size_inches()
     assert width == PAGE and height < 5
     assert [axes.get_xlabel() for axes in figure.axes] == ["$z$", "depth", "accuracy"]

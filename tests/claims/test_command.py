@@ -34,19 +34,30 @@ def asked(monkeypatch) -> dict[int, int]:
             return examine(lab, times[number])
 
         return Claim(
-            number=number, slug=f"claim-{number}", family=family, title="t", statement="s", reference="r", rule="u",
-            cost={"smoke": 1, "full": 2}, examine=counted,
-        )  # fmt: skip
+            number=number,
+            slug=f"claim-{number}",
+            family=family,
+            title="t",
+            statement="s",
+            reference="r",
+            rule="u",
+            cost={"smoke": 1, "full": 2},
+            examine=counted,
+        )
 
     def fine(lab: Lab, _: int) -> Evidence:
         lab.note("train", ["depth=3", "activation.p=2"])
         figure = canvas(2, 1)
         figure.subplots().plot([0, 1])
         return Evidence(
-            setup="three networks", verdict=Verdict.SUPPORTED, reason=f"{lab.seeds} of 3", seeds=lab.seeds,
-            numbers={"share": float("nan")}, tables=[Table(caption="c", columns=("a",), rows=[[float("inf")]])],
+            setup="three networks",
+            verdict=Verdict.SUPPORTED,
+            reason=f"{lab.seeds} of 3",
+            seeds=lab.seeds,
+            numbers={"share": float("nan")},
+            tables=[Table(caption="c", columns=("a",), rows=[[float("inf")]])],
             pictures=[Picture(name="line", caption="a line", alt="a line rises", figure=figure)],
-        )  # fmt: skip
+        )
 
     def without_data(lab: Lab, _: int) -> Evidence:
         raise ConfigError("task=mnist: is not here")
@@ -61,8 +72,12 @@ def asked(monkeypatch) -> dict[int, int]:
             raise KeyboardInterrupt
         return fine(lab, time)
 
-    made = [claim(1, "signal", fine), claim(2, "vision", without_data), claim(3, "signal", broken),
-            claim(4, "training", stopped)]  # fmt: skip
+    made = [
+        claim(1, "signal", fine),
+        claim(2, "vision", without_data),
+        claim(3, "signal", broken),
+        claim(4, "training", stopped),
+    ]
     monkeypatch.setattr(claims, "CLAIMS", tuple(made))
     return times
 
@@ -84,9 +99,27 @@ def test_a_claims_folder_keeps_the_contract(asked, capsys):
     assert main(["reproduce", "claim=1", "scale=smoke"]) == 0
     found = finding(1)
     assert set(found) == {
-        "number", "slug", "family", "title", "statement", "reference", "setup", "rule", "verdict", "reason", "numbers",
-        "tables", "figures", "commands", "runs", "seeds", "scale", "seconds", "version", "versions",
-    }  # fmt: skip
+        "number",
+        "slug",
+        "family",
+        "title",
+        "statement",
+        "reference",
+        "setup",
+        "rule",
+        "verdict",
+        "reason",
+        "numbers",
+        "tables",
+        "figures",
+        "commands",
+        "runs",
+        "seeds",
+        "scale",
+        "seconds",
+        "version",
+        "versions",
+    }
     assert (found["verdict"], found["seeds"], found["scale"]) == ("supported", 3, "smoke")
     assert found["numbers"] == {"share": None}
     assert found["tables"] == [{"caption": "c", "columns": ["a"], "rows": [[None]]}]

@@ -113,8 +113,16 @@ def test_kept_is_a_matter_of_every_layer_and_every_input():
 def test_a_scaled_input_sees_the_network_of_another_k1(lab):
     """The networks of `repu-lab propagate ... initialization.k1=0.01` themselves, on inputs of size 1."""
     together = measured(lab, 1.0, 16, 2, [1.0, 0.01])
-    alone = lab.build("activation=mrepu", "activation.p=1", "depth=50", "width=16", "members=2",
-                      "initialization=custom", "initialization.c_w=1", "initialization.k1=0.01")  # fmt: skip
+    alone = lab.build(
+        "activation=mrepu",
+        "activation.p=1",
+        "depth=50",
+        "width=16",
+        "members=2",
+        "initialization=custom",
+        "initialization.c_w=1",
+        "initialization.k1=0.01",
+    )
     direct = log10_kernel(alone.population(), sphere(16, alone.sizes[0]))[:-1]
     np.testing.assert_allclose(together[:, :, 1], direct, atol=1e-3)
     assert any("initialization.k1=0.01" in command for command in lab.commands)

@@ -38,9 +38,18 @@ def test_one_run_has_one_name(same):
 
 
 def test_every_setting_is_another_run_and_another_block():
-    lines = ["", "block=residual", "block.norm=rms", "block.norm=layer", "block.norm=layer_after", "block.scalar=true",
-             "residual=true block.norm=rms", "block=residual block.branch=auto", "block=residual block.branch=rezero",
-             "block=residual block.branch=0.5"]  # fmt: skip
+    lines = [
+        "",
+        "block=residual",
+        "block.norm=rms",
+        "block.norm=layer",
+        "block.norm=layer_after",
+        "block.scalar=true",
+        "residual=true block.norm=rms",
+        "block=residual block.branch=auto",
+        "block=residual block.branch=rezero",
+        "block=residual block.branch=0.5",
+    ]
     jobs = [job(*line.split()) for line in lines]
     assert len({each.folder for each in jobs}) == len({build_block(each.config) for each in jobs}) == len(lines)
     assert build_block(jobs[7].config).branch == 6**-0.5

@@ -30,8 +30,11 @@ def test_every_row_is_a_job_and_an_empty_cell_leaves_its_key_out():
 def test_rows_are_paired_and_what_is_typed_is_crossed_with_them():
     jobs = jobs_of("depth,width\n3,8\n5,16\n", "seed=1,2", "members=4")
     assert [(job.config.depth, job.config.width, job.config.seed) for job in jobs] == [
-        (3, 8, 1), (3, 8, 2), (5, 16, 1), (5, 16, 2),
-    ]  # fmt: skip
+        (3, 8, 1),
+        (3, 8, 2),
+        (5, 16, 1),
+        (5, 16, 2),
+    ]
     assert {job.config.members for job in jobs} == {4}
 
 

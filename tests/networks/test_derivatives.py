@@ -34,8 +34,11 @@ def inputs() -> Tensor:
 
 
 KINDS = {name: kind() for name, kind in ACTIVATIONS.items()} | {
-    "repu(1.5)": RePU(1.5), "repu(2.5)": RePU(2.5), "mrepu(2.5)": MRePU(2.5), "own parameter": OwnParameter(),
-}  # fmt: skip
+    "repu(1.5)": RePU(1.5),
+    "repu(2.5)": RePU(2.5),
+    "mrepu(2.5)": MRePU(2.5),
+    "own parameter": OwnParameter(),
+}
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -79,9 +79,13 @@ class Checked(HTMLParser):
 
 
 def write_run(
-    folder: Path, outcomes: Sequence[str] = ("trained", "exploded"), *, status: str = "finished",
-    command: str = "train", **config: Any,
-) -> Path:  # fmt: skip
+    folder: Path,
+    outcomes: Sequence[str] = ("trained", "exploded"),
+    *,
+    status: str = "finished",
+    command: str = "train",
+    **config: Any,
+) -> Path:
     """Write the folder of a run that has no statistics."""
     folder.mkdir(parents=True)
     members = [
@@ -105,12 +109,26 @@ def write_claim(folder: Path, number: int = 1, **more: Any) -> Path:
     home = folder / "claims" / f"{number:02d}-claim"
     home.mkdir(parents=True)
     finding = {
-        "number": number, "slug": "claim", "family": "signal", "title": f"Claim {number}", "statement": "K grows.",
-        "reference": "section 3", "setup": "32 networks", "rule": "slope within 0.05", "verdict": "supported",
-        "reason": "The slope is 0.693.", "numbers": {"slope": 0.69314, "none": None},
-        "tables": [{"caption": "Slopes", "columns": ["p", "slope"], "rows": [[2, 0.693], [3, None]]}], "figures": [],
-        "commands": ["repu-lab propagate activation=repu"], "runs": ["runs/a"], "seeds": 32, "scale": "smoke",
-        "seconds": 12.5, "version": "0.1.0", "versions": {"torch": "2.13.0"},
-    }  # fmt: skip
+        "number": number,
+        "slug": "claim",
+        "family": "signal",
+        "title": f"Claim {number}",
+        "statement": "K grows.",
+        "reference": "section 3",
+        "setup": "32 networks",
+        "rule": "slope within 0.05",
+        "verdict": "supported",
+        "reason": "The slope is 0.693.",
+        "numbers": {"slope": 0.69314, "none": None},
+        "tables": [{"caption": "Slopes", "columns": ["p", "slope"], "rows": [[2, 0.693], [3, None]]}],
+        "figures": [],
+        "commands": ["repu-lab propagate activation=repu"],
+        "runs": ["runs/a"],
+        "seeds": 32,
+        "scale": "smoke",
+        "seconds": 12.5,
+        "version": "0.1.0",
+        "versions": {"torch": "2.13.0"},
+    }
     (home / "claim.json").write_text(json.dumps(finding | more))
     return home

@@ -101,8 +101,9 @@ def test_an_untrained_run_shows_no_metric(tmp_path, overrides):
 
 
 def test_float64_runs_store_float64_and_losses_beyond_float32_are_kept(tmp_path):
-    double, single = (train(tmp_path / dtype, "initialization.c_w=1", f"dtype={dtype}", "steps=2")
-                      for dtype in ("float64", "float32"))  # fmt: skip
+    double, single = (
+        train(tmp_path / dtype, "initialization.c_w=1", f"dtype={dtype}", "steps=2") for dtype in ("float64", "float32")
+    )
     for folder, wanted in ((double, np.float64), (single, np.float32)):
         with np.load(folder / "statistics.npz") as table:
             assert table["log10_K"].dtype == wanted and table["test_loss"].dtype == np.float64

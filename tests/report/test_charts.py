@@ -50,7 +50,7 @@ def test_one_number_swept_gives_curves():
     assert curves_of(drawn.figure) == {name: ([0, 1, 2], [0.125, 0.25, 0.5]) for name in ("repu", "tanh")}
     assert intervals_of(drawn.figure, 1) == pytest.approx(
         np.array([[0.0625, 0.5625], [0.125, 0.625], [0.25, 0.75]] * 2)
-    )  # fmt: skip
+    )
     assert "repu: share trained from 0.12 to 0.50" in drawn.alt
 
 
@@ -106,9 +106,11 @@ def test_losses_are_medians_and_gaps():
 
 def test_theory_is_read_back_from_the_event_file(tmp_path):
     theory = {
-        "log10_K": np.array([0.0, -1.5, -40.0, -500.0]), "correlation": np.array([0.1, 0.2, 0.3, 0.4]),
-        "log10_chi_perp": np.array([0.1, 0.2, 0.3]), "log10_K_quantiles": np.linspace(-3, 3, 20).reshape(5, 4),
-    }  # fmt: skip
+        "log10_K": np.array([0.0, -1.5, -40.0, -500.0]),
+        "correlation": np.array([0.1, 0.2, 0.3, 0.4]),
+        "log10_chi_perp": np.array([0.1, 0.2, 0.3]),
+        "log10_K_quantiles": np.linspace(-3, 3, 20).reshape(5, 4),
+    }
     with Tracker(tmp_path, depth=3, members=2) as tracker:
         tracker.theory(theory)
         tracker.scalars(1, {"train/active": 2.0})

@@ -136,8 +136,14 @@ def test_damaged_running_and_hostile_runs_are_listed(tmp_path):
     write_run(tmp_path / "killed", status="running")
     (write_run(tmp_path / "statistics") / "statistics.npz").write_bytes(b"PK\x03\x04 and no more")
     page = checked(tmp_path)
-    for needle in ("result.json is cut short", "manifest.json is cut short", "its process is gone",
-                   "statistics.npz is cut short", "evil<b>", "<script>alert(1)</script>"):  # fmt: skip
+    for needle in (
+        "result.json is cut short",
+        "manifest.json is cut short",
+        "its process is gone",
+        "statistics.npz is cut short",
+        "evil<b>",
+        "<script>alert(1)</script>",
+    ):
         assert needle in page.words
     for folder in ("cut", "gone", "killed", "statistics", "evil<b>"):
         checked(tmp_path / folder)
@@ -185,9 +191,15 @@ def test_a_reproduction(tmp_path):
     assert places == sorted(places) and page.words.index("Verdicts") < places[0]
     assert page.names.index("table") < page.names.index("img")
     for needle in (
-        "1 run, 2 networks: trained 1, exploded 1", "Rule, fixed before the run", "slope within 0.05", "32 networks",
-        "0.6931", "repu-lab train seed=8", "A caption.", "scale smoke",
-    ):  # fmt: skip
+        "1 run, 2 networks: trained 1, exploded 1",
+        "Rule, fixed before the run",
+        "slope within 0.05",
+        "32 networks",
+        "0.6931",
+        "repu-lab train seed=8",
+        "A caption.",
+        "scale smoke",
+    ):
         assert needle in page.words
     assert "rising lines" in page_of(tmp_path) and len(page.all("img")) == 1
     for behind_a_click in ("0.6931", "slope within 0.05", "The slope is 0.693.", "repu-lab train seed=8", "Slopes"):
@@ -200,10 +212,16 @@ def test_a_reproduction(tmp_path):
 def test_hostile_claims_do_nothing(tmp_path):
     texts = dict.fromkeys(("title", "statement", "reference", "setup", "rule", "reason", "family", "version"), EVIL)
     home = write_claim(
-        tmp_path, 1, **texts, verdict=EVIL, numbers={EVIL: EVIL, "deep": [[{}]]}, commands=[EVIL, 3], runs=[EVIL, None],
+        tmp_path,
+        1,
+        **texts,
+        verdict=EVIL,
+        numbers={EVIL: EVIL, "deep": [[{}]]},
+        commands=[EVIL, 3],
+        runs=[EVIL, None],
         tables=[{"caption": EVIL, "columns": [EVIL], "rows": [[EVIL]]}, {"columns": ["a"], "rows": [[1, 2]]}, 7],
         figures=[{"name": "evil", "caption": EVIL, "alt": EVIL}, {"name": "../../secret"}, 3, {"name": "gone"}],
-    )  # fmt: skip
+    )
     (home / "evil.svg").write_text(
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><script>alert(3)</script><g onload="x"/></svg>'
     )
@@ -223,8 +241,13 @@ def test_damaged_failed_and_open_claims_are_listed(tmp_path):
     (failed / "traceback.txt").write_text("Traceback\nValueError: no data\n")
     write_claim(tmp_path, 4)
     page = checked(tmp_path)
-    for needle in ("claim.json is cut short", "there is no claim.json yet", "ValueError: no data", "4. Claim 4",
-                   "Not every claim has been judged yet"):  # fmt: skip
+    for needle in (
+        "claim.json is cut short",
+        "there is no claim.json yet",
+        "ValueError: no data",
+        "4. Claim 4",
+        "Not every claim has been judged yet",
+    ):
         assert needle in page.words
 
 

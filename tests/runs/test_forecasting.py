@@ -35,9 +35,13 @@ def test_theory_json_holds_what_is_promised(tmp_path, name):
     for point in answer["critical_points"]:
         assert {"K", "C_W", "C_b", "universality_class"} <= point.keys()
     classes = {
-        "repu": [], "softplus": [], "relu": [(None, "scale-invariant")], "tanh": [(0.0, "K*=0 stable")],
-        "mrepu": [(0.0, "K*=0 unstable")], "gelu": [(3.56155281281, "half-stable"), (0.0, "K*=0 unstable")],
-    }  # fmt: skip
+        "repu": [],
+        "softplus": [],
+        "relu": [(None, "scale-invariant")],
+        "tanh": [(0.0, "K*=0 stable")],
+        "mrepu": [(0.0, "K*=0 unstable")],
+        "gelu": [(3.56155281281, "half-stable"), (0.0, "K*=0 unstable")],
+    }
     found = [(point["K"], point["universality_class"]) for point in answer["critical_points"]]
     assert [kind for _, kind in found] == [kind for _, kind in classes[name]]
     for (K, _), (wanted, _) in zip(found, classes[name], strict=True):
@@ -70,9 +74,7 @@ def test_theory_of_the_papers_repu(tmp_path):
         assert row["chi_parallel"] == pytest.approx(3 * K, rel=1e-11)
         assert row["chi_perp"] == pytest.approx(2 * K, rel=1e-11)
         K = 1.5 * K * K
-    assert answer["layers"][-1]["log10_K"] == pytest.approx(
-        math.log10(2 / 3) + 2.0**20 * math.log10(1.5), rel=1e-11
-    )  # fmt: skip
+    assert answer["layers"][-1]["log10_K"] == pytest.approx(math.log10(2 / 3) + 2.0**20 * math.log10(1.5), rel=1e-11)
     assert "marginal" not in answer["text"] and "repels" in answer["text"]
 
 
@@ -108,9 +110,17 @@ def test_gradient_of_tanh_grows_as_theory_says(tmp_path):
     """Backwards by chi_perp a layer, and by chi_perp C / n over the last map from n = 256 to C = 10 units."""
     members = 40
     result = ask(
-        "propagate", tmp_path, "activation=tanh", "depth=10", "width=256", f"members={members}", "probe=8",
-        "initialization=custom", "initialization.c_w=1.5", "initialization.c_b=0.05",
-    )  # fmt: skip
+        "propagate",
+        tmp_path,
+        "activation=tanh",
+        "depth=10",
+        "width=256",
+        f"members={members}",
+        "probe=8",
+        "initialization=custom",
+        "initialization.c_w=1.5",
+        "initialization.c_b=0.05",
+    )
     layers = result["layers"]
     assert layers[-1]["log10_gradient"] == layers[-1]["log10_gradient_theory"]
     for row in layers[:-1]:
@@ -122,9 +132,16 @@ def test_gradient_of_tanh_grows_as_theory_says(tmp_path):
 def test_repu_is_followed_in_logarithms_to_layer_200(tmp_path):
     """log10 |log10 K| grows by log10 2 a layer, on both sides of K_*."""
     result = ask(
-        "propagate", tmp_path, "activation=repu", "depth=200", "width=64", "members=4", "probe=4",
-        "initialization=custom", "initialization.c_w=1",
-    )  # fmt: skip
+        "propagate",
+        tmp_path,
+        "activation=repu",
+        "depth=200",
+        "width=64",
+        "members=4",
+        "probe=4",
+        "initialization=custom",
+        "initialization.c_w=1",
+    )
     assert result["log_domain"] and result["outcomes"] == {"exploded": 4}
     size = np.log10(np.abs([row["log10_K"] for row in result["layers"][30:]]))
     assert np.allclose(np.diff(size), math.log10(2), atol=1e-6)
@@ -182,9 +199,14 @@ def test_the_verdict_says_of_what_it_is_and_what_the_rate_does(experiment):
 def test_a_residual_run_has_a_forecast_and_its_profile(experiment):
     """Identity: K and gradients grow by 1 + C_W a layer up to the last hidden one."""
     run = experiment(
-        "activation=identity", "residual=true", "depth=6", "width=256", "members=40", "initialization=custom",
+        "activation=identity",
+        "residual=true",
+        "depth=6",
+        "width=256",
+        "members=40",
+        "initialization=custom",
         "initialization.c_w=0.3",
-    )  # fmt: skip
+    )
     expected = forecast_run(run)
     assert expected.fate == "survives"
     stats = measure(run.population(), run.task.test.x[:8], lambda z_MBC: z_MBC.sum((-1, -2)) / 8)

@@ -138,9 +138,19 @@ def test_rerun_forgets_groups_and_nothing_that_is_called_otherwise_or_linked():
 
 def odd_groups(hashes: list[str]) -> list[object]:
     return [
-        None, 5, "abc", [], [None], [5], [[hashes[0]]], [{"a": 1}], {hashes[0]: 1}, ["unknown", hashes[0]], hashes[:1],
+        None,
+        5,
+        "abc",
+        [],
+        [None],
+        [5],
+        [[hashes[0]]],
+        [{"a": 1}],
+        {hashes[0]: 1},
+        ["unknown", hashes[0]],
+        hashes[:1],
         hashes[:2] * 2,
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize("number", range(12))

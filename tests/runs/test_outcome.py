@@ -30,9 +30,16 @@ def task_of(dtype: torch.dtype, inputs: int = INPUTS, outputs: int = 4) -> Task:
         split = Split(split.x, torch.randn(inputs, 1, generator=generator).to(dtype))
         objective = Regression(split.y)
     return Task(
-        name="noise", train=split, validation=split, test=split, outputs=outputs, objective=objective, criterion=0.5,
-        input_mean_square=1.0, data_seed=0,
-    )  # fmt: skip
+        name="noise",
+        train=split,
+        validation=split,
+        test=split,
+        outputs=outputs,
+        objective=objective,
+        criterion=0.5,
+        input_mean_square=1.0,
+        data_seed=0,
+    )
 
 
 def networks(dtype: torch.dtype, activation=None, *, C_W=1.0, C_b=0.0, depth=10, members=2, outputs=4) -> Population:
@@ -143,21 +150,39 @@ NO_LAYER = "asked for a layer"
 
 
 def verdict(
-    *, metric=0.0, advantage=0.0, loss=1.0, exploded=0, vanished=0, alive=True, updates=10, first_loss=1.0,
-    last_loss=1.0, peak_loss=1.0, excursion_step=-1, refined=False,
-) -> dict[str, Any]:  # fmt: skip
+    *,
+    metric=0.0,
+    advantage=0.0,
+    loss=1.0,
+    exploded=0,
+    vanished=0,
+    alive=True,
+    updates=10,
+    first_loss=1.0,
+    last_loss=1.0,
+    peak_loss=1.0,
+    excursion_step=-1,
+    refined=False,
+) -> dict[str, Any]:
     progress = Progress.start(1, "cpu")
     numbers = {
-        "alive": alive, "updates": updates, "first_loss": first_loss, "last_loss": last_loss, "peak_loss": peak_loss,
-        "excursion_step": excursion_step, "first_trained": 3, "first_learning": 2,
-    }  # fmt: skip
+        "alive": alive,
+        "updates": updates,
+        "first_loss": first_loss,
+        "last_loss": last_loss,
+        "peak_loss": peak_loss,
+        "excursion_step": excursion_step,
+        "first_trained": 3,
+        "first_learning": 2,
+    }
     for name, value in numbers.items():
         getattr(progress, name).fill_(value)
     first = FirstPass(exploded=np.array([exploded]), vanished=np.array([vanished]))
     evaluation = Evaluation(
-        loss=torch.tensor([loss], dtype=torch.float64), metric=torch.tensor([metric], dtype=torch.float64),
+        loss=torch.tensor([loss], dtype=torch.float64),
+        metric=torch.tensor([metric], dtype=torch.float64),
         advantage=torch.tensor([advantage], dtype=torch.float64),
-    )  # fmt: skip
+    )
     task: Any = SimpleNamespace(baseline=lambda: (2.0, 0.1), criterion=0.8, objective=Regression(torch.zeros(2, 1)))
     (record,) = judge(progress, first, evaluation, task, [7], 10, lambda member: 5 + member, refined=refined)
     return record
@@ -229,10 +254,12 @@ def test_a_rise_begins_above_ten_times_the_first_loss_and_the_first_steps_are_ke
 
 
 def told(*members: tuple[str, int | None, float | None]) -> str:
-    return summary([
-        {"outcome": outcome, "layer": layer, "metric": metric, "metric_name": "accuracy"}
-        for outcome, layer, metric in members
-    ])  # fmt: skip
+    return summary(
+        [
+            {"outcome": outcome, "layer": layer, "metric": metric, "metric_name": "accuracy"}
+            for outcome, layer, metric in members
+        ]
+    )
 
 
 def test_the_line_counts_every_member():

@@ -173,9 +173,10 @@ def test_a_state_of_lbfgs_of_other_weights_or_steps_is_passed_over(experiment, m
     def refined(steps: int, begun=None, moved: float = 0.0):
         saved = []
         checkpoints = SimpleNamespace(
-            part=lambda *_: deepcopy(begun), due=lambda _: True,
+            part=lambda *_: deepcopy(begun),
+            due=lambda _: True,
             save_part=lambda _, state: saved.append(deepcopy(state)),
-        )  # fmt: skip
+        )
         built = experiment("members=2", "task=function", "activation=tanh", f"task.lbfgs_steps={steps}")
         population = built.population()
         start, alive = population.theta.detach() + moved, torch.ones(2, dtype=torch.bool)

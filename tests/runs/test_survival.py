@@ -92,9 +92,13 @@ def test_a_real_command_ends_after_the_step_and_at_once_after_a_second_ctrl_c(si
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     done = subprocess.run(
-        [REPU_LAB, "train", *command(run, *own)], env=environment, preexec_fn=hear_ctrl_c, capture_output=True,
-        text=True, check=False,
-    )  # fmt: skip
+        [REPU_LAB, "train", *command(run, *own)],
+        env=environment,
+        preexec_fn=hear_ctrl_c,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == code, done.stderr
     assert done.stdout.endswith(f"interrupted; the same command goes on with the run in {run}\n")
     assert done.stderr == "repu-lab: interrupted\n" and manifest(run)["status"] == "interrupted"

@@ -53,9 +53,17 @@ def test_every_outcome_is_reached(run, name):
 def test_a_rise_that_comes_back_is_an_excursion_and_no_outcome(run):
     """MRePU at depth 20 passes ten times its first loss within a few steps and recovers."""
     result, _ = run(
-        "activation=mrepu", "depth=20", "width=128", "members=4", "steps=60", "batch_size=128", "optimizer.lr=5e-4",
-        "initialization=custom", "initialization.c_w=1", "initialization.k1=0.003",
-    )  # fmt: skip
+        "activation=mrepu",
+        "depth=20",
+        "width=128",
+        "members=4",
+        "steps=60",
+        "batch_size=128",
+        "optimizer.lr=5e-4",
+        "initialization=custom",
+        "initialization.c_w=1",
+        "initialization.k1=0.003",
+    )
     risen = [member for member in result["members"] if member["excursion_step"] is not None]
     assert len(risen) >= 2
     for member in risen:
@@ -66,9 +74,15 @@ def test_a_rise_that_comes_back_is_an_excursion_and_no_outcome(run):
 def test_headline_repu_explodes_at_layers_8_to_10(run):
     """Theory: one input overflows float32 at layers 9 (K) and 10 (z); the largest of a batch does so a layer sooner."""
     result, _ = run(
-        "activation=repu", "depth=50", "initialization=custom", "initialization.c_w=1", "width=256", "members=32",
-        "batch_size=128", "statistics=false",
-    )  # fmt: skip
+        "activation=repu",
+        "depth=50",
+        "initialization=custom",
+        "initialization.c_w=1",
+        "width=256",
+        "members=32",
+        "batch_size=128",
+        "statistics=false",
+    )
     layers = [member["layer"] for member in result["members"] if member["outcome"] == "exploded"]
     assert sum(8 <= layer <= 10 for layer in layers) >= 30
 
@@ -136,9 +150,14 @@ def test_result_and_folder_keep_their_contract(run):
         table = dict(file)
     axes = json.loads(str(table["axes"]))
     sizes = {
-        "step": len(table["step"]), "profiled_step": len(table["profiled_step"]), "layer": 10, "member": 2, "input": 8,
-        "pair": 4, "bin": len(table["histogram_edges"]) - 1,
-    }  # fmt: skip
+        "step": len(table["step"]),
+        "profiled_step": len(table["profiled_step"]),
+        "layer": 10,
+        "member": 2,
+        "input": 8,
+        "pair": 4,
+        "bin": len(table["histogram_edges"]) - 1,
+    }
     for name, names in axes.items():
         hidden_only = name in ("log10_chi_parallel", "log10_chi_perp", "dead")
         wanted = tuple(sizes[axis] - (axis == "layer" and hidden_only) for axis in names)

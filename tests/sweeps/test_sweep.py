@@ -313,8 +313,11 @@ def test_a_group_of_one_is_a_run(empty_folder):
 
 @pytest.mark.parametrize("seeds", ["5", "5,6"])
 def test_groups_are_saved_while_they_train(seeds, empty_folder):
-    jobs = compose_jobs("train", [*TINY, "initialization.c_w=1", "steps=3", "checkpoint.every_seconds=0",
-                                  f"seed={seeds}"], multirun=True)  # fmt: skip
+    jobs = compose_jobs(
+        "train",
+        [*TINY, "initialization.c_w=1", "steps=3", "checkpoint.every_seconds=0", f"seed={seeds}"],
+        multirun=True,
+    )
     (group,) = make_groups("train", jobs, empty_folder, lambda config: 1000)
     place = group.place or jobs[0].folder
     saved = []  # checkpoints in sight when the training starts, and after every step; the last two are kept

@@ -56,17 +56,29 @@ def answers(name: str, address: str) -> dict[str, bytes]:
         for i, column in enumerate(columns)
     ]
     features.append(
-        {"index": str(len(columns)), "name": "class", "data_type": "nominal", "is_target": "true",
-         "nominal_values": json.dumps([str(i) for i in range(10)])} | common
-    )  # fmt: skip
+        {
+            "index": str(len(columns)),
+            "name": "class",
+            "data_type": "nominal",
+            "is_target": "true",
+            "nominal_values": json.dumps([str(i) for i in range(10)]),
+        }
+        | common
+    )
     quality = [{"name": "NumberOfInstances", "value": f"{EXAMPLES}.0"}, {"name": "NumberOfClasses", "value": "10.0"}]
     entry = {"did": number, "name": dataset.openml_name, "version": 1, "status": "active", "format": "ARFF"}
     description = {
-        "id": str(number), "name": dataset.openml_name, "version": "1", "description": "images", "format": "ARFF",
-        "status": "active", "file_id": "52667", "default_target_attribute": "class",
+        "id": str(number),
+        "name": dataset.openml_name,
+        "version": "1",
+        "description": "images",
+        "format": "ARFF",
+        "status": "active",
+        "file_id": "52667",
+        "default_target_attribute": "class",
         "url": f"{address}/data/v1/download/52667/{dataset.openml_name}.arff",
         "md5_checksum": hashlib.md5(arff).hexdigest(),
-    }  # fmt: skip
+    }
     api = "/api/v1/json/data"
     said = {
         f"{api}/list/data_name/{dataset.openml_name.lower()}/limit/2/data_version/1": {"data": {"dataset": [entry]}},
@@ -97,10 +109,16 @@ def openml(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], list[str
             return body
         cut = 10 if what == "cut" else 0
         return {
-            "cut": body[:-10], "broken gzip": body[: len(body) // 2], "not gzip": b"x" * 100, "empty": b"",
-            "HTML": gzip.compress(b"<html>Service unavailable</html>"), "a list": gzip.compress(b"[]"),
-            "null": gzip.compress(b"null"), "no keys": gzip.compress(b"{}"), "deep": gzip.compress(b"[" * 100_000),
-        }[what]  # fmt: skip
+            "cut": body[:-10],
+            "broken gzip": body[: len(body) // 2],
+            "not gzip": b"x" * 100,
+            "empty": b"",
+            "HTML": gzip.compress(b"<html>Service unavailable</html>"),
+            "a list": gzip.compress(b"[]"),
+            "null": gzip.compress(b"null"),
+            "no keys": gzip.compress(b"{}"),
+            "deep": gzip.compress(b"[" * 100_000),
+        }[what]
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

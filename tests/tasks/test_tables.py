@@ -102,8 +102,9 @@ def test_scales_are_those_of_the_training_split():
     torch.testing.assert_close(standard.test.x, (x[40:] - x[:30].mean(0)) / x[:30].std(0))
     sphere = scaled(splits, "sphere")
     torch.testing.assert_close(sphere.test.x.square().mean(1), torch.ones(10, dtype=F64))
-    torch.testing.assert_close(sphere.test.x * (x[40:] - x[:30].mean(0)).norm(dim=1, keepdim=True) / 2,
-                               x[40:] - x[:30].mean(0))  # fmt: skip
+    torch.testing.assert_close(
+        sphere.test.x * (x[40:] - x[:30].mean(0)).norm(dim=1, keepdim=True) / 2, x[40:] - x[:30].mean(0)
+    )
 
 
 @pytest.mark.parametrize("classes", [2, 3, 37])

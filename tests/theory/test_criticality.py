@@ -291,10 +291,14 @@ def test_fate_map_agrees_with_the_recursion(activation: Activation):
                 close = np.isclose(result.log10_K[i, j], exact.log10_K[-1], rtol=1e-5, atol=1e-4)
             assert close, (weight, bias, result.log10_K[i, j], exact.log10_K[-1])
             expected = (
-                "explodes" if (exact.log10_K > np.log10(3.4028235e38)).any()
-                else "vanishes" if (exact.log10_K < np.log10(1.4e-45)).any()
-                else "chaotic" if exact.chi_perp[-2] > 1 else "ordered"
-            )  # fmt: skip
+                "explodes"
+                if (exact.log10_K > np.log10(3.4028235e38)).any()
+                else "vanishes"
+                if (exact.log10_K < np.log10(1.4e-45)).any()
+                else "chaotic"
+                if exact.chi_perp[-2] > 1
+                else "ordered"
+            )
             assert PHASES[result.phase[i, j]] == expected, (weight, bias)
 
 

@@ -458,9 +458,17 @@ def test_points_on_a_line_do_not_collapse_where_their_networks_keep_them_apart()
     h = h / torch.linalg.vector_norm(h, dim=2, keepdim=True)
     distance = ((h[:, ::2] - h[:, 1::2]).square().sum(-1) / 2).median(1).values.log10().numpy()
     theory = forecast(
-        MRePU(2), C_W=2.0, C_b=0.0, k1=2.0, depth=depth, width=width, inputs=34, outputs=1, dtype="float64",
+        MRePU(2),
+        C_W=2.0,
+        C_b=0.0,
+        k1=2.0,
+        depth=depth,
+        width=width,
+        inputs=34,
+        outputs=1,
+        dtype="float64",
         covariance=(2 * x @ x.T).numpy(),
-    )  # fmt: skip
+    )
     assert (distance > math.log10(fate.COLLAPSE)).all() and theory.probabilities["survives"] > 0.95
     stated = theory.log10_one_minus_correlation[-1]
     assert abs(np.median(distance) - stated) < 0.5, (np.median(distance), stated)

@@ -23,9 +23,7 @@ def test_overflow_layers_of_repu(p, C_W, k1, float32, bfloat16, float64):
     """Each is the first integer above 1 + log_p[(T - ln K_*) / (ln K^1 - ln K_*)], and above float16's 11.09 too."""
     result = forecast(RePU(p), C_W=C_W, C_b=0.0, k1=k1, depth=14, width=64)
     log_star = -math.log(C_W * 2 ** (p - 1) * math.gamma(p + 0.5) / math.sqrt(math.pi)) / (p - 1)
-    float16 = [
-        math.floor(1 + math.log((f * 11.0898 - log_star) / (math.log(k1) - log_star), p)) + 1 for f in (1, 2)
-    ]  # fmt: skip
+    float16 = [math.floor(1 + math.log((f * 11.0898 - log_star) / (math.log(k1) - log_star), p)) + 1 for f in (1, 2)]
     for dtype, pair in zip(
         ("float16", "bfloat16", "float32", "float64"), (float16, bfloat16, float32, float64), strict=True
     ):

@@ -54,10 +54,14 @@ def test_runs_tell_it_on_the_terminal_and_in_run_log(tmp_path, capsys, monkeypat
     (job,) = compose_jobs(
         command,
         [
-            f"hydra.run.dir={tmp_path}", "activation=custom", "activation._target_=torch.nn.Softsign", "depth=2",
-            "width=8", *more,
+            f"hydra.run.dir={tmp_path}",
+            "activation=custom",
+            "activation._target_=torch.nn.Softsign",
+            "depth=2",
+            "width=8",
+            *more,
         ],
-    )  # fmt: skip
+    )
     check_job(job_command(command), job.config, tmp_path)
     assert "analysis: averaging Softsign over Gaussians takes longer than 10 s" in capsys.readouterr().out
     assert run_job(job_command(command), job.config, tmp_path) == 0

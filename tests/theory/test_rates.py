@@ -75,9 +75,9 @@ def test_sgd_rate_counts_the_biases():
 def test_largest_stable_rate_of_relu_is_its_closed_form():
     """sqrt(K') grows by 1 + lr n / sqrt(2 pi) a layer, 5 / n is the spread of ln K: sqrt(F) (1 + lr n_0 E|x|) ... ."""
     rate = stable_rate(sized(ReLU(), 2.0, 0.0, 1.0, SIZES), 0.7)
-    grown = np.exp(WORST * (5 * 30 / 60) ** 0.5) * (
-        (1 + rate * 20 * 0.7) * (1 + rate * 60 / (2 * np.pi) ** 0.5) ** 30
-    ) ** 2  # fmt: skip
+    grown = (
+        np.exp(WORST * (5 * 30 / 60) ** 0.5) * ((1 + rate * 20 * 0.7) * (1 + rate * 60 / (2 * np.pi) ** 0.5) ** 30) ** 2
+    )
     assert BLOW_UP / 1.6 < grown <= BLOW_UP * 1.02  # the rate is found to 7 %
     assert stable_rate(sized(ReLU(), 2.0, 0.0, 1.0, SIZES), 0.7, beyond=rate / 2) == np.inf
     assert stable_rate(sized(ReLU(), 2.0, 0.0, 1.0, SIZES), 0.7, beyond=2 * rate) == rate
@@ -89,7 +89,7 @@ def train(rate: float, steps: int = 60) -> int:
     """Return how many of 8 MRePU networks, p = 2, 10 layers of 64 on the digits, are finite after some steps."""
     (job,) = compose_jobs(
         "train", ["activation=mrepu", "activation.p=2", "width=64", "members=8", f"optimizer.lr={rate}", "threads=1"]
-    )  # fmt: skip
+    )
     run = build(job.config)
     population = run.population()
     optimizer, alive = make_optimizer([run], population), torch.ones(8, dtype=torch.bool)

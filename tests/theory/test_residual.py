@@ -97,9 +97,16 @@ def test_a_batch_of_residual_networks_explodes_as_often_as_forecast(monkeypatch)
     with torch.no_grad():
         exploded = float((~population(x.float()).isfinite().all(-1).all(-1)).float().mean())
     theory = forecast(
-        RePU(2), C_W=rule.C_W[1:], C_b=0.0, k1=1.0, depth=depth, width=width, inputs=128, block=RESIDUAL,
+        RePU(2),
+        C_W=rule.C_W[1:],
+        C_b=0.0,
+        k1=1.0,
+        depth=depth,
+        width=width,
+        inputs=128,
+        block=RESIDUAL,
         covariance=(x @ x.T / 64).numpy(),
-    )  # fmt: skip
+    )
     stated = theory.probabilities["explodes"]
     assert theory.networks >= 150 and 0.2 < exploded < 0.5
     assert abs(stated - exploded) < 3 * (0.36 * 0.64 * (1 / members + 1 / theory.networks)) ** 0.5

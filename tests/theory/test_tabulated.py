@@ -44,9 +44,11 @@ def test_the_table_is_the_quadrature(name):
     first = np.array([table.mean_square(value) for value in K])
     again = np.array([table.mean_square(value) for value in K])
     for values, quantity in (
-        (first, "mean_square"), (again, "mean_square"), (table.mean_square_slope(K), "mean_square_slope"),
+        (first, "mean_square"),
+        (again, "mean_square"),
+        (table.mean_square_slope(K), "mean_square_slope"),
         (table.stein(K), "stein"),
-    ):  # fmt: skip
+    ):
         # g' of softplus at small K is what is left of terms that cancel: the quadrature itself is off by 1e-12 there.
         np.testing.assert_allclose(values, direct[quantity], rtol=2e-12 if quantity == "stein" else 2e-14)
 

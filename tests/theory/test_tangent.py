@@ -30,9 +30,11 @@ def test_recursion_as_it_is_written(activation):
     H11, H12 = K11, K12
     for layer in range(depth):
         value, gain = gaussian.pair_mean(activation, K11, K22, K12)
-        H11 = C_b + C_W * float(gaussian.mean_square(activation, K11)) + C_W * H11 * float(
-            gaussian.mean_square_slope(activation, K11)
-        )  # fmt: skip
+        H11 = (
+            C_b
+            + C_W * float(gaussian.mean_square(activation, K11))
+            + C_W * H11 * float(gaussian.mean_square_slope(activation, K11))
+        )
         H12 = C_b + C_W * float(value) + C_W * float(gain) * H12
         K11, K22, K12 = (C_b + C_W * float(x) for x in (*gaussian.mean_square(activation, [K11, K22]), value))
         assert one.H[layer + 1] == pytest.approx(H11, rel=1e-12)

@@ -164,8 +164,10 @@ def test_runs_are_digested_together_as_one_by_one() -> None:
             assert together.bad_members == alone.bad_members and together.profile is not None
             assert alone.profile is not None
             for ours, theirs in [
-                (together.medians, alone.medians), (together.counts, alone.counts), (together.profile, alone.profile),
-            ]:  # fmt: skip
+                (together.medians, alone.medians),
+                (together.counts, alone.counts),
+                (together.profile, alone.profile),
+            ]:
                 assert ours.keys() == theirs.keys()
                 assert all(np.array_equal(ours[name], theirs[name], equal_nan=True) for name in ours)
 
@@ -440,8 +442,11 @@ def test_hparams_stand_in_the_runs_own_file(tmp_path: Path) -> None:
 
     start = metadata.parse_session_start_info_plugin_data(content(metadata.SESSION_START_INFO_TAG))
     assert {name: getattr(value, value.WhichOneof("kind")) for name, value in start.hparams.items()} == {
-        "activation": "repu", "depth": 50.0, "rerun": False, "optimizer.lr": 1e-3,
-    }  # fmt: skip
+        "activation": "repu",
+        "depth": 50.0,
+        "rerun": False,
+        "optimizer.lr": 1e-3,
+    }
     experiment = metadata.parse_experiment_plugin_data(content(metadata.EXPERIMENT_TAG))
     assert [column.name for column in experiment.hparam_infos] == list(config)
     assert [column.name for column in experiment.hparam_infos if column.differs] == [n for n in config if n != "clip"]

@@ -71,9 +71,13 @@ def test_the_numbers_are_those_of_the_labs_own_networks():
 def test_layers_of_every_kind_are_seen_in_the_order_in_which_they_run():
     report = examine(Mixed(), images())
     assert [(row.name, row.kind) for row in report.rows] == [
-        ("first", "Conv2d"), ("norm", "BatchNorm2d"), ("attention", "MultiheadAttention"), ("twice", "Linear"),
-        ("twice#2", "Linear"), ("last", "Linear"),
-    ]  # fmt: skip
+        ("first", "Conv2d"),
+        ("norm", "BatchNorm2d"),
+        ("attention", "MultiheadAttention"),
+        ("twice", "Linear"),
+        ("twice#2", "Linear"),
+        ("last", "Linear"),
+    ]
     assert report.healthy() and str(report).splitlines()[-1].startswith("healthy")
     assert all(row.log10_gradient is not None and math.isfinite(row.log10_gradient) for row in report.rows)
 

@@ -105,9 +105,17 @@ class Boundary:
 
 
 def trace(
-    trial: Trial, low: float, high: float, *, precision: float = 0.02, members: int = 32, distinct: int | None = None,
-    most: int = 4096, whole: bool = False, watch: Watch | None = None,
-) -> Boundary:  # fmt: skip
+    trial: Trial,
+    low: float,
+    high: float,
+    *,
+    precision: float = 0.02,
+    members: int = 32,
+    distinct: int | None = None,
+    most: int = 4096,
+    whole: bool = False,
+    watch: Watch | None = None,
+) -> Boundary:
     """Return the boundary between `low` and `high`, its 95 % interval within a factor 1 +- `precision` if `most` allow.
 
     `trial(values (members,))` returns whether each trial succeeds; all must be independent. The first round spreads its
@@ -145,9 +153,16 @@ def trace(
             break
         start, stop = max(ends[0], curve.low - curve.spread), min(ends[1], curve.high + curve.spread)
     return Boundary(
-        value=math.exp(curve.place), low=math.exp(curve.low), high=math.exp(curve.high), spread=curve.spread,
-        rising=curve.rising, reached=reached, searched=(low, high), values=values, successes=successes,
-    )  # fmt: skip
+        value=math.exp(curve.place),
+        low=math.exp(curve.low),
+        high=math.exp(curve.high),
+        spread=curve.spread,
+        rising=curve.rising,
+        reached=reached,
+        searched=(low, high),
+        values=values,
+        successes=successes,
+    )
 
 
 def fit(u_N: Floats, success_N: Flags, ends: tuple[float, float], narrowest: float) -> Fit:

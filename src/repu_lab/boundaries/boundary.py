@@ -34,9 +34,17 @@ WIDTHS = 4
 
 
 def trace_boundary(
-    config: TrainConfig, axis: str, low: float, high: float, *, succeeds: Collection[str] = TRAINED,
-    precision: float = 0.02, members: int = 32, most: int = 4096, watch: Watch | None = None,
-) -> Boundary:  # fmt: skip
+    config: TrainConfig,
+    axis: str,
+    low: float,
+    high: float,
+    *,
+    succeeds: Collection[str] = TRAINED,
+    precision: float = 0.02,
+    members: int = 32,
+    most: int = 4096,
+    watch: Watch | None = None,
+) -> Boundary:
     """Return the value of `axis` at which half of the networks end with an outcome of `succeeds`.
 
     `config` is that of `repu-lab train` and gives all but the axis, one of AXES; c_w, c_b and k1 vary alone, the other
@@ -56,15 +64,27 @@ def trace_boundary(
 
     whole = axis == "width"
     return trace(
-        trial, low, high, precision=precision, members=members, most=most, whole=whole,
-        distinct=WIDTHS if whole else None, watch=watch,
-    )  # fmt: skip
+        trial,
+        low,
+        high,
+        precision=precision,
+        members=members,
+        most=most,
+        whole=whole,
+        distinct=WIDTHS if whole else None,
+        watch=watch,
+    )
 
 
 def theory_boundary(
-    config: TrainConfig, axis: str, low: float, high: float, *, succeeds: Collection[str] = TRAINED,
+    config: TrainConfig,
+    axis: str,
+    low: float,
+    high: float,
+    *,
+    succeeds: Collection[str] = TRAINED,
     precision: float = 0.005,
-) -> float | None:  # fmt: skip
+) -> float | None:
     """Return the value of `axis` at which theory gives half of the networks a signal, within a factor 1 +- precision.
 
     Theory knows the first pass alone: a network fails if it explodes or vanishes, or only the one of the two that is no

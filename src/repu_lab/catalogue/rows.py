@@ -113,12 +113,20 @@ def _of_run(run: Run) -> dict[str, Scalar]:
 def _summary_cells(summary: Summary, run: Run) -> dict[str, Scalar]:
     low, high = summary.interval or (None, None)
     cells: dict[str, Scalar] = {
-        "n": summary.n, "trained": summary.good, "share": summary.share, "share_low": low, "share_high": high,
-        "outcome": counted(summary.outcomes) or None, "layer": where(summary.layers) or None, "loss": summary.loss,
-        "metric": summary.quartiles[1], "metric_q25": summary.quartiles[0], "metric_q75": summary.quartiles[2],
+        "n": summary.n,
+        "trained": summary.good,
+        "share": summary.share,
+        "share_low": low,
+        "share_high": high,
+        "outcome": counted(summary.outcomes) or None,
+        "layer": where(summary.layers) or None,
+        "loss": summary.loss,
+        "metric": summary.quartiles[1],
+        "metric_q25": summary.quartiles[0],
+        "metric_q75": summary.quartiles[2],
         "validation_metric": summary.validation_metric,
         "metric_name": next((member.metric_name for member in run.members), None),
-    }  # fmt: skip
+    }
     untold: tuple[str, ...] = () if run.command == "train" else ("trained", *SHARE)
     if run.command == "propagate":
         cells |= zip(SURVIVAL, (summary.share, low, high), strict=True)

@@ -39,11 +39,15 @@ def summarise(members: Sequence[Member]) -> Summary:
     low, middle, high = of_networks([member.metric for member in members], (0.25, 0.5, 0.75), -math.inf)
     layers = Counter(int(member.layer) for member in members if member.layer is not None)
     return Summary(
-        n=len(members), good=good, interval=wilson(good, len(members)) if members else None,
-        quartiles=(low, middle, high), loss=median([member.loss for member in members], math.inf),
+        n=len(members),
+        good=good,
+        interval=wilson(good, len(members)) if members else None,
+        quartiles=(low, middle, high),
+        loss=median([member.loss for member in members], math.inf),
         validation_metric=median([member.validation_metric for member in members], -math.inf),
-        outcomes=dict(outcomes.most_common()), layers=dict(sorted(layers.items())),
-    )  # fmt: skip
+        outcomes=dict(outcomes.most_common()),
+        layers=dict(sorted(layers.items())),
+    )
 
 
 def wilson(successes: int, n: int, z: float = NORMAL_95) -> tuple[float, float]:

@@ -46,9 +46,10 @@ class InitializationConfig:
     c_w: float | None = setting(None, "C_W, weight variance times fan-in (custom only)", variance)
     c_b: float | None = setting(None, "C_b, bias variance (custom only)", variance)
     k1: float | None = setting(
-        None, "K^1 of an input with |x|^2/n_0 = 1, realised by the first layer; left out: c_b + c_w (custom only)",
+        None,
+        "K^1 of an input with |x|^2/n_0 = 1, realised by the first layer; left out: c_b + c_w (custom only)",
         variance,
-    )  # fmt: skip
+    )
 
 
 @dataclass(kw_only=True)
@@ -56,13 +57,17 @@ class BlockConfig:
     """What a layer is beside its affine map and its activation."""
 
     name: str = setting(
-        "plain", "plain: z' = b + W h; residual: z' = z + a (b + W h) between hidden layers", one_of(*BLOCKS),
+        "plain",
+        "plain: z' = b + W h; residual: z' = z + a (b + W h) between hidden layers",
+        one_of(*BLOCKS),
         named_if_set=True,
-    )  # fmt: skip
+    )
     norm: str = setting(
-        "none", "h = s(z), or normalised: z before it by rms or layer (its mean taken out too), s(z) by layer_after",
-        one_of(*NORMS), named_if_set=True,
-    )  # fmt: skip
+        "none",
+        "h = s(z), or normalised: z before it by rms or layer (its mean taken out too), s(z) by layer_after",
+        one_of(*NORMS),
+        named_if_set=True,
+    )
     branch: float | int | str = setting(
         1.0,
         "a in z' = z + a (b + W h): a number, auto (1/sqrt(L)) or rezero (learned, 0 at first) (residual only)",
@@ -70,9 +75,10 @@ class BlockConfig:
         named_if_set=True,
     )
     scalar: bool = setting(
-        False, "z is divided by one number a layer, its size on the first batch, and never by another",
+        False,
+        "z is divided by one number a layer, its size on the first batch, and never by another",
         named_if_set=True,
-    )  # fmt: skip
+    )
 
 
 @dataclass(kw_only=True)
@@ -81,9 +87,10 @@ class TaskConfig:
 
     name: str = setting(MISSING, "the task")
     target: str | None = setting(
-        None, "what is learnt (polynomial, function); the column or file of it (file)",
+        None,
+        "what is learnt (polynomial, function); the column or file of it (file)",
         named(*(target for targets in TARGETS.values() for target in targets)),
-    )  # fmt: skip
+    )
     degree: int | None = setting(
         None, "degree of the polynomial (targets legendre, chebyshev, random; left out: 4)", whole(1, 50, optional=True)
     )
@@ -98,29 +105,37 @@ class TaskConfig:
         None, "points with given values, for soft conditions (equations)", whole(2, 1_000_000, optional=True)
     )
     conditions: str | None = setting(
-        None, "initial and boundary values: met exactly by the form of u, or a part of the loss (equations; left out: "
-        "exact)", one_of("exact", "soft", optional=True), named_if_set=True,
-    )  # fmt: skip
+        None,
+        "initial and boundary values: met exactly by the form of u, or a part of the loss (equations; left out: exact)",
+        one_of("exact", "soft", optional=True),
+        named_if_set=True,
+    )
     lbfgs_steps: int | None = setting(
-        None, "steps of float64 L-BFGS on all examples, after those of the optimizer (equations, polynomial, function)",
+        None,
+        "steps of float64 L-BFGS on all examples, after those of the optimizer (equations, polynomial, function)",
         whole(0, 1_000_000, optional=True),
-    )  # fmt: skip
+    )
     cache: str | None = setting(
-        None, "folder of data that are fetched (images); none: that of REPU_LAB_DATA, else ~/.cache/repu-lab",
+        None,
+        "folder of data that are fetched (images); none: that of REPU_LAB_DATA, else ~/.cache/repu-lab",
         affects_result=False,
-    )  # fmt: skip
+    )
     folder: str | None = setting(
         None, "folder that holds the images as they are published (IDX, CIFAR-10's batches, .npz)", affects_result=False
     )
     path: str | None = setting(None, "the file of the data, .csv, .npz or .npy (file)", named_if_set=True)
     scale: str | None = setting(
-        None, "inputs of |x|^2/n_0 = 1, columns of mean 0 and spread 1, or as they are (file; left out: sphere)",
-        one_of("sphere", "standard", "none", optional=True), named_if_set=True,
-    )  # fmt: skip
+        None,
+        "inputs of |x|^2/n_0 = 1, columns of mean 0 and spread 1, or as they are (file; left out: sphere)",
+        one_of("sphere", "standard", "none", optional=True),
+        named_if_set=True,
+    )
     criterion: float | None = setting(
-        None, "accuracy or R^2 of a network that is trained (file; left out: by the data)",
-        number(-1e9, 1.000001, optional=True), named_if_set=True,
-    )  # fmt: skip
+        None,
+        "accuracy or R^2 of a network that is trained (file; left out: by the data)",
+        number(-1e9, 1.000001, optional=True),
+        named_if_set=True,
+    )
     examples: int | None = setting(
         None, "images to train on, as many of each class (left out: all)", whole(10, optional=True), named_if_set=True
     )
@@ -173,9 +188,11 @@ class Sample:
     device: str = setting("auto", "auto (cuda, else mps, else cpu), cpu, cuda, cuda:1, mps", device)
     threads: int | None = setting(None, "CPU threads; none: torch's own choice", threads)
     precision: str = setting(
-        HIGHEST, "products of float32 matrices: highest, or tf32 (CUDA: 10 bits of mantissa, several times as fast)",
-        one_of(*PRECISIONS), named_if_set=True,
-    )  # fmt: skip
+        HIGHEST,
+        "products of float32 matrices: highest, or tf32 (CUDA: 10 bits of mantissa, several times as fast)",
+        one_of(*PRECISIONS),
+        named_if_set=True,
+    )
 
 
 @dataclass(kw_only=True)
@@ -186,9 +203,11 @@ class Handling:
     config: str | None = setting(None, "start from a run's config.yaml", affects_result=False)
     trust: bool = setting(False, "let config=FILE name classes outside repu_lab", affects_result=False)
     on_failure: str = setting(
-        "continue", "when a job of a sweep fails: continue with the others, or stop", one_of("continue", "stop"),
+        "continue",
+        "when a job of a sweep fails: continue with the others, or stop",
+        one_of("continue", "stop"),
         affects_result=False,
-    )  # fmt: skip
+    )
     sweep: str | None = setting(None, "name of the sweep's folder; none: made from the overrides", affects_result=False)
     points: str | None = setting(
         None, "a CSV file of paired values: a sweep of one job a row, its columns are keys", affects_result=False
@@ -209,9 +228,11 @@ class TrainConfig(Handling, Sample, Network):
         None, "go on with the run in this folder, or extend it with steps=N", affects_result=False
     )
     require: str | None = setting(
-        None, "exit with code 3 unless every member ends so (trained, ...)", one_of(*OUTCOMES, optional=True),
+        None,
+        "exit with code 3 unless every member ends so (trained, ...)",
+        one_of(*OUTCOMES, optional=True),
         affects_result=False,
-    )  # fmt: skip
+    )
 
 
 @dataclass(kw_only=True)
@@ -233,9 +254,11 @@ class ReproduceConfig:
     """Judge the claims of the paper."""
 
     claim: Any = setting(
-        None, "the claims to judge: numbers or families, several with commas; none: all", affects_result=False,
+        None,
+        "the claims to judge: numbers or families, several with commas; none: all",
+        affects_result=False,
         several=True,
-    )  # fmt: skip
+    )
     scale: str = setting("full", "smoke: minutes, 3 seeds; full: up to 2 hours, 10 seeds", one_of("smoke", "full"))
     device: str = setting("auto", "auto (cuda, else mps, else cpu), cpu, cuda, cuda:1, mps", device)
     threads: int | None = setting(None, "CPU threads; none: torch's own choice", threads)

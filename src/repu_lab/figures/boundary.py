@@ -13,9 +13,18 @@ SPREADS = 6.0  # of the fitted curve shown on either side of its half: there it 
 
 
 def boundary(
-    values: ArrayLike, successes: ArrayLike, *, value: float, low: float, high: float, spread: float, rising: bool,
-    theory: float | None = None, axis: str = "", heading: str = "",
-) -> Figure:  # fmt: skip
+    values: ArrayLike,
+    successes: ArrayLike,
+    *,
+    value: float,
+    low: float,
+    high: float,
+    spread: float,
+    rising: bool,
+    theory: float | None = None,
+    axis: str = "",
+    heading: str = "",
+) -> Figure:
     """Draw each network near the boundary as a stroke, above 1 if it succeeded, below 0 if not, and the fitted share.
 
     values, successes: (N,). The share is logistic in log(axis) with its half at `value`; low to high is the interval.
@@ -43,9 +52,15 @@ def boundary(
         axes.axvline(theory, color=predicted, linewidth=1.2, linestyle=(0, (4, 1.5)))
         text += f"\ntheory {theory:.4g} (dashed)"
     axes.annotate(
-        text, (0.98 if rising else 0.02, 0.1), xycoords="axes fraction", fontsize=SMALL, color=INK, va="bottom",
-        ha="right" if rising else "left", bbox={"facecolor": "white", "linewidth": 0, "alpha": 0.8, "pad": 1.0},
-    )  # fmt: skip
+        text,
+        (0.98 if rising else 0.02, 0.1),
+        xycoords="axes fraction",
+        fontsize=SMALL,
+        color=INK,
+        va="bottom",
+        ha="right" if rising else "left",
+        bbox={"facecolor": "white", "linewidth": 0, "alpha": 0.8, "pad": 1.0},
+    )
     axes.set_ylim(-2 * ROW, 1 + 2 * ROW)
     axes.set_yticks([0, 0.5, 1])
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))

@@ -104,9 +104,13 @@ def _values(quantity: str, measured: Mapping[int, Profile], theory: Profile) -> 
 
 
 def _scale(
-    axes: Axes, panel: Panel, quantities: Sequence[Quantity], measured: Mapping[int, Profile], theory: Profile,
+    axes: Axes,
+    panel: Panel,
+    quantities: Sequence[Quantity],
+    measured: Mapping[int, Profile],
+    theory: Profile,
     dtype: str,
-) -> None:  # fmt: skip
+) -> None:
     """Choose the vertical range; theory may leave it where the dtype's range ends before theory does."""
     pairs = [_values(quantity.name, measured, theory) for quantity in quantities]
     seen, forecast = extent(a for pair in pairs for a in pair[0]), extent(a for pair in pairs for a in pair[1])
@@ -118,9 +122,14 @@ def _scale(
     if whole is None:
         axes.set_yticks([])
         axes.annotate(
-            "no finite value", (0.5, 0.5), xycoords="axes fraction", ha="center", va="center", fontsize=SMALL,
+            "no finite value",
+            (0.5, 0.5),
+            xycoords="axes fraction",
+            ha="center",
+            va="center",
+            fontsize=SMALL,
             color=QUIET,
-        )  # fmt: skip
+        )
         return
     if panel.share:
         set_extent(axes, min(0.0, whole[0]), 1.0, smallest=1.0, margin=0.04)
@@ -161,10 +170,17 @@ def _draw(axes: Axes, quantity: Quantity, measured: Mapping[int, Profile], theor
         every = -(-median.size // 25)  # a marker per layer up to 25 layers, then thinned, each step at its own layers
         places = (i * every // len(steps), every)
         axes.plot(
-            layer, median, linewidth=0.6, marker=MARKERS[i % len(MARKERS)], markersize=4 if every == 1 else 3,
-            markevery=places, color=shade, markerfacecolor="white" if quantity.dashed else shade,
-            markeredgewidth=0.8, zorder=3,
-        )  # fmt: skip
+            layer,
+            median,
+            linewidth=0.6,
+            marker=MARKERS[i % len(MARKERS)],
+            markersize=4 if every == 1 else 3,
+            markevery=places,
+            color=shade,
+            markerfacecolor="white" if quantity.dashed else shade,
+            markeredgewidth=0.8,
+            zorder=3,
+        )
     if name in theory:
         line = finite(theory[name])
         style = DASHED if quantity.dashed else "-"
@@ -183,11 +199,17 @@ def _name_curves(axes: Axes, quantities: Sequence[Quantity]) -> None:
     """Name each curve within the panel, where there is most room."""
     handles = [
         Line2D(
-            [], [], color=q.colour, linewidth=0.6, marker=MARKERS[0], markersize=4, label=q.label,
+            [],
+            [],
+            color=q.colour,
+            linewidth=0.6,
+            marker=MARKERS[0],
+            markersize=4,
+            label=q.label,
             markerfacecolor="white" if q.dashed else q.colour,
         )
         for q in quantities
-    ]  # fmt: skip
+    ]
     axes.legend(handles=handles, loc="best", frameon=False, fontsize=NORMAL, handlelength=1.4, borderaxespad=0.3)
 
 
@@ -209,7 +231,16 @@ def _legend(figure: Figure, steps: Sequence[int], theory: Profile, heading: str)
     columns = min(len(handles), 4)
     handles = [handles[i] for column in range(columns) for i in range(column, len(handles), columns)]  # row by row
     legend = figure.legend(
-        handles=handles, loc="outside upper left", ncols=columns, frameon=False, fontsize=SMALL, handletextpad=0.5,
-        columnspacing=1.4, borderaxespad=0.0, title=heading or None, title_fontsize=NORMAL, alignment="left",
-    )  # fmt: skip
+        handles=handles,
+        loc="outside upper left",
+        ncols=columns,
+        frameon=False,
+        fontsize=SMALL,
+        handletextpad=0.5,
+        columnspacing=1.4,
+        borderaxespad=0.0,
+        title=heading or None,
+        title_fontsize=NORMAL,
+        alignment="left",
+    )
     legend.get_title().set_fontweight("bold")

@@ -158,11 +158,16 @@ def dtype_limits(axes: Axes, dtypes: Sequence[str], curve: NDArray[np.float64], 
             early = beyond.size > 0 and beyond[0] < 0.45 * curve.size
             below = (value > 0) == early
             axes.annotate(
-                f"|z| {word} {', '.join(names)}", (0.985 if early else 0.015, value),
-                xycoords=("axes fraction", "data"), ha="right" if early else "left",
-                xytext=(0, -2 if below else 2), textcoords="offset points", va="top" if below else "bottom",
-                fontsize=SMALL - 1, color=QUIET,
-            )  # fmt: skip
+                f"|z| {word} {', '.join(names)}",
+                (0.985 if early else 0.015, value),
+                xycoords=("axes fraction", "data"),
+                ha="right" if early else "left",
+                xytext=(0, -2 if below else 2),
+                textcoords="offset points",
+                va="top" if below else "bottom",
+                fontsize=SMALL - 1,
+                color=QUIET,
+            )
 
 
 def end_labels(
@@ -182,6 +187,13 @@ def end_labels(
             place[1] = min(max(place[1], lowest), max(lowest, highest))
     for x, y, text, colour in places:
         axes.annotate(
-            text, (x, y), xycoords="axes fraction", xytext=(5, 0), textcoords="offset points",
-            va="center", fontsize=size, color=colour, annotation_clip=False,
-        )  # fmt: skip
+            text,
+            (x, y),
+            xycoords="axes fraction",
+            xytext=(5, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=size,
+            color=colour,
+            annotation_clip=False,
+        )

@@ -34,25 +34,41 @@ def share_curves(
         colour = SERIES[i % len(SERIES)]
         known = np.isfinite(middle)
         axes.errorbar(
-            x[known], middle[known], yerr=np.maximum([middle - low, high - middle], 0)[:, known], color=colour,
+            x[known],
+            middle[known],
+            yerr=np.maximum([middle - low, high - middle], 0)[:, known],
+            color=colour,
             linestyle=DASHES[i % len(DASHES)],
-            marker=MARKERS[i % len(MARKERS)], markersize=5, linewidth=1.2, elinewidth=0.8, capsize=0, label=name,
-        )  # fmt: skip
+            marker=MARKERS[i % len(MARKERS)],
+            markersize=5,
+            linewidth=1.2,
+            elinewidth=0.8,
+            capsize=0,
+            label=name,
+        )
     axes.set_xticks(place, [str(value) for value in values])
     axes.set_xlim(-0.5, len(values) - 0.5)
     _share_axis(axes)
     if len(curves) > 1:
         figure.legend(
-            loc="outside upper left", ncols=min(4, len(curves)), frameon=False, fontsize=SMALL, handletextpad=0.5,
+            loc="outside upper left",
+            ncols=min(4, len(curves)),
+            frameon=False,
+            fontsize=SMALL,
+            handletextpad=0.5,
             borderaxespad=0.0,
-        )  # fmt: skip
+        )
     return figure
 
 
 def share_map(
-    columns: Sequence[object], rows: Sequence[object], maps: Mapping[str, ArrayLike], *, keys: tuple[str, str],
+    columns: Sequence[object],
+    rows: Sequence[object],
+    maps: Mapping[str, ArrayLike],
+    *,
+    keys: tuple[str, str],
     share: str = "share trained",
-) -> Figure:  # fmt: skip
+) -> Figure:
     """Draw a map of shares for each name: (rows, columns), from white (0) to black (1), NaN crossed out.
 
     keys: what columns and rows are called. Both are spaced evenly.
@@ -75,9 +91,14 @@ def share_map(
                 axes.plot(column + 0.5, row + 0.5, marker="x", color=QUIET, markersize=4, markeredgewidth=0.7)
             elif cells.size <= ANNOTATED:
                 axes.text(
-                    column + 0.5, row + 0.5, f"{value:.2f}".removeprefix("0") if value < 1 else "1", ha="center",
-                    va="center", fontsize=SMALL, color="white" if value > DARK else INK,
-                )  # fmt: skip
+                    column + 0.5,
+                    row + 0.5,
+                    f"{value:.2f}".removeprefix("0") if value < 1 else "1",
+                    ha="center",
+                    va="center",
+                    fontsize=SMALL,
+                    color="white" if value > DARK else INK,
+                )
         axes.set_xticks(np.arange(len(columns)) + 0.5, [str(value) for value in columns])
         axes.set_yticks(np.arange(len(rows)) + 0.5, [str(value) for value in rows])
     figure.suptitle(f"{share}: blank 0, solid 1", x=0.01, ha="left", fontsize=NORMAL, color=QUIET)
@@ -92,9 +113,15 @@ def share_bars(names: Sequence[str], table: ArrayLike, *, share: str = "share tr
     place = np.arange(len(names))[::-1]
     quiet(axes, share, "")
     axes.errorbar(
-        middle, place, xerr=np.maximum([middle - low, high - middle], 0), linestyle="none", marker="o", markersize=5,
-        color=INK, elinewidth=0.9,
-    )  # fmt: skip
+        middle,
+        place,
+        xerr=np.maximum([middle - low, high - middle], 0),
+        linestyle="none",
+        marker="o",
+        markersize=5,
+        color=INK,
+        elinewidth=0.9,
+    )
     axes.set_yticks(place, names)
     axes.set_ylim(-0.6, len(names) - 0.4)
     axes.set_xlim(-0.02, 1.02)

@@ -74,11 +74,13 @@ def susceptibilities(
     ends = [(parallel, "log10_chi_parallel"), (perp, "log10_chi_perp")]
     bottom = upper.get_ylim()[0]
     end_labels(
-        upper, [
+        upper,
+        [
             (k[-1], max(bottom, float(chi[np.isfinite(chi)][-1])), LABELS[name], COLOURS[name])
-            for chi, name in ends if np.isfinite(chi).any()
+            for chi, name in ends
+            if np.isfinite(chi).any()
         ],
-    )  # fmt: skip
+    )
     _mark_critical(upper, lower, critical_points)
     return figure
 
@@ -172,9 +174,17 @@ def _mark_critical(upper: Axes, lower: Axes, points: Sequence[CriticalPoint]) ->
             axes.axvline(k, color=QUIET, linewidth=0.8, linestyle=(0, (1, 2)), zorder=1)
         lower.plot([k], [1.0], marker="o", color=INK, markersize=4.5, markerfacecolor="white", zorder=5)
         upper.annotate(
-            f"$K_*$ = {k:.4g}", (k, 0.0), xycoords=("data", "axes fraction"), xytext=(3, 3),
-            textcoords="offset points", rotation=90, ha="left", va="bottom", fontsize=SMALL, color=INK,
-        )  # fmt: skip
+            f"$K_*$ = {k:.4g}",
+            (k, 0.0),
+            xycoords=("data", "axes fraction"),
+            xytext=(3, 3),
+            textcoords="offset points",
+            rotation=90,
+            ha="left",
+            va="bottom",
+            fontsize=SMALL,
+            color=INK,
+        )
         notes.append(f"{kind}: $C_b$ = {point['C_b']:.4g}, $C_W$ = {point['C_W']:.4g}")
     lower.set_title("\n".join(notes) or "no critical point", loc="left", fontsize=SMALL, color=INK)
 
@@ -204,13 +214,27 @@ def _near(one: tuple[float, float], other: tuple[float, float], width: float, he
 
 def _label_point(axes: Axes, x: float, y: float, marker: str, size: float, name: str) -> None:
     axes.plot(
-        [x], [y], marker=marker, markersize=size, color=INK, markeredgecolor="white", markeredgewidth=0.8,
-        linestyle="none", clip_on=False, zorder=5,
-    )  # fmt: skip
+        [x],
+        [y],
+        marker=marker,
+        markersize=size,
+        color=INK,
+        markeredgecolor="white",
+        markeredgewidth=0.8,
+        linestyle="none",
+        clip_on=False,
+        zorder=5,
+    )
     left, right = axes.get_xlim()
     near_end = x > left + 0.75 * (right - left)
     axes.annotate(
-        name, (x, y), xytext=(-7 if near_end else 7, 0), textcoords="offset points", va="center",
-        ha="right" if near_end else "left", fontsize=SMALL, color=INK,
+        name,
+        (x, y),
+        xytext=(-7 if near_end else 7, 0),
+        textcoords="offset points",
+        va="center",
+        ha="right" if near_end else "left",
+        fontsize=SMALL,
+        color=INK,
         bbox={"facecolor": "white", "edgecolor": FAINT, "pad": 1.0, "alpha": 0.8, "linewidth": 0.4},
-    )  # fmt: skip
+    )

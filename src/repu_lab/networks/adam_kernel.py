@@ -29,8 +29,10 @@ class AdamKernel:
         self._betas = torch.tensor(betas, dtype=torch.float64, device=lr_M1.device)
         self._lost_M = torch.zeros(len(lr_M1), dtype=torch.bool, device=lr_M1.device)
         self._constants: dict[str, Any] = {
-            "DECAYS": weight_decay_M1 is not None, "DECOUPLED": decoupled, "BLOCK": BLOCK,
-        }  # fmt: skip
+            "DECAYS": weight_decay_M1 is not None,
+            "DECOUPLED": decoupled,
+            "BLOCK": BLOCK,
+        }
 
     def __call__(
         self, theta_MP: Tensor, grad_MP: Tensor, state: dict[str, Tensor], alive_M: Tensor, epsilon: float
@@ -41,18 +43,44 @@ class AdamKernel:
         blocks = triton.cdiv(P, BLOCK)
         self._lost_M.zero_()
         _follow[(M * blocks,)](  # pyright: ignore[reportIndexIssue]
-            grad_MP, theta_MP, state["mean"], state["square"], self._lr_M1, self._decay_M1, corrections, self._betas,
-            self._lost_M, P, blocks, WIDE=theta_MP.dtype == torch.float64, EPSILON=epsilon, **self._constants,
-        )  # fmt: skip
+            grad_MP,
+            theta_MP,
+            state["mean"],
+            state["square"],
+            self._lr_M1,
+            self._decay_M1,
+            corrections,
+            self._betas,
+            self._lost_M,
+            P,
+            blocks,
+            WIDE=theta_MP.dtype == torch.float64,
+            EPSILON=epsilon,
+            **self._constants,
+        )
         alive_M &= ~self._lost_M
         _move[(M * blocks,)](grad_MP, theta_MP, alive_M, P, blocks, BLOCK=BLOCK)  # pyright: ignore[reportIndexIssue]
 
 
 @triton.jit
 def _follow(
-    grad_MP, theta_MP, mean_MP, square_MP, lr_M, decay_M, corrections, betas, lost_M, P, blocks,
-    DECAYS: tl.constexpr, DECOUPLED: tl.constexpr, WIDE: tl.constexpr, EPSILON: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    grad_MP,
+    theta_MP,
+    mean_MP,
+    square_MP,
+    lr_M,
+    decay_M,
+    corrections,
+    betas,
+    lost_M,
+    P,
+    blocks,
+    DECAYS: tl.constexpr,
+    DECOUPLED: tl.constexpr,
+    WIDE: tl.constexpr,
+    EPSILON: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """Let the moments follow the gradient, put the step in its place, and mark the members whose step is not finite."""
     dtype = tl.float64 if WIDE else tl.float32
     row = tl.program_id(0) // blocks

@@ -25,9 +25,13 @@ class Jet(NamedTuple):
 
 
 def jets(
-    population: Population, x_BI: Tensor, *, first: Sequence[int], second: Sequence[int] = (),
+    population: Population,
+    x_BI: Tensor,
+    *,
+    first: Sequence[int],
+    second: Sequence[int] = (),
     theta_MP: Tensor | None = None,
-) -> list[Jet]:  # fmt: skip
+) -> list[Jet]:
     """Return z^1 .. z^{L+1} with dz/dx_k for k in `first` and d2z/dx_k2 for k in `second`, with which `first` begins.
 
     About 1 + K + J times the work of a forward pass. At a kink s' and s'' are limits from the left; delta functions of
@@ -57,9 +61,7 @@ def jets(
     return layers
 
 
-def _activated(
-    population: Population, z_MBN: Tensor, d_MKBN: Tensor, own_MA: Tensor, J: int
-) -> tuple[Tensor, Tensor]:  # fmt: skip
+def _activated(population: Population, z_MBN: Tensor, d_MKBN: Tensor, own_MA: Tensor, J: int) -> tuple[Tensor, Tensor]:
     """Return s(z) and its derivatives, given those of z; the last J of them are second ones, of the first J."""
     if own_MA.shape[1] == 0:
         h_MBN, dh_MKBN = _Chain.apply(z_MBN, d_MKBN, population, J)

@@ -25,9 +25,14 @@ Saved = dict[str, Any]
 
 
 def lbfgs(
-    loss: Loss, theta_MP: Tensor, steps: int, saved: Saved | None = None,
-    keep: Callable[[Saved], None] = lambda state: None, *, at_once: int | None = None,
-) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    loss: Loss,
+    theta_MP: Tensor,
+    steps: int,
+    saved: Saved | None = None,
+    keep: Callable[[Saved], None] = lambda state: None,
+    *,
+    at_once: int | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
     """Minimise every row of theta in at most `steps` steps; return the rows, and their losses before and after (M,).
 
     `loss` maps rows (m, P) to their losses (m,) and must be the same function at every call; `at_once`: how many rows
@@ -55,11 +60,17 @@ def _start(loss: Loss, theta_MP: Tensor, steps: int, at_once: int | None) -> Sav
     M, P = theta_MP.shape
     H = min(history(P), max(steps, 1))
     return {
-        "step": 0, "theta": theta_MP.clone(), "first": loss_M.clone(), "loss": loss_M, "gradient": gradient_MP,
+        "step": 0,
+        "theta": theta_MP.clone(),
+        "first": loss_M.clone(),
+        "loss": loss_M,
+        "gradient": gradient_MP,
         "going": loss_M.isfinite() & gradient_MP.isfinite().all(1),
         # The step s and the change y of the gradient at place i % H of step i; 1/(s y), 0 where there is none.
-        "s": theta_MP.new_zeros(H, M, P), "y": theta_MP.new_zeros(H, M, P), "inverse": theta_MP.new_zeros(H, M, 1),
-    }  # fmt: skip
+        "s": theta_MP.new_zeros(H, M, P),
+        "y": theta_MP.new_zeros(H, M, P),
+        "inverse": theta_MP.new_zeros(H, M, 1),
+    }
 
 
 def _step(loss: Loss, state: Saved, at_once: int | None) -> None:

@@ -78,7 +78,7 @@ def _normalized(z_MPN: Tensor) -> tuple[Tensor, Tensor]:
 
 def _joined(
     population: Population, l: int, affine: Affine, kept: tuple[Tensor, Tensor], branch: tuple[Tensor, Tensor]
-) -> tuple[Tensor, Tensor]:  # fmt: skip
+) -> tuple[Tensor, Tensor]:
     """Return the block's z^{l+1}, or its gradient in z^l, in the form of its two parts: (a, log_a) is e^log_a a."""
     if not population.skips(l):
         return branch

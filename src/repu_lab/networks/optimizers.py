@@ -32,9 +32,17 @@ class Optimizer:
     """
 
     def __init__(
-        self, method: str, theta_MP: Tensor, *, lr: PerMember, weight_decay: PerMember = 0.0,
-        clip: PerMember | None = None, momentum: float = 0.0, beta1: float = 0.9, beta2: float = 0.999,
-    ):  # fmt: skip
+        self,
+        method: str,
+        theta_MP: Tensor,
+        *,
+        lr: PerMember,
+        weight_decay: PerMember = 0.0,
+        clip: PerMember | None = None,
+        momentum: float = 0.0,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+    ):
         """Take the method's name and the tensor (M, P) it will update; momentum is sgd's, the betas are adam's."""
         if method not in METHODS:
             raise ValueError(f"optimizer {method!r}: must be one of {', '.join(METHODS)}")

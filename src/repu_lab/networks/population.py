@@ -47,9 +47,15 @@ class Population(nn.Module):
     """
 
     def __init__(
-        self, activation: nn.Module, sizes: Sequence[int], members: int = 1, *, block: Block = PLAIN,
-        dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu",
-    ):  # fmt: skip
+        self,
+        activation: nn.Module,
+        sizes: Sequence[int],
+        members: int = 1,
+        *,
+        block: Block = PLAIN,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ):
         """Take s, sizes (n_0, n_1, .., n_L, n_{L+1}) and M; theta is zero until it is initialized."""
         super().__init__()
         if members < 1 or len(sizes) < 2 or min(sizes) < 1:
@@ -93,12 +99,14 @@ class Population(nn.Module):
         scales = iter(own.pop(0) if self.block.frozen else ())
         return [
             Affine(
-                parts[3 * l].unflatten(1, (i, o)), parts[3 * l + 1].unsqueeze(1), parts[3 * l + 2],
+                parts[3 * l].unflatten(1, (i, o)),
+                parts[3 * l + 1].unsqueeze(1),
+                parts[3 * l + 2],
                 next(branches).unsqueeze(2) if self.block.learned and self.skips(l) else None,
                 next(scales).unsqueeze(2) if self.block.frozen and l < self.depth else None,
             )
             for l, (i, o) in enumerate(pairwise(self.sizes))
-        ]  # fmt: skip
+        ]
 
     def forward(self, x: Tensor, theta_MP: Tensor | None = None) -> Tensor:
         """Return the outputs z^{L+1}, shape (M, B, C), of inputs (B, I) or, one batch a member, (M, B, I)."""

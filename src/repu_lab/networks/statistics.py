@@ -178,9 +178,13 @@ class Layers:
 
 
 def measure(
-    population: Population, x_PI: Tensor, loss: Callable[[Tensor], Tensor], *, histogram: bool = False,
+    population: Population,
+    x_PI: Tensor,
+    loss: Callable[[Tensor], Tensor],
+    *,
+    histogram: bool = False,
     theta_MP: Tensor | None = None,
-) -> LayerStatistics:  # fmt: skip
+) -> LayerStatistics:
     """Run the probe inputs forward and backward and return the statistics of every layer.
 
     Of the given rows, if a theta of fewer members is given. `loss` maps the outputs (M, P, C) to the mean loss of each
@@ -190,9 +194,13 @@ def measure(
 
 
 def measure_there(
-    population: Population, x_PI: Tensor, loss: Callable[[Tensor], Tensor], *, histogram: bool = False,
+    population: Population,
+    x_PI: Tensor,
+    loss: Callable[[Tensor], Tensor],
+    *,
+    histogram: bool = False,
     theta_MP: Tensor | None = None,
-) -> LayerStatistics:  # fmt: skip
+) -> LayerStatistics:
     """Return what `measure` does as tensors where the network is; on a GPU without waiting for it."""
     per_member = sum(population.sizes[1:]) * x_PI.shape[0]
     chunk = max(1, (CHUNK if x_PI.device.type == "cpu" else CHUNK_ON_GPU) // per_member)

@@ -78,9 +78,12 @@ def _map(maps: Mapping[str, Sequence[Row]], x: str, y: str, numeric: Mapping[str
             cells[rows.index(row.cells[y]), columns.index(row.cells[x])] = row.cells["share"]
         tables[name] = cells
     figure = share_map(
-        [shown(value) for value in columns], [shown(value) for value in rows], tables, keys=(_label(x), _label(y)),
+        [shown(value) for value in columns],
+        [shown(value) for value in rows],
+        tables,
+        keys=(_label(x), _label(y)),
         share=share,
-    )  # fmt: skip
+    )
     caption = f"The {share} against {x} and {y}. A cross: nothing was run, or has no result."
     return Chart(figure, caption, f"{len(maps)} maps: {', '.join(maps)}. " + _extremes(maps, share))
 

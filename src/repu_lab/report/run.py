@@ -55,8 +55,11 @@ def run_page(run: Run) -> Page:
 def title(run: Run) -> str:
     """Return a run in a few words."""
     config = run.config
-    inner = [f"{key.partition('.')[2]}={shown(value)}" for key, value in config.items()
-             if key.startswith("activation.") and not key.endswith("_target_")]  # fmt: skip
+    inner = [
+        f"{key.partition('.')[2]}={shown(value)}"
+        for key, value in config.items()
+        if key.startswith("activation.") and not key.endswith("_target_")
+    ]
     name = shown(config.get("activation")) + (f"({', '.join(inner)})" if inner else "")
     sizes = [f"{key} {shown(config[key])}" for key in ("depth", "width") if key in config]
     return " ".join(filter(None, [run.command.capitalize() or "Run", ", ".join(filter(None, [name, *sizes]))]))

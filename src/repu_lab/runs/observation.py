@@ -60,9 +60,12 @@ class Sight:
     """Looks at a population: at all members, by a graph if that gives the same bits, or at some."""
 
     def __init__(
-        self, experiment: Experiment, state: State, say: Callable[[str], None] = print,
+        self,
+        experiment: Experiment,
+        state: State,
+        say: Callable[[str], None] = print,
         capture: Callable[[Callable[[], Seen], torch.device], Captured] = Graph,
-    ):  # fmt: skip
+    ):
         """Take what is trained; `say` gets the line that says why there is no graph, `capture` makes one."""
         self.experiment, self._state, self._say, self._capture = experiment, state, say, capture
         self._graphs: dict[bool, Captured] = {}

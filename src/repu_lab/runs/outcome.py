@@ -64,9 +64,12 @@ def lost_layer(population: Population, theta_MP: Tensor, x_BI: Tensor) -> Tensor
     else:
         theta_MP, x_BI = in_float64(theta_MP), in_float64(x_BI)
         twin = Population(
-            population.activation, population.sizes, block=population.block, dtype=torch.float64,
+            population.activation,
+            population.sizes,
+            block=population.block,
+            dtype=torch.float64,
             device=theta_MP.device,
-        )  # fmt: skip
+        )
         known, other_D = KNOWN, twin.preactivations(x_BI, theta_MP)
     lost_DM = torch.stack([_is_rounding(z, other, known) for z, other in zip(z_D, other_D, strict=True)])
     # From the first layer on after which it never tells them apart again: the cumulative product, from the output down.
@@ -199,9 +202,16 @@ class Progress:
 
 
 def judge(
-    progress: Progress, first: FirstPass, evaluation: Evaluation, task: Task, seeds: list[int], steps: int,
-    diverged_layer: Callable[[int], int], *, refined: bool = False,
-) -> list[dict[str, Any]]:  # fmt: skip
+    progress: Progress,
+    first: FirstPass,
+    evaluation: Evaluation,
+    task: Task,
+    seeds: list[int],
+    steps: int,
+    diverged_layer: Callable[[int], int],
+    *,
+    refined: bool = False,
+) -> list[dict[str, Any]]:
     """Return one record a member: seed, outcome, the layer and step where it was first seen, loss, metric, excursion.
 
     A member that meets the criterion is trained, whatever its first pass or its last step were like. One that no step
@@ -233,12 +243,19 @@ def judge(
             outcome = "stalled"
         came_back = not frozen and state["last_loss"][i] <= EXCURSION * state["first_loss"][i]
         excursion = state["excursion_step"][i] if came_back and state["excursion_step"][i] >= 0 else None
-        records.append({
-            "seed": seed, "outcome": outcome, "layer": layer, "step": step,
-            "loss": finite(loss), "metric": finite(metric), "metric_name": task.objective.metric_name,
-            "excursion_step": excursion,
-            "excursion_size": None if excursion is None else finite(state["peak_loss"][i] / state["first_loss"][i]),
-        })  # fmt: skip
+        records.append(
+            {
+                "seed": seed,
+                "outcome": outcome,
+                "layer": layer,
+                "step": step,
+                "loss": finite(loss),
+                "metric": finite(metric),
+                "metric_name": task.objective.metric_name,
+                "excursion_step": excursion,
+                "excursion_size": None if excursion is None else finite(state["peak_loss"][i] / state["first_loss"][i]),
+            }
+        )
     return records
 
 

@@ -18,9 +18,15 @@ class Pace:
     """
 
     def __init__(
-        self, bar: Any, steps: int, needs: tuple[float, float], say: Callable[[str], None], *, terminal: bool,
+        self,
+        bar: Any,
+        steps: int,
+        needs: tuple[float, float],
+        say: Callable[[str], None],
+        *,
+        terminal: bool,
         clock: Callable[[], float] = time.monotonic,
-    ):  # fmt: skip
+    ):
         """Take the bar, the steps of the whole run, the bytes of its memory and of a checkpoint, and how to say it.
 
         terminal: somebody watches the bar, so that no line is needed each minute.

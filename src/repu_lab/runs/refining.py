@@ -19,9 +19,13 @@ CACHED, LARGE = 200_000, 20_000_000
 
 
 def refine(
-    experiment: Experiment, population: Population, theta_MP: Tensor, alive_M: Tensor, checkpoints: Checkpoints,
+    experiment: Experiment,
+    population: Population,
+    theta_MP: Tensor,
+    alive_M: Tensor,
+    checkpoints: Checkpoints,
     part: str,
-) -> tuple[Task, Tensor, str | None]:  # fmt: skip
+) -> tuple[Task, Tensor, str | None]:
     """Return the task and the weights to be judged, those given unless the task has `lbfgs_steps`, and what to say.
 
     Then L-BFGS goes on from them on all training examples, in float64, for every member that is alive. How far it has

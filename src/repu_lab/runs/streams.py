@@ -68,6 +68,8 @@ def _bearing(stream: Any, number: int) -> tuple[_Sink | None, Any]:
     if stream is not None:
         stream.flush()
     return sink, io.TextIOWrapper(
-        io.BufferedWriter(sink), encoding=getattr(stream, "encoding", "utf-8"), errors="backslashreplace",
+        io.BufferedWriter(sink),
+        encoding=getattr(stream, "encoding", "utf-8"),
+        errors="backslashreplace",
         line_buffering=number == 2 or sink.isatty(),
-    )  # fmt: skip
+    )

@@ -189,8 +189,11 @@ def _entries(group: Group, experiments: "Sequence[Experiment]") -> Iterator[Mapp
         entries: dict[str, Any] = {"device": str(experiment.device), "threads": experiment.threads}
         if group.place is not None:
             entries["group"] = {
-                "name": group.place.name, "jobs": len(group.jobs), "members": group.members, "first_member": first,
-            }  # fmt: skip
+                "name": group.place.name,
+                "jobs": len(group.jobs),
+                "members": group.members,
+                "first_member": first,
+            }
         yield entries
         first += experiment.config.members
 

@@ -18,9 +18,7 @@ def launch(command: str, jobs: Sequence[Job], settings: Mapping[str, Any]) -> in
         from repu_lab.sweeps.slurm import SlurmPool, check_slurm
 
         check_slurm()  # before the jobs are checked, which takes longer
-        return run_sweep(
-            command, jobs, [Slot()], settings["max_members"], lambda place: SlurmPool(place, settings)
-        )  # fmt: skip
+        return run_sweep(command, jobs, [Slot()], settings["max_members"], lambda place: SlurmPool(place, settings))
     return run_sweep(command, jobs, slots(settings), settings["max_members"])
 
 

@@ -186,9 +186,14 @@ def states(jobs: Iterable[str], name: str) -> dict[str, str]:
         return {}
     arrays = {job.partition("_")[0] for job in jobs}
     shown = _slurm(
-        "squeue", "--noheader", "--array", "--states=all", "--format=%i|%T|%j", f"--jobs={','.join(sorted(arrays))}",
+        "squeue",
+        "--noheader",
+        "--array",
+        "--states=all",
+        "--format=%i|%T|%j",
+        f"--jobs={','.join(sorted(arrays))}",
         unknown="Invalid job id",
-    )  # fmt: skip
+    )
     rows = [line.strip().split("|", 2) for line in shown.splitlines()]
     answered = {row[0]: row[1] for row in rows if row[2:] == [name]}
     return {job: answered.get(job, "COMPLETED") for job in jobs}
@@ -198,7 +203,7 @@ def _slurm(*command: str, unknown: str | None = None) -> str:
     try:
         done = subprocess.run(
             command, capture_output=True, encoding="utf-8", errors="replace", timeout=ANSWER_SECONDS, check=False
-        )  # fmt: skip
+        )
     except subprocess.TimeoutExpired as error:
         cause = f"no answer from Slurm's controller within {ANSWER_SECONDS} s"
         raise ConfigError(f"hydra/launcher=slurm: {cause}; is it up? (scontrol ping)") from error
@@ -216,15 +221,20 @@ def _executor(folder: Path, name: str, settings: Mapping[str, Any]) -> Any:
 
     executor = submitit.SlurmExecutor(folder=folder, max_num_timeout=10**6)  # it counts what it never handles
     given = {
-        "partition": settings["partition"], "mem": settings["memory"], "gpus_per_node": settings["gpus"],
+        "partition": settings["partition"],
+        "mem": settings["memory"],
+        "gpus_per_node": settings["gpus"],
         "setup": list(settings["setup"]) or None,
-    }  # fmt: skip
+    }
     executor.update_parameters(
-        job_name=name, time=settings["minutes"], cpus_per_task=settings["cpus"],
-        array_parallelism=settings["jobs_at_once"], stderr_to_stdout=True,
+        job_name=name,
+        time=settings["minutes"],
+        cpus_per_task=settings["cpus"],
+        array_parallelism=settings["jobs_at_once"],
+        stderr_to_stdout=True,
         additional_parameters={"requeue": True, **settings["options"], "job_name": name},
         **{key: value for key, value in given.items() if value is not None},
-    )  # fmt: skip
+    )
     return executor
 
 

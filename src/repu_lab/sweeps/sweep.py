@@ -65,9 +65,12 @@ class Runner(Protocol):
 
 
 def run_sweep(
-    command: str, jobs: Sequence[Job], slots: Sequence[Slot], max_members: int | None = None,
+    command: str,
+    jobs: Sequence[Job],
+    slots: Sequence[Slot],
+    max_members: int | None = None,
     cluster: Callable[[Path], Runner] | None = None,
-) -> int:  # fmt: skip
+) -> int:
     """Run what is not finished of a sweep's jobs and print the table of all; return the exit code.
 
     Groups run on the slots, or on what `cluster` makes of the sweep's folder of groups.

@@ -39,7 +39,7 @@ class Solution(NamedTuple):
 
 def burgers(
     data_seed: int = 0, collocation: int = COLLOCATION, boundary: int = BOUNDARY, conditions: str = EXACT
-) -> Task:  # fmt: skip
+) -> Task:
     """u_t + u u_x = (0.01/pi) u_xx on -1 <= x <= 1, 0 <= t <= 1, u(x, 0) = -sin(pi x), u(+-1, t) = 0; R^2 of 0.99.
 
     Trained on the mean square of the residual at the batch's collocation points. `conditions`: exact, u = -sin(pi x) +
@@ -109,9 +109,7 @@ def _factor(x_BI: Tensor) -> Jet:
 FORM = Form(known=_start, factor=_factor)
 
 
-def solution(
-    population: Population, form: Judged | None, theta_MP: Tensor | None = None
-) -> Solution:  # fmt: skip
+def solution(population: Population, form: Judged | None, theta_MP: Tensor | None = None) -> Solution:
     """Return the exact solution and those of the given rows, or of all, on the grid of PLACES x TIMES points.
 
     form: that of the task they were trained on.

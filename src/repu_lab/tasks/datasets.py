@@ -53,18 +53,42 @@ class Dataset:
 
 
 MNIST = Dataset(
-    "mnist", "mnist_784", 1, 70_000, 10_000, 5000, 784,
-    (6903, 7877, 6990, 7141, 6824, 6313, 6876, 7293, 6825, 6958), "15 MB, about a minute",
+    "mnist",
+    "mnist_784",
+    1,
+    70_000,
+    10_000,
+    5000,
+    784,
+    (6903, 7877, 6990, 7141, 6824, 6313, 6876, 7293, 6825, 6958),
+    "15 MB, about a minute",
     ("MNIST/raw", "mnist"),
-)  # fmt: skip
+)
 FASHION_MNIST = Dataset(
-    "fashion_mnist", "Fashion-MNIST", 1, 70_000, 10_000, 5000, 784, (7000,) * 10, "30 MB, about a minute",
-    ("FashionMNIST/raw", "fashion-mnist", "fashion_mnist"), "/usr/share/datasets/fashion-mnist",
-)  # fmt: skip
+    "fashion_mnist",
+    "Fashion-MNIST",
+    1,
+    70_000,
+    10_000,
+    5000,
+    784,
+    (7000,) * 10,
+    "30 MB, about a minute",
+    ("FashionMNIST/raw", "fashion-mnist", "fashion_mnist"),
+    "/usr/share/datasets/fashion-mnist",
+)
 CIFAR10 = Dataset(
-    "cifar10", "CIFAR_10", 1, 60_000, 10_000, 5000, 3072, (6000,) * 10,
-    "some 250 MB, several minutes and 4 GB of memory", ("cifar-10-batches-bin", "cifar-10-batches-py", "cifar10"),
-)  # fmt: skip
+    "cifar10",
+    "CIFAR_10",
+    1,
+    60_000,
+    10_000,
+    5000,
+    3072,
+    (6000,) * 10,
+    "some 250 MB, several minutes and 4 GB of memory",
+    ("cifar-10-batches-bin", "cifar-10-batches-py", "cifar10"),
+)
 
 
 def cache_folder(folder: str | None = None) -> Path:
@@ -136,7 +160,7 @@ def _looked_for(dataset: Dataset) -> list[str]:
 @lru_cache(maxsize=1)
 def _read(
     dataset: Dataset, form: str, file: Path, read: Callable[[Dataset, Path], Images], cure: str
-) -> tuple[Images, str]:  # fmt: skip
+) -> tuple[Images, str]:
     try:
         x, y = read(dataset, file)
     except Exception as error:  # zipfile, gzip, pickle and numpy fail in many ways on what is cut or made up

@@ -63,7 +63,7 @@ def residual(operator: Operator, second: Sequence[int], form: Form | None) -> Eq
 
     def equation(
         population: Population, batch: Split, conditions: Split | None, theta_MP: Tensor | None = None
-    ) -> Passed:  # fmt: skip
+    ) -> Passed:
         layers = jets(population, batch.x, first=(0, 1), second=second, theta_MP=theta_MP)
         u = layers[-1] if form is None else form.jet(batch.x, layers[-1])
         loss_M = (operator(batch.x, u) - batch.y).square().mean((1, 2))

@@ -20,7 +20,7 @@ PLACES = 101
 
 def helmholtz(
     data_seed: int = 0, collocation: int = COLLOCATION, boundary: int = BOUNDARY, conditions: str = EXACT
-) -> Task:  # fmt: skip
+) -> Task:
     """u_xx + u_yy + u = q on [-1, 1]^2, u = 0 at the edge, q such that u = sin(pi x) sin(2 pi y); R^2 of 0.99.
 
     Trained on the mean square of the residual over 5 pi^2, the size of u_xx + u_yy, at Sobol points. `conditions`:

@@ -29,30 +29,28 @@ def digits(data_seed: int = 0) -> Task:
     return classification("digits", splits, criterion=DIGITS_CRITERION, data_seed=data_seed)
 
 
-def mnist(
-    data_seed: int = 0, cache: str | None = None, folder: str | None = None, examples: int | None = None
-) -> Task:  # fmt: skip
+def mnist(data_seed: int = 0, cache: str | None = None, folder: str | None = None, examples: int | None = None) -> Task:
     """Handwritten digits, 28x28: 60,000 images, of which 5,000 validate, and 10,000 to test; accuracy 0.9."""
     return known(MNIST, MNIST_CRITERION, data_seed, cache, folder, examples)
 
 
 def fashion_mnist(
     data_seed: int = 0, cache: str | None = None, folder: str | None = None, examples: int | None = None
-) -> Task:  # fmt: skip
+) -> Task:
     """Clothes in ten classes, 28x28: 60,000 images, of which 5,000 validate, and 10,000 to test; accuracy 0.84."""
     return known(FASHION_MNIST, FASHION_CRITERION, data_seed, cache, folder, examples)
 
 
 def cifar10(
     data_seed: int = 0, cache: str | None = None, folder: str | None = None, examples: int | None = None
-) -> Task:  # fmt: skip
+) -> Task:
     """Photographs in ten classes, 32x32x3: 50,000, of which 5,000 validate, and 10,000 to test; accuracy 0.38."""
     return known(CIFAR10, CIFAR10_CRITERION, data_seed, cache, folder, examples)
 
 
 def known(
     dataset: Dataset, criterion: float, data_seed: int, cache: str | None, folder: str | None, examples: int | None
-) -> Task:  # fmt: skip
+) -> Task:
     """Return the task of a data set, whose last images are the test split; DataUnavailable if it is not to be had.
 
     data_seed draws which images validate and, of the others, `examples` to train on, as many of each class.

@@ -41,9 +41,13 @@ def fetch(dataset: Dataset, file: Path) -> None:
             from sklearn.datasets import fetch_openml
 
             found: Any = fetch_openml(
-                dataset.openml_name, version=dataset.version, data_home=str(download), as_frame=False,
-                parser="liac-arff", n_retries=1,
-            )  # fmt: skip
+                dataset.openml_name,
+                version=dataset.version,
+                data_home=str(download),
+                as_frame=False,
+                parser="liac-arff",
+                n_retries=1,
+            )
         x, y = found["data"], found["target"].astype(np.float64)
         if wrong := complaint(dataset, x, y):
             raise ValueError(f"what came {wrong}")

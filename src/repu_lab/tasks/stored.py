@@ -136,9 +136,11 @@ class _Inert(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """Return what stands for a name."""
         known = {
-            "_reconstruct": lambda *_: _Stored(), "ndarray": _Stored, "dtype": _Kind,
+            "_reconstruct": lambda *_: _Stored(),
+            "ndarray": _Stored,
+            "dtype": _Kind,
             "encode": lambda text, _: text.encode("latin1"),  # how Python 3 writes bytes in an old protocol
-        }  # fmt: skip
+        }
         homes = ("numpy", "numpy.core.multiarray", "numpy._core.multiarray", "_codecs")
         if module not in homes or name not in known:
             raise Unreadable(f"names {module}.{name}, which is no data, and was not run")

@@ -40,9 +40,12 @@ class Table(NamedTuple):
 
 
 def file(
-    data_seed: int = 0, path: str | None = None, target: str | None = None, scale: str = "sphere",
+    data_seed: int = 0,
+    path: str | None = None,
+    target: str | None = None,
+    scale: str = "sphere",
     criterion: float | None = None,
-) -> Task:  # fmt: skip
+) -> Task:
     """Your own data: task.path=FILE (.csv, .npz, .npy), task.target= the column or file of what is learnt.
 
     Whole numbers and words are classes, numbers with a decimal point (of a float dtype) are values. 70 % of the

@@ -28,9 +28,14 @@ class Splits(NamedTuple):
 
 
 def task_of(
-    x_BI: Tensor, y: Tensor, *, name: str = "own", scale: str = "sphere", criterion: float | None = None,
+    x_BI: Tensor,
+    y: Tensor,
+    *,
+    name: str = "own",
+    scale: str = "sphere",
+    criterion: float | None = None,
     data_seed: int = 0,
-) -> Task:  # fmt: skip
+) -> Task:
     """Return the task of learning y from x: whole numbers (B,) are classes 0 .. C-1, real ones (B,) or (B, C) values.
 
     data_seed divides the examples into 70 % to train, 15 % to validate and 15 % to test. `scale`: see `scaled`. Values
@@ -51,9 +56,14 @@ def task_of(
 
 
 def divided(
-    x_BI: Tensor, y: Tensor, data_seed: int, test: int | None = None, validation: int | None = None, *,
+    x_BI: Tensor,
+    y: Tensor,
+    data_seed: int,
+    test: int | None = None,
+    validation: int | None = None,
+    *,
     alike: bool = False,
-) -> Splits:  # fmt: skip
+) -> Splits:
     """Return the examples in an order drawn from data_seed: first those to test, then to validate, then to train.
 
     alike: of each class as large a share as of all, and at least one to train on.
@@ -83,9 +93,14 @@ def classification(
         raise ValueError(f"classes must be 0 to {classes - 1}, each with examples to train on; none of {missing[:5]}")
     commonest = counts.max().item() / len(splits.train)
     return _task(
-        name, splits, Classification(classes), classes, scale, data_seed,
+        name,
+        splits,
+        Classification(classes),
+        classes,
+        scale,
+        data_seed,
         commonest + CLASSES_CRITERION * (1 - commonest) if criterion is None else criterion,
-    )  # fmt: skip
+    )
 
 
 def regression(
@@ -127,14 +142,25 @@ def to_unit_mean_square(x_BI: Tensor) -> Tensor:
 
 
 def _task(
-    name: str, splits: Splits, objective: Classification | Regression, outputs: int, scale: str, data_seed: int,
+    name: str,
+    splits: Splits,
+    objective: Classification | Regression,
+    outputs: int,
+    scale: str,
+    data_seed: int,
     criterion: float,
-) -> Task:  # fmt: skip
+) -> Task:
     if scale not in SCALES:
         raise ValueError(f"scale={scale}: must be one of {', '.join(SCALES)}")
     train, validation, test = scaled(splits, scale)
     return Task(
-        name=name, train=train, validation=validation, test=test, outputs=outputs, objective=objective,
-        criterion=criterion, data_seed=data_seed,
+        name=name,
+        train=train,
+        validation=validation,
+        test=test,
+        outputs=outputs,
+        objective=objective,
+        criterion=criterion,
+        data_seed=data_seed,
         input_mean_square=1.0 if scale == "sphere" else float(train.x.double().square().mean()),
-    )  # fmt: skip
+    )

@@ -78,9 +78,7 @@ def resolve(functions: Any, base: Array, kinks: tuple[float, ...], find: Any) ->
     return Resolution(cuts, kinks, jumps, tuple(sorted(singular)), steep, reach)
 
 
-def _refine(
-    functions: Any, edges: Array, kinks: set[float], levels: int
-) -> tuple[Array, set[float], list, float]:  # fmt: skip
+def _refine(functions: Any, edges: Array, kinks: set[float], levels: int) -> tuple[Array, set[float], list, float]:
     """Return the cuts, the kinks with powers, the cells that did not become smooth, and the end of what did."""
     left, right = edges[:-1], edges[1:]
     values = _values(functions, left, right, NODES)

@@ -71,13 +71,18 @@ def report_of(layers: Sequence[Layer], measured_layers: Sequence[Measures], step
         lost = came_back and layer.trains and layer.gradient_PN is None
         rows.append(
             Row(
-                layer=number, name=layer.name, kind=layer.kind, log10_K=_middle(measured.log10_K),
+                layer=number,
+                name=layer.name,
+                kind=layer.kind,
+                log10_K=_middle(measured.log10_K),
                 log10_gradient=-math.inf if lost else _median(measured.log10_gradient),
-                log10_distance=_median(measured.log10_distance), dead=_known(measured.dead),
-                nonfinite=layer.nan + layer.plus_inf + layer.minus_inf, entries=layer.entries,
+                log10_distance=_median(measured.log10_distance),
+                dead=_known(measured.dead),
+                nonfinite=layer.nan + layer.plus_inf + layer.minus_inf,
+                entries=layer.entries,
                 dtype=str(layer.dtype).removeprefix("torch."),
             )
-        )  # fmt: skip
+        )
     return Report(tuple(rows), step)
 
 

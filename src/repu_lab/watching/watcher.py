@@ -146,7 +146,12 @@ def _statistics(layers: Sequence[Layer], measured_layers: Sequence[Measures], na
     counts = {kind: np.array([[0 if row is None else getattr(row[0], kind)] for row in rows]) for kind in kinds}
     unknown = np.full((len(rows) - 1, 1, 1), np.nan)
     return LayerStatistics(
-        log10_K=table("log10_K", INPUTS), correlation=1 - 10 ** table("log10_distance", INPUTS // 2),
-        log10_chi_parallel=unknown, log10_chi_perp=unknown, log10_gradient=table("log10_gradient", INPUTS),
-        dead=table("dead", 1)[:-1, :, 0], **numbers, **counts,
-    )  # fmt: skip
+        log10_K=table("log10_K", INPUTS),
+        correlation=1 - 10 ** table("log10_distance", INPUTS // 2),
+        log10_chi_parallel=unknown,
+        log10_chi_perp=unknown,
+        log10_gradient=table("log10_gradient", INPUTS),
+        dead=table("dead", 1)[:-1, :, 0],
+        **numbers,
+        **counts,
+    )
