@@ -1,4 +1,4 @@
-"""The lab beside anyinit 0.4.0 and dks 0.1.2 on the same networks: a table for docs/peers.md.
+"""The lab beside anyinit 0.4.0 and dks 0.1.2 on the same networks, as a table.
 
     python -m pip install anyinit==0.4.0 dks==0.1.2    (into an environment of your own; the lab does not need them)
     python scripts/compare_peers.py

@@ -231,7 +231,7 @@ def test_an_extension_that_is_killed_between_config_and_manifest_goes_on(run, un
 WRONG = {
     "no folder": (["resume=nowhere"], ["resume=nowhere", "No such file"]),
     "a file": (["resume=run/config.yaml"], ["is a file", "name the folder of a run"]),
-    "an empty folder": (["resume=."], ["resume=.", "No such file"]),
+    "an empty folder": (["resume=."], ["resume=.", "config.yaml is missing"]),
     "a sweep": (["-m", "resume=run", "steps=30,40"], ["leave out -m"]),
     "a config beside": (["resume=run", "config=run"], ["leave out config="]),
     "another config": (["resume=run", "depth=7", "steps=30"], ["depth is 2 there and 7 here", "only steps may differ"]),

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from repu_lab import figures
 from repu_lab.catalogue.scanning import read_run
 from repu_lab.runs import folder as run_folder
 from repu_lab.runs import forecasting, interruption, lock, stepping, training
@@ -107,9 +106,9 @@ def test_a_real_command_ends_after_the_step_and_at_once_after_a_second_ctrl_c(si
     assert same(Path("unbroken"), run)
 
 
-@pytest.mark.parametrize("where", ["announce", "signal_propagation", "judge"])
+@pytest.mark.parametrize("where", ["announce", "judge"])
 def test_a_signal_at_the_start_or_at_the_end_leaves_a_run_that_goes_on(where, run, unbroken, monkeypatch, capsys):
-    module = {"announce": forecasting, "signal_propagation": figures, "judge": training}[where]
+    module = {"announce": forecasting, "judge": training}[where]
     original = getattr(module, where)
 
     def interrupted(*arguments, **named):
