@@ -1,19 +1,17 @@
 """Forecasts of networks as they are: measured on their own weights, whatever drew those."""
 
-import copy
-
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from repu_lab import forecast_network
+from repu_lab import forecast_network, initialize_
 from repu_lab.activations import MRePU, ReLU, RePU, Tanh
 from repu_lab.blocks import Block, Skip
 from repu_lab.blocks.maps import RMS
 from repu_lab.networks.initialization import draw_, uniform_depth
 from repu_lab.networks.observing import observe
-from repu_lab.networks.passing import departures, first_pass
+from repu_lab.networks.passing import first_pass, recognise
 from repu_lab.networks.population import Population
 
 
@@ -54,7 +52,7 @@ def test_a_healthy_network_of_no_known_law_is_called_healthy() -> None:
     seen = forecast_network(realised().float(), inputs=64)
     assert seen.fate == "survives" and seen.layer is None
     np.testing.assert_allclose(10 ** seen.log10_K_quantiles[2, [0, 24, 49]], [62.07, 61.47, 61.27], rtol=0.03)
-    for what in ("no known law", "biases have a mean", "row sums have"):
+    for what in ("no known law", "biases have a mean", "squared singular values have"):
         assert what in seen.advice
 
 
@@ -82,28 +80,48 @@ def test_what_is_measured_is_what_torch_does(q: float) -> None:
         assert 10 ** seen.log10_gradient[l] == pytest.approx(wanted.item(), rel=1e-12)
 
 
+def less_row_means(W: torch.Tensor) -> None:
+    nn.init.normal_(W).sub_(W.mean(1, keepdim=True))
+
+
+def half_centred(W: torch.Tensor) -> None:
+    nn.init.normal_(W).sub_(W.mean(1, keepdim=True) / 2)
+
+
 DRAWS = {
-    "normal": (nn.init.normal_, []),
-    "uniform": (nn.init.uniform_, ["weights have a mean", "row sums"]),  # on [0, 1]
-    "symmetric": (lambda W: nn.init.uniform_(W, -1, 1), []),
-    "orthogonal": (nn.init.orthogonal_, ["matrices are orthogonal"]),
-    "identity": (nn.init.eye_, ["weights have a mean", "matrices are orthogonal"]),
+    "normal": (nn.init.normal_, "gaussian", []),
+    "uniform": (nn.init.uniform_, "gaussian", ["weights have a mean", "row sums"]),  # on [0, 1]
+    "symmetric": (lambda W: nn.init.uniform_(W, -1, 1), "gaussian", []),
+    "orthogonal": (nn.init.orthogonal_, "orthogonal", []),
+    "identity": (nn.init.eye_, "orthogonal", ["weights have a mean"]),
+    "centred": (less_row_means, "centred", []),
+    "half centred": (half_centred, "gaussian", ["row sums have 0.2"]),
 }
 
 
 @pytest.mark.parametrize("name", DRAWS)
 def test_draws_are_told_apart(name: str) -> None:
-    draw, wanted = DRAWS[name]
+    draw, weights, wanted = DRAWS[name]
     torch.manual_seed(2)
     for depth in (3, 12):
-        told = departures(observe(drawn(Tanh(), depth, draw, 1.0)))
+        kind, told = recognise(observe(drawn(Tanh(), depth, draw, 1.0)))
+        assert kind == weights
         assert all(any(t.startswith(w) for t in told) for w in wanted), told
         assert bool(told) == bool(wanted), told
-    centred = copy.deepcopy(drawn(Tanh(), 5, nn.init.normal_, 1.0))
-    with torch.no_grad():
-        for linear in linears(centred):
-            linear.weight -= linear.weight.mean(1, keepdim=True)
-    assert any(t.startswith("row sums have") for t in departures(observe(centred)))
+
+
+@pytest.mark.parametrize(("weights", "words"), [("orthogonal", "matrices are orthogonal"), ("centred", "rows have no")])
+def test_a_network_is_forecast_by_the_law_of_its_weights(weights, words):
+    """initialize_ draws them, and the gradient's gain by layer is that law's, not that of gaussian weights."""
+    made = network(ReLU(), 8)
+    start = initialize_(made, weights=weights, seed=3)
+    expected = forecast_network(made, inputs=16)
+    assert expected.law.weights == weights and words in expected.advice
+    assert start.C_W * (1.0 if weights == "orthogonal" else 1 - 1 / np.pi) == pytest.approx(2.0, rel=1e-9)
+    assert 10 ** expected.log10_chi_parallel[0] == pytest.approx(1.0, rel=0.1)  # C_W Var s / K, measured on 64 x 64
+    W = linears(made)[1].weight.detach()
+    seen = W.mean(1).abs().max() if weights == "centred" else (W @ W.T / start.C_W - torch.eye(64)).abs().max()
+    assert seen < 1e-12
 
 
 # log10 K at 5, 50, 95 % of 400 orthogonal networks of width 64, and by how much a network's own may leave that.

@@ -20,7 +20,7 @@ from repu_lab.networks.population import Population
 from repu_lab.theory.chain import batch_chain, chain, one_thread
 from repu_lab.theory.finite_width import blow_up_probability
 from repu_lab.theory.gaussian import mean_square
-from repu_lab.theory.law import Law
+from repu_lab.theory.law import WEIGHTS, Law
 
 # Activation, C_W, C_b, k1: near where the signal stays, so that several layers say something.
 GRID = {
@@ -33,6 +33,7 @@ GRID = {
     "tanh": (Tanh(), 1.5, 0.05, 1.0),
     "gelu": (GELU(), 2.0, 0.17, 3.0),
 }
+DRAWN = [("gaussian", 16), ("orthogonal", 16), ("orthogonal", 100), ("centred", 16)]  # weights, n_0
 WIDTHS = {64: 5, 256: 3, 1024: 3}  # width: the layer whose S is compared
 CHAINS = {64: 100_000, 256: 100_000, 1024: 20_000}  # the error of a quantile is that of the 1,000 networks anyway
 NETWORKS = 1000
@@ -80,16 +81,19 @@ def test_networks_have_the_law_of_the_chain(networks_log10_S, name):
     assert_same_quantiles(log10_S[name], samples.log10_K[:, -1])
 
 
+@pytest.mark.parametrize(("weights", "inputs"), DRAWN)
 @pytest.mark.parametrize("name", GRID)
-def test_the_labs_population_has_the_law_of_the_chain(name):
+def test_the_labs_population_has_the_law_of_the_chain(name, weights, inputs):
+    """Also where a map has more inputs than units, of which orthogonal weights lose some."""
     activation, C_W, C_b, k1 = GRID[name]
-    sizes = [16, 64, 64, 64, 1]
+    sizes = (inputs, 64, 64, 64, 1)
     population = Population(activation, sizes, 500, dtype=torch.float64)
-    draw_(population, uniform_depth("custom", sizes, C_W=C_W, C_b=C_b, k1=k1), range(500))
-    x = torch.ones(1, 16, dtype=torch.float64)
+    draw_(population, uniform_depth("custom", sizes, C_W=C_W, C_b=C_b, k1=k1, weights=weights), range(500))
+    x = torch.ones(1, inputs, dtype=torch.float64)
     z = population.preactivations(x)[-2].detach()[:, 0]
-    S = C_b + C_W * activation(z).square().mean(-1)
-    samples = chain(Law.of(activation, C_W, C_b, k1, 3, 64), 20_000, seed=3)
+    h = activation(z)
+    S = C_b + C_W * (h.var(-1) if weights == "centred" else h.square().mean(-1))
+    samples = chain(Law(activation, (C_W,) * 3, (C_b,) * 3, k1, sizes, weights=weights), 20_000, seed=3)
     assert_same_quantiles(S.log10().numpy(), samples.log10_K[:, -1])
 
 
@@ -266,17 +270,20 @@ def test_batch_of_one_input_is_the_chain(C_b):
 @pytest.mark.parametrize(
     ("activation", "C_W", "C_b"), [(RePU(2), 2 / 3, 0.0), (Tanh(), 1.5, 0.05), (MRePU(1), 1.0, 0.1)]
 )
+@pytest.mark.parametrize("weights", WEIGHTS)
 @pytest.mark.parametrize("inputs", [4, 40])
-def test_batch_chain_against_networks(activation, C_W, C_b, inputs):
+def test_batch_chain_against_networks(activation, C_W, C_b, inputs, weights):
     """Orthogonal inputs through real networks, 40 of them more than the width: the largest and smallest K."""
     width, depth, networks = 16, 3, 600
     sizes = [inputs, *[width] * depth, 1]
     population = Population(activation, sizes, networks, dtype=torch.float64)
-    draw_(population, uniform_depth("custom", sizes, C_W=C_W, C_b=C_b, k1=1.0), range(networks))
+    draw_(population, uniform_depth("custom", sizes, C_W=C_W, C_b=C_b, k1=1.0, weights=weights), range(networks))
     z = population.preactivations(math.sqrt(inputs) * torch.eye(inputs, dtype=torch.float64))[depth - 1].detach()
-    S = (C_b + C_W * activation(z).square().mean(-1)).log10().numpy()
+    h = activation(z)
+    S = (C_b + C_W * (h.var(-1) if weights == "centred" else h.square().mean(-1))).log10().numpy()
     covariance = C_b + (1 - C_b) * np.eye(inputs)
-    batch = batch_chain(Law.of(activation, C_W, C_b, 1.0, depth, width), covariance, 4000, seed=3)
+    law = Law(activation, (C_W,) * depth, (C_b,) * depth, 1.0, tuple(sizes), weights=weights)
+    batch = batch_chain(law, covariance, 4000, seed=3)
     assert_same_quantiles(S.max(1), batch.log10_K[:, :, -1].max(1))
     assert_same_quantiles(S.min(1), batch.log10_K[:, :, -1].min(1))
     assert_same_quantiles(z.abs().amax((1, 2)).log10().numpy(), batch.log10_z[:, depth - 1])

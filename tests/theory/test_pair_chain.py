@@ -19,19 +19,32 @@ from repu_lab.theory.pair_chain import pair_chain
 
 LEVELS = np.array([0.05, 0.25, 0.5, 0.75, 0.95])
 NETWORKS, WIDTH, DEPTH = 1500, 24, 4
-# Activation, C_W, C_b, k1, block.
+# Activation, C_W, C_b, k1, block, weights.
 GRID = {
-    "tanh": (Tanh(), 1.3, 0.05, 1.0, PLAIN),
-    "relu": (ReLU(), 2.0, 0.0, 1.0, PLAIN),
-    "repu2": (RePU(2), 2 / 3, 0.0, 1.0, PLAIN),
-    "mrepu1": (MRePU(1), 1.0, 0.001, 0.05, PLAIN),
-    "residual tanh": (Tanh(), 0.5, 0.02, 1.0, RESIDUAL),
-    "residual repu2": (RePU(2), 0.2, 0.0, 0.5, RESIDUAL),
-    "rms repu2": (RePU(2), 2 / 3, 0.1, 0.5, Block(before=RMS)),
-    "layer tanh, half": (Tanh(), 1.3, 0.05, 1.0, Block(residual=True, before=LAYER, branch=0.5)),
-    "layer after relu": (ReLU(), 1.0, 0.0, 0.5, Block(after=LAYER)),
-    "cooled repu2, as a newcomer adds it": (RePU(2), 2.0, 0.05, 1.0, Block(before=COOLED)),
-    "rms repu2, half": (RePU(2), 2 / 3, 0.0, 1.0, Block(residual=True, before=RMS, branch=0.5)),
+    "tanh": (Tanh(), 1.3, 0.05, 1.0, PLAIN, "gaussian"),
+    "relu": (ReLU(), 2.0, 0.0, 1.0, PLAIN, "gaussian"),
+    "repu2": (RePU(2), 2 / 3, 0.0, 1.0, PLAIN, "gaussian"),
+    "mrepu1": (MRePU(1), 1.0, 0.001, 0.05, PLAIN, "gaussian"),
+    "residual tanh": (Tanh(), 0.5, 0.02, 1.0, RESIDUAL, "gaussian"),
+    "residual repu2": (RePU(2), 0.2, 0.0, 0.5, RESIDUAL, "gaussian"),
+    "rms repu2": (RePU(2), 2 / 3, 0.1, 0.5, Block(before=RMS), "gaussian"),
+    "layer tanh, half": (Tanh(), 1.3, 0.05, 1.0, Block(residual=True, before=LAYER, branch=0.5), "gaussian"),
+    "layer after relu": (ReLU(), 1.0, 0.0, 0.5, Block(after=LAYER), "gaussian"),
+    "cooled repu2, as a newcomer adds it": (RePU(2), 2.0, 0.05, 1.0, Block(before=COOLED), "gaussian"),
+    "rms repu2, half": (RePU(2), 2 / 3, 0.0, 1.0, Block(residual=True, before=RMS, branch=0.5), "gaussian"),
+    "orthogonal tanh": (Tanh(), 1.3, 0.05, 1.0, PLAIN, "orthogonal"),
+    "orthogonal mrepu1": (MRePU(1), 1.0, 0.0, 0.05, PLAIN, "orthogonal"),
+    "orthogonal relu, residual": (ReLU(), 1.0, 0.1, 1.0, RESIDUAL, "orthogonal"),
+    "orthogonal rms repu2, half": (
+        RePU(2),
+        2 / 3,
+        0.0,
+        1.0,
+        Block(residual=True, before=RMS, branch=0.5),
+        "orthogonal",
+    ),
+    "centred relu": (ReLU(), 2.5, 0.1, 1.0, PLAIN, "centred"),
+    "centred repu2, residual": (RePU(2), 0.3, 0.0, 0.5, RESIDUAL, "centred"),
 }
 # All comparisons below fail by chance once in a thousand runs (and the seeds are fixed).
 Z = NormalDist().inv_cdf(1 - 1e-3 / 2 / (len(GRID) * len(LEVELS) * 10))
@@ -59,17 +72,28 @@ def passed_on(activation, block: Block, z: torch.Tensor) -> torch.Tensor:
     return centred / centred.square().mean(1, keepdim=True).sqrt() if block.after == LAYER else h
 
 
-def matrices(activation, C_W: float, C_b: float, k1: float, block: Block, first: np.ndarray):
+def matrices(activation, C_W: float, C_b: float, k1: float, block: Block, weights: str, first: np.ndarray):
     """Return the covariances of the inputs' branches by layer and all z, of networks of full weight matrices."""
     generator = torch.Generator().manual_seed(1)
     inputs = len(first)
-    root = torch.from_numpy(np.linalg.cholesky(first * k1 + 1e-12 * np.eye(inputs)))
-    z = torch.randn(NETWORKS, WIDTH, inputs, generator=generator, dtype=torch.float64) @ root.T
+    shared = C_b if weights == "orthogonal" else 0.0
+    root = torch.from_numpy(np.linalg.cholesky(first * k1 - shared + 1e-12 * np.eye(inputs)))
+    z = torch.randn(NETWORKS, WIDTH, inputs, generator=generator, dtype=torch.float64)
+    if weights == "orthogonal":
+        z = WIDTH**0.5 * torch.linalg.qr(z).Q
+    z = z @ root.T + shared**0.5 * torch.randn(NETWORKS, WIDTH, 1, generator=generator, dtype=torch.float64)
     covariances, states = [], [z]
     for l in range(DEPTH):
         h = passed_on(activation, block, z)
-        covariances.append(C_b + C_W * (h.mT @ h) / WIDTH)
-        W = torch.randn(NETWORKS, WIDTH, WIDTH, generator=generator, dtype=torch.float64) * (C_W / WIDTH) ** 0.5
+        seen = h - h.mean(1, keepdim=True) if weights == "centred" else h
+        covariances.append(C_b + C_W * (seen.mT @ seen) / (WIDTH - (weights == "centred")))
+        W = torch.randn(NETWORKS, WIDTH, WIDTH, generator=generator, dtype=torch.float64)
+        if weights == "orthogonal":
+            Q, R = torch.linalg.qr(W)
+            W = Q * WIDTH**0.5 * R.diagonal(dim1=1, dim2=2).sign().unsqueeze(1)
+        elif weights == "centred":
+            W = (W - W.mean(2, keepdim=True)) * (WIDTH / (WIDTH - 1)) ** 0.5
+        W = W * (C_W / WIDTH) ** 0.5
         b = torch.randn(NETWORKS, WIDTH, 1, generator=generator, dtype=torch.float64) * C_b**0.5
         z = z + block.branch * (W @ h + b) if block.residual and l < DEPTH - 1 else W @ h + b
         states.append(z)
@@ -79,11 +103,12 @@ def matrices(activation, C_W: float, C_b: float, k1: float, block: Block, first:
 @pytest.mark.parametrize("name", GRID)
 def test_two_inputs_are_as_far_apart_as_in_full_networks(name):
     """K and 1 - c given the last hidden layer, at the output."""
-    activation, C_W, C_b, k1, block = GRID[name]
-    covariances, _ = matrices(activation, C_W, C_b, k1, block, np.array([[1.0, 0.6], [0.6, 1.0]]))
+    activation, C_W, C_b, k1, block, weights = GRID[name]
+    covariances, _ = matrices(activation, C_W, C_b, k1, block, weights, np.array([[1.0, 0.6], [0.6, 1.0]]))
     S = covariances[-1]
     c = S[:, 0, 1] / (S[:, 0, 0] * S[:, 1, 1]).sqrt()
-    samples = pair_chain(Law.of(activation, C_W, C_b, k1, DEPTH, WIDTH, block=block), Pair(k1, 1.0, 0.4), 3000, seed=2)
+    law = Law.of(activation, C_W, C_b, k1, DEPTH, WIDTH, block=block, weights=weights)
+    samples = pair_chain(law, Pair(k1, 1.0, 0.4), 3000, seed=2)
     assert_same_quantiles(S[:, 0, 0].log10().numpy(), samples.log10_K[:, -1])
     distance = samples.log10_distance[:, -1]
     known = ~np.isnan(distance)
@@ -95,18 +120,19 @@ def test_two_inputs_are_as_far_apart_as_in_full_networks(name):
 
 @pytest.mark.parametrize("name", [name for name in GRID if name not in ("relu", "repu2", "mrepu1")])
 def test_batch_of_networks(name):
-    activation, C_W, C_b, k1, block = GRID[name]
+    activation, C_W, C_b, k1, block, weights = GRID[name]
     first = np.array([[1.0, 0.6, 0.1], [0.6, 1.0, -0.3], [0.1, -0.3, 1.0]])
-    _, states = matrices(activation, C_W, C_b, k1, block, first)
-    found = batch_chain(Law.of(activation, C_W, C_b, k1, DEPTH, WIDTH, block=block), k1 * first, NETWORKS, seed=3)
+    _, states = matrices(activation, C_W, C_b, k1, block, weights, first)
+    law = Law.of(activation, C_W, C_b, k1, DEPTH, WIDTH, block=block, weights=weights)
+    found = batch_chain(law, k1 * first, NETWORKS, seed=3)
     for l in (1, DEPTH):  # the largest |z| of a layer; the output of these networks is as wide as the others
         assert_same_quantiles(states[l].abs().amax((1, 2)).log10().numpy(), found.log10_z[:, l])
 
 
 @pytest.mark.parametrize("name", GRID)
 def test_a_wide_layer_passes_a_gradient_on_as_theory_says(name):
-    activation, C_W, C_b, k1, block = GRID[name]
-    law = Law.of(activation, C_W, C_b, k1, DEPTH, 4000, block=block)
+    activation, C_W, C_b, k1, block, weights = GRID[name]
+    law = Law.of(activation, C_W, C_b, k1, DEPTH, 4000, block=block, weights=weights)
     samples = pair_chain(law, Pair(k1, 1.0, 0.5), 30)
     gain = kernel_layers(law).log10_gain[:-1]
     error = samples.log10_gain.std(0) / math.sqrt(30)

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from repu_lab.blocks.maps import NORMS, RMS, SAME, Floats, Map
+from repu_lab.blocks.maps import CENTRED, NORMS, RMS, SAME, Floats, Map
 
 Elementwise = Callable[[Tensor], Tensor]
 
@@ -93,10 +93,12 @@ class Block:
 
             chi_parallel = C_W h . (z . d/dz) h / z . z,   chi_perp = C_W / n sum_ij (dh_i/dz_j)^2 ,
 
-        for given weights of mean square C_W / n. Units are the last axis.
+        for given weights of mean square C_W / n; h less its mean where they take that out. Units are the last axis.
         """
         u = self.seen(z, c)
         h, slopes = s(u), slope(u)
+        if self.after == CENTRED:
+            h = (h - h.mean(-1, keepdim=True)) * (h.shape[-1] / (h.shape[-1] - 1))
         # K from z, not from a scaled copy: where z^2 leaves float64, so does z s s', and the ratio is undefined.
         overlap = torch.zeros_like(z[..., 0]) if self.scale_free else (u * h * slopes).mean(-1)
         scale = 1.0 if c is None else c.square()
@@ -119,6 +121,10 @@ class Block:
     def bare(self) -> bool:
         """Whether h = s(z)."""
         return self.as_is and self.after == SAME
+
+    def behind(self, weights: str) -> "Block":
+        """Return the block that weights of this kind make of it: centred ones take the mean of h out, if it has one."""
+        return replace(self, after=CENTRED) if weights == "centred" and self.after == SAME else self
 
     @property
     def normal(self) -> bool:
@@ -151,11 +157,13 @@ class Block:
         return (RMS if self.frozen else self.before).wide(K)
 
     def slope_behind(self, form: Any, K: Floats) -> Any:
-        """Return log of the derivative of E[h^2] in E[s^2]."""
-        return 0.0 if self.after == SAME else self.leaves(form, K, form.mean_square(K))[1]
+        """Return log |dh/ds|^2 in the mean over units."""
+        return self.leaves(form, K, form.mean_square(K))[1] if self.after.scale_free else 0.0
 
     def leaves(self, form: Any, K: Floats, square: Floats) -> tuple[Floats, Any]:
-        """Return E[h^2] and log of its derivative in E[s^2], at the variance K that enters s."""
+        """Return E[h^2] and log |dh/ds|^2 in the mean over units, at the variance K that enters s."""
+        if self.after == CENTRED:  # not as a difference, which is rounding where s is nearly a constant
+            return form.variance(K), 0.0
         return self.after.wide(square, form.mean(K) if self.after.centred else 0.0)
 
     # What finite layers are in theory's chains: e^(log_S / 2) x, units on axis 1.

@@ -23,8 +23,8 @@ LOG_CLOSE = 2 * np.log(1e-6)
 class Map(Protocol):
     """A function x -> u of all units of one input.
 
-    `scale_free`: u does not change if x is multiplied by a number, so its derivatives fall as 1/x. `centred`: nor if
-    a number is added to x.
+    `scale_free`: u does not change if x is multiplied by a number, so its derivatives fall as 1/x. `centred`: nor does
+    what the next map makes of it if a number is added to x.
     """
 
     @property
@@ -202,7 +202,37 @@ class Unit:
         return np.where(near, log_first, 0.0), np.where(near, first, full)
 
 
-SAME = Same()
+@dataclass(frozen=True)
+class Centred(Same):
+    """Nothing that a network computes: weights whose rows have no mean see x less its mean, however it is sent on.
+
+    u = sqrt(N / (N - 1)) (x - mean x): rows w = sqrt(N / (N - 1)) P g with P = 1 - 1 1^T / N and independent g of one
+    variance, and g . u = w . x. The mean square of w is that of g.
+    """
+
+    centred = True
+
+    def wide(self, square: Floats, mean: Any = 0.0) -> tuple[Floats, float]:
+        """Return the variance of x, and log 1: P takes one direction of many out."""
+        return square - mean**2, 0.0
+
+    def weighted(self, x: Floats, weights: Floats) -> Floats:
+        """Return x less its mean."""
+        return x - (x @ weights)[:, None]
+
+    def units(self, log_S: Floats, x: Floats) -> tuple[Floats, Floats]:
+        """Return u."""
+        N = x.shape[1]
+        return log_S, (x - x.mean(1, keepdims=True)) * np.sqrt(N / (N - 1))
+
+    def change(
+        self, log_S: Floats, x: Floats, log_D: Floats, y: Floats, *, small: bool = False
+    ) -> tuple[Floats, Floats]:
+        """Return u of y, since u is linear."""
+        return self.units(log_D, y)
+
+
+SAME, CENTRED = Same(), Centred()
 RMS, LAYER = Unit(centred=False), Unit(centred=True)
 # What `block.norm` names: the maps before and after the activation.
 NORMS: dict[str, tuple[Map, Map]] = {

@@ -142,13 +142,14 @@ def _with_axis(config: TrainConfig, axis: str) -> TrainConfig:
     experiment = build(config)
     rule = experiment.rule
     C_W, C_b, k1 = rule.C_W[1], rule.C_b[1], rule.k1
-    uniform = uniform_depth(rule.name, experiment.sizes, C_W=C_W, C_b=C_b, k1=k1, note=rule.note)
+    weights = config.initialization.weights
+    uniform = uniform_depth(rule.name, experiment.sizes, C_W=C_W, C_b=C_b, k1=k1, note=rule.note, weights=weights)
     if rule != uniform:
         raise ConfigError(
             f"axis={axis}: initialization={rule.name} differs from layer to layer, so that {axis} is not one number; "
             "choose critical, he, lecun or custom"
         )
-    return replace(config, initialization=InitializationConfig(name="custom", c_w=C_W, c_b=C_b, k1=k1))
+    return replace(config, initialization=InitializationConfig(name="custom", c_w=C_W, c_b=C_b, k1=k1, weights=weights))
 
 
 def _at(config: TrainConfig, axis: str, value: float, seed: int) -> TrainConfig:

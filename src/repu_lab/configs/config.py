@@ -124,6 +124,8 @@ def _check_groups(config: Any) -> None:
     rule = getattr(config, "initialization", None)
     if rule is None:
         return
+    if rule.weights == "centred" and config.width == 1:
+        raise ConfigError("initialization.weights=centred: with width=1 they are all 0; take width=2 or more")
     if rule.name != "custom":
         for key in ("c_w", "c_b", "k1"):
             if getattr(rule, key) is not None:
@@ -221,7 +223,9 @@ def folder_name(command: str, config: Any) -> str:
     shown = [(key if key != "formula" else "", value) for key, value in sorted(arguments.items()) if value is not None]
     details = "".join(f"_{key}{value}" for key, value in shown)
     name = activation_name(config.activation) + details
-    slug = f"{command}-{name}-depth{config.depth}-width{config.width}-{config.initialization.name}"
+    start = config.initialization
+    kind = "" if start.weights == "gaussian" else f"-{start.weights}"
+    slug = f"{command}-{name}-depth{config.depth}-width{config.width}-{start.name}{kind}"
     return f"{safe(slug)}-{config_hash(command, config)[:8]}"
 
 

@@ -10,6 +10,7 @@ HIGHEST = "highest"
 PRECISIONS = (HIGHEST, "tf32")
 BLOCKS = ("plain", "residual")
 NORMS = ("none", "rms", "layer", "layer_after")  # of NORMS in blocks/maps.py, which cannot be imported without torch
+WEIGHTS = ("gaussian", "orthogonal", "centred")  # of theory/law.py, likewise
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 TARGETS = {
     "polynomial": ("all", "x", "x2", "xy", "xyz", "legendre", "chebyshev", "random"),
@@ -35,6 +36,7 @@ TASK_KEYS = {
     "examples": IMAGES,
 }
 variance = number(0, 1e30, optional=True)  # theory's curves stay finite, and float32 ends sooner
+RESIDUAL = "skip connections: z' = z + b + W s(z) between hidden layers; short for block=residual"
 OUTCOMES = ("exploded", "vanished", "diverged", "trained", "learning", "stalled")
 
 
@@ -49,6 +51,13 @@ class InitializationConfig:
         None,
         "K^1 of an input with |x|^2/n_0 = 1, realised by the first layer; left out: c_b + c_w (custom only)",
         variance,
+    )
+    weights: str = setting(
+        "gaussian",
+        "gaussian: W_ij independent; orthogonal: W W^T or W^T W in proportion to 1; centred: no unit's weights have a "
+        "mean (but for the first map); C_W / fan_in is the mean square of all",
+        one_of(*WEIGHTS),
+        named_if_set=True,
     )
 
 
@@ -169,6 +178,7 @@ class Network:
     depth: int = setting(10, "L, hidden layers: L activations, L + 1 affine maps", whole(1, 100_000))
     width: int = setting(128, "n, units of a hidden layer", whole(1, 1_000_000))
     initialization: InitializationConfig = setting(InitializationConfig, "distribution of the initial weights, a group")
+    block: BlockConfig = setting(BlockConfig, "what a layer is beside its affine map, a group", named_if_set=True)
     dtype: str = setting("float32", f"number format: {', '.join(DTYPES)}", one_of(*DTYPES))
 
 
@@ -177,10 +187,7 @@ class Sample:
     """The networks that are drawn, the data they see and the machine they run on."""
 
     task: TaskConfig = setting(TaskConfig, "what is learnt, a group")
-    residual: bool = setting(
-        False, "skip connections: z' = z + b + W s(z) between hidden layers; short for block=residual"
-    )
-    block: BlockConfig = setting(BlockConfig, "what a layer is beside its affine map, a group", named_if_set=True)
+    residual: bool = setting(False, RESIDUAL)
     members: int = setting(1, "M, networks side by side", whole(1, 1_000_000))
     seed: int = setting(0, "member i is initialized from seed + i", whole(0, 2**62))
     data_seed: int = setting(0, "seed of the data's split and of the order of the batches", whole(0, 2**62))
@@ -246,6 +253,7 @@ class PropagateConfig(Handling, Sample, Network):
 class TheoryConfig(Handling, Network):
     """Ask the theory alone: no network is built."""
 
+    residual: bool = setting(False, RESIDUAL, named_if_set=True)
     inputs: int = setting(128, "inputs of a batch that must all survive, as in train", whole(1, 1_000_000))
 
 

@@ -11,13 +11,19 @@ import torch
 from torch import Tensor, nn
 
 from repu_lab.networks import initialization
-from repu_lab.networks.observing import Perceptron, observe
-from repu_lab.networks.passing import Pass, departures, first_pass
+from repu_lab.networks.observing import observe
+from repu_lab.networks.passing import Pass, first_pass, recognise
 from repu_lab.networks.population import Population
 from repu_lab.theory import Initialization, Law
 from repu_lab.theory.fate import COLLAPSE, FATES, LOG10_WEIGHT_GRADIENT, collapsed_layer, first_ends
 from repu_lab.theory.forecast import QUANTILES, Forecast, forecast_law
 from repu_lab.theory.formats import limits
+
+DRAWN = {
+    "gaussian": "independent, of mean 0",
+    "orthogonal": "matrices are orthogonal",
+    "centred": "rows have no mean, and are independent otherwise",
+}
 
 
 def initialize_(
@@ -27,13 +33,14 @@ def initialize_(
     seed: int | None = None,
     generator: torch.Generator | None = None,
     input_mean_square: float = 1.0,
+    weights: str = "gaussian",
 ) -> Initialization:
     """Draw weights and biases in place, critically for the network's activation and depth; return which, and why.
 
-    W^l_ij ~ N(0, C_W / fan_in), b^l_i ~ N(0, C_b), l >= 2, as `critical_initialization` says; the first map gives
-    K^1 = k1 for an input with |x|^2/n_0 = input_mean_square. Without biases in the hidden layers C_b is 0, and
-    C_W = k1 / g(k1) keeps the kernel instead. Residual networks without normalization: C_W and C_b of a branch are a
-    share 1/(L-1) of those.
+    W^l_ij ~ N(0, C_W / fan_in), b^l_i ~ N(0, C_b), l >= 2, as `critical_initialization` says; `weights` "orthogonal",
+    or "centred" (no mean in a row), are others of that mean square. The first map gives K^1 = k1 for an input with
+    |x|^2/n_0 = input_mean_square. Without biases in the hidden layers C_b is 0, and C_W = k1 / g(k1) keeps the kernel
+    instead. Residual networks without normalization: C_W and C_b of a branch are a share 1/(L-1) of those.
 
     The weights are those of the lab's own network with this seed; left out, the seed is drawn from the generator, else
     from torch's global one. The activation is found, unless forward calls a function: then name it, as MRePU(1). Its
@@ -44,7 +51,9 @@ def initialize_(
     _check_input(input_mean_square)
     perceptron = observe(network, activation)
     biases = all(linear.bias is not None for linear in perceptron.linears[:-1])
-    rule = initialization.critical(perceptron.activation, perceptron.sizes, perceptron.block, biases=biases)
+    rule = initialization.critical(
+        perceptron.activation, perceptron.sizes, perceptron.block, biases=biases, weights=weights
+    )
     start = Initialization(rule.C_W[-1], rule.C_b[-1], rule.k1, rule.note)
     rule = replace(rule, C_W=(rule.C_W[0] / input_mean_square, *rule.C_W[1:]))
     if seed is None:
@@ -73,8 +82,9 @@ def forecast_network(
 
     The fate, K by layer over the inputs, the gradient and the correlation are measured: Gaussian inputs with |x|^2/n_0
     = input_mean_square go through its own weights, so they hold whatever drew those. The curves of the infinitely wide
-    network are theory's, for variances C_W^l = fan_in mean(W^l_ij^2), C_b^l = mean(b^l_i^2); they speak of independent
-    and of orthogonal weights of mean 0 alone, and advice says if these are neither. `correlation` of two inputs' first
+    network are theory's, for variances C_W^l = fan_in mean(W^l_ij^2), C_b^l = mean(b^l_i^2); they speak of
+    independent weights of mean 0, of orthogonal ones and of such whose rows have no mean, as it finds them to be, and
+    advice says if these are neither. `correlation` of two inputs' first
     preactivations, for theory; left out: that of orthogonal inputs. Hidden layers of several widths count with their
     harmonic mean. See `forecast`, also for its errors; ValueError as for `initialize_`.
     """
@@ -85,15 +95,14 @@ def forecast_network(
     k1 = C_b[0] + C_W[0] * input_mean_square
     if correlation is None and k1 > 0:
         correlation = C_b[0] / k1
-    law = Law(
-        perceptron.activation, C_W[1:], C_b[1:], k1, perceptron.sizes, perceptron.block, limits(perceptron.dtype).name
-    )
+    dtype, (weights, departures) = limits(perceptron.dtype).name, recognise(perceptron)
+    law = Law(perceptron.activation, C_W[1:], C_b[1:], k1, perceptron.sizes, perceptron.block, dtype, weights)
     expected = forecast_law(law, inputs, correlation=correlation, seed=seed)
     seen = first_pass(perceptron.population(), inputs=inputs, mean_square=input_mean_square, seed=seed)
-    return _measured(expected, perceptron, seen)
+    return _measured(expected, departures, seen)
 
 
-def _measured(expected: Forecast, perceptron: Perceptron, seen: Pass) -> Forecast:
+def _measured(expected: Forecast, departures: list[str], seen: Pass) -> Forecast:
     """Return theory's forecast with the fate that the network itself has."""
     law, dtype = expected.law, limits(expected.law.dtype)
     ends = first_ends(seen.log10_z[None], seen.log10_h[None], dtype)
@@ -108,13 +117,9 @@ def _measured(expected: Forecast, perceptron: Perceptron, seen: Pass) -> Forecas
     else:
         collapses = expected.inputs > 1 and seen.log10_distance[-1] < math.log10(COLLAPSE)
         fate, layer = ("collapses correlations" if collapses else "survives"), None
-    departs = departures(perceptron)
-    known = not departs or departs == ["matrices are orthogonal"]
-    drawn = (
-        f"a known law: {departs[0] if departs else 'independent, of mean 0'}"
-        if known
-        else (f"no known law, since {' and '.join(departs)}: theory's curves do not hold")
-    )
+    drawn = f"a known law: {DRAWN[law.weights]}"
+    if departures:
+        drawn = f"no known law, since {' and '.join(departures)}: theory's curves do not hold"
     K = np.quantile(seen.log10_K, QUANTILES, axis=0, method="inverted_cdf")
     text = f"Measured on this network with {len(seen.log10_K)} inputs: {fate}" + (f" at layer {layer}" if layer else "")
     return replace(

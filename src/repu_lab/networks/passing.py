@@ -18,6 +18,8 @@ Floats = NDArray[np.float64]
 
 # Independent draws pass each of the tests but once in a million.
 DEVIATIONS = 5.0
+# Weights are known as orthogonal or centred by less than this share of the spread that independent ones have.
+KNOWN = 0.1
 
 
 @dataclass(frozen=True)
@@ -58,28 +60,30 @@ def first_pass(network: Population, *, inputs: int, mean_square: float, seed: in
         return Pass(*map(_log10, (K[:inputs], z, h, gradient / gradient[-1], distance.median(0).values)))
 
 
-def departures(network: Perceptron) -> list[str]:
-    """Return in what the weights and biases of the maps l >= 2 differ from independent draws of mean 0; none: nothing.
+def recognise(network: Perceptron) -> tuple[str, list[str]]:
+    """Return which of theory's WEIGHTS the maps l >= 2 have, and in what they and the biases differ from those.
 
     Of independent draws sum_ij W_ij / sqrt(sum W_ij^2) is a standard normal number, so is that of biases; row sums have
-    variance I v, v = mean W_ij^2; eigenvalues of W W^T have the relative variance min(O, I) / max(O, I) (Marchenko,
-    Pastur), and none if W is orthogonal.
+    variance I v, v = mean W_ij^2, centred ones none; eigenvalues of W W^T have the relative variance min(O, I) /
+    max(O, I) (Marchenko, Pastur), and none if W is orthogonal.
     """
     maps = [_float64(linear) for linear in network.linears[1:]]
-    signs = []
+    weights, signs = "gaussian", []
     if (t := _standardized([W for W, _ in maps])) > DEVIATIONS:
         signs.append(f"weights have a mean ({t:.0f} standard errors from 0)")
     if (t := _standardized([b for _, b in maps])) > DEVIATIONS:
         signs.append(f"biases have a mean ({t:.0f} standard errors from 0)")
     rows = torch.cat([W.sum(1).square() / (W.shape[1] * W.square().mean()).clamp(min=1e-300) for W, _ in maps])
-    if abs(rows.mean() - 1).item() > DEVIATIONS * (2 / len(rows)) ** 0.5:
+    if rows.mean() < KNOWN:
+        weights = "centred"
+    elif abs(rows.mean() - 1).item() > DEVIATIONS * (2 / len(rows)) ** 0.5:
         signs.append(f"row sums have {rows.mean():.2g} of the variance of independent weights")
     spread = [_spread(W) for W, _ in maps if min(W.shape) >= 8 and bool(W.any())]
-    if spread and np.median(spread) < 0.1:
-        signs.append("matrices are orthogonal")
+    if spread and np.median(spread) < KNOWN and weights == "gaussian":
+        weights = "orthogonal"
     elif spread and abs(np.median(spread) - 1) > 0.5:
         signs.append(f"squared singular values have {np.median(spread):.2g} of the spread of independent weights")
-    return signs
+    return weights, signs
 
 
 def _float64(linear: nn.Linear) -> tuple[Tensor, Tensor]:

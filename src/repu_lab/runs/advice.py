@@ -104,7 +104,8 @@ def _where(experiment: Experiment, kind: str, records: Sequence[Mapping[str, Any
 def _changes(experiment: Experiment) -> Iterator[tuple[list[str], TrainConfig]]:
     """Yield what may help, as it is typed and as the config it makes; the smallest change first."""
     config, rule = experiment.config, experiment.rule
-    critical = InitializationConfig(name="critical")
+    weights = config.initialization.weights
+    critical = InitializationConfig(name="critical", weights=weights)
     if config.dtype not in ("float32", "float64"):
         yield ["dtype=float32"], replace(config, dtype="float32")
     if scaled := _larger_scale(config):
@@ -114,7 +115,7 @@ def _changes(experiment: Experiment) -> Iterator[tuple[list[str], TrainConfig]]:
     C_W, C_b = f"{rule.C_W[-1]:.6g}", f"{rule.C_b[-1]:.6g}"
     for k1 in (f"{rule.k1 / part:.3g}" for part in (10, 100)):
         if float(k1) > float(C_b):
-            start = InitializationConfig(name="custom", c_w=float(C_W), c_b=float(C_b), k1=float(k1))
+            start = InitializationConfig(name="custom", c_w=float(C_W), c_b=float(C_b), k1=float(k1), weights=weights)
             typed = {"c_w": C_W, "c_b": C_b, "k1": k1}
             parts = [f"initialization.{key}={value}" for key, value in typed.items()]
             yield ["initialization=custom", *parts], replace(config, initialization=start)
@@ -142,7 +143,7 @@ def _larger_scale(config: TrainConfig) -> tuple[list[str], TrainConfig] | None:
     scale = min(float(f"{k1**-0.5:.2g}"), LARGEST_MREPU_SCALE)
     if scale <= 2 * config.activation.get("scale", 1.0):
         return None
-    critical = InitializationConfig(name="critical")
+    critical = InitializationConfig(name="critical", weights=config.initialization.weights)
     optimizer = replace(config.optimizer, lr="auto")
     changed = replace(
         config, activation={**config.activation, "scale": scale}, initialization=critical, optimizer=optimizer

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from repu_lab.blocks import PLAIN
 from repu_lab.configs.code import activation_name
-from repu_lab.configs.config import ConfigError, config_hash
+from repu_lab.configs.config import ConfigError, config_hash, result_fields
 from repu_lab.configs.schema import TheoryConfig
 from repu_lab.figures import kernel_by_layer, phase_diagram, susceptibilities
 from repu_lab.networks.initialization import Rule
-from repu_lab.runs.building import build_activation, build_rule
+from repu_lab.runs.building import build_activation, build_block, build_rule, law_of
 from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.words import start, weights
 from repu_lab.theory import (
@@ -33,6 +34,7 @@ from repu_lab.theory.patience import waiting
 INPUTS = 64  # n_0 and outputs of the network meant: they matter to rules that look at both sides of a layer only
 GRID = 200  # points a side of the phase diagram
 K_RANGE = (1e-4, 1e4)
+SHOWN = 6  # layers in the table of what is told of every one
 MARGINAL = 1e-9  # a chi_parallel this close to 1 is 1: what happens is decided beyond first order
 
 
@@ -48,8 +50,18 @@ def check_theory(config: TheoryConfig) -> tuple[Law, Rule]:
         raise ConfigError(f"activation={activation_name(config.activation)}: {error}") from error
     if rule.k1 <= 0:
         raise ConfigError("initialization.k1=0: a signal of size 0 stays 0; choose k1 > 0")
-    variances = {"C_W": rule.C_W[1:], "C_b": rule.C_b[1:], "k1": rule.k1}
-    return Law.of(activation, depth=config.depth, width=config.width, dtype=config.dtype, **variances), rule
+    law = Law.of(
+        activation,
+        rule.C_W[1:],
+        rule.C_b[1:],
+        rule.k1,
+        config.depth,
+        config.width,
+        block=build_block(config),
+        dtype=config.dtype,
+        weights=law_of(rule.weights),
+    )
+    return law, rule
 
 
 def analyse_activation(config: TheoryConfig, folder: RunFolder) -> dict[str, Any]:
@@ -62,7 +74,7 @@ def analyse_activation(config: TheoryConfig, folder: RunFolder) -> dict[str, Any
         {"K": p.K, "C_W": p.C_W, "C_b": p.C_b, "universality_class": p.universality_class} for p in criticality.points
     ]
     _draw(law, rule.name, points, expected, folder)
-    fixed = [asdict(point) for point in fixed_points(law.activation, C_W, C_b)]
+    fixed = [asdict(point) for point in fixed_points(law.activation, C_W, C_b)] if _plain(law) else []
     return {
         "activation": expected.activation,
         "critical_points": points,
@@ -73,6 +85,7 @@ def analyse_activation(config: TheoryConfig, folder: RunFolder) -> dict[str, Any
         "c_b": C_b,
         "k1": law.k1,
         "initialization": rule.name,
+        "weights": rule.weights,
         "fixed_points": [point | {"chi_perp": _finite(point["chi_perp"])} for point in fixed],
         "layers": [
             {
@@ -84,6 +97,7 @@ def analyse_activation(config: TheoryConfig, folder: RunFolder) -> dict[str, Any
                 "log10_chi_parallel": _finite(expected.log10_chi_parallel[i]),
                 "log10_chi_perp": _finite(expected.log10_chi_perp[i]),
                 "log10_gradient": _finite(expected.log10_gradient[i]),
+                "log10_gain": None if i == law.depth else _finite(expected.log10_gain[i]),
                 "correlation": _finite(expected.correlation[i]),
                 "ntk": _power(ntk[i]),
                 "log10_ntk": _finite(ntk[i]),
@@ -96,49 +110,60 @@ def analyse_activation(config: TheoryConfig, folder: RunFolder) -> dict[str, Any
         "underflow_layer": expected.underflow_layer,
         "survival_depth": expected.survival_depth,
         "advice": expected.advice,
-        "text": _answer(criticality, rule, fixed, expected),
+        "text": _answer(criticality, rule, fixed, expected, config),
         "config_hash": config_hash("theory", config),
     }
 
 
 def _draw(law: Law, rule: str, points: Sequence[dict[str, Any]], expected: Forecast, folder: RunFolder) -> None:
     C_W, C_b, activation = law.C_W[-1], law.C_b[-1], law.activation
-    K = np.geomspace(*K_RANGE, 161)
+    kind = "" if law.weights == "gaussian" else f" {law.weights}"
     figures = {
-        "susceptibilities": susceptibilities(
+        "kernel": kernel_by_layer(
+            expected.log10_K,
+            expected.log10_K_quantiles,
+            heading=f"{expected.activation}, width {law.width}, {rule}{kind}",
+        ),
+    }
+    if _plain(law):
+        K = np.geomspace(*K_RANGE, 161)
+        figures["susceptibilities"] = susceptibilities(
             K,
             C_W * stein(activation, K),
             C_W * mean_square_slope(activation, K),
             points,
             heading=f"{expected.activation} at $C_W$ = {C_W:.4g}",
-        ),
-        "kernel": kernel_by_layer(
-            expected.log10_K,
-            expected.log10_K_quantiles,
-            heading=f"{expected.activation}, width {law.width}, {rule}",
-        ),
-    }
-    top_W = max(2.5, 1.5 * C_W, *(1.5 * point["C_W"] for point in points))
-    top_b = max(0.5, 1.5 * C_b, *(1.5 * point["C_b"] for point in points))
-    grid = fate_map(law, np.linspace(0, top_W, GRID), np.linspace(0, top_b, GRID))
-    figures["phase_diagram"] = phase_diagram(
-        grid.C_b,
-        grid.C_W,
-        grid.phase.T,
-        PHASES,
-        points,
-        initialization=(C_b, C_W),
-        heading=f"{expected.activation} after {law.depth} layers from $K^1$ = {law.k1:.3g}",
-    )
+        )
+        top_W = max(2.5, 1.5 * C_W, *(1.5 * point["C_W"] for point in points))
+        top_b = max(0.5, 1.5 * C_b, *(1.5 * point["C_b"] for point in points))
+        grid = fate_map(law, np.linspace(0, top_W, GRID), np.linspace(0, top_b, GRID))
+        figures["phase_diagram"] = phase_diagram(
+            grid.C_b,
+            grid.C_W,
+            grid.phase.T,
+            PHASES,
+            points,
+            initialization=(C_b, C_W),
+            heading=f"{expected.activation} after {law.depth} layers from $K^1$ = {law.k1:.3g}",
+        )
     for name, figure in figures.items():
         with folder.writing(f"{name}.png") as path:
             figure.savefig(path, format="png", dpi=200)
 
 
-def _answer(criticality: Criticality, rule: Rule, fixed: list[dict[str, Any]], expected: Forecast) -> str:
+def _plain(law: Law) -> bool:
+    """Whether layers are what criticality is about: s(z) and weights that see all of it."""
+    return law.block == PLAIN
+
+
+def _answer(
+    criticality: Criticality, rule: Rule, fixed: list[dict[str, Any]], expected: Forecast, config: TheoryConfig
+) -> str:
+    law = expected.law
     lines = [
         f"{expected.activation}: "
-        + (", ".join(p.universality_class for p in criticality.points) or "no critical point"),
+        + (", ".join(p.universality_class for p in criticality.points) or "no critical point")
+        + ("" if _plain(law) else ", in plain layers with gaussian weights"),
         "  K is the mean square of a layer's preactivations; K* is a K that a critical network keeps",
     ]
     for point in criticality.points:
@@ -170,8 +195,13 @@ def _answer(criticality: Criticality, rule: Rule, fixed: list[dict[str, Any]], e
         lines.append(
             f"  fixed point {place}: chi_parallel={point['chi_parallel']:.4g}, chi_perp={point['chi_perp']:.4g}, {kind}"
         )
-    if not fixed:
+    if _plain(law) and not fixed:
         lines.append("  no fixed point: K moves for ever")
+    if not _plain(law) or law.weights != "gaussian":
+        kept = ["residual=true"] * config.residual
+        kept += [f"block.{key}={value}" for key, value in result_fields(config.block).items()]
+        kept += [f"initialization.weights={law.weights}"] * (law.weights != "gaussian")
+        lines += [f"networks of {', '.join(kept)}, width {law.width}:", *_by_layer(expected)]
     over = {d: v["z"] for d, v in expected.overflow_layer.items() if v["z"]}
     under = {d: v["z"] for d, v in expected.underflow_layer.items() if v["z"]}
     for name, table in (("overflows", over), ("underflows", under)):
@@ -181,6 +211,18 @@ def _answer(criticality: Criticality, rule: Rule, fixed: list[dict[str, Any]], e
     lines.append(f"forecast: {expected.summary()}")
     lines.append(f"advice:   {expected.advice}")
     return "\n".join(lines)
+
+
+def _by_layer(expected: Forecast) -> list[str]:
+    """Return a table of some layers, the first and the last among them: K, what changes gradients, and angles."""
+    heads = ("layer", "K (5 %", "50 %", "95 %)", "chi_parallel", "chi_perp", "gradient back", "correlation")
+    lines = ["  " + "".join(f"{head:>14}" for head in heads)]
+    for l in np.unique(np.linspace(1, expected.law.depth, SHOWN).round().astype(int)):
+        low, _, middle, _, high = 10.0 ** np.clip(expected.log10_K_quantiles[:, l - 1], -300, 300)
+        logs = expected.log10_chi_parallel, expected.log10_chi_perp, expected.log10_gain
+        numbers = low, middle, high, *(10.0 ** float(log[l - 1]) for log in logs), expected.correlation[l - 1]
+        lines.append("  " + f"{l:>14}" + "".join(f"{number:>14.4g}" for number in numbers))
+    return lines
 
 
 def _place(K: float | None) -> str:

@@ -21,7 +21,7 @@ from repu_lab.configs.files import Damaged
 from repu_lab.configs.schema import HIGHEST, BlockConfig, TrainConfig
 from repu_lab.configs.text import one_line
 from repu_lab.configs.untrusted import OWN_PACKAGE, foreign_target
-from repu_lab.networks.initialization import RULES, Rule, critical, draw_, uniform_depth
+from repu_lab.networks.initialization import RULES, Rule, critical, draw_, drawn_as, uniform_depth
 from repu_lab.networks.optimizers import Optimizer
 from repu_lab.networks.population import Population, layout
 from repu_lab.runs.memory import free_bytes, member_bytes, members_at_once
@@ -249,13 +249,13 @@ def _find(target: str) -> Any:
 
 
 def build_block(config: Any) -> Block:
-    """Return the kind of layers that a config names; that of theory alone is plain."""
-    named = getattr(config, "block", BlockConfig())
+    """Return the kind of layers that a config names."""
+    named = config.block
     before, after = NORMS[named.norm]
     learned = named.branch == "rezero"
     a = config.depth**-0.5 if named.branch == "auto" else 0.0 if learned else named.branch
     return Block(
-        residual=getattr(config, "residual", False),
+        residual=config.residual,
         before=before,
         after=after,
         branch=float(a),
@@ -290,26 +290,37 @@ def build_task(config: Any) -> Task:
 
 
 def build_rule(config: Any, sizes: tuple[int, ...], activation: Activation) -> Rule:
-    """Return the variances of every affine map."""
+    """Return the variances of every affine map, and what the weights are."""
     c = config.initialization
     if c.name == "custom":
         C_W, C_b = c.c_w or 0.0, c.c_b or 0.0
-        return uniform_depth("custom", sizes, C_W=C_W, C_b=C_b, k1=C_W + C_b if c.k1 is None else c.k1)
+        k1 = C_W + C_b if c.k1 is None else c.k1
+        return uniform_depth("custom", sizes, C_W=C_W, C_b=C_b, k1=k1, weights=c.weights)
     if c.name == "critical":
         try:
-            return critical(activation, sizes, build_block(config))
+            return critical(activation, sizes, build_block(config), weights=c.weights)
         except ValueError as error:
             raise ConfigError(f"initialization=critical: {error}; choose one of {', '.join(RULES)}") from error
     if c.name not in RULES:
         raise ConfigError(f"initialization={c.name}: must be one of critical, {', '.join(RULES)}, custom")
-    return RULES[c.name](sizes)
+    try:
+        return drawn_as(RULES[c.name](sizes), c.weights)
+    except ValueError as error:
+        raise ConfigError(f"initialization.{error}") from error
 
 
 def build_law(config: Any, rule: Rule, activation: Activation, task: Task) -> Law:
     """Return what the networks are drawn from, for inputs of the task's mean square."""
     k1 = rule.C_b[0] + rule.C_W[0] * task.input_mean_square
     sizes = (task.train.x.shape[1], *[config.width] * config.depth, task.outputs)
-    return Law(activation, rule.C_W[1:], rule.C_b[1:], k1, sizes, build_block(config), config.dtype)
+    return Law(
+        activation, rule.C_W[1:], rule.C_b[1:], k1, sizes, build_block(config), config.dtype, law_of(rule.weights)
+    )
+
+
+def law_of(weights: str) -> str:
+    """Return which of theory's laws weights have: uniform ones that of gaussian ones, up to 1/n."""
+    return "gaussian" if weights == "uniform" else weights
 
 
 def learning_rate(config: Any, law: Law, task: Task) -> float:

@@ -125,4 +125,5 @@ def title(experiment: Experiment) -> str:
     config, rule = experiment.config, experiment.rule
     details = ", ".join(f"{k}={v}" for k, v in config.activation.items() if k not in ("name", "_target_"))
     name = activation_name(config.activation) + (f"({details})" if details else "")
-    return f"{name}, depth {config.depth}, width {config.width}, {rule.name}: C_W={rule.C_W[-1]:.4g}, k1={rule.k1:.4g}"
+    kind = rule.name if config.initialization.weights == "gaussian" else f"{rule.name} {rule.weights}"
+    return f"{name}, depth {config.depth}, width {config.width}, {kind}: C_W={rule.C_W[-1]:.4g}, k1={rule.k1:.4g}"

@@ -6,13 +6,20 @@ from typing import Any
 
 from repu_lab.networks.initialization import Rule
 
+SHAPES = {
+    "gaussian": "",
+    "uniform": "uniform ",
+    "orthogonal": "orthogonal, of ",
+    "centred": "centred (not in the first layer), of ",
+}
 
-def weights(C_W: float, C_b: float, distribution: str = "normal") -> str:
+
+def weights(C_W: float, C_b: float, kind: str = "gaussian") -> str:
     """Return variances as the standard deviations that a program sets, and the symbols behind.
 
     C_W = Var(W) fan_in and C_b = Var(b).
     """
-    shape = "" if distribution == "normal" else f"{distribution} "
+    shape = SHAPES[kind]
     biases = f"that of biases {math.sqrt(C_b):.4g}" if C_b else "no biases"
     return f"{shape}standard deviation sqrt({C_W:.4g}/fan_in), {biases} (C_W={C_W:.4g}, C_b={C_b:.4g})"
 
@@ -21,8 +28,9 @@ def start(rule: Rule) -> str:
     """Return why a run starts as it does, and with what weights; a line each, to be printed as they are."""
     if len(set(rule.C_W[1:])) > 1 or len(set(rule.C_b[1:])) > 1:
         text = f"C_W from {min(rule.C_W[1:]):.4g} to {max(rule.C_W[1:]):.4g}, as {rule.name} has them"
+        text = SHAPES[rule.weights] + text
     else:
-        text = weights(rule.C_W[-1], rule.C_b[-1], rule.distribution)
+        text = weights(rule.C_W[-1], rule.C_b[-1], rule.weights)
         if rule.C_W[0] != rule.C_W[-1]:
             text += f"; sqrt({rule.C_W[0]:.4g}/fan_in) in the first layer"
     return f"start:    {rule.note}\nweights:  {text}" if rule.note else f"weights:  {text}"

@@ -52,6 +52,7 @@ def shape(config: TrainConfig) -> str:
     """Return what the jobs of a group agree in: all that decides the result but what a member may have of its own."""
     fields = result_fields(config)
     del fields["seed"], fields["members"], fields["initialization"]
+    fields["centred"] = config.initialization.weights == "centred"  # their statistics are others
     fields["optimizer"] = {
         key: fields["optimizer"][key] for key in fields["optimizer"] if key not in ("lr", "weight_decay")
     }
@@ -149,7 +150,7 @@ def train_group(group: Group, report: Report) -> None:
             for folder, experiment, entries in zip(folders, experiments, _entries(group, experiments), strict=True):
                 config = experiment.config
                 stored = not config.rerun and folder.finished("train", config, "result.json") is not None
-                law = (experiment.rule.C_W, experiment.rule.C_b)
+                law = (experiment.rule.C_W, experiment.rule.C_b, experiment.rule.weights)
                 if not stored:
                     stack.enter_context(folder.run("train", config, entries, afresh=config.rerun))
                     expected[law] = announce(experiment, folder, expected.get(law))

@@ -9,6 +9,9 @@ This holds for every activation and every width, since Gaussian weights make W h
 work a layer instead of O(n^2). For B inputs the same argument gives a chain in their B x B covariance. Variances are
 kept as logarithms, so nothing overflows: where s grows as a power (always so for RePU) s is factored out exactly.
 
+Orthogonal weights keep |h| too: x is then uniform on the sphere |x|^2 = n instead of Gaussian, the biases are added to
+it, and B inputs are turned as one (`turning`).
+
 Layer l is z^l, l = 1..depth+1. Where a block skips, the units x_i persist and what the map gives is added to them.
 """
 
@@ -24,6 +27,7 @@ from numpy.typing import NDArray
 from repu_lab.theory.formats import limits
 from repu_lab.theory.law import Law, check_positive
 from repu_lab.theory.power_law import PowerLaw, largest, log_mean_square
+from repu_lab.theory.turning import frames, sphere
 
 Floats = NDArray[np.float64]
 
@@ -34,6 +38,8 @@ CHUNK = 2**15
 BATCH_CHUNK = 2**19
 # Added to a correlation matrix before its Cholesky factor is taken: inputs as close as 1 - c = 1e-10 count as one.
 JITTER = 1e-10
+# Of more inputs than they have dimensions, n_0 at most, the eigenvalues below this share are rounding.
+RANK = 1e-10
 
 
 @dataclass(frozen=True)
@@ -141,7 +147,10 @@ def _chain_chunk(law: Law, chains: int, generator: np.random.Generator, details:
             y[0] = log_K[0]
         for l in range(depth + 1 if details else depth):
             before = x.copy() if skips[l] else x
-            generator.standard_normal(out=x)
+            if law.weights == "orthogonal":
+                x = _turned(law, l, log_K[l], generator)
+            else:
+                generator.standard_normal(out=x)
             if skips[l]:
                 log_T, log_K[l] = log_K[l].copy(), np.logaddexp(log_K[l - 1], log_K[l])
                 x *= np.exp((log_T - log_K[l]) / 2)[:, None, None]
@@ -179,6 +188,15 @@ def _chain_chunk(law: Law, chains: int, generator: np.random.Generator, details:
     )
 
 
+def _turned(law: Law, l: int, log_S: Floats, generator: np.random.Generator) -> Floats:
+    """Return the units of layer l + 1 behind orthogonal weights, as e^(-log_S / 2) (b + W h), (chains, width, 1)."""
+    x = sphere(len(log_S), law.width, law.dimensions[l], generator)
+    if not law.shared[l]:
+        return x
+    share = np.minimum(np.exp(np.log(law.shared[l]) - log_S), 1.0)[:, None, None]
+    return np.sqrt(1 - share) * x + np.sqrt(share) * generator.standard_normal(x.shape)
+
+
 def _first_covariance(covariance: Floats) -> tuple[Floats, Floats]:
     """Return log S^1 of every input, and their correlations."""
     k1_B = np.diagonal(covariance)
@@ -205,7 +223,12 @@ def _batch_chunk(
     R = np.tile(R_BB, (networks, 1, 1))
     inputs_left = np.tile(np.arange(inputs), (networks, 1))
     skips = np.append(False, law.skips)  # whether layer l + 1 adds to layer l
-    log_before, z = log_S, np.zeros((networks, 1, inputs))
+    log_before, z, root = log_S, np.zeros((networks, 1, inputs)), None
+    if law.weights == "orthogonal" and inputs > law.dimensions[0]:
+        shared = np.minimum(np.sqrt(law.shared[0]) * np.exp(-log_k1 / 2), 1.0)
+        values, vectors = np.linalg.eigh(R_BB - np.outer(shared, shared))
+        some = values > RANK * inputs
+        root = (vectors[:, some] * np.sqrt(values[some])).T[None]
     with np.errstate(divide="ignore", over="ignore", invalid="ignore", under="ignore"):
         for l in range(depth + 1):
             if kept[l] < log_S.shape[1]:
@@ -216,8 +239,12 @@ def _batch_chunk(
                 log_S, log_before = (np.take_along_axis(a, top, 1) for a in (log_S, log_before))
                 z = np.take_along_axis(z, top[:, None, :], 2)
                 R = np.take_along_axis(np.take_along_axis(R, top[:, None, :], 2), top[:, :, None], 1)
+                root = None if root is None else np.take_along_axis(root, top[:, None, :], 2)
                 log_K[alive[:, None], inputs_left, l:] = np.inf
-            x = _correlated_normals(R, law.width, generator)
+            if law.weights == "orthogonal":
+                x = _turned_together(law, l, R, root, log_S, generator)
+            else:
+                x = _correlated_normals(R, law.width, generator)
             if skips[l]:
                 log_T, log_S = log_S, np.logaddexp(log_S, log_before)
                 x = x * np.exp((log_T - log_S) / 2)[:, None, :] + z * np.exp((log_before - log_S) / 2)[:, None, :]
@@ -253,7 +280,26 @@ def _batch_chunk(
             bias = np.exp(log_C_b / 2 - half)
             R = gram * scale[:, :, None] * scale[:, None, :] + bias[:, :, None] * bias[:, None, :]
             R[:, diagonal, diagonal] = 1.0
+            root = h * (scale / law.width**0.5)[:, None, :] if h.shape[2] > law.width else None
     return log_K / LN10, log_z / LN10, log_h / LN10
+
+
+def _turned_together(
+    law: Law, l: int, R: Floats, root: Floats | None, log_S: Floats, generator: np.random.Generator
+) -> Floats:
+    """Return the units of layer l + 1 behind orthogonal weights for all inputs, of variance 1 each.
+
+    R: their correlations; `root`: that of what the weights see, n x B, where it is not to be had from R.
+    """
+    shared = np.minimum(np.sqrt(law.shared[l]) * np.exp(-log_S / 2), 1.0) if law.shared[l] else np.zeros_like(log_S)
+    if root is None:
+        root = _factor(R - shared[:, :, None] * shared[:, None, :]).mT.numpy()
+    rank = root.shape[1]
+    U = frames(len(R), law.width, max(law.dimensions[l], rank), rank, generator)
+    x = (torch.from_numpy(U) @ torch.from_numpy(root)).numpy()
+    if law.shared[l]:
+        x += generator.standard_normal((len(R), law.width, 1)) * shared[:, None, :]
+    return x
 
 
 def _correlated_normals(R: Floats, width: int, generator: np.random.Generator) -> Floats:
@@ -262,10 +308,16 @@ def _correlated_normals(R: Floats, width: int, generator: np.random.Generator) -
     x = generator.standard_normal((networks, width, inputs))
     if inputs == 1:
         return x
+    # torch's product, not numpy's, whose threads nothing here could hold back.
+    return (torch.from_numpy(x) @ _factor(R).mT).numpy()
+
+
+def _factor(R: Floats) -> torch.Tensor:
+    """Return F with F F^T = R."""
+    inputs = R.shape[1]
     factor, info = torch.linalg.cholesky_ex(torch.from_numpy(R + JITTER * np.eye(inputs)))
     if info.any():
         # Rounding made a matrix of rank below B indefinite by more than the jitter: clip its eigenvalues instead.
         values, vectors = np.linalg.eigh(R)
         factor = torch.from_numpy(vectors * np.sqrt(np.clip(values, 0, None))[:, None, :])
-    # torch's product, not numpy's, whose threads nothing here could hold back.
-    return (torch.from_numpy(x) @ factor.mT).numpy()
+    return factor

@@ -60,6 +60,19 @@ class PowerMoments(QuadratureMoments):
             product = self.amplitude * c(p)
             self.log_c = float(np.log(product) if product < np.inf else np.log(self.amplitude) + _log_c(p))
 
+    def mean(self, K: Array) -> Array:
+        """Return (a_plus + a_minus) c_(p/2) K^(p/2)."""
+        return (self.a_plus + self.a_minus) * c(self.p / 2) * _power(K, self.p / 2)
+
+    def variance(self, K: Array) -> Array:
+        """Return that of K = 1 times K^p."""
+        one = np.ones(1)
+        return (self.mean_square(one) - self.mean(one) ** 2)[0] * _power(K, self.p)
+
+    def variance_slope(self, K: Array) -> Array:
+        """Return p times that of K = 1 times K^(p-1)."""
+        return self.p * self.variance(np.ones(1))[0] * _power(K, self.p - 1)
+
     def mean_square(self, K: Array) -> Array:
         """Return a c_p K^p."""
         return self.amplitude * c(self.p) * _power(K, self.p)

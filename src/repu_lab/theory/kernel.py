@@ -5,7 +5,8 @@ Principles of Deep Learning Theory), l = 1..L+1 where L = depth counts hidden la
 K is followed in log space where it leaves float64. Where a block skips, z^(l+1) = z^l + a (b + W h^l) for l = 1..L-1,
 kernels and both susceptibilities add: K^(l+1) = K^l + a^2 (C_b + C_W E[h^2]), chi = 1 + a^2 C_W (...), since W is
 independent of z^l. What a block does to z before s, or to s(z) before W, replaces g(K) by E[h^2] and enters both
-susceptibilities by the chain rule.
+susceptibilities by the chain rule. Orthogonal weights have the same limit; centred ones see the variance of s in place
+of g = E[s^2].
 """
 
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from repu_lab.activations import Activation
-from repu_lab.blocks import PLAIN, Block
+from repu_lab.blocks import CENTRED, PLAIN, Block
 from repu_lab.theory.angles import Array, angle
 from repu_lab.theory.closed_forms import PowerMoments, moments
 from repu_lab.theory.law import Law, Variances, check_k1
@@ -67,14 +68,21 @@ class CorrelationLayers:
 
 
 def layers(
-    activation: Activation, C_W: Variances, C_b: Variances, k1: float, depth: int, *, block: Block = PLAIN
+    activation: Activation,
+    C_W: Variances,
+    C_b: Variances,
+    k1: float,
+    depth: int,
+    *,
+    block: Block = PLAIN,
+    weights: str = "gaussian",
 ) -> KernelLayers:
     """Iterate the kernel of one input from K^1 = k1 through `depth` hidden layers; see `kernel_layers`.
 
     C_W, C_b: variances of the maps l = 2..depth+1, one number or a sequence. ValueError for negative ones, k1 < C_b,
     depth < 1, or an activation that cannot be averaged.
     """
-    return kernel_layers(Law.of(activation, C_W, C_b, k1, depth, block=block))
+    return kernel_layers(Law.of(activation, C_W, C_b, k1, depth, block=block, weights=weights))
 
 
 def kernel_layers(law: Law) -> KernelLayers:
@@ -197,12 +205,20 @@ def _follow(law: Law, k1: float, table: Tabulated) -> tuple[Array, Array]:
                 x[i + 1] = np.log(K[i + 1])
             else:
                 log_in = np.nan_to_num(block.enters(K[i : i + 1])[1], nan=0.0, posinf=0.0, neginf=0.0)
-                log_g = log_mean_square(law.activation, x[i : i + 1] + log_in)[0]
+                log_g = log_mean_square(law.activation, x[i : i + 1] + log_in)[0] + _log_kept(block, form, x[i])
                 x[i + 1] = np.logaddexp(np.log(C_b), np.log(C_W) + log_g)
                 K[i + 1] = np.exp(x[i + 1])
             if law.skips[i]:
                 K[i + 1], x[i + 1] = K[i] + K[i + 1], np.logaddexp(x[i], x[i + 1])
     return K, x
+
+
+def _log_kept(block: Block, form: QuadratureMoments, x: float) -> float:
+    """Return log of the part of E[s^2] that is the variance of s, where that is all that the weights see."""
+    if block.after != CENTRED:
+        return 0.0
+    K = np.exp(np.clip(np.array([x]), np.log(SMALL_K), np.log(min(LARGE_K, form.largest_K))))
+    return float(np.log(form.variance(K) / form.mean_square(K))[0])
 
 
 def _exact_powers(form: PowerMoments, W: Array, x1: float) -> Array:
@@ -239,6 +255,9 @@ def _log_susceptibilities(table: Tabulated, K: Array, x: Array, block: Block) ->
         logs = _log_slopes(table, entering, x if block.as_is else np.log(entering))
         log_out = block.slope_behind(table.form, entering)
         parallel, perp, slopes = (log + log_in + log_out for log in logs)
+        if block.after == CENTRED:
+            inside = np.clip(entering, SMALL_K, table.form.largest_K)
+            parallel = parallel + np.log(table.form.variance_slope(inside) / table.form.stein(inside))
         return np.full_like(parallel, -np.inf) if block.scale_free else parallel, perp, slopes
 
 

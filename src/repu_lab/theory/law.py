@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Self
 
 import numpy as np
@@ -12,12 +13,17 @@ from repu_lab.theory.angles import Array
 
 Variances = float | Sequence[float] | Array
 
+# What the matrices of the maps are: independent normal numbers; Haar orthogonal, or as much of one as a rectangle can
+# be; or normal ones whose rows have no mean, but for the first map, whose inputs are data.
+WEIGHTS = ("gaussian", "orthogonal", "centred")
+
 
 @dataclass(frozen=True)
 class Law:
     """Networks of the sizes n_0, n_1 .. n_L, n_{L+1} whose maps l = 2..L+1 have the variances C_W / n_{l-1} and C_b.
 
-    k1 is K^1, the mean square of an input's first preactivations. `dtype` names the number format of the networks;
+    k1 is K^1, the mean square of an input's first preactivations. `weights`, one of WEIGHTS: what is drawn with these
+    variances; `block` is the kind of layer in front of such weights. `dtype` names the number format of the networks;
     theory itself is float64. ValueError unless C_W and C_b hold L variances and all sizes are at least 1.
     """
 
@@ -28,9 +34,12 @@ class Law:
     sizes: tuple[int, ...]
     block: Block = PLAIN
     dtype: str = "float32"
+    weights: str = "gaussian"
 
     def __post_init__(self) -> None:
         """Check the variances and the sizes."""
+        check_weights(self.weights)
+        object.__setattr__(self, "block", self.block.behind(self.weights))
         check_depth(self.depth)
         check_positive(**{f"n_{l}": size for l, size in enumerate(self.sizes)})
         for name, values in (("C_W", self.C_W), ("C_b", self.C_b)):
@@ -53,6 +62,7 @@ class Law:
         outputs: int = 10,
         block: Block = PLAIN,
         dtype: str = "float32",
+        weights: str = "gaussian",
     ) -> Self:
         """Return the law of `depth` hidden layers of one width; variances are numbers, or one for each map.
 
@@ -61,7 +71,7 @@ class Law:
         check_depth(depth)
         check_positive(width=width)
         W, B = ((float(v),) * depth if isinstance(v, (int, float)) else tuple(map(float, v)) for v in (C_W, C_b))
-        return cls(activation, W, B, float(k1), (width, *[width] * depth, outputs), block, dtype)
+        return cls(activation, W, B, float(k1), (width, *[width] * depth, outputs), block, dtype, weights)
 
     @property
     def depth(self) -> int:
@@ -80,6 +90,21 @@ class Law:
         return np.array(self.C_W) * share, np.array(self.C_b) * share
 
     @property
+    def shared(self) -> Array:
+        """a^2 C_b of layers l = 1..L+1: the part of their variance that all inputs share. The first is as the next."""
+        C_b = self.variances[1]
+        return np.append(min(C_b[0], self.k1), C_b)
+
+    @property
+    def dimensions(self) -> tuple[int, ...]:
+        """The dimension of the space in which orthogonal maps turn h, of whose coordinates `width` are z^l, l = 1..L+1.
+
+        That of the larger side of the map; the output is followed as if it were of the hidden layers' width.
+        """
+        pairs = list(pairwise(self.sizes))[:-1]
+        return *(round(self.width * max(1.0, i / o)) for i, o in pairs), self.width
+
+    @property
     def is_power(self) -> bool:
         """Whether each kernel is a power of the one before: s homogeneous, no biases, nothing kept or normalised."""
         return self.block.bare and self.activation.degree is not None and not (self.skips.any() or any(self.C_b))
@@ -88,6 +113,12 @@ class Law:
     def skips(self) -> Array:
         """Whether z^l is added to what the maps from layers l = 1..L give."""
         return self.block.skipped(self.depth)
+
+
+def check_weights(weights: str) -> None:
+    """Raise ValueError unless it is one of WEIGHTS."""
+    if weights not in WEIGHTS:
+        raise ValueError(f"weights={weights!r}: must be one of {', '.join(WEIGHTS)}")
 
 
 def check_depth(depth: int) -> None:

@@ -6,13 +6,14 @@ and of its difference W dh are independent pairs of Gaussians with the covarianc
     [ C_b + (C_W / n) h.h    (C_W / n) h.dh  ]
     [     (C_W / n) h.dh     (C_W / n) dh.dh ] .
 
-Exact in law at every width. z and d have sizes of their own, kept as logarithms, and dh = s'(z) d where d is far below
-z, so inputs are told apart at 1 - c = 1e-300 as at 1 - c = 1. Where a block skips the branch is added to z and d,
-whose units persist. An error of rounding is such a difference too; its size is followed by the same gain,
+Of orthogonal weights, which keep all lengths and angles, W h and W dh are uniform among vectors of that covariance
+(`turning`). Exact in law at every width. z and d have sizes of their own, kept as logarithms, and dh = s'(z) d where d
+is far below z, so inputs are told apart at 1 - c = 1e-300 as at 1 - c = 1. Where a block skips the branch is added to z
+and d, whose units persist. An error of rounding is such a difference too; its size is followed by the same gain,
 
     N^{l+1} = (C_W / n) sum_i s'(z_i)^2 xi_i^2 N^l [+ N^l] + rounding^2 S^{l+1} ,
 
-with xi_i ~ N(0, 1), and so is a gradient on its way back.
+with xi_i ~ N(0, 1), or xi on the sphere, and so is a gradient on its way back.
 """
 
 import math
@@ -27,6 +28,7 @@ from repu_lab.theory.formats import limits
 from repu_lab.theory.inputs import Pair
 from repu_lab.theory.law import Law, check_positive
 from repu_lab.theory.power_law import Floats, PowerLaw, largest, log_mean_square
+from repu_lab.theory.turning import frames, sphere
 
 # d below 1e-6 of z: s(z + d) - s(z) loses more digits than s'(z) d is wrong by.
 LOG_CLOSE = 2 * math.log(1e-6)
@@ -139,9 +141,7 @@ class _Drawing:
             x = y = np.zeros((chains, width, 1))
             log_N = np.full(chains, -LARGEST_LOG)
             for l in range(depth + 1):
-                g, f = (generator.standard_normal((chains, width, 1)) for _ in range(2))
-                r = covariance.r[:, None, None]
-                f = r * g + np.sqrt(np.maximum(1 - r**2, 0.0)) * f
+                g, f = self._units(l, covariance, chains, generator)
                 if skips[l]:
                     own = _moments(x, y, log_S, log_D)
                     log_S, x = _add(log_S, x, covariance.log_S, g)
@@ -162,7 +162,7 @@ class _Drawing:
                 if l == depth:
                     break
                 layer = _Layer(size, x, seen, u, h, log_f, *self.power.slope(seen, u))
-                xi = generator.standard_normal((chains, width, 1))
+                xi = sphere(chains, width, width, generator) if self.turns else self._normal(chains, generator)
                 log_chi = np.log(self.C_W[l]) + self._gain(layer, xi)
                 log_back = log_chi
                 if self.invariant and l < depth - 1 and not skips[l + 1]:
@@ -179,6 +179,31 @@ class _Drawing:
                 covariance = self._next(l, h, log_f[:, 0, 0] / 2, dh, log_dh[:, 0, 0] / 2)
         log_gain = log_gain[:depth]
         return tuple(c.T / LN10 for c in (log_K, log_z, log_h, log_gain, log_spread, log_distance, log_noise))
+
+    @property
+    def turns(self) -> bool:
+        """Whether weights are orthogonal: W^T g keeps the length of a gradient g, as W h keeps that of h."""
+        return self.law.weights == "orthogonal"
+
+    def _normal(self, chains: int, generator: np.random.Generator) -> Floats:
+        return generator.standard_normal((chains, self.law.width, 1))
+
+    def _units(self, l: int, of: _Covariance, chains: int, generator: np.random.Generator) -> tuple[Floats, Floats]:
+        """Return z and d of layer l + 1, or its branch, each over its root mean square."""
+        r = of.r[:, None, None]
+        if not self.turns:
+            g, f = (self._normal(chains, generator) for _ in range(2))
+            return g, r * g + np.sqrt(np.maximum(1 - r**2, 0.0)) * f
+        width, dimension = self.law.width, self.law.dimensions[l]
+        U = frames(chains, width, dimension, min(2, dimension), generator)
+        g, f = U[:, :, :1], U[:, :, -1:]
+        if not self.law.shared[l]:
+            return g, r * g + np.sqrt(np.maximum(1 - r**2, 0.0)) * f
+        share = np.minimum(np.exp(np.log(self.law.shared[l]) - of.log_S), 1.0)[:, None, None]
+        own = np.sqrt(1 - share)
+        r = np.clip(np.nan_to_num(r / own), -1.0, 1.0)  # of W h and W dh, of which the biases are no part
+        z = own * g + np.sqrt(share) * self._normal(chains, generator)
+        return z, r * g + np.sqrt(1 - r**2) * f
 
     @property
     def invariant(self) -> bool:
@@ -200,7 +225,8 @@ class _Drawing:
         log_own = np.log(self.C_W[l]) + square + log_f[:, 0, 0]
         left = np.sqrt(np.exp(-np.logaddexp(0.0, log_own - np.log(self.C_b[l])))) if self.C_b[l] else 0.0
         along = np.einsum("min,min->m", h, xi) / h.shape[1] / np.exp(square) * (1 - left)
-        return xi - h * along[:, None, None]
+        across = xi - h * along[:, None, None]
+        return across * np.exp(-log_mean_square(across) / 2)[:, None, None] if self.turns else across
 
     def _difference(self, layer: _Layer, log_D: Floats, y: Floats) -> tuple[Floats, Floats]:
         """S(z + d) - s(z) / e^f and f, for d = e^(log_D / 2) y."""

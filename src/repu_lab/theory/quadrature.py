@@ -71,6 +71,18 @@ class QuadratureMoments:
         """E[s]."""
         return self._average(K, lambda z, _: self.s(z))
 
+    def variance(self, K: Array) -> Array:
+        """E[(s - E s)^2]."""
+        return self._moved(K, lambda z, K: np.ones_like(z))
+
+    def variance_slope(self, K: Array) -> Array:
+        """Return its derivative in K, E[(s - E s)^2 (z^2/K - 1)] / 2K: E s moves too, but E[s - E s] = 0."""
+        return self._moved(K, lambda z, K: z**2 / K[:, None] - 1) / (2 * K)
+
+    def _moved(self, K: Array, weight: Any) -> Array:
+        """E[(s - E s)^2 weight(z, K)]."""
+        return self._average(K, lambda z, K: (self.s(z) - self.mean(K)[:, None]) ** 2 * weight(z, K))
+
     def mean_square(self, K: Array) -> Array:
         """E[s^2]."""
         return self._average(K, lambda z, _: self.s(z) ** 2)

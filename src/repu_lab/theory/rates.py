@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from repu_lab.activations import Activation
-from repu_lab.blocks import Block
+from repu_lab.blocks import CENTRED, Block
 from repu_lab.theory.angles import Array
 from repu_lab.theory.kernel import kernel_layers
 from repu_lab.theory.law import Law
@@ -94,7 +94,7 @@ def stable_rate(law: Law, mean_abs_input: float, *, beyond: float | None = None)
         K'^1 = (F^{1/2} K^1^{1/2} + lr n_0 E|x|)^2,   K'^{l+1} = ((C_b + C_W g(K'^l))^{1/2} + lr n_l E|s(z'^l)|)^2 .
 
     Blown up is K'^{L+1} > BLOW_UP K^{L+1}; 0 if it is that before any step. The finite-width spread of K is
-    F = exp(WORST (sum_l (E[s^4] / g^2 - 1) / n_l)^{1/2}). Where K grows faster than linearly (MRePU,
+    F = exp(WORST (sum_l (E[s^4] / g^2 - 1) / n_l)^{1/2}), see `fluctuation`. Where K grows faster than linearly (MRePU,
     RePU) the limit is a wall: its distance, not the size of the step, decides. Rates above 1 are not asked for.
     """
     law = _in_training(law)
@@ -126,22 +126,50 @@ def sgd_rate(law: Law, mean_square_input: float) -> float:
     skipped = np.where(law.skips, kernel.K[:-1], 0.0)
     with np.errstate(all="ignore"):
         mean_square = np.append(mean_square_input, (kernel.K[1:] - skipped - b) / W)
+        if law.block.after == CENTRED:  # steps see the mean of s as well
+            s, weights, _ = _nodes(law.activation, law.block, kernel.K[:-1], 1)
+            mean_square[1:] = (s * s) @ weights
         log_gain = np.append(np.cumsum(kernel.log10_gain[:-1][::-1])[::-1], 0.0)
         terms = np.append(1.0, share) * (np.array(law.sizes[:-1]) * mean_square + 1) * 10.0**log_gain
     total = float(terms[np.isfinite(terms)].sum())
     return min(LARGEST_SGD_RATE, 1 / total) if total > 0 else LARGEST_SGD_RATE
 
 
+def fluctuation(law: Law, K: Array, every: int = 1) -> Array:
+    """Return n Var S' / S'^2 of a layer's variance S' = C_W mean h_i^2 in a network with S = K, to first order in 1/n.
+
+    Gaussian weights: E h^4 / (E h^2)^2 - 1. Orthogonal ones keep mean z_i^2, so of h^2 only what is not in proportion
+    to z^2 fluctuates: less Cov[h^2, z^2]^2 / Var[z^2] / (E h^2)^2, which is 2 (K g'(K) / g(K))^2 for h = s.
+    """
+    s, weights, finite = _nodes(law.activation, law.block, K, every)
+    with np.errstate(all="ignore"):
+        square = law.block.after.weighted(s, weights) ** 2
+        mean = square @ weights
+        spread = (square * square) @ weights / mean**2 - 1
+        if law.weights == "orthogonal":
+            spread = spread - (square @ (weights * (NODES[::every] ** 2 - 1)) / mean) ** 2 / 2
+        return np.where(finite, spread, np.inf)
+
+
 def absolute_moments(activation: Activation, block: Block, K: Array, every: int = 1) -> tuple[Array, Array, Array]:
-    """Return E|h|, E h^2 and E h^4 for z ~ N(0, K), to two digits, inf where K is not; from one in `every` nodes."""
-    finite = np.where(np.isfinite(K), K, 0.0)
+    """Return E|h|, E h^2 and E h^4 for z ~ N(0, K), to two digits, inf where K is not; from one in `every` nodes.
+
+    h in the first is what a step multiplies, in the others what the weights see that are drawn.
+    """
+    s, weights, finite = _nodes(activation, block, K, every)
+    with np.errstate(all="ignore"):
+        h = block.after.weighted(s, weights)
+        square, stepped = h * h, s if block.after == CENTRED else h
+        values = (np.abs(stepped) @ weights, square @ weights, (square * square) @ weights)
+        return tuple(np.where(finite, value, np.inf) for value in values)  # pyright: ignore[reportReturnType]
+
+
+def _nodes(activation: Activation, block: Block, K: Array, every: int) -> tuple[Array, Array, Array]:
+    """Return s at every K and node, the nodes' weights, and which K are finite."""
+    finite = np.isfinite(K)
     with torch.no_grad(), np.errstate(all="ignore"):
-        weights = WEIGHTS[::every] * every
-        s = activation(torch.from_numpy(np.sqrt(block.enters(finite)[0])[:, None] * NODES[::every])).numpy()
-        s = np.abs(block.after.weighted(s, weights))
-        square = s * s
-        values = (s @ weights, square @ weights, (square * square) @ weights)
-        return tuple(np.where(np.isfinite(K), value, np.inf) for value in values)  # pyright: ignore[reportReturnType]
+        z = np.sqrt(block.enters(np.where(finite, K, 0.0))[0])[:, None] * NODES[::every]
+        return activation(torch.from_numpy(z)).numpy(), WEIGHTS[::every] * every, finite
 
 
 def _in_training(law: Law) -> Law:
@@ -175,8 +203,7 @@ def _first_step(law: Law, K: Array, mean_abs_input: float, worst: float) -> Call
     """Return K'^{L+1} / K^{L+1} as a function of some rates, see `stable_rate`; NaN or inf where K leaves float64."""
     n, share, (W, b) = np.array(law.sizes[:-1], dtype=np.float64), law.block.shares(law.depth), law.variances
     with np.errstate(all="ignore"):
-        _, square, fourth = absolute_moments(law.activation, law.block, K[:-1], FEW)
-        start = K[0] * np.exp(worst * np.sqrt(np.nansum((fourth / square**2 - 1) / n[1:])))
+        start = K[0] * np.exp(worst * np.sqrt(np.nansum(fluctuation(law, K[:-1], FEW) / n[1:])))
 
     def grown(lr: Array) -> Array:
         with np.errstate(all="ignore"):
