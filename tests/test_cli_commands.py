@@ -1,6 +1,7 @@
 """`repu-lab theory`, `repu-lab propagate` and the ends of a run that only a real process meets."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -132,6 +133,25 @@ def test_theory_answers_in_words_numbers_and_pictures(folder, capsys):
     assert main(["theory", "activation=gelu", *TINY]) == 0
     again = capsys.readouterr().out
     assert again.startswith("stored result") and "half-stable" in again
+
+
+def test_theory_of_blocks_and_other_weights_tells_layers(folder, capsys):
+    """RePU_2, residual with RMSNorm: K^l = 1 + (l - 1) / L at infinite width, chi_perp = 1 + 4/3 / (L K)."""
+    block = ["activation=repu", "block=residual", "block.norm=rms", "block.branch=auto", "depth=10", "width=256"]
+    assert main(["theory", *block, "initialization.weights=orthogonal"]) == 0
+    out = capsys.readouterr().out
+    assert (
+        "networks of residual=true, block.norm=rms, block.branch=auto, initialization.weights=orthogonal, width" in out
+    )
+    assert "no critical point, in plain layers with gaussian weights" in out and "fixed point" not in out
+    (run,) = (folder / "outputs").iterdir()
+    found = json.loads((run / "theory.json").read_text())
+    assert found["weights"] == "orthogonal" and not (run / "phase_diagram.png").exists()
+    for row in found["layers"][:9]:
+        K = 1 + (row["layer"] - 1) / 10
+        assert row["log10_K"] == pytest.approx(math.log10(K), abs=1e-9)
+        assert row["chi_perp"] == pytest.approx(1 + 4 / 3 / 10 / K, rel=1e-9)
+        assert 10 ** row["log10_gain"] == pytest.approx(row["chi_perp"], rel=0.02)
 
 
 def test_propagate_measures_beside_theory(folder, capsys):

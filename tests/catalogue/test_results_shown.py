@@ -44,6 +44,15 @@ def test_only_what_differs_is_shown(sweep):
     ]
 
 
+def test_a_key_that_only_one_run_names_is_shown(tmp_path):
+    """The other has it at its default; an argument that only one activation has says nothing beside its name."""
+    write_run(tmp_path / "a", activation={"name": "repu", "p": 2.0}, block={"norm": "rms"})
+    write_run(tmp_path / "b", activation={"name": "tanh"})
+    titles, cells = table_cells(rows(scan(tmp_path)), "member")
+    assert "block.norm" in titles and "activation.p" not in titles
+    assert {row[titles.index("block.norm")] for row in cells} == {"rms", ""}
+
+
 def test_a_table_fits_120_columns_and_names_what_it_leaves_out(tmp_path):
     for number in range(3):
         keys: dict[str, Any] = {f"key_of_some_length_{i}": f"value {number} of {i}" for i in range(8)}

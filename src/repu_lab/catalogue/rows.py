@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from repu_lab.catalogue.scanning import Member, Run
 from repu_lab.catalogue.summary import Summary, counted, summarise, where
 from repu_lab.catalogue.values import Scalar
+from repu_lab.configs.command import job_commands
+from repu_lab.configs.config import keys_left_out
 from repu_lab.networks.quantiles import median
 
 BY = ("member", "run", "config")
@@ -65,9 +67,17 @@ def distinct_members(runs: Iterable[Run]) -> list[Member]:
 
 
 def shown_columns(table: Sequence[Row]) -> list[str]:
-    """Return the keys of the config in which the rows that have them differ, in the config's order."""
+    """Return the keys of the config in which the rows that have them differ, in the config's order.
+
+    A row without a key that is left out at its default has that.
+    """
     keys = dict.fromkeys(key for row in table for key in row.cells if key in row.config)
-    return [key for key in keys if len({row.cells[key] for row in table if key in row.config}) > 1]
+    usual = {key for command in job_commands().values() for key in keys_left_out(command.config)}
+
+    def values(key: str) -> set[Scalar]:
+        return {row.cells.get(key) for row in table if key in row.config or (row.config and key in usual)}
+
+    return [key for key in keys if len(values(key)) > 1]
 
 
 def metric_name(table: Sequence[Row]) -> str:

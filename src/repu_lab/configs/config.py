@@ -10,7 +10,7 @@ import json
 import os
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from itertools import chain
@@ -196,6 +196,16 @@ def result_fields(config: Any) -> dict[str, Any]:
         if spec.metadata["affects_result"] and not unset:
             chosen[spec.name] = result_fields(value) if is_dataclass(value) else value
     return chosen
+
+
+def keys_left_out(schema: type, prefix: str = "") -> Iterator[str]:
+    """Yield the keys that a run's config.yaml does not have where they are at their defaults."""
+    for spec in fields(schema):
+        made = spec.default_factory
+        if isinstance(made, type) and is_dataclass(made):
+            yield from keys_left_out(made, f"{prefix}{spec.name}.")
+        elif spec.metadata["named_if_set"]:
+            yield f"{prefix}{spec.name}".removesuffix(".name")
 
 
 def config_hash(command: str, config: Any) -> str:

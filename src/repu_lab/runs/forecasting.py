@@ -93,7 +93,7 @@ def theory_profile(experiment: Experiment, expected: Forecast, measured: Profile
     median = expected.log10_K_quantiles[2]
     parallel, perp = susceptibilities(experiment.law, median[:-1])
     into_output = np.log10(experiment.sizes[-1] / experiment.sizes[-2])
-    gains = expected.log10_gain if experiment.law.block.normal and expected.log10_gain is not None else perp
+    gains = expected.log10_gain if experiment.law.block.normal else perp
     gains = gains + np.append(np.zeros(len(perp) - 1), into_output)
     at_output = measured["log10_gradient"][1, -1]
     growth = np.append(np.cumsum(gains[::-1])[::-1], 0.0)

@@ -83,8 +83,8 @@ class Forecast:
     log10_chi_perp: Floats
     log10_gradient: Floats
     log10_one_minus_correlation: Floats
+    log10_gain: Floats
     advice: str
-    log10_gain: Floats | None = None
     rate: float | None = None
     stable_rate: float | None = None
     safety: float = SAFE
