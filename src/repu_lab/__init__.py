@@ -12,7 +12,7 @@ At the shell: `repu-lab --help`. In Python, for networks in plain torch:
     print(forecast_network(network, inputs=128).summary())  # first pass survives
 
 Activations: RePU, MRePU, SplineRePU; ACTIVATIONS holds all by name; Formula("z * relu(1 + z)**a", a=2) is what you
-             write; as_activation adapts a module of your own.
+             write; as_activation adapts a module of your own; tailor(RePU(2), depth=50) shapes one for a depth.
 Networks:    initialize_, forecast_network; load_population returns those of a finished run, results a table of
              all runs below a folder.
 Any network: examine(network, batch) reports every layer, assert_healthy(network, batch) is a line of a test suite,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from repu_lab.networks.modules import forecast_network, initialize_
     from repu_lab.runs.building import load_population
     from repu_lab.tasks.tensors import task_of
-    from repu_lab.theory import analyse, critical_initialization, layers
+    from repu_lab.theory import analyse, critical_initialization, layers, tailor
     from repu_lab.theory.forecast import forecast
     from repu_lab.watching import assert_healthy, examine, watch
 
@@ -56,6 +56,7 @@ __all__ = [
     "layers",
     "load_population",
     "results",
+    "tailor",
     "task_of",
     "watch",
 ]
@@ -68,7 +69,7 @@ _HOMES = {
     "runs.building": ("load_population",),
     "catalogue.command": ("results",),
     "tasks.tensors": ("task_of",),
-    "theory": ("analyse", "critical_initialization", "layers"),
+    "theory": ("analyse", "critical_initialization", "layers", "tailor"),
     "theory.forecast": ("forecast",),
     "watching": ("assert_healthy", "examine", "watch"),
 }

@@ -8,6 +8,7 @@ from oracles import ORACLES, mrepu, repu
 
 from repu_lab.activations import ACTIVATIONS, ELU, GELU, Adapted, MRePU, ReLU, RePU, SplineRePU, Tanh, as_activation
 from repu_lab.theory import gaussian
+from repu_lab.theory.closed_forms import moments
 from repu_lab.theory.quadrature import QuadratureMoments, jumps
 
 QUANTITIES = ("mean_square", "stein", "mean_square_slope", "curvature_overlap", "mean_fourth", "second_variation")
@@ -159,3 +160,11 @@ class FiniteWithinTen(torch.nn.Module):
 def test_an_activation_that_is_not_finite_has_few_kinks():
     left = np.linspace(-20.0123, 20.0117, 1601)
     assert len(jumps(FiniteWithinTen(), left[:-1], left[1:])) < 10
+
+
+def test_a_slope_far_behind_a_kink_is_nothing_and_no_growth() -> None:
+    """RePU(z - 1.07) at K = .009 has its kink 11 standard deviations away: P(z > 1.07) is 7e-30."""
+    form = moments(RePU(2, shift=-1.07))
+    K = np.geomspace(1e-3, 0.02, 40)
+    for values in (form.mean_square(K), form.mean_square_slope(K), form.stein(K)):
+        assert (values >= 0).all() and (values < 1e-8).all() and values[-1] > 0

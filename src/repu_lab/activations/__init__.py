@@ -33,6 +33,7 @@ from repu_lab.activations.smooth import (
     Tanh,
 )
 from repu_lab.activations.splines import SplineRePU
+from repu_lab.activations.tailored import Tailored
 
 ACTIVATIONS: dict[str, type[Activation]] = {
     "elu": ELU,
@@ -79,6 +80,7 @@ __all__ = [
     "Sin",
     "Softplus",
     "SplineRePU",
+    "Tailored",
     "Tanh",
     "as_activation",
     "check_dtype",

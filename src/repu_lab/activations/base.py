@@ -31,6 +31,12 @@ class Activation(nn.Module):
         """What messages and pictures call it: the name of its class."""
         return type(self).__name__
 
+    @property
+    def described(self) -> str:
+        """The title with the parameters: `MRePU(p=1)`."""
+        extra = self.extra_repr()
+        return self.title + (f"({extra})" if extra else "")
+
     def forward(self, z: Tensor) -> Tensor:
         """Return s(z), elementwise; differentiable, its gradient is `derivative`."""
         raise TypeError(f"{type(self).__name__} is abstract: define forward(z), derivative(z), second_derivative(z)")

@@ -59,6 +59,9 @@ class Adapted(Activation):
         function = function.func if isinstance(function, partial) else function
         return getattr(function, "__name__", type(function).__name__)
 
+    def extra_repr(self) -> str:
+        return self.module.extra_repr()
+
     def forward(self, z: Tensor) -> Tensor:
         return self.module(z.clone() if self.in_place else z)
 

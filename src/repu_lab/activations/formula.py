@@ -45,6 +45,11 @@ class Formula(Activation):
         text = self.formula if len(self.formula) <= TITLE else f"{self.formula[: TITLE - 3]}..."
         return ", ".join([text, *(f"{name}={value:g}" for name, value in self.values.items())])
 
+    @property
+    def described(self) -> str:
+        """The title, which has the parameters."""
+        return self.title
+
     def forward(self, z: Tensor) -> Tensor:
         return WithDerivative.apply(z, self._value, self.derivative)
 

@@ -26,6 +26,11 @@ def activation_name(activation: Mapping[str, Any]) -> str:
     return str(activation.get("_target_") or name).rpartition(".")[2] if name == CUSTOM else name
 
 
+def with_tailor(name: str, kind: object) -> str:
+    """Return what an activation is called with the affine maps around it, `mrepu, tailor=dks`."""
+    return name if kind in (None, "none") else f"{name}, tailor={kind}"
+
+
 def own_files(config: Any) -> dict[str, str]:
     """Return the SHA-256 of every file of the user's own that a run is made of, by name: code and data."""
     return code_of(getattr(config, "activation", {})) | data_of(getattr(config, "task", None))

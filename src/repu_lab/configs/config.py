@@ -23,7 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 from repu_lab.configs.code import activation_name, own_files
 from repu_lab.configs.command import job_command, job_commands
 from repu_lab.configs.launchers import LAUNCHERS
-from repu_lab.configs.schema import TARGETS, TASK_KEYS, BlockConfig, TaskConfig
+from repu_lab.configs.schema import TAILOR_KEYS, TARGETS, TASK_KEYS, BlockConfig, TaskConfig
 from repu_lab.configs.text import nearest, printable
 
 LATER = {"repu": {"shift": 0}}  # arguments that came later, and the value with which they change nothing
@@ -126,6 +126,12 @@ def _check_groups(config: Any) -> None:
         return
     if rule.weights == "centred" and config.width == 1:
         raise ConfigError("initialization.weights=centred: with width=1 they are all 0; take width=2 or more")
+    for key, kinds in TAILOR_KEYS.items():
+        if (value := getattr(config.tailor, key)) is not None and config.tailor.name not in kinds:
+            raise ConfigError(
+                f"tailor.{key}={value}: belongs to tailor={' or '.join(kinds)}, but here it is {config.tailor.name}; "
+                "leave it out"
+            )
     if rule.name != "custom":
         for key in ("c_w", "c_b", "k1"):
             if getattr(rule, key) is not None:
@@ -235,6 +241,7 @@ def folder_name(command: str, config: Any) -> str:
     name = activation_name(config.activation) + details
     start = config.initialization
     kind = "" if start.weights == "gaussian" else f"-{start.weights}"
+    name += f"-{config.tailor.name}" if config.tailor.name != "none" else ""
     slug = f"{command}-{name}-depth{config.depth}-width{config.width}-{start.name}{kind}"
     return f"{safe(slug)}-{config_hash(command, config)[:8]}"
 

@@ -8,6 +8,8 @@ from repu_lab.configs.settings import branch, device, learning_rate, named, numb
 MISSING = "???"  # omegaconf's own, without importing it
 HIGHEST = "highest"
 PRECISIONS = (HIGHEST, "tf32")
+TAILORS = ("none", "shift", "dks", "tat")  # of KINDS in theory/tailoring.py
+TAILOR_KEYS = {"zeta": ("shift", "dks"), "tau": ("tat",), "eta": ("tat",)}
 BLOCKS = ("plain", "residual")
 NORMS = ("none", "rms", "layer", "layer_after")  # of NORMS in blocks/maps.py, which cannot be imported without torch
 WEIGHTS = ("gaussian", "orthogonal", "centred")  # of theory/law.py, likewise
@@ -57,6 +59,28 @@ class InitializationConfig:
         "gaussian: W_ij independent; orthogonal: W W^T or W^T W in proportion to 1; centred: no unit's weights have a "
         "mean (but for the first map); C_W / fan_in is the mean square of all",
         one_of(*WEIGHTS),
+        named_if_set=True,
+    )
+
+
+@dataclass(kw_only=True)
+class TailorConfig:
+    """Affine maps around the activation, gamma (s(alpha u + beta) + delta), made for the depth."""
+
+    name: str = setting("none", "the conditions", one_of(*TAILORS))
+    zeta: float | None = setting(
+        None,
+        "L-th power of the chi_perp that is asked for (shift, dks; left out: 1.5)",
+        number(1, optional=True),
+        named_if_set=True,
+    )
+    tau: float | None = setting(
+        None, "C''(1) of all layers together (tat; left out: 0.3)", number(0, optional=True), named_if_set=True
+    )
+    eta: float | None = setting(
+        None,
+        "correlation at the output of inputs without one (tat of the ReLU family; left out: 0.9)",
+        number(0, 1, optional=True),
         named_if_set=True,
     )
 
@@ -175,6 +199,7 @@ class Network:
     """The networks that every command is about."""
 
     activation: dict[str, Any] = setting(dict, "activation function, a group: see conf/activation")
+    tailor: TailorConfig = setting(TailorConfig, "affine maps around the activation, a group", named_if_set=True)
     depth: int = setting(10, "L, hidden layers: L activations, L + 1 affine maps", whole(1, 100_000))
     width: int = setting(128, "n, units of a hidden layer", whole(1, 1_000_000))
     initialization: InitializationConfig = setting(InitializationConfig, "distribution of the initial weights, a group")

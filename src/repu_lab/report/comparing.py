@@ -13,6 +13,7 @@ from repu_lab.catalogue.command import find_runs
 from repu_lab.catalogue.printing import as_table, notes
 from repu_lab.catalogue.rows import metric_name, rows
 from repu_lab.catalogue.scanning import Run
+from repu_lab.configs.code import with_tailor
 from repu_lab.configs.command import job_command
 from repu_lab.configs.config import ConfigError
 from repu_lab.configs.files import Damaged
@@ -53,8 +54,8 @@ def command(arguments: Sequence[str]) -> int:
 
 def name_of(run: Run) -> str:
     """Return the name of a run's activation."""
-    formula = run.config.get("activation.formula")
-    return printable(str(formula or run.config.get("activation", "")), LONGEST)
+    name = str(run.config.get("activation.formula") or run.config.get("activation", ""))
+    return printable(with_tailor(name, run.config.get("tailor")), LONGEST)
 
 
 def curve_of(run: Run, name: str) -> Curve:

@@ -10,6 +10,7 @@ from repu_lab.catalogue.rows import rows
 from repu_lab.catalogue.scanning import Member, Run, result_files
 from repu_lab.catalogue.summary import summarise, where
 from repu_lab.catalogue.values import measured, shown
+from repu_lab.configs.code import with_tailor
 from repu_lab.configs.files import Damaged, read_object, read_text
 from repu_lab.figures.style import RANGES
 from repu_lab.networks.quantiles import RULE, median
@@ -61,6 +62,7 @@ def title(run: Run) -> str:
         if key.startswith("activation.") and not key.endswith("_target_")
     ]
     name = shown(config.get("activation")) + (f"({', '.join(inner)})" if inner else "")
+    name = with_tailor(name, config.get("tailor"))
     sizes = [f"{key} {shown(config[key])}" for key in ("depth", "width") if key in config]
     return " ".join(filter(None, [run.command.capitalize() or "Run", ", ".join(filter(None, [name, *sizes]))]))
 
@@ -80,7 +82,9 @@ def _verdict(result: Mapping[str, Any], log: str) -> Markup:
     verdict, text = (word if isinstance(word := result.get(key), str) else "" for key in ("verdict", "text"))
     forecast, _, outcome = verdict.partition(" | measured: ")
     sides = [("theory forecasts", forecast.removeprefix("forecast: ")), ("measured", outcome)]
-    advice = [line.partition(":")[2].strip() for line in log.splitlines() if line.startswith(("start:", "advice:"))]
+    advice = [
+        line.partition(":")[2].strip() for line in log.splitlines() if line.startswith(("start:", "tailor:", "advice:"))
+    ]
     return template("run").verdict([side for side in sides if side[1]], [] if text else advice, text)
 
 

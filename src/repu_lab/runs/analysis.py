@@ -13,9 +13,9 @@ from repu_lab.configs.config import ConfigError, config_hash, result_fields
 from repu_lab.configs.schema import TheoryConfig
 from repu_lab.figures import kernel_by_layer, phase_diagram, susceptibilities
 from repu_lab.networks.initialization import Rule
-from repu_lab.runs.building import build_activation, build_block, build_rule, law_of
+from repu_lab.runs.building import build_block, build_rule, build_tailored, law_of
 from repu_lab.runs.folder import RunFolder
-from repu_lab.runs.words import start, weights
+from repu_lab.runs.words import start, tailor_record, weights
 from repu_lab.theory import (
     PHASES,
     Criticality,
@@ -40,7 +40,7 @@ MARGINAL = 1e-9  # a chi_parallel this close to 1 is 1: what happens is decided 
 
 def check_theory(config: TheoryConfig) -> tuple[Law, Rule]:
     """Return the law and the rule it follows from; ConfigError if theory cannot speak of them."""
-    activation = build_activation(config.activation, config.dtype)
+    activation = build_tailored(config.activation, config.tailor, config.depth, config.dtype)
     sizes = (INPUTS, *[config.width] * config.depth, INPUTS)
     with waiting(activation.title, print):
         rule = build_rule(config, sizes, activation)
@@ -110,6 +110,7 @@ def analyse_activation(config: TheoryConfig, folder: RunFolder) -> dict[str, Any
         "underflow_layer": expected.underflow_layer,
         "survival_depth": expected.survival_depth,
         "advice": expected.advice,
+        **tailor_record(law.activation),
         "text": _answer(criticality, rule, fixed, expected, config),
         "config_hash": config_hash("theory", config),
     }
@@ -186,7 +187,10 @@ def _answer(
             f"  near K=0: C_W g = K + a_1 K^2 with a_1={criticality.a_1:.4g}, "
             f"chi_perp = 1 + b_1 K, b_1={criticality.b_1:.4g}"
         )
-    lines += [f"initialization {rule.name}, k1={rule.k1:.4g}:", *(f"  {line}" for line in start(rule).splitlines())]
+    lines += [
+        f"initialization {rule.name}, k1={rule.k1:.4g}:",
+        *(f"  {line}" for line in start(rule, law.activation).splitlines()),
+    ]
     for point in fixed:
         place = "every K" if point["K"] is None else f"K={point['K']:.4g}"
         kind = "stable" if point["stable"] else "repels"

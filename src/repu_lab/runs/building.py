@@ -18,7 +18,7 @@ from repu_lab.activations import Activation, as_activation, check_dtype
 from repu_lab.blocks import NORMS, Block
 from repu_lab.configs.config import ConfigError
 from repu_lab.configs.files import Damaged
-from repu_lab.configs.schema import HIGHEST, BlockConfig, TrainConfig
+from repu_lab.configs.schema import HIGHEST, TAILOR_KEYS, BlockConfig, TailorConfig, TrainConfig
 from repu_lab.configs.text import one_line
 from repu_lab.configs.untrusted import OWN_PACKAGE, foreign_target
 from repu_lab.networks.initialization import RULES, Rule, critical, draw_, drawn_as, uniform_depth
@@ -30,6 +30,7 @@ from repu_lab.tasks import TASKS, DataUnavailable, Task, on_device
 from repu_lab.theory.law import Law
 from repu_lab.theory.patience import waiting
 from repu_lab.theory.rates import adam_rate, sgd_rate
+from repu_lab.theory.tailoring import tailor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +112,7 @@ def build(config: Any) -> Experiment:
         torch.set_num_threads(config.threads)
     device = pick_device(config.device)
     set_precision(config, device)
-    activation = build_activation(config.activation, config.dtype)
+    activation = build_tailored(config.activation, config.tailor, config.depth, config.dtype)
     task = build_task(config)
     n_0 = task.train.x.shape[1]
     sizes = (n_0, *[config.width] * config.depth, task.outputs)
@@ -168,7 +169,8 @@ def load_population(folder: Path | str, *, trust: bool = False) -> Population:
         with contents.stream("weights.pt") as file:
             saved = torch.load(file, map_location="cpu", weights_only=True)
         theta_MP = saved["theta"]
-        block, activation = _stored_block(config), build_activation(config["activation"])
+        named = TailorConfig(**config.get("tailor", {}))
+        block, activation = _stored_block(config), build_tailored(config["activation"], named, config["depth"])
         parameters = sum(parameter.numel() for parameter in activation.parameters())
         if theta_MP.shape[1] != sum(layout(saved["sizes"], parameters, block)):  # before memory is taken for it
             raise ValueError
@@ -223,6 +225,25 @@ def build_activation(settings: dict[str, Any], dtype: str = "float32") -> Activa
     except Exception as error:  # whatever its own code raises
         text = one_line(error)
         raise ConfigError(f"activation.{text}" if text.split("=")[0] in arguments else f"activation: {text}") from error
+
+
+def build_tailored(settings: dict[str, Any], named: TailorConfig, depth: int, dtype: str = "float32") -> Activation:
+    """Return the same with the affine maps around it that a config names, made for a depth."""
+    activation = build_activation(settings, dtype)
+    if named.name == "none":
+        return activation
+    given = {key: value for key in TAILOR_KEYS if (value := getattr(named, key)) is not None}
+    unused = "tau" if activation.degree == 1 else "eta"
+    if unused in given:
+        cause = f"is not asked of {activation.title}, but {'eta' if unused == 'tau' else 'tau'} is; leave it out"
+        raise ConfigError(f"tailor.{unused}={given[unused]}: {cause}")
+    try:
+        with waiting(activation.title, print):
+            return tailor(activation, depth, named.name, **given)
+    except ValueError as error:
+        text = str(error)
+        place = "tailor." if text.split("=")[0] in given else f"tailor={named.name}: "
+        raise ConfigError(place + text) from error
 
 
 def _find(target: str) -> Any:

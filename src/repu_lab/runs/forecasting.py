@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from repu_lab.activations import Activation
-from repu_lab.configs.code import activation_name
+from repu_lab.configs.code import activation_name, with_tailor
 from repu_lab.configs.schema import TrainConfig
 from repu_lab.networks.initialization import Rule
 from repu_lab.runs.building import Experiment
@@ -63,7 +63,7 @@ def announce(experiment: Experiment, folder: RunFolder, known: Forecast | None =
     if experiment.task.equation is not None and _is_straight(experiment.activation):
         title = experiment.activation.title
         folder.log(f"warning:  s'' of {title} is 0 between its kinks: the equation's second derivatives never reach it")
-    folder.log(start(experiment.rule))
+    folder.log(start(experiment.rule, experiment.activation))
     try:
         with waiting(experiment.activation.title, folder.log) as watch:
             expected = forecast_run(experiment) if known is None else with_rate(known, experiment)
@@ -125,5 +125,6 @@ def title(experiment: Experiment) -> str:
     config, rule = experiment.config, experiment.rule
     details = ", ".join(f"{k}={v}" for k, v in config.activation.items() if k not in ("name", "_target_"))
     name = activation_name(config.activation) + (f"({details})" if details else "")
+    name = with_tailor(name, config.tailor.name)
     kind = rule.name if config.initialization.weights == "gaussian" else f"{rule.name} {rule.weights}"
     return f"{name}, depth {config.depth}, width {config.width}, {kind}: C_W={rule.C_W[-1]:.4g}, k1={rule.k1:.4g}"

@@ -17,6 +17,7 @@ from repu_lab.runs.building import Experiment
 from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.forecasting import Profile, as_record, theory_profile, title
 from repu_lab.runs.outcome import first_pass
+from repu_lab.runs.words import tailor_record
 from repu_lab.tasks import Split
 from repu_lab.theory.forecast import Forecast
 from repu_lab.tracking.digest import digest
@@ -71,6 +72,7 @@ def propagate(experiment: Experiment, folder: RunFolder, expected: Forecast | No
         "table": _printed(rows),
         "outcomes": _fates(first.exploded, first.vanished),
         "forecast": None if expected is None else as_record(expected),
+        **tailor_record(experiment.activation),
         "log_domain": in_logs,
         "layers": rows,
         "config_hash": config_hash("propagate", config),

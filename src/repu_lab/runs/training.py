@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, Protocol
 
-from repu_lab.configs.code import activation_name
+from repu_lab.configs.code import activation_name, with_tailor
 from repu_lab.configs.config import config_hash, result_fields
 from repu_lab.configs.schema import OUTCOMES, TrainConfig
 from repu_lab.networks.quantiles import median
@@ -23,6 +23,7 @@ from repu_lab.runs.refining import add_measures, add_validation, refine
 from repu_lab.runs.schedule import is_measured
 from repu_lab.runs.state import Part, Run, State, members
 from repu_lab.runs.stepping import stepper
+from repu_lab.runs.words import tailor_record
 from repu_lab.runs.writer import synced_together
 from repu_lab.theory.forecast import Forecast
 from repu_lab.tracking.events import EVENTS_NAME
@@ -161,6 +162,7 @@ def finish(run: Run, state: State, part: Part, checkpoints: Checkpoints) -> dict
         "outcomes": outcomes,
         "verdict": line,
         "forecast": None if expected is None else as_record(expected),
+        **tailor_record(experiment.activation),
         "members": records,
         "steps": step,
         "seconds": round(seconds, 3),
@@ -224,8 +226,8 @@ def flat_parameters(config: TrainConfig) -> dict[str, Any]:
         named = {**value, "name": activation_name(value)} if key == "activation" else value
         flat |= {key if name == "name" else f"{key}.{name}": v for name, v in named.items() if name != "_target_"}
     own = [f"{key.partition('.')[2]}={flat[key]}" for key in flat if key.startswith("activation.")]
-    flat["activation"] = f"{flat['activation']}({', '.join(own)})" if own else flat["activation"]
-    return flat
+    name = f"{flat['activation']}({', '.join(own)})" if own else flat["activation"]
+    return flat | {"activation": with_tailor(name, config.tailor.name)}
 
 
 def identity(runs: Sequence[Run]) -> list[str]:

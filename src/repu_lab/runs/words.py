@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from repu_lab.activations import Activation, Tailored
 from repu_lab.networks.initialization import Rule
 
 SHAPES = {
@@ -24,8 +25,8 @@ def weights(C_W: float, C_b: float, kind: str = "gaussian") -> str:
     return f"{shape}standard deviation sqrt({C_W:.4g}/fan_in), {biases} (C_W={C_W:.4g}, C_b={C_b:.4g})"
 
 
-def start(rule: Rule) -> str:
-    """Return why a run starts as it does, and with what weights; a line each, to be printed as they are."""
+def start(rule: Rule, activation: Activation | None = None) -> str:
+    """Return why a run starts as it does, with what weights and what around a tailored activation; a line each."""
     if len(set(rule.C_W[1:])) > 1 or len(set(rule.C_b[1:])) > 1:
         text = f"C_W from {min(rule.C_W[1:]):.4g} to {max(rule.C_W[1:]):.4g}, as {rule.name} has them"
         text = SHAPES[rule.weights] + text
@@ -33,7 +34,18 @@ def start(rule: Rule) -> str:
         text = weights(rule.C_W[-1], rule.C_b[-1], rule.weights)
         if rule.C_W[0] != rule.C_W[-1]:
             text += f"; sqrt({rule.C_W[0]:.4g}/fan_in) in the first layer"
-    return f"start:    {rule.note}\nweights:  {text}" if rule.note else f"weights:  {text}"
+    lines = [f"start:    {rule.note}"] * bool(rule.note) + [f"weights:  {text}"]
+    if isinstance(activation, Tailored):
+        maps = f"gamma (s(alpha u + beta) + delta), {activation.extra_repr()}"
+        lines += [f"tailor:   {line}" for line in (maps, *activation.notes)]
+    return "\n".join(lines)
+
+
+def tailor_record(activation: Activation) -> dict[str, Any]:
+    """Return what a result says of a tailored activation, as a part of it; nothing of any other."""
+    if not isinstance(activation, Tailored):
+        return {}
+    return {"tailor": {"activation": activation.title, **activation.numbers(), "notes": list(activation.notes)}}
 
 
 def duration(seconds: float) -> str:

@@ -14,7 +14,7 @@ from statistics import mean
 import psutil
 import torch
 
-from repu_lab.configs.code import activation_name
+from repu_lab.configs.code import activation_name, with_tailor
 from repu_lab.configs.command import job_command
 from repu_lab.configs.composition import Job
 from repu_lab.configs.config import result_fields
@@ -145,4 +145,5 @@ def _print_costs(groups: Sequence[Group], costs: Sequence[Cost], workers: int, s
 def _network(group: Group) -> str:
     config, members, jobs = group.jobs[0].config, group.members, len(group.jobs)
     population = f"{members} network{'s' * (members != 1)} of {jobs} job{'s' * (jobs != 1)}"
-    return f"{population}, {activation_name(config.activation)}, depth {config.depth}, width {config.width}"
+    name = with_tailor(activation_name(config.activation), config.tailor.name)
+    return f"{population}, {name}, depth {config.depth}, width {config.width}"

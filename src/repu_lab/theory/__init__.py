@@ -27,6 +27,7 @@ from repu_lab.theory.gaussian import (
 )
 from repu_lab.theory.kernel import CorrelationLayers, KernelLayers, correlations, layers
 from repu_lab.theory.law import Law
+from repu_lab.theory.tailoring import tailor
 from repu_lab.theory.tangent import TangentLayers, tangent_layers
 
 __all__ = [
@@ -55,5 +56,6 @@ __all__ = [
     "pair_mean",
     "second_variation",
     "stein",
+    "tailor",
     "tangent_layers",
 ]

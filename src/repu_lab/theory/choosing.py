@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from repu_lab.activations import Activation
+from repu_lab.activations import Activation, Tailored
 from repu_lab.theory.angles import Array
 from repu_lab.theory.chain import chain
 from repu_lab.theory.closed_forms import moments
@@ -60,10 +60,15 @@ def critical_initialization(activation: Activation, depth: int, weights: str = "
     scale if that is smaller; an unstable K*=0 at k1 = 0.15 / (a_1 depth) on the line chi_parallel = 1 (C_W = 1/g',
     C_b = k1 - g/g'); the K at which chi_parallel and chi_perp are nearest to 1; the C_W = 1/g(1) that keeps the kernel
     at k1 = 1. If none is, the one that keeps it best. Of orthogonal `weights` networks keep K longer, where their
-    fluctuations decide. ValueError as for `analyse`, and for depth < 1.
+    fluctuations decide. Of a tailored activation C_W = 1, C_b = 0, k1 = 1. ValueError as for `analyse`, and for
+    depth < 1.
     """
     check_depth(depth)
     check_weights(weights)
+    if isinstance(activation, Tailored) and activation.known:
+        parallel, perp = (f"{activation.known[name]:.4g}" for name in ("chi_parallel", "chi_perp"))
+        made = f"{activation.title}, is made for K=1: chi_parallel={parallel}, chi_perp={perp} there"
+        return Initialization(1.0, 0.0, 1.0, made)
     best, most, passed = None, -math.inf, ""
     for start, safe in _candidates(activation, depth):
         kept = 1.0 if safe else _kept(activation, start, depth, weights)

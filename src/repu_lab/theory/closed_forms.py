@@ -9,12 +9,12 @@ from functools import singledispatch
 import numpy as np
 from scipy.special import gamma, gammaln, hyp2f1
 
-from repu_lab.activations import GELU, Activation, Adapted, Erf, Formula, MRePU, RePU, Sin
+from repu_lab.activations import GELU, Activation, Adapted, Erf, Formula, MRePU, RePU, Sin, Tailored
 from repu_lab.theory.angles import Array, angle, determinant
 from repu_lab.theory.mrepu import MRePUMoments
 from repu_lab.theory.own_moments import OwnMoments
 from repu_lab.theory.quadrature import QuadratureMoments
-from repu_lab.theory.scaled import ScaledMoments
+from repu_lab.theory.scaled import ScaledMoments, TailoredMoments
 
 
 def moments(activation: Activation) -> QuadratureMoments:
@@ -26,7 +26,7 @@ def moments(activation: Activation) -> QuadratureMoments:
         raise ValueError(f"{type(activation).__name__} is not an Activation: wrap it with activations.as_activation")
     if activation.degree is not None:
         return PowerMoments(activation)
-    return _by_type(activation)
+    return by_quadrature(activation)
 
 
 class PowerMoments(QuadratureMoments):
@@ -286,37 +286,44 @@ def _exp(x: Array) -> Array:
 
 
 @singledispatch
-def _by_type(activation: Activation) -> QuadratureMoments:
+def by_quadrature(activation: Activation) -> QuadratureMoments:
+    """Return the averages of an activation, whatever its degree: its panels know nothing of homogeneity."""
     return QuadratureMoments(activation)
 
 
-@_by_type.register
+@by_quadrature.register
 def _(activation: Erf) -> QuadratureMoments:
     return ErfMoments(activation)
 
 
-@_by_type.register
+@by_quadrature.register
 def _(activation: Sin) -> QuadratureMoments:
     return SinMoments(activation)
 
 
-@_by_type.register
+@by_quadrature.register
 def _(activation: GELU) -> QuadratureMoments:
     return GELUMoments(activation)
 
 
-@_by_type.register
+@by_quadrature.register
 def _(activation: RePU) -> QuadratureMoments:
     return QuadratureMoments(activation, graded=activation.p != int(activation.p))  # a shifted one: it has no degree
 
 
-@_by_type.register
+@by_quadrature.register
 def _(activation: MRePU) -> QuadratureMoments:
     if activation.scale != 1:
-        return ScaledMoments(activation, _by_type(MRePU(activation.p)), activation.scale)
+        return ScaledMoments(activation, by_quadrature(MRePU(activation.p)), activation.scale)
     return MRePUMoments(activation) if activation.p == int(activation.p) else QuadratureMoments(activation, graded=True)
 
 
-@_by_type.register
+@by_quadrature.register
+def _(activation: Tailored) -> QuadratureMoments:
+    base = by_quadrature(activation.base)
+    return OwnMoments(activation) if isinstance(base, OwnMoments) else TailoredMoments(activation, base)
+
+
+@by_quadrature.register
 def _(activation: Adapted | Formula) -> QuadratureMoments:
     return OwnMoments(activation)

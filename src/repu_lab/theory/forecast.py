@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from repu_lab.activations import Activation, Formula
+from repu_lab.activations import Activation
 from repu_lab.blocks import PLAIN, Block
 from repu_lab.theory.chain import one_thread
 from repu_lab.theory.closed_forms import moments
@@ -93,11 +93,7 @@ class Forecast:
     @property
     def activation(self) -> str:
         """The activation's name, with its parameters."""
-        activation = self.law.activation
-        if isinstance(activation, Formula):
-            return activation.title
-        extra = getattr(activation, "module", activation).extra_repr()
-        return activation.title + (f"({extra})" if extra else "")
+        return self.law.activation.described
 
     @property
     def correlation(self) -> Floats:

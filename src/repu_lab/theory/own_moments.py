@@ -118,13 +118,14 @@ class OwnMoments(QuadratureMoments):
         """Fewer values of K at once, the more panels there are."""
         return max(1, min(32, NODES_AT_ONCE // (NODES.size * len(self.cuts))))
 
-    def rule(self, K: Array) -> tuple[Array, Array]:
+    def rule(self, K: Array, mean: float = 0.0) -> tuple[Array, Array]:
         """Return nodes and weights, drawn towards kinks beside which s is a power."""
         sd = np.sqrt(K)[:, None]
         window = WINDOW * sd
-        inside = self.cuts[np.abs(self.cuts) <= float(window.max())]
+        inside = self.cuts[np.abs(self.cuts - mean) <= float(window.max())]
         fixed = np.broadcast_to(inside, (len(K), inside.size))
-        cuts = np.sort(np.clip(np.concatenate([sd * DENSITY_CUTS, -sd * DENSITY_CUTS, fixed], axis=1), -window, window))
+        cuts = np.concatenate([mean + sd * DENSITY_CUTS, mean - sd * DENSITY_CUTS, fixed], axis=1)
+        cuts = np.sort(np.clip(cuts, mean - window, mean + window))
         if self._halved:
             cuts = np.sort(np.concatenate((cuts, (cuts[:, 1:] + cuts[:, :-1]) / 2), axis=1), axis=1)
         width = np.diff(cuts, axis=1)
@@ -143,7 +144,7 @@ class OwnMoments(QuadratureMoments):
                 z = np.where(where, ends[:, :, None] + sign * width[:, :, None] * t**4, z)
                 weights = np.where(where, drawn, weights)
         z, weights = z.reshape(len(K), -1), weights.reshape(len(K), -1)
-        return z, weights * np.exp(-((z / sd) ** 2) / 2) / (np.sqrt(2 * np.pi) * sd)
+        return z, weights * np.exp(-(((z - mean) / sd) ** 2) / 2) / (np.sqrt(2 * np.pi) * sd)
 
     def _parts(self, K: Array) -> Array:
         return self._average(K, self._by_parts) / K

@@ -35,6 +35,7 @@ STRUCTURE_CUTS = np.concatenate(
 # Grading towards a kink, for activations like (1 + z)^1.5 whose derivatives are singular there.
 KINK_CUTS = 8.0 ** -np.arange(0.0, 9.0)
 EDGE_TOLERANCE = 1e-12  # an integrand that is not below this (against its integral) at the window's end has no average
+FELT = 1e-20  # of a weight: within 9 standard deviations
 SIDE = 1e-7  # distance from a kink at which one-sided slopes are read off; their error is its square
 
 # Torch starts threads for tanh, expm1, ... of 4,000 numbers and more, and waits 8 ms for them on a busy machine; 2,000
@@ -124,9 +125,9 @@ class QuadratureMoments:
                 z, weights = self.rule(K[rows])
                 end = np.abs(z) > END * np.sqrt(K[rows])[:, None]
                 s, slope = self.s(z), self.slope(z)
-                result[0, rows] = _sum(s**2 * weights, end)
-                result[1, rows] = _sum(s * slope * z * weights, end) / K[rows]
-                result[2, rows] = _sum(slope**2 * weights, end)
+                result[0, rows] = _sum(s**2, weights, end)
+                result[1, rows] = _sum(s * slope * z, weights, end) / K[rows]
+                result[2, rows] = _sum(slope**2, weights, end)
         return result
 
     def pair_mean(self, K11: Array, K22: Array, K12: Array) -> tuple[Array, Array]:
@@ -147,18 +148,18 @@ class QuadratureMoments:
         """Return the regular part of its second derivative on an array."""
         return _apply(self.activation.second_derivative, z)
 
-    def rule(self, K: Array) -> tuple[Array, Array]:
-        """Nodes z and weights (density included), each (len(K), nodes), for one block of similar K."""
+    def rule(self, K: Array, mean: float = 0.0) -> tuple[Array, Array]:
+        """Nodes z and weights (density of N(mean, K) included), each (len(K), nodes), for one block of similar K."""
         sd = np.sqrt(K)[:, None]
         fixed = np.broadcast_to(self.cuts, (len(K), len(self.cuts)))
-        cuts = np.concatenate([sd * DENSITY_CUTS, -sd * DENSITY_CUTS, fixed], axis=1)
-        cuts = np.sort(np.clip(cuts, -WINDOW * sd, WINDOW * sd), axis=1)
+        cuts = np.concatenate([mean + sd * DENSITY_CUTS, mean - sd * DENSITY_CUTS, fixed], axis=1)
+        cuts = np.sort(np.clip(cuts, mean - WINDOW * sd, mean + WINDOW * sd), axis=1)
         half = np.diff(cuts, axis=1) / 2
         used = (half > 0).any(axis=0)
         half, left = half[:, used], cuts[:, :-1][:, used]
         z = ((left + half)[:, :, None] + half[:, :, None] * NODES).reshape(len(K), -1)
         weights = (half[:, :, None] * WEIGHTS).reshape(len(K), -1)
-        return z, weights * np.exp(-((z / sd) ** 2) / 2) / (np.sqrt(2 * np.pi) * sd)
+        return z, weights * np.exp(-(((z - mean) / sd) ** 2) / 2) / (np.sqrt(2 * np.pi) * sd)
 
     def unknown(self, K: float) -> str | None:
         """Return why the averages are not known at K although they may exist; None where nothing hides them."""
@@ -172,7 +173,7 @@ class QuadratureMoments:
                 rows = slice(start, start + self.block)
                 z, weights = self.rule(flat[rows])
                 end = np.abs(z) > END * np.sqrt(flat[rows])[:, None]
-                result[rows] = _sum(integrand(z, flat[rows]) * weights, end)
+                result[rows] = _sum(integrand(z, flat[rows]), weights, end)
         return result.reshape(np.shape(K))
 
     def _delta_parts(self, K: Array, weight) -> Array:
@@ -189,11 +190,16 @@ class QuadratureMoments:
         return total
 
 
-def _sum(values: Array, end: Array) -> Array:
-    """Sum the rows; NaN where the integrand has not died out at the window's ends, or is not finite."""
+def _sum(integrand: Array, weights: Array, end: Array) -> Array:
+    """Average the rows; NaN where the integrand has not died out at the window's ends, or is not finite.
+
+    What is 0 up to there (a slope behind a kink) has not died out, but is nothing.
+    """
+    values = integrand * weights
     total, sizes = values.sum(axis=1), np.abs(values)
-    edge = np.where(end, sizes, 0.0).max(axis=1)
-    return np.where((edge <= EDGE_TOLERANCE * sizes.sum(axis=1)) & np.isfinite(total), total, np.nan)
+    died = np.where(end, sizes, 0.0).max(axis=1) <= EDGE_TOLERANCE * sizes.sum(axis=1)
+    nothing = ~((weights > FELT) & (sizes > 0)).any(axis=1)
+    return np.where((died | nothing) & np.isfinite(total), total, np.nan)
 
 
 def jumps(function, left: Array, right: Array) -> list[float]:

@@ -1,13 +1,14 @@
-"""The averages of s_a(z) = a s(z / a) from those of s: z / a is N(0, K / a^2).
+"""The averages of an activation that is another one between affine maps, from those of the other one.
 
-So g_a(K) = a^2 g(K / a^2), while g', E[s'^2] and E[s s''] are those of s at K / a^2; a_1 becomes a_1 / a^2.
+s_a(z) = a s(z / a), z / a is N(0, K / a^2): g_a(K) = a^2 g(K / a^2), while g', E[s'^2] and E[s s''] are those of s at
+K / a^2; a_1 becomes a_1 / a^2. A tailored one is averaged on the panels of s, around its shift.
 """
 
 from collections.abc import Callable
 
 import numpy as np
 
-from repu_lab.activations import Activation
+from repu_lab.activations import Activation, Tailored
 from repu_lab.theory.angles import Array
 from repu_lab.theory.quadrature import QuadratureMoments
 
@@ -63,3 +64,18 @@ class ScaledMoments(QuadratureMoments):
 
     def _in_units(self, K: Array) -> Array:
         return np.asarray(K, dtype=np.float64) / self.square
+
+
+class TailoredMoments(QuadratureMoments):
+    """The averages of s_hat(u) = gamma (s(alpha u + beta) + delta): z = alpha u + beta is N(beta, alpha^2 K)."""
+
+    def __init__(self, activation: Tailored, base: QuadratureMoments):
+        """Take s_hat and the averages of s by quadrature."""
+        super().__init__(activation, graded=base.graded)
+        self.base, self.alpha, self.beta = base, activation.alpha, activation.beta
+        self.largest_K = base.largest_K / self.alpha**2
+
+    def rule(self, K: Array, mean: float = 0.0) -> tuple[Array, Array]:
+        """Return the nodes of s as values of u."""
+        z, weights = self.base.rule(self.alpha**2 * K, self.alpha * mean + self.beta)
+        return (z - self.beta) / self.alpha, weights

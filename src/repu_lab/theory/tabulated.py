@@ -10,6 +10,7 @@ import numpy as np
 from repu_lab.theory.angles import Array
 from repu_lab.theory.own_moments import OwnMoments
 from repu_lab.theory.quadrature import QuadratureMoments
+from repu_lab.theory.scaled import TailoredMoments
 
 NODES = 24
 TAIL = 2e-14
@@ -26,7 +27,7 @@ class Tabulated:
     def __init__(self, form: QuadratureMoments):
         """Take the form; closed forms are asked directly."""
         self.form = form
-        self.worthwhile = type(form) in (QuadratureMoments, OwnMoments)
+        self.worthwhile = type(form) in (QuadratureMoments, OwnMoments, TailoredMoments)
         self._visits: dict[int, int] = {}
         self._cells: dict[int, tuple[Array, Array]] = {}
 
