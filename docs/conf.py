@@ -4,7 +4,7 @@ import re
 import sys
 from pathlib import Path
 
-from docutils.nodes import SkipNode, math, math_block
+from docutils.nodes import SkipNode, document, image, math, math_block, raw
 from latex2mathml.converter import convert
 from sphinx.application import Sphinx
 from sphinx.writers.html5 import HTML5Translator
@@ -13,13 +13,14 @@ sys.path.insert(0, str(Path(__file__).parent))
 import made
 
 import repu_lab
+from repu_lab.figures.narrow import FOR_PHONES
 
 project, author, copyright = "repu-lab", "the authors of repu-lab", "the authors of repu-lab"
 version = release = repu_lab.__version__
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
 exclude_patterns = ["_build", "jupyter_execute", "results", "pictures"]
 html_theme, html_title = "furo", f"repu-lab {version}"
-html_static_path = ["static"]
+html_static_path = ["static", *map(str, Path(__file__).parent.glob(f"pictures/*{FOR_PHONES}"))]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
 myst_enable_extensions = ["colon_fence", "dollarmath"]
@@ -37,7 +38,19 @@ def setup(app: Sphinx) -> None:
     """Make the pages that follow from the code, before sphinx looks which there are."""
     made.write(Path(__file__).parent)
     app.connect("autodoc-process-docstring", as_plain_text)
+    app.connect("doctree-resolved", show_on_phones)
     app.add_html_math_renderer("mathml", (inline_math, None), (block_math, None))
+
+
+def show_on_phones(app: Sphinx, page: document, name: str) -> None:
+    """Let narrow screens show the narrow one of a picture, where there is one."""
+    for picture in list(page.findall(image)):
+        narrow = Path(picture["uri"]).stem + FOR_PHONES
+        if (Path(__file__).parent / "pictures" / narrow).exists():
+            source = f'<source media="(max-width: 34rem)" srcset="{"../" * name.count("/")}_static/{narrow}">'
+            place = picture.parent.index(picture)
+            picture.parent[place:place] = [raw("", f"<picture>{source}", format="html")]
+            picture.parent.insert(place + 2, raw("", "</picture>", format="html"))
 
 
 def as_plain_text(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:

@@ -1,5 +1,7 @@
 """Draw docs/pictures again: python scripts/pictures.py [NAME ...], all of them if none is named (20 minutes of CPU).
 
+Of story and propagation there is a second one for phones, which the site shows on narrow screens.
+
 story          K by layer, as claim 1 of `repu-lab reproduce` draws it
 propagation    `repu-lab propagate` of RePU, 50 layers
 boundary       scripts/trace_boundary.py: where MRePU ceases to learn
@@ -7,11 +9,16 @@ tensorboard    the browser pictures: scripts/screenshots.py of a sweep over thre
 """
 
 import argparse
+import json
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from repu_lab.figures import signal_propagation
+from repu_lab.figures.narrow import FOR_PHONES, narrow
+from repu_lab.report.stored import Statistics, theory_of_rows
 
 PICTURES = Path(__file__).resolve().parents[1] / "docs/pictures"
 LAB = [sys.executable, "-m", "repu_lab"]
@@ -24,13 +31,18 @@ SWEEP = ["activation=repu,mrepu,relu", "depth=5,10,20,50", "width=48", "members=
 
 def story(place: Path) -> None:
     run(*LAB, "reproduce", "claim=1", f"hydra.run.dir={place}")
-    (found,) = place.glob("claims/*/story.png")
-    shutil.copyfile(found, PICTURES / "story.png")
+    (claim,) = place.glob("claims/*")
+    for file in ("story.png", f"story{FOR_PHONES}"):
+        shutil.copyfile(claim / file, PICTURES / file)
 
 
 def propagation(place: Path) -> None:
     run(*LAB, "propagate", "activation=repu", "depth=50", "width=256", *CUSTOM, f"hydra.run.dir={place}")
     shutil.copyfile(place / "propagation.png", PICTURES / "propagation.png")
+    layers = json.loads((place / "result.json").read_text(encoding="utf-8"))["layers"]
+    figure = signal_propagation(Statistics(place).profiles(), theory_of_rows(layers))
+    narrow(figure)
+    figure.savefig(PICTURES / f"propagation{FOR_PHONES}", metadata={"Date": None})
 
 
 def boundary(place: Path) -> None:

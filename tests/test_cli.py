@@ -191,6 +191,8 @@ def test_help_of_train_names_every_key_group_and_option(capsys):
     text = capsys.readouterr().out
     for needle in ("depth=10", "optimizer.lr=auto", "activation.p=2", "one of float16", "repu_explodes", "polynomial"):
         assert needle in text
+    formula = " max(0, z + shift)^p, real p > 1/2\n"
+    assert f"p=2              p in{formula}" in text and f"shift=0          shift in{formula}" in text
 
 
 def test_cfg_shows_the_config_and_runs_nothing(empty_folder, capsys):

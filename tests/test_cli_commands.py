@@ -160,7 +160,7 @@ def test_propagate_measures_beside_theory(folder, capsys):
     assert "measured     theory" in out and "forecast:" in out
     (run,) = (folder / "outputs").iterdir()
     found = json.loads((run / "result.json").read_text())
-    assert sum(found["outcomes"].values()) == 2
+    assert sum(found["outcomes"].values()) == 2 and "layers; table.csv" not in out  # all three are shown
     assert [row["layer"] for row in found["layers"]] == [1, 2, 3]
     assert (run / "propagation.png").exists() and (run / "table.csv").exists()
 
@@ -171,6 +171,7 @@ def test_propagate_shows_the_input_by_which_a_network_explodes(folder, capsys):
     out = capsys.readouterr().out
     assert "4 of 4 exploded" in out and "(the largest of 32 inputs decides)" in out and "largest" in out
     (run,) = (folder / "outputs").iterdir()
+    assert "\n12 of 13 layers; table.csv has all\n" in out
     last = json.loads((run / "result.json").read_text())["layers"][-1]
     assert last["log10_K"] < -77 and last["log10_K_largest"] > 77
     with np.load(run / "statistics.npz") as table:

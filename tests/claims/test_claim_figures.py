@@ -11,6 +11,7 @@ from matplotlib.text import Annotation
 from repu_lab.configs.schema import OUTCOMES
 from repu_lab.figures import bars, chi, curves, fates, growth, looks, rows, shares
 from repu_lab.figures.kernels import Curve, kernels_by_layer
+from repu_lab.figures.narrow import WIDTH, narrow
 
 GENERATOR = np.random.default_rng(0)
 LAYERS, NETWORKS = 8, 3
@@ -105,6 +106,26 @@ def test_it_is_drawn_for_a_papers_column_and_says_what_its_axes_are(name, tmp_pa
         figure.savefig(tmp_path / f"x.{form}", format=form)
     every = [axes for axes in figure.findobj(Axes) if isinstance(axes, Axes)]
     assert every and any(axes.get_xlabel() + axes.get_ylabel() for axes in every)
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_on_a_phone_every_panel_of_a_wide_figure_has_the_width_and_its_labels(name):
+    """First failures have nested panels, maps of fates titles above columns only: both stay."""
+    figure = DRAWN[name]()
+    wide = figure.get_size_inches()[0] == looks.PAGE
+    assert narrow(figure) == (wide and name not in ("first_failures", "fate_maps"))
+    if narrow(DRAWN[name]()):
+        figure.draw_without_rendering()
+        tops = [axes.get_window_extent().y1 for axes in figure.axes]
+        boxes = [box for axes in figure.axes if (box := axes.get_tightbbox())]
+        assert tops == sorted(tops, reverse=True) and len(set(tops)) == len(tops)
+        assert figure.bbox.width == WIDTH * figure.dpi
+        # Beside the legend of nine names two thirds of the width are left; side by side it would be a half at most.
+        assert all(
+            box.width > 0.6 * figure.bbox.width and box.x0 >= -1 and box.x1 <= figure.bbox.x1 + 1 for box in boxes
+        )
+        assert all(axes.get_xlabel() and (axes.get_ylabel() or axes.get_yticklabels()) for axes in figure.axes)
+        assert all(legend.get_window_extent().width <= figure.bbox.width for legend in figure.legends)
 
 
 def test_a_kernel_is_drawn_up_to_where_the_format_ends_or_through_all_layers():

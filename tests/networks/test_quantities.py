@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from repu_lab.networks.quantities import QUANTITIES, alike, over_depth
+from repu_lab.networks.quantities import QUANTITIES, by_shape, over_depth
 from repu_lab.report.stored import Statistics
 
 # A participation ratio, (mean z^2)^2 / mean z^4: what one would add who asks whether few units carry the signal.
@@ -77,7 +77,7 @@ def test_a_reader_takes_what_a_file_holds(tmp_path: Path) -> None:
 
 def test_quantities_have_what_is_said_of_them() -> None:
     names = [quantity.name for quantity in QUANTITIES]
-    assert len(set(names)) == len(names) == sum(map(len, alike()))
-    assert all(len({(quantity.axes, quantity.output) for quantity in group}) == 1 for group in alike())
+    assert len(set(names)) == len(names) == sum(map(len, by_shape()))
+    assert all(len({(quantity.axes, quantity.output) for quantity in group}) == 1 for group in by_shape())
     for quantity in over_depth():
         assert all((quantity.title, quantity.short, quantity.label)) and quantity.colour.startswith("#")

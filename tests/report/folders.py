@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>&\x1b[2J\u202e"
-VOID = ("meta", "img", "br")
+VOID = ("meta", "img", "br", "source")
 
 
 class Checked(HTMLParser):

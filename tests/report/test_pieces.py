@@ -11,6 +11,7 @@ from folders import EVIL, Checked
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from repu_lab.figures.style import canvas, title
 from repu_lab.report.page import LONGEST, MARKS, Page, plain, template
 from repu_lab.report.pictures import drawn, stored
 from repu_lab.report.tables import address, facts, table
@@ -71,6 +72,22 @@ def test_a_drawn_figure_is_an_image_and_loses_nothing():
     assert content(drawn(Page(""), figure(), "", "")) == file  # each time the same
 
 
+def test_a_wide_picture_has_a_second_one_for_phones(tmp_path: Path):
+    wide = canvas(7.0, 2.0)
+    for axes in wide.subplots(1, 2):
+        title(axes, "a")
+    page = Checked(drawn(Page(""), wide, "", ""))
+    (source,) = page.all("source")
+    assert source["media"] == "(max-width: 34rem)"
+    root = ElementTree.fromstring(base64.b64decode(str(source["srcset"]).partition(",")[2]))
+    assert [float(number) for number in root.attrib["viewBox"].split()[2:]] == pytest.approx([4.2 * 72, 4.0 * 72])
+    assert Checked(drawn(Page(""), figure(), "", "")).all("source") == []  # three inches are narrow enough
+    figure().savefig(tmp_path / "a.svg")
+    assert Checked(stored(Page(""), tmp_path, "a", "")).all("source") == []  # of an earlier version
+    canvas(4.2, 4.0).savefig(tmp_path / "a.narrow.svg")
+    assert len(Checked(stored(Page(""), tmp_path, "a", "")).all("source")) == 1
+
+
 def test_a_stored_picture_is_its_svg_else_its_png(tmp_path: Path):
     figure().savefig(tmp_path / "a.svg")
     figure().savefig(tmp_path / "a.png", dpi=200)
@@ -90,7 +107,7 @@ def test_a_foreign_svg_is_only_ever_an_image(harm, tmp_path):
     page = Checked(stored(Page(""), tmp_path, "a", "alt"))
     page.tags.append(("meta", {"http-equiv": "Content-Security-Policy", "content": POLICY}))
     page.assert_harmless()
-    assert page.names == ["figure", "img", "meta"]
+    assert page.names == ["figure", "picture", "img", "meta"]
 
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"

@@ -12,7 +12,8 @@ import pytest
 from repu_lab.configs.command import job_command
 from repu_lab.configs.composition import compose_jobs
 from repu_lab.networks.statistics import measure
-from repu_lab.runs.forecasting import as_record, first_covariance, forecast_run, theory_profile, with_rate
+from repu_lab.runs.building import build
+from repu_lab.runs.forecasting import as_record, first_covariance, forecast_run, theory_profile, title, with_rate
 from repu_lab.runs.job import run_job
 from repu_lab.tracking.digest import depth_profile
 
@@ -217,3 +218,21 @@ def test_a_residual_run_has_a_forecast_and_its_profile(experiment):
     assert np.abs(measured[:-1] - profile["log10_K"][:-1]).max() < 0.1  # sd .04 a layer at this width, 40 networks
     exploding = experiment("activation=repu", "residual=true", "depth=30", "initialization=he")
     assert forecast_run(exploding).fate == "explodes"
+
+
+@pytest.mark.parametrize(
+    ("activation", "initialization", "why"),
+    [
+        (
+            "repu",
+            "critical",
+            "8: C_W=0.6667, C_b=0, k1=1\nRePU has no critical point; C_W=0.6667 keeps K=1 at infinite width",
+        ),
+        ("gelu", "critical", "k1=3.562\nGELU is critical at K=3.562 (attracts from above, repels below)"),
+        ("repu", "he", "repu(p=2), depth 3, width 8, he: C_W=2, C_b=0, k1=2"),
+    ],
+)
+def test_the_head_of_a_picture_calls_nothing_critical_that_is_not(activation, initialization, why):
+    overrides = [f"activation={activation}", f"initialization={initialization}", "depth=3", "width=8"]
+    (job,) = compose_jobs("propagate", overrides)
+    assert title(build(job.config)).endswith(why)

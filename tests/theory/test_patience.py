@@ -24,7 +24,7 @@ def test_what_takes_long_is_told_once_with_its_cost(monkeypatch):
         for _ in range(100):
             patience.evaluated(500)
     (line,) = lines
-    assert line.startswith("analysis: averaging Slow over Gaussians takes longer than 10 s; 12 s for 5,500 values")
+    assert line.startswith("analysis: averaging Slow over Gaussians takes long, 12 s for 5,500 values")
     # Looks at the clock end with the line: 12 so far, and one for the cost.
     assert watch.cost.startswith("analysis: Slow took 13 s for 55,000 values of s, s' and s'' (2.4e+02 microseconds")
     assert active_count() == threads
@@ -63,7 +63,7 @@ def test_runs_tell_it_on_the_terminal_and_in_run_log(tmp_path, capsys, monkeypat
         ],
     )
     check_job(job_command(command), job.config, tmp_path)
-    assert "analysis: averaging Softsign over Gaussians takes longer than 10 s" in capsys.readouterr().out
+    assert "analysis: averaging Softsign over Gaussians takes long, " in capsys.readouterr().out
     assert run_job(job_command(command), job.config, tmp_path) == 0
     for told in (capsys.readouterr().out, (tmp_path / "run.log").read_text()):
         assert "analysis: Softsign took" in told and "every run of it begins with that" in told

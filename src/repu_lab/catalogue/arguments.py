@@ -13,8 +13,8 @@ def parse(
     """Return the one path and the values given to each option, as `split` has them; ConfigError for more or no path."""
     paths, given = split(arguments, options)
     if len(paths) != 1:
-        found = f"got {len(paths)}: {printable(' '.join(paths))}" if paths else "none was given"
-        raise ConfigError(f"{what}: takes one folder, {found}")
+        typed = f"got {len(paths)}: {printable(' '.join(paths))}" if paths else "none was given"
+        raise ConfigError(f"{what}: takes one folder, {typed}")
     return paths[0], given
 
 
@@ -43,9 +43,9 @@ def split(
             given[name] = []
             continue
         text = value if equals else next(remaining, None)
-        one_of = f", one of {', '.join(valid)}" if valid else ""
+        choice = f", one of {', '.join(valid)}" if valid else ""
         if text is None:
-            raise ConfigError(f"{name}: needs a value{one_of}")
+            raise ConfigError(f"{name}: needs a value{choice}")
         if valid and text not in valid:
             raise ConfigError(f"{name} {printable(text)}: must be one of {', '.join(valid)}{nearest(text, valid)}")
         given.setdefault(name, []).append(os.path.expanduser(text) if text.startswith("~/") else text)

@@ -22,11 +22,11 @@ def flatten(tree: dict[Any, Any]) -> dict[str, Scalar]:
         if not isinstance(value, dict):
             flat[str(key)] = _scalar(value)
             continue
-        own = value.get("name") == "custom"
+        users_own = value.get("name") == "custom"
         for setting, inner in value.items():
             if setting == "name":
-                flat[str(key)] = _scalar(activation_name(value) if own else inner)
-            elif setting != "_target_" or own:
+                flat[str(key)] = _scalar(activation_name(value) if users_own else inner)
+            elif setting != "_target_" or users_own:
                 flat[f"{key}.{setting}"] = _scalar(inner)
     return flat
 

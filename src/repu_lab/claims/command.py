@@ -19,6 +19,7 @@ from repu_lab.claims.lab import Lab
 from repu_lab.configs.command import Prepared
 from repu_lab.configs.config import ConfigError
 from repu_lab.configs.schema import ReproduceConfig
+from repu_lab.figures.narrow import FOR_PHONES, narrow
 from repu_lab.runs.building import pick_device
 from repu_lab.runs.folder import RunFolder
 
@@ -99,12 +100,15 @@ def _judge(claim: Claim, config: ReproduceConfig, folder: RunFolder, bar: "tqdm[
 
 
 def save(picture: Picture, home: RunFolder) -> None:
-    """Write a figure as SVG, PDF and PNG, the same bytes each time."""
+    """Write a figure as SVG, PDF and PNG, the same bytes each time, and as an SVG for phones if it is wide."""
     # The salt names the ids inside an SVG: two figures on one page must not share them.
     with matplotlib.rc_context({"svg.hashsalt": picture.name, "pdf.fonttype": 42}):
         for form, metadata in (("svg", {"Date": None}), ("pdf", {"CreationDate": None}), ("png", {})):
             with home.writing(f"{picture.name}.{form}") as path:
                 picture.figure.savefig(path, format=form, metadata=metadata, dpi=200)
+        if narrow(picture.figure):
+            with home.writing(f"{picture.name}{FOR_PHONES}") as path:
+                picture.figure.savefig(path, format="svg", metadata={"Date": None})
 
 
 @contextmanager

@@ -17,14 +17,14 @@ def prepare(config: TheoryConfig, path: Any) -> Prepared:
     return Prepared(parts=(config, *check_theory(config)), afresh=config.rerun)
 
 
-def work(config: TheoryConfig, _: Any, folder: "RunFolder") -> Result:
+def work(config: TheoryConfig, parts: Any, folder: "RunFolder") -> Result:
     """Analyse the activation and print the answer."""
-    from repu_lab.configs.code import activation_name
     from repu_lab.runs.analysis import analyse_activation
     from repu_lab.theory.patience import waiting
 
-    with waiting(activation_name(config.activation), folder.log) as watch:
-        result = analyse_activation(config, folder)
+    _, law, rule = parts
+    with waiting(law.activation.title, folder.log) as watch:
+        result = analyse_activation(config, law, rule, folder)
     if watch.cost:
         folder.log(watch.cost)
     folder.log(result["text"])

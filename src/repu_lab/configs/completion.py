@@ -32,11 +32,11 @@ complete -o nospace -o default -F _repu_lab_completion repu-lab
 """
 ZSH = """\
 _repu_lab_completion() {
-    local -a found
-    found=(${(f)"$(COMP_LINE="${(j: :)words[1,CURRENT-1]} $PREFIX" "${words[1]}" -sc query=zsh 2>/dev/null)"})
-    if (( $#found )); then
-        compadd -Q -S '' -- ${(M)found:#*[=./,]}
-        compadd -Q -- ${found:#*[=./,]}
+    local -a candidates
+    candidates=(${(f)"$(COMP_LINE="${(j: :)words[1,CURRENT-1]} $PREFIX" "${words[1]}" -sc query=zsh 2>/dev/null)"})
+    if (( $#candidates )); then
+        compadd -Q -S '' -- ${(M)candidates:#*[=./,]}
+        compadd -Q -- ${candidates:#*[=./,]}
     else
         compset -P '*='
         _files
@@ -49,9 +49,9 @@ FISH = """\
 function _repu_lab_completion
     set -l line (commandline -cp)
     set -l program (commandline -opc)[1]
-    set -l found (env COMP_LINE="$line" $program -sc query=fish 2>/dev/null)
-    if set -q found[1]
-        printf '%s\\n' $found
+    set -l candidates (env COMP_LINE="$line" $program -sc query=fish 2>/dev/null)
+    if set -q candidates[1]
+        printf '%s\\n' $candidates
     else
         set -l parts (string match -r '^(.*=)?(.*)$' -- (commandline -ct))
         printf '%s\\n' "$parts[2]"(__fish_complete_path "$parts[3]")

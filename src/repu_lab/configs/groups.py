@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 
 import yaml
@@ -26,6 +27,12 @@ def needs_more(group: str, option: str) -> bool:
     """Say whether an option of conf/ leaves a value open that has to be typed."""
     file = conf_dir() / group / f"{option}.yaml"
     return file.is_file() and "???" in yaml.safe_load(file.read_text(encoding="utf-8")).values()
+
+
+def definition(group: str, option: str) -> str:
+    """Return what the comment at the top of an option's file says of it."""
+    lines = (conf_dir() / group / f"{option}.yaml").read_text(encoding="utf-8").splitlines()
+    return " ".join(line[2:] for line in takewhile(lambda line: line.startswith("# "), lines))
 
 
 class Groups(Mapping[str, Sequence[str]]):

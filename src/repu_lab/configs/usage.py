@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from repu_lab.configs.command import JobCommand
 from repu_lab.configs.composition import composer
+from repu_lab.configs.groups import definition
 
 OPTIONS = (
     ("-m", "a sweep, one job for each combination: depth=5,10 depth='range(5,50,5)' activation='glob(*repu)'"),
@@ -68,7 +69,8 @@ def _keys(schema: type, cfg: DictConfig, prefix: str) -> Iterator[tuple[str, str
             yield from _keys(typing.cast(type, hints[spec.name]), node, f"{key}.")
         elif isinstance(node, DictConfig):
             names = [name for name in node if name not in ("name", "_target_")]
-            yield from ((f"{key}.{name}={node[name]}", "argument of the activation") for name in names)
+            formula = definition(spec.name, str(node.get("name")))
+            yield from ((f"{key}.{name}={node[name]}", f"{name} in {formula}") for name in names)
         elif spec.name != "name":
             value = cfg.get(spec.name)
             shown = "null" if value is None else str(value).lower() if isinstance(value, bool) else value

@@ -47,9 +47,9 @@ def losses(
     end_labels(left, labels)
     shown = _quantiles(reached, -np.inf)
     end_labels(right, _draw(right, steps, shown, INK, "-", ""))
-    found = extent([shown])
-    if found is not None and found[1] <= 1:  # accuracy, or R^2, whose bad values have no bound
-        right.set_ylim(min(0.0, max(found[0], -1.0)) - 0.02, 1.02)
+    seen = extent([shown])
+    if seen is not None and seen[1] <= 1:  # accuracy, or R^2, whose bad values have no bound
+        right.set_ylim(min(0.0, max(seen[0], -1.0)) - 0.02, 1.02)
     if train.shape[1] > 1:
         left.set_title(f"band: 5 to 95 % of {train.shape[1]}", loc="right", fontsize=SMALL, color=QUIET)
     return figure

@@ -90,12 +90,12 @@ def _depth(measured: Mapping[int, Profile], theory: Profile) -> int:
 
 def _first_bad(measured: Mapping[int, Profile]) -> tuple[int, int] | None:
     """Return the first layer with an entry that is no number, over all steps, and the first step where it is so."""
-    found = []
+    places = []
     for step, profile in sorted(measured.items()):
         count = np.asarray(profile.get("nonfinite", ()))
         if count.any():
-            found.append((int(np.flatnonzero(count)[0]) + 1, step))
-    return min(found, default=None)
+            places.append((int(np.flatnonzero(count)[0]) + 1, step))
+    return min(places, default=None)
 
 
 def _values(quantity: str, measured: Mapping[int, Profile], theory: Profile) -> tuple[list[ArrayLike], list[ArrayLike]]:
@@ -190,9 +190,9 @@ def _draw(axes: Axes, quantity: Quantity, measured: Mapping[int, Profile], theor
 def _band(axes: Axes, low: Values, high: Values) -> tuple[Values, Values]:
     """Return a band's bounds with an infinite one at the picture's edge; a gap where both are infinite."""
     bottom, top = axes.get_ylim()
-    told = np.isfinite(low) | np.isfinite(high)
+    known = np.isfinite(low) | np.isfinite(high)
     low, high = np.where(low == -np.inf, bottom, low), np.where(high == np.inf, top, high)
-    return np.where(told, finite(low), np.nan), np.where(told, finite(high), np.nan)
+    return np.where(known, finite(low), np.nan), np.where(known, finite(high), np.nan)
 
 
 def _name_curves(axes: Axes, quantities: Sequence[Quantity]) -> None:
@@ -228,12 +228,10 @@ def _legend(figure: Figure, steps: Sequence[int], theory: Profile, heading: str)
     if "log10_K_quantiles" in theory:
         style = (0, (2, 1.5))
         handles.append(Line2D([], [], color=INK, linewidth=0.7, linestyle=style, label="5 and 95 % of finite networks"))
-    columns = min(len(handles), 4)
-    handles = [handles[i] for column in range(columns) for i in range(column, len(handles), columns)]  # row by row
     legend = figure.legend(
         handles=handles,
         loc="outside upper left",
-        ncols=columns,
+        ncols=min(len(handles), 4),
         frameon=False,
         fontsize=SMALL,
         handletextpad=0.5,

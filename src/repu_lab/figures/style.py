@@ -165,7 +165,7 @@ def dtype_limits(axes: Axes, dtypes: Sequence[str], curve: NDArray[np.float64], 
                 xytext=(0, -2 if below else 2),
                 textcoords="offset points",
                 va="top" if below else "bottom",
-                fontsize=SMALL - 1,
+                fontsize=SMALL,
                 color=QUIET,
             )
 

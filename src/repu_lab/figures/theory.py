@@ -207,9 +207,9 @@ def _name_region(
     axes.annotate(name, (b[columns[middle]], w[rows[middle]]), ha="center", va="center", fontsize=NORMAL, color=INK)
 
 
-def _near(one: tuple[float, float], other: tuple[float, float], width: float, height: float) -> bool:
+def _near(point: tuple[float, float], other: tuple[float, float], width: float, height: float) -> bool:
     """Say whether two points of the plane look like one."""
-    return abs(one[0] - other[0]) < 0.01 * width and abs(one[1] - other[1]) < 0.01 * height
+    return abs(point[0] - other[0]) < 0.01 * width and abs(point[1] - other[1]) < 0.01 * height
 
 
 def _label_point(axes: Axes, x: float, y: float, marker: str, size: float, name: str) -> None:

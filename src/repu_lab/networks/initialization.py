@@ -96,11 +96,11 @@ def critical(
         kept = float(block.leaves(form, one, form.mean_square(one))[0][0])
         if not kept > 0:
             raise ValueError(f"{activation.title} gives no signal that a normalised layer could pass on")
-        k1, note = 1.0, f"a normalised layer gives E[h^2] = {kept:.6g} whatever K is"
+        k1, note = 1.0, f"a normalised layer gives E[h^2] = {kept:.4g} whatever K is"
         if block.frozen and time and p is not None and p > 1:
             k1 = time / ((1 - BLOW_UP_TIME ** (1 - p)) ** (-1 / (p - 1)) - 1)
             note += f", but an input {BLOW_UP_TIME:.2g} times as large as others blows up from k1={k1:.3g}"
-        note += f": C_W={1 / kept:.6g} keeps K=1"
+        note += f": C_W={1 / kept:.4g} keeps K=1"
         return uniform_depth("critical", sizes, C_W=1 / kept, C_b=0.0, k1=k1, note=note, weights=weights)
     if not bare:
         raise ValueError(f"{block.before} before the activation, {block.after} behind it: nobody knows their variances")

@@ -126,7 +126,7 @@ def over_depth() -> Iterator[Quantity]:
     return (quantity for quantity in QUANTITIES if quantity.panel is not None)
 
 
-def alike() -> Iterator[list[Quantity]]:
+def by_shape() -> Iterator[list[Quantity]]:
     """Yield the quantities of one shape together: one sort does for all of them."""
 
     def shape(quantity: Quantity) -> tuple[tuple[str, ...], bool]:

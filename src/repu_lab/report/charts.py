@@ -54,7 +54,7 @@ def independent_keys(table: Sequence[Row]) -> list[str]:
         values: dict[Key, set[Scalar]] = {}
         for row in table:
             values.setdefault(_values(row, kept), set()).add(row.cells.get(key))
-        if any(len(found) > 1 for found in values.values()):
+        if any(len(several) > 1 for several in values.values()):
             kept.append(key)
     return kept
 

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from repu_lab.configs.files import Damaged
+from repu_lab.figures.narrow import FOR_PHONES, narrow
 from repu_lab.report.page import Page, template
 from repu_lab.runs.reading import Contents
 
@@ -26,29 +27,37 @@ DECIMALS = re.compile(rb"(\.\d\d)\d+")  # beyond hundredths of a point they are 
 
 def drawn(page: Page, figure: Figure, alt: str, caption: str = "") -> Markup:
     """Return a matplotlib figure as a picture, the same bytes each time."""
-    file = io.BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": "repu-lab", "svg.fonttype": "path"}), warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # a letter that the font lacks, a name too long for the layout
-        figure.savefig(file, format="svg", metadata={"Date": None})
-    return _picture(page, _svg(file.getvalue()), alt, caption)
+    wide = _saved(figure)
+    return _picture(page, wide, alt, caption, _saved(figure)[0] if narrow(figure) else "")
 
 
 def stored(page: Page, folder: Path, stem: str, alt: str, caption: str = "") -> Markup:
     """Return a picture of a folder: its SVG, else its PNG, else a line that says what is wrong with it."""
     contents = Contents(folder)
+    for_phones = ""
     try:
         try:
             image = _svg(contents.content(f"{stem}.svg", PICTURE_LIMIT))
         except Damaged:
             image = _png(contents.content(f"{stem}.png", PICTURE_LIMIT))
+        if (folder / f"{stem}{FOR_PHONES}").is_file():
+            for_phones, _ = _svg(contents.content(f"{stem}{FOR_PHONES}", PICTURE_LIMIT))
     except Damaged as error:
         return template("pieces").damaged(f"figure {stem}: {error}")
-    return _picture(page, image, alt, caption)
+    return _picture(page, image, alt, caption, for_phones)
 
 
-def _picture(page: Page, image: tuple[Markup, float], alt: str, caption: str) -> Markup:
+def _picture(page: Page, image: tuple[Markup, float], alt: str, caption: str, for_phones: str = "") -> Markup:
     address, width = image
-    return page.picture(template("pieces").picture(address, round(width), alt, caption), caption or alt)
+    return page.picture(template("pieces").picture(address, round(width), alt, caption, for_phones), caption or alt)
+
+
+def _saved(figure: Figure) -> tuple[Markup, float]:
+    file = io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "repu-lab", "svg.fonttype": "path"}), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a letter that the font lacks, a name too long for the layout
+        figure.savefig(file, format="svg", metadata={"Date": None})
+    return _svg(file.getvalue())
 
 
 def _svg(content: bytes) -> tuple[Markup, float]:

@@ -116,10 +116,10 @@ def _header(findings: Sequence[Finding], manifest: Mapping[str, Any]) -> Markup:
     status = manifest.get("status")
     scale = next((finding.text("scale") for finding in findings if finding.text("scale")), "")
     commit = shown_any(manifest.get("git_commit"))
-    about = [f"scale {scale}" if scale else "", f"commit {commit}" if commit else "", when(manifest.get("end"))]
+    circumstances = [f"scale {scale}" if scale else "", f"commit {commit}" if commit else "", when(manifest.get("end"))]
     unfinished_state = "" if status == "finished" else status if status in STATES else "interrupted"
     words = list(dict.fromkeys([*VERDICTS, *counts]))
-    return template("reproduction").header(words, counts, " · ".join(filter(None, about)), unfinished_state)
+    return template("reproduction").header(words, counts, " · ".join(filter(None, circumstances)), unfinished_state)
 
 
 def _claim(page: Page, finding: Finding) -> Markup:
@@ -128,9 +128,9 @@ def _claim(page: Page, finding: Finding) -> Markup:
     seconds = number(said.get("seconds"))
     return template("reproduction").claim(
         finding,
-        [_figure(page, finding, about) for about in _list(said.get("figures"))],
+        [_figure(page, finding, entry) for entry in _list(said.get("figures"))],
         _numbers(page, said.get("numbers")),
-        [_table(page, about) for about in _list(said.get("tables"))],
+        [_table(page, entry) for entry in _list(said.get("tables"))],
         f"{seconds:.0f} s, repu-lab {finding.text('version')}" if seconds is not None else "",
     )
 
@@ -141,21 +141,22 @@ def _numbers(page: Page, numbers: object) -> Markup:
     return facts(page, {str(name): shown_any(value) or "-" for name, value in numbers.items()}, "Decisive numbers")
 
 
-def _figure(page: Page, finding: Finding, about: object) -> Markup:
-    name = about.get("name") if isinstance(about, Mapping) else None
-    if not (isinstance(about, Mapping) and isinstance(name, str) and PLAIN_NAME.fullmatch(name)):
+def _figure(page: Page, finding: Finding, entry: object) -> Markup:
+    fields = entry if isinstance(entry, Mapping) else {}
+    name, caption = fields.get("name"), shown_any(fields.get("caption"))
+    if not (isinstance(name, str) and PLAIN_NAME.fullmatch(name)):
         return template("pieces").damaged("a figure without a name")
-    caption = shown_any(about.get("caption"))
-    return stored(page, finding.folder, name, shown_any(about.get("alt")) or caption, caption)
+    return stored(page, finding.folder, name, shown_any(fields.get("alt")) or caption, caption)
 
 
-def _table(page: Page, about: object) -> Markup:
-    columns = _list(about.get("columns")) if isinstance(about, Mapping) else []
-    rows = [row for row in _list(about.get("rows")) if isinstance(row, list)] if isinstance(about, Mapping) else []
-    if not isinstance(about, Mapping) or not columns or any(len(row) != len(columns) for row in rows):
+def _table(page: Page, entry: object) -> Markup:
+    fields = entry if isinstance(entry, Mapping) else {}
+    columns = _list(fields.get("columns"))
+    rows = [row for row in _list(fields.get("rows")) if isinstance(row, list)]
+    if not columns or any(len(row) != len(columns) for row in rows):
         return template("pieces").damaged("a table whose rows and columns do not fit")
     cells = [[cell if isinstance(cell, (int, float)) else shown_any(cell) for cell in row] for row in rows]
-    return table(page, list(map(shown_any, columns)), cells, shown_any(about.get("caption")))
+    return table(page, list(map(shown_any, columns)), cells, shown_any(fields.get("caption")))
 
 
 def _manifest(folder: Path) -> dict[str, Any]:

@@ -60,8 +60,8 @@ class Statistics:
 
     def losses(self) -> dict[str, NDArray[np.float64]]:
         """Return train_loss, test_loss and test_metric, each (steps, members), as far as they are there."""
-        found = {name: np.asarray(self.values[name], np.float64) for name in LOSSES if name in self.values}
-        return {name: value for name, value in found.items() if value.ndim == 2 and len(value) == len(self.steps)}
+        curves = {name: np.asarray(self.values[name], np.float64) for name in LOSSES if name in self.values}
+        return {name: value for name, value in curves.items() if value.ndim == 2 and len(value) == len(self.steps)}
 
     def _at(self, row: int) -> Any:
         """Return one step as the statistics of a pass: what the file has of them, as an older one may have fewer."""
@@ -91,12 +91,11 @@ def theory_of_rows(rows: object) -> Profile:
 
     def column(name: str) -> NDArray[np.float64]:
         values = [row.get(name) for row in rows]
-        column = np.array([value if isinstance(value, (int, float)) else np.nan for value in values], np.float64)
-        return column
+        return np.array([value if isinstance(value, (int, float)) else np.nan for value in values], np.float64)
 
     # What the output layer does not have ends before it.
-    found = {q.name: column(f"{q.name}_theory")[: None if q.output else -1] for q in over_depth()}
-    profile = {name: values for name, values in found.items() if np.isfinite(values).any()}
+    columns = {q.name: column(f"{q.name}_theory")[: None if q.output else -1] for q in over_depth()}
+    profile = {name: values for name, values in columns.items() if np.isfinite(values).any()}
     if "log10_K" in profile:
         edges = column("log10_K_theory_q05"), profile["log10_K"], column("log10_K_theory_q95")
         profile["log10_K_quantiles"] = _quantiles(*edges)

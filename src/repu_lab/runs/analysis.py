@@ -64,9 +64,8 @@ def check_theory(config: TheoryConfig) -> tuple[Law, Rule]:
     return law, rule
 
 
-def analyse_activation(config: TheoryConfig, folder: RunFolder) -> dict[str, Any]:
+def analyse_activation(config: TheoryConfig, law: Law, rule: Rule, folder: RunFolder) -> dict[str, Any]:
     """Write theory.json's figures and return what theory.json holds, with the answer in words under `text`."""
-    law, rule = check_theory(config)
     C_W, C_b = law.C_W[-1], law.C_b[-1]
     criticality, expected = analyse(law.activation), forecast_law(law, config.inputs)
     ntk = tangent_layers(law).log10_H

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from repu_lab.theory.kernel import susceptibilities
 from repu_lab.theory.patience import waiting
 from repu_lab.theory.rates import risk, safety, stable_rate
 
+LINE = 100  # characters above a figure
 Profile = dict[str, NDArray[np.float64]]
 
 
@@ -121,10 +123,14 @@ def as_record(expected: Forecast) -> dict[str, Any]:
 
 
 def title(experiment: Experiment) -> str:
-    """Return the run in a few words, for the head of a figure."""
+    """Return the run in a few words, for the head of a figure, and below why it starts with these variances."""
     config, rule = experiment.config, experiment.rule
     details = ", ".join(f"{k}={v}" for k, v in config.activation.items() if k not in ("name", "_target_"))
     name = activation_name(config.activation) + (f"({details})" if details else "")
     name = with_tailor(name, config.tailor.name)
-    kind = rule.name if config.initialization.weights == "gaussian" else f"{rule.name} {rule.weights}"
-    return f"{name}, depth {config.depth}, width {config.width}, {kind}: C_W={rule.C_W[-1]:.4g}, k1={rule.k1:.4g}"
+    numbers = f"C_W={rule.C_W[-1]:.4g}, C_b={rule.C_b[-1]:.4g}, k1={rule.k1:.4g}"
+    if config.initialization.weights != "gaussian":
+        numbers += f", {rule.weights} weights"
+    # The note instead of "critical": that is what the rule looks for, and RePU, among others, has no such point.
+    sizes = f"depth {config.depth}, width {config.width}{'' if rule.note else f', {rule.name}'}"
+    return "\n".join([f"{name}, {sizes}: {numbers}", *wrap(rule.note, LINE)])

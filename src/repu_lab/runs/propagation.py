@@ -128,7 +128,7 @@ def _rows(measured: Profile, theory: Profile | None, largest: NDArray[np.float64
 
 
 def _printed(rows: list[dict[str, Any]]) -> str:
-    """At most ROWS layers, spread over the depth, as text."""
+    """Return at most ROWS layers, spread over the depth, as text that says how many it leaves out."""
     titles = {quantity.name: quantity.short for quantity in over_depth()}
     shown = np.unique(np.linspace(0, len(rows) - 1, min(ROWS, len(rows))).round().astype(int))
 
@@ -143,4 +143,6 @@ def _printed(rows: list[dict[str, Any]]) -> str:
     for i in shown:
         cells = (text(rows[i][name + part]) for name in titles for part in parts[name])
         lines.append(f"{rows[i]['layer']:5}" + "".join(cells))
+    if len(shown) < len(rows):
+        lines.append(f"{len(shown)} of {len(rows)} layers; table.csv has all")
     return "\n".join(lines)

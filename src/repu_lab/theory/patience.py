@@ -30,8 +30,7 @@ class Watch:
         if not self.told and clock() - self.start > AFTER:
             self.told = True
             self.tell(
-                f"analysis: averaging {self.title} over Gaussians takes longer than {AFTER:.0f} s; {self._so_far()} "
-                "so far; it goes on"
+                f"analysis: averaging {self.title} over Gaussians takes long, {self._so_far()} so far; it goes on"
             )
 
     def ended(self) -> None:

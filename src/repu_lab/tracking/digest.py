@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repu_lab.networks.quantiles import quantiles_there
-from repu_lab.networks.quantities import alike, over_depth
+from repu_lab.networks.quantities import by_shape, over_depth
 
 if TYPE_CHECKING:
     from repu_lab.networks.statistics import LayerStatistics
@@ -48,13 +48,13 @@ def digest(stats: "LayerStatistics") -> Digest:
 
 def digests(stats: "LayerStatistics", sizes: Sequence[int], *, profiled: bool) -> list[Digest]:
     """Return the digests of runs of so many networks each, which lie one after another in the statistics."""
-    found: list[Digest] = []
+    digested: list[Digest] = []
     start = 0
     for members, together in groupby(sizes):
         stop = start + members * len(list(together))
-        found += _digests(stats.members(slice(start, stop)), members, profiled)
+        digested += _digests(stats.members(slice(start, stop)), members, profiled)
         start = stop
-    return found
+    return digested
 
 
 def curve_layers(depth: int) -> dict[str, int]:
@@ -79,7 +79,7 @@ def _digests(stats: "LayerStatistics", members: int, profiled: bool) -> Iterator
     runs = stats.nan.shape[1] // members
     layers = np.array(list(curve_layers(len(stats.nan) - 1).values())) - 1
     medians: dict[str, NDArray[np.float64]] = {}  # (layers, runs)
-    for group in alike():
+    for group in by_shape():
         at = (layers if group[0].output else layers[:-1]).tolist()
         chosen = [_by_run(quantity.name, stats, members)[at] for quantity in group]
         table = quantiles_there(_rows(chosen), (0.5,), defined=0.5)
@@ -99,15 +99,15 @@ def _digests(stats: "LayerStatistics", members: int, profiled: bool) -> Iterator
 
 def _profiles(stats: Any, members: int) -> Iterator[Profile]:
     runs = stats.nan.shape[1] // members
-    found = {}
+    quantiles = {}
     for name in (quantity.name for quantity in over_depth() if hasattr(stats, quantity.name)):
         values = _by_run(name, stats, members)
         table = quantiles_there(_rows([values]), QUANTILES, defined=0.5)
-        found[name] = table.reshape(len(QUANTILES), -1, runs)
+        quantiles[name] = table.reshape(len(QUANTILES), -1, runs)
     bad = _on_host(stats.nan + stats.plus_inf + stats.minus_inf).reshape(-1, runs, members)
     bad = bad.sum(axis=2).astype(np.float64)
     for i in range(runs):
-        yield {name: table[..., i] for name, table in found.items()} | {"nonfinite": bad[:, i]}
+        yield {name: table[..., i] for name, table in quantiles.items()} | {"nonfinite": bad[:, i]}
 
 
 def _by_run(name: str, stats: Any, members: int) -> Any:

@@ -40,11 +40,11 @@ def measures(layers: Sequence[Layer]) -> list[Measures]:
         shapes[layer.z_PN.shape, layer.z_PN.dtype, layer.z_PN.device].append(place)
     by_place: dict[int, Measures] = {}
     for places in shapes.values():
-        by_place |= zip(places, _alike([layers[place] for place in places]), strict=True)
+        by_place |= zip(places, _of_one_size([layers[place] for place in places]), strict=True)
     return [by_place[place] for place in range(len(layers))]
 
 
-def _alike(layers: Sequence[Layer]) -> list[Measures]:
+def _of_one_size(layers: Sequence[Layer]) -> list[Measures]:
     z_DPN = torch.stack([layer.z_PN for layer in layers])
     inputs = z_DPN.shape[1]
     log10_K, scaled_DPN = _log10_mean_square(z_DPN)

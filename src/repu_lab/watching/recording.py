@@ -135,4 +135,4 @@ def _first_tensor(output: Any) -> Tensor | None:
     if isinstance(output, Tensor):
         return output if output.is_floating_point() and output.numel() else None
     parts = output.values() if isinstance(output, dict) else output if isinstance(output, (list, tuple)) else ()
-    return next((found for part in parts if (found := _first_tensor(part)) is not None), None)
+    return next((tensor for part in parts if (tensor := _first_tensor(part)) is not None), None)
