@@ -154,7 +154,7 @@ WRONG = {
     "tan(z)": "valid: exp, log",
     "x": "x: is not known; the variable is z",
     "relu": "relu: is a function",
-    "relu(z, 1)": "relu takes 1 arguments",
+    "relu(z, 1)": "relu takes 1 argument",
     "max(z)": "max takes two or more",
     "z ^ 2": "a power is written **",
     "z > 0": "write where(z > 0, a, b)",

@@ -45,6 +45,15 @@ def test_the_gallery_says_where_activations_are_critical(site: Path) -> None:
     assert re.search(r" repu critical: nowhere C_W = 0\.6667, .*? 50 layers: explodes", text)
 
 
+def test_narrow_screens_get_the_narrow_picture(site: Path) -> None:
+    for page, name, up in (("index", "story", ""), ("how-to/tensorboard", "profiles", "../")):
+        text = (site / f"{page}.html").read_text(encoding="utf-8")
+        source = f'<picture><source media="(max-width: 34rem)" srcset="{up}_static/{name}.narrow.svg">'
+        has = (DOCS / "pictures" / f"{name}.narrow.svg").exists()
+        assert has == (name == "story") == (f"{source}<img" in text) and ("</picture>" in text) == has
+        assert (site / "_static" / f"{name}.narrow.svg").exists() == has
+
+
 def test_the_notebook_was_run(site: Path) -> None:
     """RePU_2 from K = 1: log10(K^l / K_*) = 2^(l-1) log10(1 / K_*), K_* = 2/3."""
     text = str(Text(site / "notebook.html"))

@@ -168,6 +168,14 @@ def test_healthy_networks_are_not_called_ill():
     assert_healthy(nn.TransformerEncoderLayer(16, 2, 32, batch_first=True), torch.randn(4, 5, 16))
 
 
+def test_a_single_output_is_not_said_to_look_the_same_for_all_inputs():
+    """Half of all pairs of numbers have one sign, and so the cosine 1."""
+    last = nn.Linear(8, 1)
+    nn.init.constant_(last.bias, 10.0)  # one sign for all
+    report = examine(nn.Sequential(nn.Linear(4, 8), nn.ReLU(), last), torch.randn(16, 4))
+    assert report.healthy() and [row.log10_distance is None for row in report.rows] == [False, True]
+
+
 def test_signals_are_followed_beyond_the_squares_of_their_dtype():
     network = nn.Sequential(nn.Linear(8, 4), nn.Linear(4, 2))
     with torch.no_grad():

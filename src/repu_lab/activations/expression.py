@@ -194,7 +194,7 @@ class _Program:
             raise ValueError(f"{name}: is not a function of formulas; valid: {', '.join(FUNCTIONS)}")
         wanted = PIECEWISE.get(name, 1)
         if len(arguments) != wanted and (wanted is not None or len(arguments) < 2):
-            raise ValueError(f"{_shown(node)}: {name} takes {wanted or 'two or more'} arguments")
+            raise ValueError(f"{_shown(node)}: {name} takes {wanted or 'two or more'} argument{'s' * (wanted != 1)}")
         if name == "where":
             return self.choice(arguments[0], self.read(arguments[1]), self.read(arguments[2]))
         u, *rest = map(self.read, arguments)

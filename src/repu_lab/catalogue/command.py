@@ -11,7 +11,7 @@ from repu_lab.catalogue.arguments import parse
 from repu_lab.catalogue.printing import as_csv, as_json, as_table, census, notes
 from repu_lab.catalogue.rows import BY, rows
 from repu_lab.catalogue.scanning import Run, scan
-from repu_lab.catalogue.selection import check_columns, ordered, parse_filter, select
+from repu_lab.catalogue.selection import as_stored, check_columns, ordered, parse_filter, select
 from repu_lab.configs.config import ConfigError
 from repu_lab.configs.text import printable
 from repu_lab.runs.output import check_output, write_output
@@ -37,6 +37,8 @@ def command(arguments: Sequence[str]) -> int:
             check_output(option, Path(target))
     runs = find_runs(folder, everything="--all" in options)
     every = rows(runs, by)
+    columns, chosen, filtered = (as_stored(names, every) for names in (columns, chosen, [c.column for c in conditions]))
+    conditions = [term._replace(column=name) for term, name in zip(conditions, filtered, strict=True)]
     table = ordered(select(every, conditions), columns)[:limit]
     check_columns("--columns", chosen, every)
     for option, target in targets.items():

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
+from textwrap import wrap
 
 from repu_lab.catalogue.rows import Row, metric_name, shown_columns
 from repu_lab.catalogue.scanning import STATES, Run
@@ -28,7 +29,8 @@ def as_table(table: Sequence[Row], by: str, chosen: Sequence[str] = (), names: S
     columns that are `chosen` are shown whole. `names` of the rows, if there are any, come first.
     """
     if chosen:
-        titles, cells = list(chosen), [[shown(row.cells.get(name)) for name in chosen] for row in table]
+        titles = [metric_name(table) if name == "metric" else name for name in chosen]
+        cells = [[shown(row.cells.get(name)) for name in chosen] for row in table]
     else:
         titles, cells = table_cells(table, by)
     columns = {
@@ -46,7 +48,8 @@ def as_table(table: Sequence[Row], by: str, chosen: Sequence[str] = (), names: S
     ]
     if left_out:
         how = "repu-lab results shows them with --columns" if names else "--columns names what to show"
-        lines.append(f"left out: {escaped(', '.join(left_out))}; {how}")
+        note = f"left out: {escaped(', '.join(left_out))}; {how}"
+        lines += wrap(note, WIDTH, subsequent_indent=" " * 10, break_on_hyphens=False)
     return "\n".join(lines)
 
 

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from repu_lab.catalogue.rows import Row, shown_columns
+from repu_lab.catalogue.rows import Row, metric_name, shown_columns
 from repu_lab.catalogue.values import Scalar
 from repu_lab.configs.config import ConfigError
 from repu_lab.configs.text import nearest, printable
@@ -78,6 +78,12 @@ def ordered(table: Sequence[Row], columns: Sequence[str] = ()) -> list[Row]:
     given = {column for row in table for column in row.cells}
     rest = [name for name in [*shown_columns(table), "seed", "folder"] if name in given]
     return arrange(table, [*columns, *rest])
+
+
+def as_stored(names: Sequence[str], table: Sequence[Row]) -> list[str]:
+    """Return names of columns, `metric` also where it was called what tables call it, `accuracy` or `-accuracy`."""
+    title = metric_name(table)
+    return [f"{name[: -len(title)]}metric" if name.removeprefix("-") == title else name for name in names]
 
 
 def check_columns(option: str, names: Sequence[str], table: Sequence[Row]) -> None:

@@ -55,6 +55,8 @@ def _of_one_size(layers: Sequence[Layer]) -> list[Measures]:
     unit = finite / square_DP1.sqrt().clamp(min=tiny)
     pairs = inputs // 2 * 2
     distance = ((unit[:, 0:pairs:2] - unit[:, 1:pairs:2]).square().mean(2) / 2).log10()
+    if z_DPN.shape[2] == 1:  # the direction of a single number is its sign: half of all pairs would look the same
+        distance *= math.nan
     kurtosis = (unit.square().square().mean(2) - 3).quantile(0.5, dim=1)
     gradients = [layer.z_PN * math.nan if layer.gradient_PN is None else layer.gradient_PN for layer in layers]
     log10_gradient, _ = _log10_mean_square(torch.stack(gradients))
