@@ -15,6 +15,7 @@ from repu_lab.runs.job import run_job
 SMALL = ("width=32", "members=4", "steps=150", "batch_size=64", "statistics=false", "threads=1")
 FAILURES = {
     "exploded": ("activation=repu", "depth=20"),
+    "exploded, orthogonal": ("activation=repu", "depth=20", "initialization.weights=orthogonal"),
     "exploded, k1 too large": ("activation=mrepu", "depth=20", "initialization=custom", "initialization.c_w=1"),
     "vanished": ("activation=relu", "depth=60", "initialization=custom", "initialization.c_w=0.05"),
     "vanished in half precision": (
@@ -49,6 +50,7 @@ def test_the_next_command_helps(tmp_path, capsys, name):
         assert "activation.scale=" in command
     elif "stalled" not in name:
         assert f"next:     {name.split()[0].rstrip(',')} at layer" in what
+    assert ("initialization.weights=orthogonal" in command) == ("orthogonal" in name)
     after = run(tmp_path, "after", shlex.split(command))
     good = ("trained", "learning")
     assert sum(after["outcomes"].get(kind, 0) for kind in good) > sum(outcomes.get(kind, 0) for kind in good)

@@ -104,30 +104,30 @@ def _where(experiment: Experiment, kind: str, records: Sequence[Mapping[str, Any
 def _changes(experiment: Experiment) -> Iterator[tuple[list[str], TrainConfig]]:
     """Yield what may help, as it is typed and as the config it makes; the smallest change first."""
     config, rule = experiment.config, experiment.rule
+    critical, chosen = _critical(config)
     weights = config.initialization.weights
-    critical = InitializationConfig(name="critical", weights=weights)
     if config.dtype not in ("float32", "float64"):
         yield ["dtype=float32"], replace(config, dtype="float32")
     if scaled := _larger_scale(config):
         yield scaled
     if rule.name != "critical":
-        yield ["initialization=critical"], replace(config, initialization=critical)
+        yield chosen, replace(config, initialization=critical)
     C_W, C_b = f"{rule.C_W[-1]:.6g}", f"{rule.C_b[-1]:.6g}"
     for k1 in (f"{rule.k1 / part:.3g}" for part in (10, 100)):
         if float(k1) > float(C_b):
             start = InitializationConfig(name="custom", c_w=float(C_W), c_b=float(C_b), k1=float(k1), weights=weights)
             typed = {"c_w": C_W, "c_b": C_b, "k1": k1}
             parts = [f"initialization.{key}={value}" for key, value in typed.items()]
-            yield ["initialization=custom", *parts], replace(config, initialization=start)
+            yield ["initialization=custom", *parts, *chosen[1:]], replace(config, initialization=start)
     if not config.residual:
-        yield ["residual=true", "initialization=critical"], replace(config, residual=True, initialization=critical)
+        yield ["residual=true", *chosen], replace(config, residual=True, initialization=critical)
     if config.block == BlockConfig():
-        typed = ["block=residual", "block.branch=auto", "block.norm=rms", "initialization=critical"]
+        typed = ["block=residual", "block.branch=auto", "block.norm=rms", *chosen]
         block = BlockConfig(branch="auto", norm="rms")
         yield typed, replace(config, residual=True, block=block, initialization=critical)
     spline = {"name": "spline_repu", "_target_": f"{SplineRePU.__module__}.{SplineRePU.__name__}"}
     yield (
-        ["activation=spline_repu", "initialization=critical"],
+        ["activation=spline_repu", *chosen],
         replace(config, activation=spline, initialization=critical),
     )
 
@@ -143,13 +143,20 @@ def _larger_scale(config: TrainConfig) -> tuple[list[str], TrainConfig] | None:
     scale = min(float(f"{k1**-0.5:.2g}"), LARGEST_MREPU_SCALE)
     if scale <= 2 * config.activation.get("scale", 1.0):
         return None
-    critical = InitializationConfig(name="critical", weights=config.initialization.weights)
+    critical, chosen = _critical(config)
     optimizer = replace(config.optimizer, lr="auto")
     changed = replace(
         config, activation={**config.activation, "scale": scale}, initialization=critical, optimizer=optimizer
     )
-    change = [f"activation.scale={scale:g}", "initialization=critical"]
+    change = [f"activation.scale={scale:g}", *chosen]
     return change + ["optimizer.lr=auto"] * (config.optimizer.lr != "auto"), changed
+
+
+def _critical(config: TrainConfig) -> tuple[InitializationConfig, list[str]]:
+    """Return the critical initialization with the config's weights, and how it is typed: a group resets its keys."""
+    weights = config.initialization.weights
+    kept = [f"initialization.weights={weights}"] * (weights != "gaussian")
+    return InitializationConfig(name="critical", weights=weights), ["initialization=critical", *kept]
 
 
 def _survival(config: TrainConfig) -> float:
