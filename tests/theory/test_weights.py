@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from finite_width_oracles import corrections
+from scipy.stats import beta, kstest
 
 from repu_lab.activations import GELU, Identity, MRePU, ReLU, RePU, Sigmoid, SplineRePU, Tanh
 from repu_lab.blocks import Block
@@ -14,7 +15,7 @@ from repu_lab.blocks.maps import RMS
 from repu_lab.networks.initialization import critical, draw_, uniform_depth
 from repu_lab.networks.population import Population
 from repu_lab.networks.statistics import measure
-from repu_lab.theory.chain import chain, one_thread
+from repu_lab.theory.chain import batch_chain, chain, one_thread
 from repu_lab.theory.gaussian import mean_square
 from repu_lab.theory.inputs import Pair
 from repu_lab.theory.kernel import correlations, layers
@@ -112,6 +113,16 @@ def test_variance_to_first_order_and_its_error_by_width(activation, C_W, k1):
         noise.append(deviation.std() / math.sqrt(chains))
     assert abs(error[0]) > 10 * noise[0]  # or there is no error whose size could be compared
     assert abs(error[1] - error[0] / 4) < 4 * math.hypot(noise[1], noise[0] / 4) + 0.35 * abs(error[0] / 4)
+
+
+def test_a_map_to_fewer_units_loses_what_it_projects_out():
+    """100 inputs to 64 units: mean z^2 = (100 / 64) times a Beta(32, 18) number, which square maps then keep."""
+    law = Law(Identity(), (1.0,) * 3, (0.0,) * 3, 1.0, (100, 64, 64, 64, 1), weights="orthogonal")
+    batch = batch_chain(law, np.eye(1), 4000, seed=2).log10_K[:, 0]
+    pair = pair_chain(law, Pair(1.0, 1.0, 1.0), 4000, seed=3).log10_K
+    for log10_K in (chain(law, 4000, seed=1).log10_K, batch, pair):
+        assert kstest(10 ** log10_K[:, 1] * 0.64, beta(32, 18).cdf).pvalue > 1e-3
+        np.testing.assert_allclose(log10_K[:, 2:], log10_K[:, 1:2].repeat(2, 1), atol=1e-12)
 
 
 def test_a_linear_network_does_not_fluctuate():
