@@ -104,7 +104,7 @@ def critical(
         return uniform_depth("critical", sizes, C_W=1 / kept, C_b=0.0, k1=k1, note=note, weights=weights)
     if not bare:
         raise ValueError(f"{block.before} before the activation, {block.after} behind it: nobody knows their variances")
-    start = critical_initialization(activation, 1 if time else depth, weights)
+    start = critical_initialization(activation, 1 if time else depth)
     if start.C_b and not biases:
         C_W = start.k1 / float(mean_square(activation, start.k1))
         why = f"; without the biases of variance C_b={start.C_b:.3g} that it needs C_W={C_W:.4g} keeps K"

@@ -27,7 +27,7 @@ from repu_lab.theory.criticality import (
     analyse,
 )
 from repu_lab.theory.gaussian import mean_square, mean_square_slope, stein
-from repu_lab.theory.law import Law, check_depth, check_weights
+from repu_lab.theory.law import Law, check_depth
 from repu_lab.theory.power_law import leading_power
 
 CLASSES = (SCALE_INVARIANT, HALF_STABLE, STABLE_AT_0, UNSTABLE_AT_0, NEAR)
@@ -53,25 +53,23 @@ class Initialization:
     reason: str
 
 
-def critical_initialization(activation: Activation, depth: int, weights: str = "gaussian") -> Initialization:
+def critical_initialization(activation: Activation, depth: int) -> Initialization:
     """Choose the variances for a network with `depth` hidden layers: the first of these that is forecast to keep K.
 
     A scale-invariant point, at k1 = 1; a half-stable one, k1 = K*; a stable K*=0, at k1 = 1 or on the activation's own
     scale if that is smaller; an unstable K*=0 at k1 = 0.15 / (a_1 depth) on the line chi_parallel = 1 (C_W = 1/g',
     C_b = k1 - g/g'); the K at which chi_parallel and chi_perp are nearest to 1; the C_W = 1/g(1) that keeps the kernel
-    at k1 = 1. If none is, the one that keeps it best. Of orthogonal `weights` networks keep K longer, where their
-    fluctuations decide. Of a tailored activation C_W = 1, C_b = 0, k1 = 1. ValueError as for `analyse`, and for
-    depth < 1.
+    at k1 = 1. If none is, the one that keeps it best. Of a tailored activation C_W = 1, C_b = 0, k1 = 1.
+    ValueError as for `analyse`, and for depth < 1.
     """
     check_depth(depth)
-    check_weights(weights)
     if isinstance(activation, Tailored) and activation.known:
         parallel, perp = (f"{activation.known[name]:.4g}" for name in ("chi_parallel", "chi_perp"))
         made = f"{activation.title}, is made for K=1: chi_parallel={parallel}, chi_perp={perp} there"
         return Initialization(1.0, 0.0, 1.0, made)
     best, most, passed = None, -math.inf, ""
     for start, safe in _candidates(activation, depth):
-        kept = 1.0 if safe else _kept(activation, start, depth, weights)
+        kept = 1.0 if safe else _kept(activation, start, depth)
         if kept > most:
             best, most = start, kept
         if kept >= SHARE:
@@ -136,7 +134,7 @@ def _exponents(activation: Activation, start: Initialization) -> tuple[float, fl
     return parallel, perp
 
 
-def _kept(activation: Activation, start: Initialization, depth: int, weights: str) -> float:
+def _kept(activation: Activation, start: Initialization, depth: int) -> float:
     """Return the share of networks that keep K, or what falls short at first order as a number below 0."""
     parallel, perp = _exponents(activation, start)
     exponent = depth * max(parallel, abs(perp))
@@ -144,10 +142,7 @@ def _kept(activation: Activation, start: Initialization, depth: int, weights: st
         return -exponent
     if leading_power(activation) <= 1:
         return 1.0  # a layer moves log K by a bounded step
-    # Centred weights get a C_W of their own later, which keeps K as this one does.
-    drawn = weights if weights == "orthogonal" else "gaussian"
-    law = Law.of(activation, start.C_W, start.C_b, start.k1, depth, WIDTH, weights=drawn)
-    log10_K = chain(law, NETWORKS).log10_K
+    log10_K = chain(Law.of(activation, start.C_W, start.C_b, start.k1, depth, WIDTH), NETWORKS).log10_K
     return float((np.abs(log10_K - math.log10(start.k1)).max(1) <= DECADES).mean())
 
 

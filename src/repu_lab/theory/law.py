@@ -38,7 +38,8 @@ class Law:
 
     def __post_init__(self) -> None:
         """Check the variances and the sizes."""
-        check_weights(self.weights)
+        if self.weights not in WEIGHTS:
+            raise ValueError(f"weights={self.weights!r}: must be one of {', '.join(WEIGHTS)}")
         object.__setattr__(self, "block", self.block.behind(self.weights))
         check_depth(self.depth)
         check_positive(**{f"n_{l}": size for l, size in enumerate(self.sizes)})
@@ -113,12 +114,6 @@ class Law:
     def skips(self) -> Array:
         """Whether z^l is added to what the maps from layers l = 1..L give."""
         return self.block.skipped(self.depth)
-
-
-def check_weights(weights: str) -> None:
-    """Raise ValueError unless it is one of WEIGHTS."""
-    if weights not in WEIGHTS:
-        raise ValueError(f"weights={weights!r}: must be one of {', '.join(WEIGHTS)}")
 
 
 def check_depth(depth: int) -> None:
