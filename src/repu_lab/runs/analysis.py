@@ -204,7 +204,8 @@ def _answer(
         kept = ["residual=true"] * config.residual
         kept += [f"block.{key}={value}" for key, value in result_fields(config.block).items()]
         kept += [f"initialization.weights={law.weights}"] * (law.weights != "gaussian")
-        lines += [f"networks of {', '.join(kept)}, width {law.width}:", *_by_layer(expected)]
+        lines += [f"networks of {', '.join(kept)}, width {law.width}; chi is that of infinitely wide ones:"]
+        lines += _by_layer(expected)
     over = {d: v["z"] for d, v in expected.overflow_layer.items() if v["z"]}
     under = {d: v["z"] for d, v in expected.underflow_layer.items() if v["z"]}
     for name, table in (("overflows", over), ("underflows", under)):
