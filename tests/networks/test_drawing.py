@@ -6,7 +6,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
+from repu_lab import initialize_
 from repu_lab.activations import Tanh
 from repu_lab.networks.initialization import Rule, draw_, drawn_as, he, pytorch, shape_, uniform_depth, xavier
 from repu_lab.networks.population import Population
@@ -84,5 +86,8 @@ def test_what_cannot_be_is_refused():
     ):
         drawn_as(pytorch(SIZES), "orthogonal")
     assert drawn_as(pytorch(SIZES), "gaussian").weights == "uniform"
+    network = nn.Sequential(nn.Linear(4, 8), Tanh(), nn.Linear(8, 2))
+    with pytest.raises(ValueError, match="weights='haar': must be one of gaussian, orthogonal, centred"):
+        initialize_(network, weights="haar")
     with pytest.raises(ValueError, match="width must be at least 2"):
         population_of(drawn_as(he((3, 1, 1)), "centred"), [0], (3, 1, 1))

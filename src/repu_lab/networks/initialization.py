@@ -19,6 +19,7 @@ from repu_lab.blocks import PLAIN, Block
 from repu_lab.networks.population import Population
 from repu_lab.theory import critical_initialization, mean_square
 from repu_lab.theory.closed_forms import moments
+from repu_lab.theory.law import WEIGHTS
 
 SAME_WEIGHTS = 1e-9  # rounding: Var[s] of an odd s is E[s^2]
 BLOW_UP_TIME = 10 / 3  # k1 = .3 for RePU_2 in branches of a^2 = 1/L: K ends at .43 in a wide network
@@ -33,6 +34,11 @@ class Rule:
     C_b: tuple[float, ...]
     weights: str = "gaussian"
     note: str = ""
+
+    def __post_init__(self) -> None:
+        """Check the weights."""
+        if self.weights not in (*WEIGHTS, "uniform"):
+            raise ValueError(f"weights={self.weights!r}: must be one of {', '.join(WEIGHTS)}")
 
     @property
     def k1(self) -> float:
