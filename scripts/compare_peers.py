@@ -1,40 +1,95 @@
-"""The lab beside anyinit 0.4.0 and dks 0.1.2 on the same networks, as a table.
+"""The lab beside anyinit 0.4.0 and dks 0.1.2 on the same networks: writes docs/peers.md (10 minutes of CPU).
 
-    python -m pip install anyinit==0.4.0 dks==0.1.2    (into an environment of your own; the lab does not need them)
-    python scripts/compare_peers.py
+    python -m venv /tmp/peers
+    /tmp/peers/bin/pip install --no-deps anyinit==0.4.0 dks==0.1.2 autograd absl-py
+    PYTHONPATH=$(echo /tmp/peers/lib/python3*/site-packages) .venv/bin/python scripts/compare_peers.py [TOOL ...]
 
-Plain networks of 50 hidden layers and width 128, float32, three seeds each. Measured in plain torch on 64 inputs of
-|x|^2/n_0 = 1: log10 of K^50/K^1, and of the mean square gradient at layer 1 over that at layer 50, medians over seeds;
-the correlation of inputs at the output, centred over them; and the accuracy on the digits after 300 steps of Adam at
-1e-3, batch 128, which nothing was tuned for.
+The lab does not need them, and --no-deps keeps them from bringing a torch of their own. With tools named, as
+"repu-lab", the page keeps its rows of the others, which then need not be there.
 """
 
 import itertools
 import math
+import re
 import statistics
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from repu_lab import MRePU, RePU, as_activation, forecast_network, initialize_
-from repu_lab.activations import GELU, SiLU, Softplus, Tanh
-from repu_lab.activations import ReLU as LabReLU
+from repu_lab import forecast_network, initialize_
+from repu_lab.activations import GELU, MRePU, ReLU, RePU, SiLU, Softplus, Tanh, as_activation
 from repu_lab.tasks import on_device
 from repu_lab.tasks.images import digits
 
-DEPTH, WIDTH, SEEDS, STEPS, RATE = 50, 128, 3, 300, 1e-3
+PAGE = Path(__file__).resolve().parents[1] / "docs/peers.md"
+DEPTH, WIDTH, SEEDS, STEPS, RATE = 50, 128, 2, 300, 1e-3
+HEADER = """
+| activation | weights by | log10 K | log10 gradient | cosine | accuracy | it says |
+|---|---|---|---|---|---|---|
+"""
+
+
+def introduction(seeds: int = SEEDS) -> str:
+    """Return the page up to its table."""
+    return f"""# Beside other tools
+
+What the packages anyinit 0.4.0 and dks 0.1.2, torch's own defaults and repu-lab make of the same networks: {DEPTH}
+hidden layers of width {WIDTH}, float32, on the handwritten digits. `python scripts/compare_peers.py` makes this page;
+how to install the others stands at its top.
+
+- *torch* leaves `nn.Linear` as it is.
+- *anyinit* is `anyinit.initialize(network)`, by its theory (analytic) and by a batch of 64 digits (empirical), with
+  RePU and MRePU registered. It scales the weights and keeps the activation.
+- *dks* replaces the activation by a transformed one, with orthogonal weights: by DKS, or for ReLU by TAT, which makes
+  it a leaky ReLU. Its PyTorch part knows a fixed list of names.
+- *repu-lab* is `initialize_(network)`: it scales weights and biases and keeps the activation. What it says is
+  `forecast_network(network, inputs=64).summary()`. `repu_lab.tailor` transforms any activation as dks does its own
+  ([how](how-to/activations.md)); that is not measured here.
+
+Columns: log10 of K in layer {DEPTH} over K in layer 1, the size of the signal, and of the mean square gradient in layer
+1 over that in layer {DEPTH}: both are 0 if nothing grows or shrinks. The mean cosine between the outputs of two inputs:
+at 1 they cannot be told apart. The accuracy on the test split after {STEPS} steps of Adam at a rate of {RATE:g}, batch
+128: nothing was tuned for it, and {DEPTH} *linear* layers reach .92 here. At this depth the lab's own rule takes
+smaller rates, 4e-4 for tanh, which reaches .91 with it ([learning rates](learning_rates.md)). Numbers are
+{medians_of(seeds)}; a dash where they are not finite or the tool does not go there. What a tool says is of the last
+seed; anyinit counts layers by their place in the network.
+"""
+
+
+def medians_of(seeds: int) -> str:
+    """Return how many networks a number is of."""
+    return "of one network" if seeds == 1 else f"medians of {seeds} seeds"
+
+
+class RePU2(nn.Module):
+    """RePU of degree 2 in plain torch."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Return max(0, z)^2."""
+        return torch.relu(z) ** 2
+
+
+class MRePU2(nn.Module):
+    """MRePU of degree 2 in plain torch."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Return z max(0, 1 + z)^2."""
+        return z * torch.relu(1 + z) ** 2
+
+
 ROWS: dict[str, tuple[Callable[[], nn.Module], Callable[[], nn.Module], str | None]] = {
     # name: torch's module, the lab's, dks's name
-    "ReLU": (nn.ReLU, LabReLU, None),
+    "ReLU": (nn.ReLU, ReLU, "leaky_relu"),
     "tanh": (nn.Tanh, Tanh, "tanh"),
     "GELU": (nn.GELU, GELU, "gelu_exact"),
     "SiLU": (nn.SiLU, SiLU, "swish"),
     "softplus": (nn.Softplus, Softplus, "softplus"),
-    "RePU 2": (lambda: RePU(2), lambda: RePU(2), None),
-    "MRePU 2": (lambda: MRePU(2), lambda: MRePU(2), None),
+    "RePU 2": (RePU2, lambda: RePU(2), None),
+    "MRePU 2": (MRePU2, lambda: MRePU(2), None),
 }
 
 
@@ -45,39 +100,52 @@ def plain(activation: Callable[[], nn.Module]) -> nn.Sequential:
     return nn.Sequential(*hidden, nn.Linear(WIDTH, 10))
 
 
-def of_torch(row: str, seed: int) -> tuple[nn.Module, str]:
+def of_torch(row: str, seed: int, x: Tensor) -> tuple[nn.Module, str]:
     """torch.nn.Linear's own weights."""
     return plain(ROWS[row][0]), ""
 
 
-def of_lab(row: str, seed: int) -> tuple[nn.Module, str]:
+def of_lab(row: str, seed: int, x: Tensor) -> tuple[nn.Module, str]:
     """repu_lab.initialize_, and what forecast_network says."""
     network = plain(ROWS[row][1])
     initialize_(network, seed=seed)
     return network, forecast_network(network, inputs=64).summary()
 
 
-def of_anyinit(row: str, seed: int) -> tuple[nn.Module, str]:
+def of_anyinit(mode: str) -> Callable[[str, int, Tensor], tuple[nn.Module, str]]:
     """anyinit.initialize, and what its report finds wrong."""
-    import anyinit  # pyright: ignore[reportMissingImports]
 
-    network = plain(ROWS[row][0])
-    report = anyinit.initialize(network, "analytic", (64, 64))
-    try:
-        report.assert_healthy()
-    except Exception as error:
-        return network, " ".join(str(error).split())
-    return network, "healthy"
+    def make(row: str, seed: int, x: Tensor) -> tuple[nn.Module, str]:
+        import anyinit  # pyright: ignore[reportMissingImports]
+
+        assert anyinit.__version__ == "0.4.0", "the page names that version"
+        network = plain(ROWS[row][0])
+        if ROWS[row][0] in (RePU2, MRePU2):
+            anyinit.register_activation(ROWS[row][0], overwrite=True)
+        report = anyinit.initialize(network, mode, x if mode == "empirical" else tuple(x.shape), seed=seed)
+        try:
+            report.assert_healthy()
+        except AssertionError as error:
+            return network, " ".join(str(error).split())
+        return network, "healthy"
+
+    return make
 
 
-def of_dks(row: str, seed: int) -> tuple[nn.Module, str]:
-    """DKS: the activation transformed for this depth, uniform orthogonal weights, no biases."""
+def of_dks(row: str, seed: int, x: Tensor) -> tuple[nn.Module, str]:
+    """DKS (TAT for leaky ReLU): the activation transformed for this depth, uniform orthogonal weights, no biases."""
     from dks.pytorch import activation_transform, parameter_sampling_functions  # pyright: ignore[reportMissingImports]
 
     name = ROWS[row][2]
     if name is None:
-        raise ValueError("not an activation that DKS takes")
-    made = activation_transform.get_transformed_activations([name], max_slope_func=lambda slope: slope**DEPTH)
+        raise ValueError("takes no such activation")
+    method = "TAT" if name == "leaky_relu" else "DKS"
+    made = activation_transform.get_transformed_activations(
+        [name],
+        method=method,
+        max_slope_func=lambda slope: slope**DEPTH,
+        subnet_max_func=lambda value, one_layer: iterated(one_layer, value),
+    )
     network = plain(lambda: as_activation(made[name]))
     for layer in network:
         if isinstance(layer, nn.Linear):
@@ -86,18 +154,27 @@ def of_dks(row: str, seed: int) -> tuple[nn.Module, str]:
     return network, ""
 
 
-TOOLS = {"torch": of_torch, "anyinit": of_anyinit, "dks": of_dks, "repu-lab": of_lab}
+def iterated(function: Callable[[float], float], value: float) -> float:
+    """Return a function of a layer applied once a hidden layer."""
+    for _ in range(DEPTH):
+        value = function(value)
+    return value
+
+
+TOOLS = {
+    "torch": of_torch,
+    "anyinit, analytic": of_anyinit("analytic"),
+    "anyinit, empirical": of_anyinit("empirical"),
+    "dks": of_dks,
+    "repu-lab": of_lab,
+}
 
 
 def measure(network: nn.Module, x: Tensor) -> tuple[float, float, float]:
-    """Return log10 K^50/K^1, log10 of the gradients' ratio, and the mean correlation of pairs of outputs."""
-    layers: list[Tensor] = []
-
-    def keep(module: nn.Module, given: object, z: Tensor) -> None:
-        layers.append(z)
-
+    """Return log10 K^50/K^1, log10 of the gradients' ratio, and the mean cosine of pairs of outputs."""
+    layers: list[Any] = []
     linear = [layer for layer in network.modules() if isinstance(layer, nn.Linear)]
-    hooks = [layer.register_forward_hook(keep) for layer in linear]
+    hooks = [layer.register_forward_hook(lambda module, inputs, z: layers.append(z)) for layer in linear]
     z = network(x)
     for hook in hooks:
         hook.remove()
@@ -105,55 +182,82 @@ def measure(network: nn.Module, x: Tensor) -> tuple[float, float, float]:
     K = [layer.double().square().mean().item() for layer in layers]
     G = [gradient.double().square().mean().item() for gradient in gradients]
     unit = nn.functional.normalize(z.double(), dim=1)
-    pairs = (unit @ unit.T)[~torch.eye(len(x), dtype=torch.bool)].mean().item()
-    return log10(K[-2], K[0]), log10(G[0], G[-2]), pairs
+    cosine = (unit @ unit.T)[~torch.eye(len(x), dtype=torch.bool)].mean().item()
+    return log10(K[-2], K[0]), log10(G[0], G[-2]), cosine
 
 
 def log10(above: float, below: float) -> float:
-    """Return log10 of a ratio; infinite or NaN as the numbers are."""
-    if math.isnan(above) or math.isnan(below):
+    """Return log10 of a ratio; NaN where a number is not finite, minus infinity where the upper one is 0."""
+    if not (math.isfinite(above) and math.isfinite(below) and below > 0):
         return math.nan
-    return math.log10(above / below) if 0 < above < math.inf and 0 < below < math.inf else (above or -1) * math.inf
+    return math.log10(above / below) if above > 0 else -math.inf
 
 
 def train(network: nn.Module, task: Any) -> float:
-    """Return the accuracy on the test split after some steps of Adam."""
+    """Return the accuracy on the test split after some steps of Adam; NaN once the loss is not finite."""
     optimizer = torch.optim.Adam(network.parameters(), RATE)
     for step in range(STEPS):
         batch = task.batch(step, 128)
         optimizer.zero_grad()
-        task.objective.losses(network(batch.x)[None], batch.y).mean().backward()
+        loss = task.objective.losses(network(batch.x)[None], batch.y).mean()
+        if not loss.isfinite():
+            return math.nan
+        loss.backward()
         optimizer.step()
     with torch.no_grad():
         return task.evaluate(network(task.test.x)[None]).metric.item()
 
 
-def main() -> int:
-    """Print the table, row by row."""
+def median(values: list[float], digits: int) -> str:
+    """Return the median as text; a dash if one of them is NaN."""
+    if not values or any(map(math.isnan, values)):
+        return "–"
+    return f"{statistics.median(values):z.{digits}f}"
+
+
+def words(message: str) -> str:
+    """Return what a tool says, with four digits at most and short enough for a cell."""
+    short = re.sub(r"\d+\.\d+(?=%)", lambda number: f"{float(number[0]):.2g}", message)
+    return short.removeprefix("AnyInit report is not healthy: ").replace("|", "\\|")[:160]
+
+
+def line(row: str, tool: str, measured: list[tuple[float, ...]], message: str) -> str:
+    """Return a line of the table: medians over the seeds measured so far."""
+    columns = list(zip(*measured, strict=True)) or [()] * 4
+    cells = [median(list(column), digits) for column, digits in zip(columns, (1, 1, 2, 2), strict=True)]
+    return f"| {row} | {tool} | {' | '.join(cells)} | {words(message)} |\n"
+
+
+def main(tools: Sequence[str]) -> int:
+    """Measure the rows of some tools, all if none is named, and write the page after each seed."""
     task = on_device(digits(), "cpu", torch.float32)
     x = task.test.x[:64]
-    print("| activation | weights by | log10 K^50/K^1 | log10 gradient | correlation | accuracy | it says |")
-    print("|---|---|---|---|---|---|---|")
-    for row in ROWS:
-        for tool, make in TOOLS.items():
-            numbers, accuracies, said = [], [], ""
+    lines: dict[tuple[str, ...], str] = {}
+    measured: dict[tuple[str, str], list[tuple[float, ...]]] = {
+        place: [] for place in itertools.product(ROWS, tools or TOOLS)
+    }
+    for seed in range(SEEDS):
+        for row, tool in measured:
+            torch.manual_seed(seed)
+            message = ""
             try:
-                for seed in range(SEEDS):
-                    torch.manual_seed(seed)
-                    network, said = make(row, seed)
-                    numbers.append(measure(network, x))
-                    accuracies.append(train(network, task))
+                network, message = TOOLS[tool](row, seed, x)
+                measured[row, tool].append((*measure(network, x), train(network, task)))
             except ValueError as error:
-                said = str(error)
-            cells = [f"{statistics.median(column):.1f}" for column in list(zip(*numbers, strict=True))[:2]] or [
-                "–",
-                "–",
-            ]
-            cells.append(f"{statistics.median(n[2] for n in numbers):.3f}" if numbers else "–")
-            cells.append(f"{statistics.median(accuracies):.2f}" if accuracies else "–")
-            print(f"| {row} | {tool} | {' | '.join(cells)} | {said[:160]} |", flush=True)
+                message = str(error)
+            lines[row, tool] = line(row, tool, measured[row, tool], message)
+            print(lines[row, tool], end="", flush=True)
+        known = (rows_of(PAGE) if tools else {}) | lines
+        every = [known[place] for place in itertools.product(ROWS, TOOLS) if place in known]
+        PAGE.write_text(introduction(seed + 1) + HEADER + "".join(every), encoding="utf-8")
     return 0
 
 
+def rows_of(page: Path) -> dict[tuple[str, ...], str]:
+    """Return the rows of the page's table by activation and tool."""
+    rows = [row for row in page.read_text(encoding="utf-8").splitlines() if row.startswith("| ")][1:]
+    return {tuple(row.removeprefix("| ").split(" | ")[:2]): f"{row}\n" for row in rows}
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -5,10 +5,12 @@ import html
 import importlib.util
 import inspect
 import io
+import itertools
 import json
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -65,6 +67,22 @@ def test_a_command_that_a_page_shows_can_be_typed(line: str) -> None:
         assert compose_jobs(command, spelt_out(command, overrides), "-m" in arguments)
 
 
+def script(name: str) -> Any:
+    """Return a script of scripts/ as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_of_other_tools_is_as_its_script_writes_it():
+    """The numbers take the other tools and 20 minutes; words, rows and columns are compared here."""
+    peers, page = script("compare_peers"), (ROOT / "docs" / "peers.md").read_text(encoding="utf-8")
+    assert page.startswith(peers.introduction() + peers.HEADER), "run scripts/compare_peers.py again"
+    assert list(peers.rows_of(ROOT / "docs" / "peers.md")) == list(itertools.product(peers.ROWS, peers.TOOLS))
+
+
 def test_the_table_of_verdicts_is_that_of_the_published_results():
     """scripts/publish_results.py writes both from a reproduction; claims that say more or other things since wait."""
     findings = {
@@ -87,10 +105,7 @@ def test_the_table_of_verdicts_is_that_of_the_published_results():
 
 
 def test_publishing_writes_the_table_that_is_there_and_takes_away_what_waited():
-    spec = importlib.util.spec_from_file_location("publish_results", ROOT / "scripts" / "publish_results.py")
-    assert spec and spec.loader
-    publishing = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(publishing)
+    publishing = script("publish_results")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     paths = sorted((ROOT / "docs" / "results").glob("*.json"))
     findings = [json.loads(path.read_text(encoding="utf-8")) for path in paths]

@@ -6,7 +6,7 @@ from matplotlib.ticker import FormatStrFormatter, MaxNLocator
 from numpy.typing import ArrayLike
 from scipy.special import expit
 
-from repu_lab.figures.style import COLOURS, INK, NORMAL, SMALL, canvas, quiet, tint
+from repu_lab.figures.style import COLOURS, INK, NORMAL, canvas, note, quiet, tint
 
 ROW = 0.09  # height of the rows of networks above 1 and below 0
 SPREADS = 6.0  # of the fitted curve shown on either side of its half: there it has turned
@@ -51,16 +51,9 @@ def boundary(
     if theory is not None:
         axes.axvline(theory, color=predicted, linewidth=1.2, linestyle=(0, (4, 1.5)))
         text += f"\ntheory {theory:.4g} (dashed)"
-    axes.annotate(
-        text,
-        (0.98 if rising else 0.02, 0.1),
-        xycoords="axes fraction",
-        fontsize=SMALL,
-        color=INK,
-        va="bottom",
-        ha="right" if rising else "left",
-        bbox={"facecolor": "white", "linewidth": 0, "alpha": 0.8, "pad": 1.0},
-    )
+    at, side = ((0.98, 0.1), "right") if rising else ((0.02, 0.1), "left")
+    box = {"facecolor": "white", "linewidth": 0, "alpha": 0.8, "pad": 1.0}
+    note(axes, text, at, (0, 0), xycoords="axes fraction", color=INK, va="bottom", ha=side, bbox=box)
     axes.set_ylim(-2 * ROW, 1 + 2 * ROW)
     axes.set_yticks([0, 0.5, 1])
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))

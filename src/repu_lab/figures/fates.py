@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 from numpy.typing import ArrayLike
 
 from repu_lab.figures.looks import PAGE
-from repu_lab.figures.style import INK, NORMAL, QUIET, SMALL, canvas, finite, legend, quiet
+from repu_lab.figures.style import INK, NORMAL, QUIET, SMALL, canvas, entry, finite, legend, quiet
 
 # From the fate a network dies of downwards to the one it overflows of: light to dark, told apart without colour.
 FATE_COLOURS = {"vanishes": "#FFFFFF", "ordered": "#BBD4EA", "chaotic": "#D98245", "explodes": "#6B2F14"}
@@ -46,7 +46,7 @@ def fate_maps(C_b: ArrayLike, C_W: ArrayLike, maps: Mapping[str, Mapping[str, An
     figure.supxlabel("bias variance $C_b$", fontsize=NORMAL, color=INK)
     handles: list[Patch | Line2D] = [
         *(Patch(facecolor=FATE_COLOURS[name], edgecolor=QUIET, linewidth=0.5, label=name) for name in fates),
-        Line2D([], [], linestyle="none", marker="*", markersize=8, color=INK, label="critical point"),
+        entry("critical point", marker="*", markersize=8, color=INK),
     ]
     legend(figure, handles=handles, loc="outside upper center", ncols=len(handles))
     return figure

@@ -5,11 +5,10 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
 from repu_lab.figures.looks import COLUMN, SERIES
-from repu_lab.figures.style import INK, QUIET, canvas, finite, layer_axis, legend, note, quiet
+from repu_lab.figures.style import INK, QUIET, canvas, entry, finite, layer_axis, legend, note, quiet
 
 
 def double_exponential(curves: Mapping[str, Mapping[str, Any]], relu: ArrayLike, *, start: float) -> Figure:
@@ -32,45 +31,24 @@ def double_exponential(curves: Mapping[str, Mapping[str, Any]], relu: ArrayLike,
         seen[p] += 1
         layer = np.arange(1, layers + 1)
         logs, plain = _median(curve["logs"]), _median(curve["plain"])
-        axes.plot(
-            layer,
-            logs,
-            marker,
-            markersize=3.5,
-            markerfacecolor="white",
-            color=colour,
-            markeredgewidth=0.7,
-            markevery=2,
-            zorder=3,
-        )
-        axes.plot(layer, plain, marker, markersize=3.5, color=colour, markeredgewidth=0.7, zorder=4)
+        look = {"markersize": 3.5, "color": colour, "markeredgewidth": 0.7}
+        axes.plot(layer, logs, marker, markerfacecolor="white", markevery=2, zorder=3, **look)
+        axes.plot(layer, plain, marker, zorder=4, **look)
         axes.plot(layer, start * p ** (layer - 1.0), color=colour, linewidth=0.9, zorder=2)
     for p in powers:
         upper = p == powers[-1]  # its name stands above its line, the others' below
-        beside = {
-            "ha": "right" if upper else "left",
-            "va": "bottom" if upper else "top",
-            "color": SERIES[powers.index(p)],
-        }
+        beside = dict(zip(("ha", "va"), ("right", "bottom") if upper else ("left", "top"), strict=True))
         at = (0.55 * layers, start * p ** (0.55 * layers))
-        note(axes, f"RePU, $p$ = {p:g}", at, (-7, 5) if upper else (7, -5), **beside)
+        note(axes, f"RePU, $p$ = {p:g}", at, (-7, 5) if upper else (7, -5), color=SERIES[powers.index(p)], **beside)
     bend = _median(relu)
     axes.plot(np.arange(2, len(bend) + 2), bend, color=QUIET, linewidth=1.4)
     note(axes, "ReLU", (len(bend), bend[-1]), (-2, 4), ha="right")
+    dot = {"color": INK, "markersize": 3.5}
     handles = [
-        Line2D([], [], linestyle="none", marker="^", color=INK, markersize=3.5, label="explodes"),
-        Line2D([], [], linestyle="none", marker="v", color=INK, markersize=3.5, label="vanishes"),
-        Line2D(
-            [],
-            [],
-            linestyle="none",
-            marker="^",
-            color=INK,
-            markerfacecolor="white",
-            markersize=3.5,
-            label="in the logarithm",
-        ),
-        Line2D([], [], color=INK, linewidth=0.9, label="theory"),
+        entry("explodes", marker="^", **dot),
+        entry("vanishes", marker="v", **dot),
+        entry("in the logarithm", marker="^", markerfacecolor="white", **dot),
+        entry("theory", color=INK, linewidth=0.9),
     ]
     legend(axes, handles=handles, loc="upper left", handletextpad=0.4)
     return figure

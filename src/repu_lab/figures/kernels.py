@@ -19,8 +19,10 @@ from repu_lab.figures.style import (
     canvas,
     dtype_limits,
     end_labels,
+    entry,
     finite,
     layer_axis,
+    legend,
     quiet,
     title,
 )
@@ -80,14 +82,8 @@ def _draw(axes: Axes, curve: Curve, marker: str, within: tuple[float, float]) ->
     axes.plot(layer, median, marker, color=curve.colour, markersize=3.5, linestyle="none", markevery=every, zorder=3)
     for line, style in zip(np.asarray(curve.theory, np.float64), (BAND, "-", BAND), strict=True):
         drawn = _inside(line, *within)
-        axes.plot(
-            np.arange(1, drawn.size + 1),
-            drawn,
-            color=INK,
-            linewidth=1.1 if style == "-" else 0.6,
-            linestyle=style,
-            zorder=4,
-        )
+        width = 1.1 if style == "-" else 0.6
+        axes.plot(np.arange(1, drawn.size + 1), drawn, color=INK, linewidth=width, linestyle=style, zorder=4)
 
 
 def _ends(rows: ArrayLike, low: float, high: float) -> int:
@@ -106,9 +102,9 @@ def _inside(row: ArrayLike, low: float, high: float) -> NDArray[np.float64]:
 
 def _legend(figure: Figure) -> None:
     handles: list[Line2D | Patch] = [
-        Line2D([], [], linestyle="none", marker=MARKERS[0], markersize=3.5, color=QUIET, label="measured, median"),
+        entry("measured, median", marker=MARKERS[0], markersize=3.5, color=QUIET),
         Patch(facecolor=QUIET, alpha=0.3, linewidth=0, label="5-95 %"),
-        Line2D([], [], color=INK, linewidth=1.1, label="theory, typical network of this width"),
-        Line2D([], [], color=INK, linewidth=0.6, linestyle=BAND, label="5 and 95 % by theory"),
+        entry("theory, typical network of this width", color=INK, linewidth=1.1),
+        entry("5 and 95 % by theory", color=INK, linewidth=0.6, linestyle=BAND),
     ]
-    figure.legend(handles=handles, loc="outside upper left", ncols=4, frameon=False, fontsize=SMALL, borderaxespad=0.0)
+    legend(figure, handles=handles, loc="outside upper left", ncols=4, borderaxespad=0.0)

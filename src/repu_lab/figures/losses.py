@@ -15,11 +15,7 @@ TRAIN, TEST = "#0072B2", "#D55E00"
 
 
 def losses(
-    steps: Sequence[int],
-    train_loss: ArrayLike,
-    test_loss: ArrayLike,
-    metric: ArrayLike,
-    metric_name: str = "metric",
+    steps: Sequence[int], train_loss: ArrayLike, test_loss: ArrayLike, metric: ArrayLike, metric_name: str = "metric"
 ) -> Figure:
     """Draw losses and metric, each (steps, members), against the step: median and 5 to 95 % of the members.
 
@@ -32,10 +28,7 @@ def losses(
     logs = [_log10(_quantiles(values, np.inf)) for values in (train, test)]
     whole = extent(logs)
     labels = []
-    for axes, letter, name, label in (
-        (left, "a", "loss", r"$\log_{10}$ loss"),
-        (right, "b", metric_name, metric_name),
-    ):
+    for axes, letter, name, label in ((left, "a", "loss", r"$\log_{10}$ loss"), (right, "b", metric_name, metric_name)):
         quiet(axes, "step", label)
         title(axes, f"{letter}  {name}")
         axes.set_xscale("symlog", linthresh=1.0, linscale=0.5)

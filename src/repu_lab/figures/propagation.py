@@ -19,9 +19,12 @@ from repu_lab.figures.style import (
     canvas,
     decades_axis,
     dtype_limits,
+    entry,
     extent,
     finite,
     layer_axis,
+    legend,
+    note,
     quiet,
     set_extent,
     tint,
@@ -36,11 +39,7 @@ DASHED = (0, (4, 1.5))
 
 
 def signal_propagation(
-    measured: Mapping[int, Profile],
-    theory: Profile | None = None,
-    *,
-    dtype: str = "float32",
-    heading: str = "",
+    measured: Mapping[int, Profile], theory: Profile | None = None, *, dtype: str = "float32", heading: str = ""
 ) -> Figure:
     """Draw the quantities that have a panel against the layer: K, chi_parallel and chi_perp, the gradient, pairs.
 
@@ -121,15 +120,7 @@ def _scale(
     whole = extent([seen or (), forecast or ()])
     if whole is None:
         axes.set_yticks([])
-        axes.annotate(
-            "no finite value",
-            (0.5, 0.5),
-            xycoords="axes fraction",
-            ha="center",
-            va="center",
-            fontsize=SMALL,
-            color=QUIET,
-        )
+        note(axes, "no finite value", (0.5, 0.5), (0, 0), xycoords="axes fraction", ha="center", va="center")
         return
     if panel.share:
         set_extent(axes, min(0.0, whole[0]), 1.0, smallest=1.0, margin=0.04)
@@ -197,18 +188,9 @@ def _band(axes: Axes, low: Values, high: Values) -> tuple[Values, Values]:
 
 def _name_curves(axes: Axes, quantities: Sequence[Quantity]) -> None:
     """Name each curve within the panel, where there is most room."""
+    dot = {"linestyle": "-", "linewidth": 0.6, "marker": MARKERS[0], "markersize": 4}
     handles = [
-        Line2D(
-            [],
-            [],
-            color=q.colour,
-            linewidth=0.6,
-            marker=MARKERS[0],
-            markersize=4,
-            label=q.label,
-            markerfacecolor="white" if q.dashed else q.colour,
-        )
-        for q in quantities
+        entry(q.label, color=q.colour, markerfacecolor="white" if q.dashed else q.colour, **dot) for q in quantities
     ]
     axes.legend(handles=handles, loc="best", frameon=False, fontsize=NORMAL, handlelength=1.4, borderaxespad=0.3)
 
@@ -218,27 +200,14 @@ def _legend(figure: Figure, steps: Sequence[int], theory: Profile, heading: str)
     for i, step in enumerate(steps):
         shade = tint("#444444", 0.6 * i / max(1, len(steps) - 1))
         name = f"measured, step {step}" if i == 0 else f"step {step}"
-        marker = MARKERS[i % len(MARKERS)]
-        handles.append(Line2D([], [], linestyle="none", marker=marker, markersize=4, color=shade, label=name))
+        handles.append(entry(name, marker=MARKERS[i % len(MARKERS)], markersize=4, color=shade))
     if steps:
         which = "" if len(steps) <= BANDS else ", first and last"
         handles.append(Patch(facecolor="#999999", alpha=0.35, linewidth=0, label=f"5-95 % of members, inputs{which}"))
     if theory:
-        handles.append(Line2D([], [], color=INK, linewidth=1.1, label="theory"))
+        handles.append(entry("theory", color=INK, linewidth=1.1))
     if "log10_K_quantiles" in theory:
-        style = (0, (2, 1.5))
-        handles.append(Line2D([], [], color=INK, linewidth=0.7, linestyle=style, label="5 and 95 % of finite networks"))
-    legend = figure.legend(
-        handles=handles,
-        loc="outside upper left",
-        ncols=min(len(handles), 4),
-        frameon=False,
-        fontsize=SMALL,
-        handletextpad=0.5,
-        columnspacing=1.4,
-        borderaxespad=0.0,
-        title=heading or None,
-        title_fontsize=NORMAL,
-        alignment="left",
-    )
-    legend.get_title().set_fontweight("bold")
+        handles.append(entry("5 and 95 % of finite networks", color=INK, linewidth=0.7, linestyle=(0, (2, 1.5))))
+    head = {"title": heading or None, "title_fontproperties": {"size": NORMAL, "weight": "bold"}, "alignment": "left"}
+    space = {"handletextpad": 0.5, "columnspacing": 1.4, "borderaxespad": 0.0}
+    legend(figure, handles=handles, loc="outside upper left", ncols=min(len(handles), 4), **head, **space)

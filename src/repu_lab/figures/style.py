@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, SubFigure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FormatStrFormatter, LogLocator, MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
@@ -69,6 +70,12 @@ def note(axes: Axes, text: str, at: tuple[float, float], offset: tuple[float, fl
 def legend(where: Axes | Figure | SubFigure, *entries: Any, **place: Any) -> None:
     """Say what is what, in small print and without a frame; entries: handles and labels, else those of the curves."""
     where.legend(*entries, **({"frameon": False, "fontsize": SMALL} | place))
+
+
+def entry(label: str, **look: Any) -> Line2D:
+    """Return a line or, with a marker and without a linestyle, a point of a legend."""
+    style: dict[str, Any] = {"linestyle": "none"} if "marker" in look else {}
+    return Line2D([], [], label=label, **(style | look))
 
 
 def tint(colour: str, share: float) -> tuple[float, float, float]:
@@ -157,17 +164,9 @@ def dtype_limits(axes: Axes, dtypes: Sequence[str], curve: NDArray[np.float64], 
             beyond = np.flatnonzero(curve * np.sign(value) >= abs(value))
             early = beyond.size > 0 and beyond[0] < 0.45 * curve.size
             below = (value > 0) == early
-            axes.annotate(
-                f"|z| {word} {', '.join(names)}",
-                (0.985 if early else 0.015, value),
-                xycoords=("axes fraction", "data"),
-                ha="right" if early else "left",
-                xytext=(0, -2 if below else 2),
-                textcoords="offset points",
-                va="top" if below else "bottom",
-                fontsize=SMALL,
-                color=QUIET,
-            )
+            place = {"ha": "right" if early else "left", "va": "top" if below else "bottom"}
+            at, offset = (0.985 if early else 0.015, value), (0, -2 if below else 2)
+            note(axes, f"|z| {word} {', '.join(names)}", at, offset, xycoords=("axes fraction", "data"), **place)
 
 
 def end_labels(
@@ -186,14 +185,5 @@ def end_labels(
             lowest, highest = gap / 2 + i * gap, 1 - gap / 2 - (len(places) - 1 - i) * gap
             place[1] = min(max(place[1], lowest), max(lowest, highest))
     for x, y, text, colour in places:
-        axes.annotate(
-            text,
-            (x, y),
-            xycoords="axes fraction",
-            xytext=(5, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=size,
-            color=colour,
-            annotation_clip=False,
-        )
+        look = {"va": "center", "fontsize": size, "color": colour, "annotation_clip": False}
+        note(axes, text, (x, y), (5, 0), xycoords="axes fraction", **look)

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from repu_lab.figures.style import FAINT, INK, MARKERS, NORMAL, QUIET, SMALL, canvas, finite, quiet, title
+from repu_lab.figures.style import FAINT, INK, MARKERS, NORMAL, QUIET, SMALL, canvas, finite, legend, quiet, title
 
 SERIES = ("#0072B2", "#D55E00", "#009E73", "#8F4B86", "#B37700", "#222222", "#56B4E9", "#777777")
 DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
@@ -50,14 +50,7 @@ def share_curves(
     axes.set_xlim(-0.5, len(values) - 0.5)
     _share_axis(axes)
     if len(curves) > 1:
-        figure.legend(
-            loc="outside upper left",
-            ncols=min(4, len(curves)),
-            frameon=False,
-            fontsize=SMALL,
-            handletextpad=0.5,
-            borderaxespad=0.0,
-        )
+        legend(figure, loc="outside upper left", ncols=min(4, len(curves)), handletextpad=0.5, borderaxespad=0.0)
     return figure
 
 

@@ -25,6 +25,7 @@ from repu_lab.figures.style import (
     extent,
     finite,
     layer_axis,
+    note,
     quiet,
     ratio_axis,
     title,
@@ -190,12 +191,7 @@ def _mark_critical(upper: Axes, lower: Axes, points: Sequence[CriticalPoint]) ->
 
 
 def _name_region(
-    axes: Axes,
-    b: NDArray[Any],
-    w: NDArray[Any],
-    region: NDArray[np.bool_],
-    name: str,
-    taken: NDArray[np.bool_],
+    axes: Axes, b: NDArray[Any], w: NDArray[Any], region: NDArray[np.bool_], name: str, taken: NDArray[np.bool_]
 ) -> None:
     """Write a region's name farthest from its border and from what is taken; regions under 2 % stay bare."""
     if region.mean() < 0.02:
@@ -213,28 +209,9 @@ def _near(point: tuple[float, float], other: tuple[float, float], width: float, 
 
 
 def _label_point(axes: Axes, x: float, y: float, marker: str, size: float, name: str) -> None:
-    axes.plot(
-        [x],
-        [y],
-        marker=marker,
-        markersize=size,
-        color=INK,
-        markeredgecolor="white",
-        markeredgewidth=0.8,
-        linestyle="none",
-        clip_on=False,
-        zorder=5,
-    )
+    look = {"color": INK, "markeredgecolor": "white", "markeredgewidth": 0.8}
+    axes.plot([x], [y], marker=marker, markersize=size, linestyle="none", clip_on=False, zorder=5, **look)
     left, right = axes.get_xlim()
-    near_end = x > left + 0.75 * (right - left)
-    axes.annotate(
-        name,
-        (x, y),
-        xytext=(-7 if near_end else 7, 0),
-        textcoords="offset points",
-        va="center",
-        ha="right" if near_end else "left",
-        fontsize=SMALL,
-        color=INK,
-        bbox={"facecolor": "white", "edgecolor": FAINT, "pad": 1.0, "alpha": 0.8, "linewidth": 0.4},
-    )
+    offset, side = ((-7, 0), "right") if x > left + 0.75 * (right - left) else ((7, 0), "left")
+    box = {"facecolor": "white", "edgecolor": FAINT, "pad": 1.0, "alpha": 0.8, "linewidth": 0.4}
+    note(axes, name, (x, y), offset, va="center", ha=side, color=INK, bbox=box)

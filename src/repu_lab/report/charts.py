@@ -77,13 +77,8 @@ def _map(maps: Mapping[str, Sequence[Row]], x: str, y: str, numeric: Mapping[str
         for row in group:
             cells[rows.index(row.cells[y]), columns.index(row.cells[x])] = row.cells["share"]
         tables[name] = cells
-    figure = share_map(
-        [shown(value) for value in columns],
-        [shown(value) for value in rows],
-        tables,
-        keys=(_label(x), _label(y)),
-        share=share,
-    )
+    across, down = ([shown(value) for value in values] for values in (columns, rows))
+    figure = share_map(across, down, tables, keys=(_label(x), _label(y)), share=share)
     caption = f"The {share} against {x} and {y}. A cross: nothing was run, or has no result."
     return Chart(figure, caption, f"{len(maps)} maps: {', '.join(maps)}. " + _extremes(maps, share))
 
@@ -124,8 +119,10 @@ def _values(row: Row, keys: Sequence[str]) -> Key:
 
 def _distinct(table: Sequence[Row], key: str) -> list[Scalar]:
     """Return the values of a key, numbers in their order."""
-    values = {row.cells.get(key) for row in table}
-    return sorted(values, key=lambda value: (not _is_number(value), value if _is_number(value) else 0, str(value)))
+    return sorted(
+        {row.cells.get(key) for row in table},
+        key=lambda value: (not _is_number(value), value if _is_number(value) else 0, str(value)),
+    )
 
 
 def _is_number(value: Scalar) -> bool:

@@ -117,17 +117,13 @@ def _each(page: Page, run: Run, metric: str) -> Markup:
     names += sorted({name for member in run.members for name in member.measures})
     networks = rows([run], "member")
     names = [name for name in names if any(row.cells.get(name) is not None for row in networks) or name == "metric"]
-    every = [
-        [measured(row.cells.get(name)) if name == "metric" else row.cells.get(name) for name in names]
-        for row in networks
-    ]
-    return table(page, [name.replace("metric", metric).replace("_", " ") for name in names], every)
+    titles = [name.replace("metric", metric).replace("_", " ") for name in names]
+    cells = [{**row.cells, "metric": measured(row.cells.get("metric"))} for row in networks]
+    return table(page, titles, [[row.get(name) for name in names] for row in cells])
 
 
-def _pictures(
-    page: Page, run: Run, result: Mapping[str, Any], heading: str
-) -> Iterator[tuple[str, Markup]]:  # heading of the section, picture
-    """Yield the run's figures, made again from what it measured."""
+def _pictures(page: Page, run: Run, result: Mapping[str, Any], heading: str) -> Iterator[tuple[str, Markup]]:
+    """Yield headings of sections and the run's figures, made again from what it measured."""
     if run.command == "theory":
         there = {name: caption for name, caption in PICTURES.items() if (run.path / f"{name}.png").exists()}
         if there:
@@ -159,16 +155,13 @@ def _profile(page: Page, run: Run, profiles: dict[int, Profile], theory: Profile
     steps = sorted(profiles)
     chosen = sorted({steps[round(i * (len(steps) - 1) / (MOST_PROFILES - 1))] for i in range(MOST_PROFILES)})
     dtype = str(run.config.get("dtype"))
-    picture = signal_propagation(
-        {step: profiles[step] for step in chosen}, theory, dtype=dtype if dtype in RANGES else "float32"
-    )
+    dtype = dtype if dtype in RANGES else "float32"
+    picture = signal_propagation({step: profiles[step] for step in chosen}, theory, dtype=dtype)
     caption = "Measured, layer by layer: points are medians over networks and probe inputs, bands their 5 to 95 %. " + (
         "Lines are theory for the typical network of this width." if theory else "No theory was stored."
     )
-    alt = (
-        f"{heading}: {', '.join(quantity.title for quantity in over_depth())} against the layer at step "
-        f"{', '.join(map(str, chosen))}. " + _in_words(profiles[steps[0]])
-    )
+    what, at = ", ".join(quantity.title for quantity in over_depth()), ", ".join(map(str, chosen))
+    alt = f"{heading}: {what} against the layer at step {at}. {_in_words(profiles[steps[0]])}"
     return drawn(page, picture, alt, caption)
 
 
@@ -192,13 +185,11 @@ def _losses(page: Page, run: Run, steps: list[int], values: Profile) -> Markup:
         f"Loss of the batch and of the test split, and {metric} on the test split, at the measured steps: medians and "
         f"5 to 95 % of the networks; {RULE}."
     )
-    ends = {
-        name: median(value[-1].tolist(), math.inf if name.endswith("loss") else -math.inf)
-        for name, value in values.items()
-    }
-    alt = f"Loss and {metric} over {steps[-1]} steps; medians at the end: " + ", ".join(
-        f"{name.replace('_', ' ')} {shown(value) or 'none'}" for name, value in ends.items()
-    )
+    ends = []
+    for name, value in values.items():
+        end = median(value[-1].tolist(), math.inf if name.endswith("loss") else -math.inf)
+        ends.append(f"{name.replace('_', ' ')} {shown(end) or 'none'}")
+    alt = f"Loss and {metric} over {steps[-1]} steps; medians at the end: {', '.join(ends)}"
     return drawn(page, picture, alt, caption)
 
 

@@ -80,11 +80,7 @@ def _configs(page: Page, command: str, runs: dict[str, Run], link: Link) -> tupl
         {key: columns[key] for key in swept}
         | ({"forecast": forecasts} if any(forecasts) else {})
         | {title: column for title, column in columns.items() if title not in swept}
-        | {
-            "run": [
-                link(folders[0], "open") if len(folders) == 1 else plural(len(folders), "run") for folders in places
-            ]
-        }
+        | {"run": [link(names[0], "open") if len(names) == 1 else plural(len(names), "run") for names in places]}
     )
     caption = CAPTIONS.get(command, CAPTIONS["train"])
     listed = table(page, list(columns), list(zip(*columns.values(), strict=True)), caption)

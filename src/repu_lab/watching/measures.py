@@ -79,6 +79,5 @@ def _log10_mean_square(rows_DPN: Tensor) -> tuple[Tensor, Tensor]:
     largest_DP1 = rows_DPN.abs().amax(2, keepdim=True)
     scaled_DPN = rows_DPN / largest_DP1.clamp(min=torch.finfo(rows_DPN.dtype).tiny)
     log10 = 2 * largest_DP1[..., 0].log10() + scaled_DPN.square().mean(2).log10()
-    return torch.where(
-        largest_DP1[..., 0].isfinite(), log10.nan_to_num(nan=-math.inf, neginf=-math.inf), math.inf
-    ), scaled_DPN
+    log10 = log10.nan_to_num(nan=-math.inf, neginf=-math.inf)
+    return torch.where(largest_DP1[..., 0].isfinite(), log10, math.inf), scaled_DPN
