@@ -9,6 +9,7 @@ from torch import nn
 
 from repu_lab import MRePU, load_population, tailor
 from repu_lab.activations import Activation, Tailored
+from repu_lab.catalogue.rows import rows, shown_columns
 from repu_lab.catalogue.scanning import scan
 from repu_lab.configs.command import job_command
 from repu_lab.configs.composition import compose_jobs
@@ -96,6 +97,9 @@ def test_other_commands_know_it(tmp_path: Path):
     small = ("depth=4", "width=16", "members=2", "probe=8", "threads=1")
     measured = work(tmp_path / "propagate", "activation=gelu", "tailor=dks", *small, command="propagate")
     assert measured["tailor"]["chi_perp"] == pytest.approx(1.5**0.25)
+    work(tmp_path / "plain", "activation=gelu", *small, command="propagate")
+    runs = [run for run in scan(tmp_path) if run.command == "propagate"]
+    assert shown_columns(rows(runs, "run")) == ["tailor"]
 
 
 class Bent(nn.Module):

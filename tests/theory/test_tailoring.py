@@ -217,6 +217,8 @@ def test_theory_averages_it_right(s: Activation, K: float) -> None:
     assert form.stein(at)[0] == pytest.approx(
         average(made, lambda x: made(math.sqrt(K) * x) ** 2 * (x**2 - 1) / 2, kinks) / K, rel=1e-8
     )
+    u, weights = form.rule(at, 0.7)
+    assert [weights.sum(), (weights * u).sum()] == pytest.approx([1, 0.7], rel=1e-12)
     value, gain = pair_mean(made, K, K, K)
     assert value == pytest.approx(form.mean_square(at)[0], rel=1e-9)
     assert gain == pytest.approx(slope, rel=1e-9)
@@ -285,6 +287,11 @@ def test_what_cannot_be_done(call, message: str) -> None:
     [
         (Tanh(), "shift", ("C'(1) = 1.00814 cannot be met, it is 1.17781",)),
         (Sigmoid(), "dks", ()),
+        (
+            RePU(1.5),
+            "tat",
+            ("C''(1) = 0.006 cannot be met, it is infinite: alpha and gamma are one freedom of s, of degree 1.5",),
+        ),
         (RePU(2), "shift", ("K = 1 repels: a K beside it goes 1.5 times as far from it over the depth",)),
         (
             RePU(2),

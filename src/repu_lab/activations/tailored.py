@@ -9,7 +9,7 @@ from repu_lab.activations.base import Activation, WithDerivative, finite_number
 # alpha = .044 (MRePU 1, DKS at depth 50) float32 loses 5e-7, bfloat16 4 % in bfloat16 and .2 % through float32.
 ROUNDING = 1e-5
 WIDER = {torch.float16: torch.float32, torch.bfloat16: torch.float32, torch.float32: torch.float64}
-NAMES = {"shift": "shifted", "dks": "DKS", "tat": "TAT"}
+NAMES = {"shift": "shift", "dks": "DKS", "tat": "TAT"}
 
 
 class Tailored(Activation):
@@ -87,7 +87,7 @@ class Tailored(Activation):
         """Return alpha, beta, gamma, delta and what the maps have at 1, by name."""
         parts = {"alpha": self.alpha, "beta": self.beta, "gamma": self.gamma, "delta": self.delta}
         slope = getattr(self.base, "slope", None)  # of the negative side, which TAT chooses for the ReLU family
-        return parts | ({} if slope is None else {"slope": slope}) | self.known
+        return parts | ({} if slope is None else {"negative_slope": slope}) | self.known
 
     def extra_repr(self) -> str:
         return ", ".join(f"{key}={value:.6g}" for key, value in self.numbers().items())

@@ -71,7 +71,8 @@ def shown_columns(table: Sequence[Row]) -> list[str]:
 
     A row without a key that is left out at its default has that.
     """
-    keys = dict.fromkeys(key for row in table for key in row.cells if key in row.config)
+    fullest = sorted(table, key=lambda row: len(row.config), reverse=True)  # which has the most keys in their order
+    keys = dict.fromkeys(key for row in fullest for key in row.cells if key in row.config)
     usual = {key for command in job_commands().values() for key in keys_left_out(command.config)}
 
     def values(key: str) -> set[Scalar]:

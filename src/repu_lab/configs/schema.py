@@ -67,7 +67,7 @@ class InitializationConfig:
 class TailorConfig:
     """Affine maps around the activation, gamma (s(alpha u + beta) + delta), made for the depth."""
 
-    name: str = setting("none", "the conditions", one_of(*TAILORS))
+    name: str = setting("none", "the conditions", one_of(*TAILORS), named_if_set=True)
     zeta: float | None = setting(
         None,
         "L-th power of the chi_perp that is asked for (shift, dks; left out: 1.5)",

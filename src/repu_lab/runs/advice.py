@@ -12,7 +12,7 @@ from typing import Any
 from repu_lab.activations import MRePU, SplineRePU
 from repu_lab.activations.powers import LARGEST_MREPU_SCALE
 from repu_lab.configs.composition import Job
-from repu_lab.configs.schema import BlockConfig, InitializationConfig, TrainConfig
+from repu_lab.configs.schema import BlockConfig, InitializationConfig, TailorConfig, TrainConfig
 from repu_lab.configs.untrusted import OWN_PACKAGE
 from repu_lab.runs.building import Experiment, build
 from repu_lab.runs.folder import RunFolder
@@ -127,8 +127,8 @@ def _changes(experiment: Experiment) -> Iterator[tuple[list[str], TrainConfig]]:
         yield typed, replace(config, residual=True, block=block, initialization=critical)
     spline = {"name": "spline_repu", "_target_": f"{SplineRePU.__module__}.{SplineRePU.__name__}"}
     yield (
-        ["activation=spline_repu", *chosen],
-        replace(config, activation=spline, initialization=critical),
+        ["activation=spline_repu", *["tailor=none"] * (config.tailor.name != "none"), *chosen],
+        replace(config, activation=spline, tailor=TailorConfig(), initialization=critical),
     )
 
 
@@ -137,7 +137,7 @@ def _larger_scale(config: TrainConfig) -> tuple[list[str], TrainConfig] | None:
 
     With outputs of order 1 from the start training need not enlarge the signal, which drives MRePU over the edge.
     """
-    if config.activation.get("name") != "mrepu":
+    if config.activation.get("name") != "mrepu" or config.tailor.name != "none":  # which has a scale of its own
         return None
     k1 = critical_initialization(MRePU(config.activation.get("p", 1.0)), config.depth).k1
     scale = min(float(f"{k1**-0.5:.2g}"), LARGEST_MREPU_SCALE)

@@ -67,7 +67,11 @@ def tailor(
         return _leaky(s, depth, eta)
     alpha, beta, side = asked.solve()
     gamma, delta, parallel, perp, curvature = (float(part[0]) for part in asked.maps(alpha, beta, side))
-    known = {"chi_parallel": parallel, "chi_perp": perp} | ({"curvature": curvature} if curved else {})
+    known = {"chi_parallel": parallel, "chi_perp": perp}
+    if curved and _jump(asked.form) is not None:  # of a power
+        curvature = math.inf
+    elif curved:
+        known["curvature"] = curvature
     delta = delta if abs(delta) > TINY else 0.0  # of an odd s
     made = Tailored(s, alpha, beta - moved, gamma, delta, kind=kind, depth=depth, known=known)
     made.notes = tuple(_notes(made, asked, parallel, perp, curvature))
@@ -135,7 +139,8 @@ def _notes(made: Tailored, asked: Conditions, parallel: float, perp: float, curv
     power = f": alpha and gamma are one freedom of s, of degree {degree:g}" if degree is not None else ""
     for name, (value, target) in wanted.items():
         if not abs(value - target) < UNMET * target:
-            yield f"{name} = {target:.6g} cannot be met, it is {value:.6g}{power}"
+            reached = "infinite" if math.isinf(value) else f"{value:.6g}"
+            yield f"{name} = {target:.6g} cannot be met, it is {reached}{power}"
     growth = made.depth * math.log(parallel) if parallel > 0 else -math.inf
     if growth > FELT:
         yield f"K = 1 repels: a K beside it goes {math.exp(growth):.3g} times as far from it over the depth"
