@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from repu_lab import forecast_network, initialize_
+from repu_lab import forecast_network, initialize_, tailor
 from repu_lab.activations import GELU, MRePU, ReLU, RePU, SiLU, Softplus, Tanh, as_activation
 from repu_lab.tasks import on_device
 from repu_lab.tasks.images import digits
@@ -47,8 +47,9 @@ how to install the others stands at its top.
 - *dks* replaces the activation by a transformed one, with orthogonal weights: by DKS, or for ReLU by TAT, which makes
   it a leaky ReLU. Its PyTorch part knows a fixed list of names.
 - *repu-lab* is `initialize_(network)`: it scales weights and biases and keeps the activation. What it says is
-  `forecast_network(network, inputs=64).summary()`. `repu_lab.tailor` transforms any activation as dks does its own
-  ([how](how-to/activations.md)); that is not measured here.
+  `forecast_network(network, inputs=64).summary()`.
+- *repu-lab, tailored* is `initialize_(network, weights="orthogonal")` of the activation `tailor(activation, {DEPTH})`,
+  transformed by DKS, or for ReLU by TAT, as dks does it.
 
 Columns: log10 of K in layer {DEPTH} over K in layer 1, the size of the signal, and of the mean square gradient in layer
 1 over that in layer {DEPTH}: both are 0 if nothing grows or shrinks. The mean cosine between the outputs of two inputs:
@@ -112,6 +113,14 @@ def of_lab(row: str, seed: int, x: Tensor) -> tuple[nn.Module, str]:
     return network, forecast_network(network, inputs=64).summary()
 
 
+def of_tailor(row: str, seed: int, x: Tensor) -> tuple[nn.Module, str]:
+    """repu_lab.tailor, and what forecast_network says."""
+    activation: Any = ROWS[row][1]()
+    network = plain(lambda: tailor(activation, DEPTH, "tat" if row == "ReLU" else "dks"))
+    initialize_(network, seed=seed, weights="orthogonal")
+    return network, forecast_network(network, inputs=64).summary()
+
+
 def of_anyinit(mode: str) -> Callable[[str, int, Tensor], tuple[nn.Module, str]]:
     """anyinit.initialize, and what its report finds wrong."""
 
@@ -167,6 +176,7 @@ TOOLS = {
     "anyinit, empirical": of_anyinit("empirical"),
     "dks": of_dks,
     "repu-lab": of_lab,
+    "repu-lab, tailored": of_tailor,
 }
 
 
