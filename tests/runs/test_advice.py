@@ -24,6 +24,11 @@ FAILURES = {
     ),
     "diverged": ("activation=mrepu", "activation.p=2", "optimizer.lr=3e-3", "steps=40"),
     "diverged, scaled": ("activation=mrepu", "activation.scale=20", "optimizer.lr=0.1", "steps=40"),
+    "1 of 8 diverged": ("activation=mrepu", "activation.p=2", "depth=6", "members=8", "optimizer.lr=1e-4", "steps=100"),
+    "3 of 8 exploded": (
+        "activation=mrepu", "depth=30", "members=8", "steps=20", "initialization=custom", "initialization.c_w=1",
+        "initialization.k1=0.004",
+    ),
     "stalled, too fast": ("activation=relu", "optimizer.lr=0.3", "steps=40"),
     "stalled, inputs collapsed": ("activation=sigmoid", "depth=10", "initialization=lecun", "steps=40"),
 }  # fmt: skip
@@ -46,6 +51,8 @@ def test_the_next_command_helps(tmp_path, capsys, name):
         assert "diverged at step" in what and "at rate 0.003" in what and "activation.scale=35" in command
     elif name in ("diverged, scaled", "stalled, too fast"):
         assert "at rate 0." in what and "the largest stable one is" in what and " optimizer.lr=" in command
+    elif " of 8 " in name:
+        assert what.startswith(f"next:     {name} at ") and " activation.scale=" in command
     elif name == "exploded, k1 too large":
         assert "activation.scale=" in command
     elif "stalled" not in name:

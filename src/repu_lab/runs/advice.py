@@ -31,16 +31,26 @@ SLOWER = 10.0
 def next_command(
     experiment: Experiment, expected: Forecast | None, records: Sequence[Mapping[str, Any]], config_file: Path
 ) -> str | None:
-    """Return what happened, where, and the command that changes it; None unless half of the members failed.
+    """Return what happened to how many, where, and the command that changes it; None if nothing failed or may help.
 
-    After divergence a larger scale of the argument, where there is one, else a smaller rate; that too after a stall
-    near the largest stable one. After explosion, vanishing or a stall under a first pass that loses its signal: the
-    first of another number format, a larger scale, the critical initialization, a smaller k1, skips, normalised ones,
-    spline_repu whose forecast is that at least LIKELY of the networks survive. Each try costs a forecast.
+    Of several failures the commonest that a change is known for. After divergence a larger scale of the argument, where
+    there is one, else a smaller rate; that too after a stall near the largest stable one. After explosion, vanishing or
+    a stall under a first pass that loses its signal: the first of another number format, a larger scale, the critical
+    initialization, a smaller k1, skips, normalised ones, spline_repu whose forecast is that at least LIKELY of the
+    networks survive, and more than now. Each try costs a forecast.
     """
-    if (kind := failure(experiment.config, records)) is None:
-        return None
-    where = _where(experiment, kind, [record for record in records if record["outcome"] == kind])
+    advice = (_advice(experiment, expected, records, kind, config_file) for kind in failures(experiment.config, records))
+    return next((line for line in advice if line), None)
+
+
+def _advice(
+    experiment: Experiment,
+    expected: Forecast | None,
+    records: Sequence[Mapping[str, Any]],
+    kind: str,
+    config_file: Path,
+) -> str | None:
+    where = _where(experiment, kind, records)
     base = ["repu-lab", "train", f"config={config_file}"]
     if not str(experiment.config.activation.get("_target_", "")).startswith(OWN_PACKAGE):
         base.append("trust=true")
@@ -56,17 +66,17 @@ def next_command(
         return f"{where}{about}: {shlex.join([*base, *change])}"
     if kind == "stalled" and (expected is None or expected.fate == "survives"):
         return None
+    now = 0.0 if expected is None else expected.probabilities["survives"]
     for change, config in _changes(experiment):
-        if (chance := _survival(config)) >= LIKELY:
+        if (chance := _survival(config)) >= LIKELY and chance > now:
             return f"{where}; {chance:.0%} would survive with {' '.join(change)}: {shlex.join([*base, *change])}"
     return None
 
 
-def failure(config: TrainConfig, records: Sequence[Mapping[str, Any]]) -> str | None:
-    """Return the failure that half of the members or more share, None if there is none or nothing was to be trained."""
-    kind, count = Counter(record["outcome"] for record in records).most_common(1)[0]
-    untrained = kind == "stalled" and config.steps == 0
-    return kind if kind in FAILED and 2 * count >= len(records) and not untrained else None
+def failures(config: TrainConfig, records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the kinds of failure among the members, the commonest first; to stall where nothing trains is none."""
+    kinds = [kind for kind, _ in Counter(record["outcome"] for record in records).most_common()]
+    return [kind for kind in kinds if kind in FAILED and (kind != "stalled" or config.steps)]
 
 
 def next_of_jobs(jobs: Sequence[Job]) -> str | None:
@@ -77,8 +87,8 @@ def next_of_jobs(jobs: Sequence[Job]) -> str | None:
     failed: dict[str, list[tuple[Job, list[Any]]]] = {}
     for job in jobs:
         members = (RunFolder(job.folder).read_json("result.json") or {}).get("members")
-        if members and (kind := failure(job.config, members)):
-            failed.setdefault(kind, []).append((job, members))
+        if members and (kinds := failures(job.config, members)):
+            failed.setdefault(kinds[0], []).append((job, members))
     if not failed:
         return None
     kind, cases = max(failed.items(), key=lambda item: len(item[1]))
@@ -88,17 +98,19 @@ def next_of_jobs(jobs: Sequence[Job]) -> str | None:
         expected = forecast_run(experiment)
     except ValueError:
         expected = None
-    advice = next_command(experiment, expected, members, job.folder / "config.yaml")
+    advice = _advice(experiment, expected, members, kind, job.folder / "config.yaml")
     advice = advice or "no change that was tried is forecast to help"
     return f"{kind} in {len(cases)} of {len(jobs)} jobs; of {job.folder.name}: {advice}"
 
 
 def _where(experiment: Experiment, kind: str, records: Sequence[Mapping[str, Any]]) -> str:
-    layers = [record["layer"] for record in records if record["layer"] is not None]
+    these = [record for record in records if record["outcome"] == kind]
+    count = f"{len(these)} of {len(records)} " if len(these) < len(records) else ""
+    layers = [record["layer"] for record in these if record["layer"] is not None]
     layer = f" at layer {median(layers):.0f}" if layers else ""
-    step = f" at step {median(record['step'] for record in records):.0f}" if kind == "diverged" else ""
+    step = f" at step {median(record['step'] for record in these):.0f}" if kind == "diverged" else ""
     rate = f", at rate {experiment.lr:.2g}" if kind in ("diverged", "stalled") else ""
-    return f"{kind}{step}{layer}{rate}"
+    return f"{count}{kind}{step}{layer}{rate}"
 
 
 def _changes(experiment: Experiment) -> Iterator[tuple[list[str], TrainConfig]]:
