@@ -182,6 +182,28 @@ def test_a_hangup_that_follows_does_not_cut_short_what_sigterm_has_started():
     assert done and interrupted.value.code == 143
 
 
+def test_a_signal_after_the_step_that_one_was_kept_for_does_not_cut_short_the_ending():
+    """A worker saves what SIGTERM asked for; then its parent is gone and asks again, while folders are written."""
+    with terminable():
+        with deferred():
+            signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+        assert asked() == signal.SIGTERM
+
+
+def test_a_run_that_is_interrupted_as_its_manifest_is_written_says_so(run, monkeypatch):
+    begin = RunFolder._begin
+
+    def interrupted(self, *arguments, **entries):
+        begin(self, *arguments, **entries)
+        raise Interrupted(signal.SIGTERM)
+
+    monkeypatch.setattr(RunFolder, "_begin", interrupted)
+    with pytest.raises(Interrupted):
+        train(run, *ADAM)
+    assert manifest(run)["status"] == "interrupted"
+
+
 def test_signals_that_were_ignored_stay_ignored_and_handlers_are_put_back():
     before = [signal.getsignal(number) for number in interruption.SIGNALS]
     with pytest.raises(Interrupted) as interrupted, terminable():
@@ -189,7 +211,7 @@ def test_signals_that_were_ignored_stay_ignored_and_handlers_are_put_back():
             signal.raise_signal(signal.SIGTERM)
             assert request.number == asked() == signal.SIGTERM
             signal.raise_signal(signal.SIGTERM)  # a second one of these changes nothing
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)  # a second Ctrl-C is heard at once
     assert interrupted.value.code == 130
     assert [signal.getsignal(number) for number in interruption.SIGNALS] == before and asked() is None
     kept = signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -280,12 +280,18 @@ def test_batch_chain_against_networks(activation, C_W, C_b, inputs, weights):
     draw_(population, uniform_depth("custom", sizes, C_W=C_W, C_b=C_b, k1=1.0, weights=weights), range(networks))
     z = population.preactivations(math.sqrt(inputs) * torch.eye(inputs, dtype=torch.float64))[depth - 1].detach()
     h = activation(z)
-    S = (C_b + C_W * (h.var(-1) if weights == "centred" else h.square().mean(-1))).log10().numpy()
+    h = h - h.mean(-1, keepdim=True) if weights == "centred" else h
+    S = (C_b + C_W * h.square().mean(-1)).log10().numpy()
+    cross = C_b + C_W * (h[:, :-1:2] * h[:, 1::2]).mean(-1)
+    with np.errstate(invalid="ignore"):  # RePU networks of 16 units in which an input has died
+        far = 1 - cross.numpy() / 10 ** ((S[:, :-1:2] + S[:, 1::2]) / 2)
+    far = np.sort(far, 1)[:, (far.shape[1] - 1) // 2]
     covariance = C_b + (1 - C_b) * np.eye(inputs)
     law = Law(activation, (C_W,) * depth, (C_b,) * depth, 1.0, tuple(sizes), weights=weights)
     batch = batch_chain(law, covariance, 4000, seed=3)
     assert_same_quantiles(S.max(1), batch.log10_K[:, :, -1].max(1))
     assert_same_quantiles(S.min(1), batch.log10_K[:, :, -1].min(1))
+    assert_same_quantiles(np.log10(far[np.isfinite(far)]), batch.log10_distance[np.isfinite(batch.log10_distance)])
     assert_same_quantiles(z.abs().amax((1, 2)).log10().numpy(), batch.log10_z[:, depth - 1])
     assert_same_quantiles(activation(z).abs().amax((1, 2)).log10().numpy(), batch.log10_h[:, depth - 1])
 

@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from repu_lab.activations import GELU, Activation, Erf, Identity, MRePU, ReLU, RePU, Sigmoid, Softplus, Tanh
+from repu_lab.activations import GELU, Activation, Erf, Identity, Monomial, MRePU, ReLU, RePU, Sigmoid, Softplus, Tanh
 from repu_lab.networks.initialization import draw_, uniform_depth
 from repu_lab.networks.population import Population
 from repu_lab.runs.outcome import first_pass
 from repu_lab.tasks import Split
 from repu_lab.tasks.images import digits
 from repu_lab.theory import Law, fate, kernel
+from repu_lab.theory.chain import batch_chain
 from repu_lab.theory.fate import FATES, Ends, first_ends, gradient_depth, judge, survival_depth, with_errors
-from repu_lab.theory.forecast import QUANTILES, forecast
+from repu_lab.theory.forecast import QUANTILES, forecast, forecast_law
 from repu_lab.theory.formats import DTYPES, limits, overflow_layers, underflow_layers
 from repu_lab.theory.inputs import Batch, Pair, batch_of, largest_pair, typical_pair
 from repu_lab.theory.pair_chain import PairChain
@@ -107,7 +108,8 @@ def linear(dtype: str, width: int, outputs: int = 10) -> Law:
 def faded(samples: PairChain, dtype: str = "float32", outputs: int = 10**6, width: int = 10**4, excess=0.0, inputs=2):
     law = linear(dtype, width, outputs)
     pair = Pair(1.0, 1.0, 1.0, excess)
-    return fate.fading(law, Batch(inputs, np.eye(2), pair, pair), samples, samples.log10_distance[:, -1], seed=0)
+    batch = Batch(inputs, np.eye(2), pair, pair, np.eye(2))
+    return fate.fading(law, batch, samples, samples.log10_distance[:, -1], seed=0)
 
 
 def test_outputs_are_lost_where_noise_hides_their_differences(exact):
@@ -167,12 +169,32 @@ def test_collapsed(exact):
         return faded(pairs(log10_distance=log10_distance, log10_noise=noise), inputs=inputs).collapsed.tolist()
 
     assert collapsed([[0.0, -2.9], [-9, -3.1]]) == [False, True]
-    # Of many pairs the median scatters by the root of a half of what one of them does about the same middle, -4 here.
-    five = [[0, -4.0], [0, -2.7], [0, -2.5], [0, -5], [0, -9]]
-    assert collapsed(five) == [True, False, False, True, True]
-    assert collapsed(five, inputs=2000) == [True, True, False, True, True]
     assert collapsed([[0, -np.inf]] * 3, inputs=18) == [True] * 3
     assert collapsed([[0, -np.inf]] * 3, inputs=18, log10_noise=-2.9) == [False] * 3  # rounding parts them
+
+
+@pytest.mark.parametrize(("followed", "pairs"), [(1, 1), (1, 2), (1, 64), (2, 2), (3, 64), (4, 9)])
+def test_the_lower_median_of_more_pairs_than_are_followed(followed, pairs):
+    """Of pairs whose logarithms share half of their variance; of two it is .4 of a standard deviation lower."""
+    draw = np.random.default_rng(0)
+    shared, own = draw.standard_normal((40_000, 1)), draw.standard_normal((40_000, pairs))
+    logs = -4 + 0.8 * (math.sqrt(fate.SHARED) * shared + math.sqrt(1 - fate.SHARED) * own)
+    some, all_ = (np.sort(logs[:, :n], 1)[:, (n - 1) // 2] for n in (followed, pairs))
+    given = fate._lower_median(some, followed, pairs)
+    assert np.median(given) == pytest.approx(np.median(all_), abs=0.03)
+    assert given.std() == pytest.approx(all_.std(), rel=0.06)
+
+
+def test_a_batch_collapses_as_often_as_all_of_its_pairs_say(exact):
+    """z^2 of 42 points of a square, whose sizes differ: by a typical pair 1 % of the networks collapse, 47 % do."""
+    x = np.random.default_rng(3).uniform(-1, 1, (42, 2))
+    law = Law.of(Monomial(2), 0.86, 0.022, 0.4, 5, 23)
+    covariance = 0.022 + 0.378 * 1.5 * x @ x.T / 2
+    all_pairs = batch_chain(law, covariance, 1000).log10_distance
+    expected = (all_pairs < math.log10(fate.COLLAPSE)).mean()
+    given = forecast_law(law, 42, covariance=covariance).probabilities["collapses correlations"]
+    assert 0.4 < expected < 0.6
+    assert given == pytest.approx(expected, abs=3 * math.sqrt(0.25 / fate.MAX_PAIRED))
 
 
 NONE = fate.Fading(NOTHING, NOTHING, np.zeros(4, dtype=bool))

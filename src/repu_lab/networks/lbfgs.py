@@ -79,16 +79,16 @@ def _step(loss: Loss, state: Saved, at_once: int | None) -> None:
     direction_MP = _direction(state)
     slope_M = (gradient_MP * direction_MP).sum(1)
     downhill = state["going"] & (slope_M < 0) & direction_MP.isfinite().all(1)
-    found, at_MP, loss_M, new_MP = _searched(loss, state, direction_MP, slope_M, downhill, at_once)
+    stepped, at_MP, loss_M, new_MP = _searched(loss, state, direction_MP, slope_M, downhill, at_once)
     inverse = state["inverse"]
     fresh = ~(inverse > 0).any(0)[:, 0]
     s_MP, y_MP = at_MP - theta_MP, new_MP - gradient_MP
     product_M = (s_MP * y_MP).sum(1)
     state["s"][place], state["y"][place] = s_MP, y_MP
-    inverse[:, ~found] = 0
-    inverse[place] = torch.where(found & (product_M > 0), 1 / product_M, 0.0)[:, None]
+    inverse[:, ~stepped] = 0
+    inverse[place] = torch.where(stepped & (product_M > 0), 1 / product_M, 0.0)[:, None]
     state["theta"], state["gradient"], state["loss"] = at_MP, new_MP, loss_M
-    state["going"] &= torch.where(found, s_MP.any(1), ~fresh)  # a step of nothing but rounding is the end, too
+    state["going"] &= torch.where(stepped, s_MP.any(1), ~fresh)  # a step of nothing but rounding is the end, too
     state["step"] += 1
 
 
@@ -116,11 +116,11 @@ def _searched(
     """Return which members found a step that keeps both conditions, and where all are then, with loss and gradient."""
     theta_MP, before_M = state["theta"], state["loss"]
     at_MP, loss_M, gradient_MP = theta_MP.clone(), before_M.clone(), state["gradient"].clone()
-    found = torch.zeros_like(downhill)
+    stepped = torch.zeros_like(downhill)
     length_M, low_M = torch.ones_like(before_M), torch.zeros_like(before_M)
     high_M = torch.full_like(before_M, torch.inf)
     for _ in range(TRIALS):
-        rows = torch.nonzero(downhill & ~found)[:, 0]
+        rows = torch.nonzero(downhill & ~stepped)[:, 0]
         if len(rows) == 0:
             break
         tried_mP = theta_MP[rows] + length_M[rows, None] * direction_MP[rows]
@@ -129,11 +129,11 @@ def _searched(
         turned = (slopes_mP * direction_MP[rows]).sum(1) >= CURVATURE * slope_M[rows]
         good = low & turned & slopes_mP.isfinite().all(1)
         at_MP[rows[good]], loss_M[rows[good]], gradient_MP[rows[good]] = tried_mP[good], tried_m[good], slopes_mP[good]
-        found[rows[good]] = True
+        stepped[rows[good]] = True
         low_M[rows] = torch.where(low, length_M[rows], low_M[rows])
         high_M[rows] = torch.where(low, high_M[rows], length_M[rows])
         length_M[rows] = torch.where(high_M[rows].isinf(), 2 * length_M[rows], (low_M[rows] + high_M[rows]) / 2)
-    return found, at_MP, loss_M, gradient_MP
+    return stepped, at_MP, loss_M, gradient_MP
 
 
 def _evaluated(loss: Loss, theta_MP: Tensor, at_once: int | None) -> tuple[Tensor, Tensor]:

@@ -39,7 +39,9 @@ def next_command(
     initialization, a smaller k1, skips, normalised ones, spline_repu whose forecast is that at least LIKELY of the
     networks survive, and more than now. Each try costs a forecast.
     """
-    advice = (_advice(experiment, expected, records, kind, config_file) for kind in failures(experiment.config, records))
+    advice = (
+        _advice(experiment, expected, records, kind, config_file) for kind in failures(experiment.config, records)
+    )
     return next((line for line in advice if line), None)
 
 

@@ -106,10 +106,10 @@ class RunFolder(Writer):
             damaged = self.damaged()
             self.write_text("config.yaml", yaml.dump(result_fields(config), Dumper=DUMPER, sort_keys=False))
             code = own_files(config)
-            self._begin(before, command=command, config_hash=config_hash(command, config), code=code, **entries)
-            if damaged:
-                self.log(f"warning:  not as it was written: {', '.join(damaged)}; made again")
-            try:
+            try:  # from the moment its manifest says `running`
+                self._begin(before, command=command, config_hash=config_hash(command, config), code=code, **entries)
+                if damaged:
+                    self.log(f"warning:  not as it was written: {', '.join(damaged)}; made again")
                 yield self
                 (self.path / "traceback.txt").unlink(missing_ok=True)  # of an earlier attempt
                 self._end("finished", files=self.written())

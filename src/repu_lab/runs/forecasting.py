@@ -20,7 +20,7 @@ from repu_lab.runs.words import start
 from repu_lab.theory.forecast import Forecast, forecast_law
 from repu_lab.theory.kernel import susceptibilities
 from repu_lab.theory.patience import waiting
-from repu_lab.theory.rates import risk, safety, stable_rate
+from repu_lab.theory.rates import adam_rate, risk, safety, stable_rate
 
 LINE = 100  # characters above a figure
 Profile = dict[str, NDArray[np.float64]]
@@ -48,7 +48,8 @@ def with_rate(first: Forecast, experiment: Experiment) -> Forecast:
     safe = safety(experiment.activation, K)
     limit = stable_rate(experiment.law, mean_abs, beyond=1.08 * safe * experiment.lr)  # it is found to 7 %
     danger = risk(experiment.activation, K, config.depth, config.width)
-    return replace(first, rate=experiment.lr, stable_rate=limit, safety=safe, risk=danger)
+    automatic = None if danger is None else adam_rate(experiment.law, mean_abs)
+    return replace(first, rate=experiment.lr, stable_rate=limit, safety=safe, risk=danger, automatic=automatic)
 
 
 def _is_straight(activation: Activation) -> bool:

@@ -80,4 +80,6 @@ def _handling(request: Request) -> Iterator[Request]:
         yield request
     finally:
         for number, old in before.items():
+            if isinstance(old, Request):  # what has been asked for is known: no later signal cuts the ending short
+                old.number = old.number or request.number
             signal.signal(number, old)

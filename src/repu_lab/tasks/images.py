@@ -56,17 +56,17 @@ def known(
     data_seed draws which images validate and, of the others, `examples` to train on, as many of each class.
     """
     at = None if folder is None else Path(folder).expanduser()
-    (pixels, classes), found = read_images(dataset, cache_folder(cache), at)
+    (pixels, classes), source = read_images(dataset, cache_folder(cache), at)
     # float32: in float64 the photographs would take 1.5 GB.
     x, y = torch.from_numpy(pixels).float(), torch.from_numpy(classes).long()
     end = len(x) - dataset.test
     train, validation, _ = divided(x[:end], y[:end], data_seed, 0, dataset.validation)
     if examples is not None:
         train = balanced(train, examples)
-        found += f"; {examples:,} of them to train on, as many of each class"
+        source += f"; {examples:,} of them to train on, as many of each class"
     splits = Splits(train, validation, Split(x[end:], y[end:]))
     task = classification(dataset.name, splits, criterion=criterion, data_seed=data_seed)
-    return replace(task, source=found)
+    return replace(task, source=source)
 
 
 def balanced(split: Split, examples: int) -> Split:

@@ -40,7 +40,7 @@ def fetch(dataset: Dataset, file: Path) -> None:
             warnings.simplefilter("ignore")  # scikit-learn warns at every attempt
             from sklearn.datasets import fetch_openml
 
-            found: Any = fetch_openml(
+            answer: Any = fetch_openml(
                 dataset.openml_name,
                 version=dataset.version,
                 data_home=str(download),
@@ -48,7 +48,7 @@ def fetch(dataset: Dataset, file: Path) -> None:
                 parser="liac-arff",
                 n_retries=1,
             )
-        x, y = found["data"], found["target"].astype(np.float64)
+        x, y = answer["data"], answer["target"].astype(np.float64)
         if wrong := complaint(dataset, x, y):
             raise ValueError(f"what came {wrong}")
         partial = download / file.name

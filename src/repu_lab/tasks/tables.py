@@ -197,23 +197,25 @@ def _inputs(table: Table) -> NDArray[Any]:
 
 def _targets(table: Table) -> tuple[NDArray[Any], str]:
     """Return classes as whole numbers from 0 or values as real ones, and what they are in words."""
-    y, about = table.y, table.target
+    y, column = table.y, table.target
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
     if y.dtype.kind == "f" and y.ndim in (1, 2):
         if not np.isfinite(y).all():
-            raise Unreadable(f"{about}: {int((~np.isfinite(y)).sum())} values are missing or infinite; leave them out")
+            raise Unreadable(f"{column}: {int((~np.isfinite(y)).sum())} values are missing or infinite; leave them out")
         columns = 1 if y.ndim == 1 else y.shape[1]
         return y.astype(np.float64), f"values{f' of {columns} columns' if columns > 1 else ''}, mean {y.mean():.3g}"
     if y.dtype.kind not in "iubU" or y.ndim != 1:
-        message = f"{about} holds {y.dtype} of shape {y.shape}"
+        message = f"{column} holds {y.dtype} of shape {y.shape}"
         raise Unreadable(f"{message}; must hold a whole number or a word an example, or real numbers")
     names, classes = np.unique(y, return_inverse=True)
     if len(names) < 2:
-        raise Unreadable(f"{about}: holds one class only, {names[0] if len(names) else 'of nothing'}; nothing to learn")
+        raise Unreadable(
+            f"{column}: holds one class only, {names[0] if len(names) else 'of nothing'}; nothing to learn"
+        )
     if len(names) > len(y) / 2:
         cure = "words are classes" if y.dtype.kind == "U" else "whole numbers are classes; write 3.0 for a value"
-        raise Unreadable(f"{about}: holds {len(names):,} different values in {len(y):,} examples; {cure}")
+        raise Unreadable(f"{column}: holds {len(names):,} different values in {len(y):,} examples; {cure}")
     counts = Counter(classes.tolist())
     listed = [f"{str(names[i])[:20]} {counts[i]:,}" for i in range(min(NAMED, len(names)))]
     return classes.astype(np.int64), f"{len(names)} classes ({_listed(listed, len(names))})"

@@ -49,7 +49,7 @@ def task_of(
         raise ValueError(f"{len(y)} examples are too few for three splits; at least {FEWEST} are needed")
     if scale == "sphere" and x_BI.shape[1] == 1:
         raise ValueError("scale=sphere: leaves of one input its sign alone; take scale=standard")
-    splits = divided(x_BI if x_BI.is_floating_point() else x_BI.float(), y, data_seed, alike=True)
+    splits = divided(x_BI if x_BI.is_floating_point() else x_BI.float(), y, data_seed, stratified=True)
     if y.is_floating_point():
         return regression(name, splits, scale=scale, criterion=criterion, data_seed=data_seed)
     return classification(name, splits, scale=scale, criterion=criterion, data_seed=data_seed)
@@ -62,16 +62,16 @@ def divided(
     test: int | None = None,
     validation: int | None = None,
     *,
-    alike: bool = False,
+    stratified: bool = False,
 ) -> Splits:
     """Return the examples in an order drawn from data_seed: first those to test, then to validate, then to train.
 
-    alike: of each class as large a share as of all, and at least one to train on.
+    stratified: of each class as large a share as of all, and at least one to train on.
     """
     test = round(TEST * len(y)) if test is None else test
     validation = round(VALIDATION * len(y)) if validation is None else validation
     order = torch.randperm(len(y), generator=torch.Generator().manual_seed(data_seed))
-    if alike and not y.is_floating_point():
+    if stratified and not y.is_floating_point():
         one_hot_BC = torch.nn.functional.one_hot(y[order])
         rank_B = (one_hot_BC.cumsum(0) - 0.5).gather(1, y[order, None])[:, 0] / one_hot_BC.sum(0)[y[order]]
         order = order[rank_B.argsort(stable=True)]

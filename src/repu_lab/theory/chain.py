@@ -65,12 +65,14 @@ class BatchChain:
 
     `log10_K` (networks, inputs, depth + 1): log10 of each input's variance S^l. `log10_z`, `log10_h` (networks,
     depth + 1): log10 of the largest |z| and |s(z)| over units and inputs. A network that passed `ceiling` holds +inf
-    from the layer after on; one in which every input died holds -inf.
+    from the layer after on; one in which every input died holds -inf. `log10_distance` (networks,): log10 of the lower
+    median of 1 - c at the output over inputs (0, 1), (2, 3), ...; NaN where a network or an input is not followed.
     """
 
     log10_K: Floats
     log10_z: Floats
     log10_h: Floats
+    log10_distance: Floats
 
 
 @contextmanager
@@ -212,12 +214,13 @@ def _first_covariance(covariance: Floats) -> tuple[Floats, Floats]:
 
 def _batch_chunk(
     law: Law, first: tuple[Floats, Floats], networks: int, kept: list[int], generator: np.random.Generator
-) -> tuple[Floats, Floats, Floats]:
+) -> tuple[Floats, Floats, Floats, Floats]:
     log_k1, R_BB = first
     (C_W, C_b), block, depth, inputs = law.variances, law.block, law.depth, len(log_k1)
     power, ceiling = PowerLaw(law.activation), limits(law.dtype).largest
     log_K = np.full((networks, inputs, depth + 1), np.inf)
     log_z, log_h = (np.full((networks, depth + 1), np.inf) for _ in range(2))
+    log_distance, pairs = np.full(networks, np.nan), np.arange(0, inputs - 1, 2)
     alive = np.arange(networks)
     log_S = np.tile(log_k1, (networks, 1))
     R = np.tile(R_BB, (networks, 1, 1))
@@ -241,6 +244,8 @@ def _batch_chunk(
                 R = np.take_along_axis(np.take_along_axis(R, top[:, None, :], 2), top[:, :, None], 1)
                 root = None if root is None else np.take_along_axis(root, top[:, None, :], 2)
                 log_K[alive[:, None], inputs_left, l:] = np.inf
+            if l == depth and len(pairs) and kept[l] == inputs:
+                log_distance[alive] = np.log(np.sort(1 - R[:, pairs, pairs + 1])[:, (len(pairs) - 1) // 2])
             if law.weights == "orthogonal":
                 x = _turned_together(law, l, R, root, log_S, generator)
             else:
@@ -281,7 +286,7 @@ def _batch_chunk(
             R = gram * scale[:, :, None] * scale[:, None, :] + bias[:, :, None] * bias[:, None, :]
             R[:, diagonal, diagonal] = 1.0
             root = h * (scale / law.width**0.5)[:, None, :] if h.shape[2] > law.width else None
-    return log_K / LN10, log_z / LN10, log_h / LN10
+    return log_K / LN10, log_z / LN10, log_h / LN10, log_distance / LN10
 
 
 def _turned_together(

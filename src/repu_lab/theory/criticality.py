@@ -115,7 +115,7 @@ def analyse(activation: Activation) -> Criticality:
     points = [_at_root(activation, form, root) for root in roots]
     if at_zero is not None:
         points.append(at_zero)
-    found = [point for point in points if point.distance == 0]
+    exact = [point for point in points if point.distance == 0]
     a_1 = b_1 = None
     if at_zero is not None and at_zero.order == 2:
         a_1, b_1 = at_zero.coefficient, _b_1(activation)
@@ -124,9 +124,9 @@ def analyse(activation: Activation) -> Criticality:
     if off < NEARLY_FLAT:
         C_W = 1 / float(form.mean_square(np.ones(1))[0])
         near.insert(0, CriticalPoint(None, C_W, 0.0, SCALE_INVARIANT, 0.0, 2.0, "every K nearly stays", distance=off))
-    near += _between(form, K, np.stack((g, slope + overlap, slope)), (*found, *near))
-    certificate = None if found else _certificate(activation, form, K, overlap, len(roots))
-    return Criticality(tuple(found), certificate, a_1, b_1, tuple(near))
+    near += _between(form, K, np.stack((g, slope + overlap, slope)), (*exact, *near))
+    certificate = None if exact else _certificate(activation, form, K, overlap, len(roots))
+    return Criticality(tuple(exact), certificate, a_1, b_1, tuple(near))
 
 
 def kept_at(K: float | Array, averages: Array) -> tuple[Array, Array, Array]:
@@ -198,7 +198,7 @@ def _between(form: QuadratureMoments, K: Array, averages: Array, known: Sequence
     # Where the distance is rounding (around K = 0, or for ever) its minima are noise.
     felt = np.minimum(distance[:-2], distance[2:]) > 1e-9
     lowest = (distance[1:-1] < distance[:-2]) & (distance[1:-1] <= distance[2:]) & (distance[1:-1] <= NEAR_DISTANCE)
-    found = []
+    nearest = []
     for i in np.nonzero(felt & lowest)[0] + 1:
         # A constant s(0) that moves K = 0 away makes a minimum of its own: s(0)^2 is what keeps it from 0.
         shifted = float(form.s(np.zeros(1))[0]) ** 2 > 0.1 * distance[i] * averages[0, i]
@@ -215,8 +215,8 @@ def _between(form: QuadratureMoments, K: Array, averages: Array, known: Sequence
         x = float(fminbound(lambda x: float(at(x)[2][0]), *np.log(K[[i - 1, i + 1]])))  # pyright: ignore[reportArgumentType]
         C_W, C_b, off = (float(value[0]) for value in at(x))
         where = "chi_parallel and chi_perp are nearest to 1 here"
-        found.append(CriticalPoint(float(np.exp(x)), C_W, C_b, NEAR, np.nan, 2.0, where, (), off))
-    return sorted(found, key=lambda point: point.distance)
+        nearest.append(CriticalPoint(float(np.exp(x)), C_W, C_b, NEAR, np.nan, 2.0, where, (), off))
+    return sorted(nearest, key=lambda point: point.distance)
 
 
 def _expansion_at_zero(

@@ -18,6 +18,7 @@ from repu_lab.theory.chain import one_thread
 from repu_lab.theory.closed_forms import moments
 from repu_lab.theory.fate import (
     FATES,
+    distances,
     fading,
     first_ends,
     follow_batch,
@@ -60,7 +61,8 @@ class Forecast:
     to the output's; `log10_gain` (depth,): what one layer multiplies it by, the median at this width.
     `log10_one_minus_correlation`: of a typical pair of inputs, the median over networks. `rate`: Adam's, of a training
     run; `stable_rate`: the largest at which its first step does not blow it up, of which one in `safety` is safe;
-    `risk`: the share of networks that diverge there all the same, None where theory knows of none (`rates`).
+    `risk`: the share of networks that diverge all the same at the `automatic` rate, and the most that do so at a
+    smaller one; None where theory knows of none (`rates`).
     `survival_depth`: the largest depth, up to the one asked for, at which at least half of the networks neither explode
     nor vanish.
     """
@@ -89,6 +91,7 @@ class Forecast:
     stable_rate: float | None = None
     safety: float = SAFE
     risk: float | None = None
+    automatic: float | None = None
 
     @property
     def activation(self) -> str:
@@ -128,7 +131,8 @@ class Forecast:
             return f"training may fail: {at} is more than 1/{self.safety:g} of {limit}"
         known = f", below {limit}" if 0 < self.stable_rate < math.inf else ""
         if self.risk is not None:
-            return f"of such networks {self.risk:.0%} diverge in training at {at}{known}"
+            most = "up to " if self.automatic is not None and self.rate < NEAR * self.automatic else ""
+            return f"of such networks {most}{self.risk:.0%} diverge in training at {at}{known}"
         return f"training is stable at {at}{known}"
 
 
@@ -183,7 +187,7 @@ def forecast_law(
     # do not, unless growth faster than linear lets a few run away from the rest.
     if inputs > 1 and (alone.exploded.any() or alone.died.any() or leading_power(law.activation) > 1):
         ends = follow_batch(law, batch, seed)
-    faded = fading(law, batch, lead, apart.log10_distance[:, -1], seed)
+    faded = fading(law, batch, lead, distances(law, batch, apart.log10_distance[:, -1], seed), seed)
     probabilities, seen, cause = judge(ends, faded, (alone.exploded > 0) | (alone.died > 0))
     fate = max(FATES, key=lambda name: probabilities[name])
     layers_seen = seen.get(fate, np.empty(0))

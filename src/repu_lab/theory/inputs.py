@@ -33,13 +33,15 @@ class Pair:
 class Batch:
     """`count` inputs. `covariance` (B, B): of the first preactivations of at most MAX_INPUTS of them, the largest.
 
-    `lead` decides what its gradients and the spread of its outputs are, `typical` what its correlations are.
+    `lead` decides what its gradients and the spread of its outputs are, `typical` what its correlations are; where that
+    is close, `paired` (2m, 2m): the covariance of some pairs (0, 1), (2, 3), ..., the nearest first.
     """
 
     count: int
     covariance: Floats
     lead: Pair
     typical: Pair
+    paired: Floats
 
 
 def batch_of(law: Law, count: int, *, correlation: float | None = None, covariance: Floats | None = None) -> Batch:
@@ -51,10 +53,11 @@ def batch_of(law: Law, count: int, *, correlation: float | None = None, covarian
     check_positive(inputs=count)
     if covariance is not None:
         pairs = largest_pair(covariance, law.k1), typical_pair(covariance, law.k1)
-        return Batch(count, largest(covariance, MAX_INPUTS), *pairs)
+        return Batch(count, largest(covariance, MAX_INPUTS), *pairs, in_pairs(covariance))
     c = law.C_b[0] / law.k1 if correlation is None else correlation
     followed, pair = min(count, MAX_INPUTS), Pair(law.k1, 1.0, 1 - c)
-    return Batch(count, law.k1 * (np.eye(followed) * (1 - c) + c), pair, pair)
+    alike = law.k1 * (np.eye(followed) * (1 - c) + c)
+    return Batch(count, alike, pair, pair, in_pairs(alike))
 
 
 def typical_pair(covariance: Floats, k1: float) -> Pair:
@@ -74,6 +77,16 @@ def typical_pair(covariance: Floats, k1: float) -> Pair:
     D = S[a] + S[b] - 2 * covariance[a, b]
     middle = np.lexsort((D / root, distance.round(12)))[(len(a) - 1) // 2]
     return _pair(covariance, int(a[middle]), int(b[middle]), k1)
+
+
+def in_pairs(covariance: Floats) -> Floats:
+    """Return the covariance of the pairs (0, 1), (2, 3), ... in which no input is zero, in the order of their 1 - c."""
+    S = np.diagonal(covariance)
+    a = np.arange(0, len(S) - 1, 2)
+    a = a[(S[a] > 0) & (S[a + 1] > 0)]
+    nearest = a[np.argsort(-covariance[a, a + 1] / np.sqrt(S[a] * S[a + 1]), kind="stable")]
+    kept = np.column_stack([nearest, nearest + 1]).ravel()
+    return covariance[np.ix_(kept, kept)]
 
 
 def largest_pair(covariance: Floats, k1: float) -> Pair:

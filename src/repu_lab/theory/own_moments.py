@@ -30,8 +30,8 @@ class OwnMoments(QuadratureMoments):
         super().__init__(activation, activation.kinks)
         self._halved, self._doubtful = False, {}
         if activation in _known:
-            found, self._doubtful = _known[activation]
-            self._take(found)
+            resolution, self._doubtful = _known[activation]
+            self._take(resolution)
             return
         torch_functions = (activation, activation.derivative, activation.second_derivative)
 
@@ -41,27 +41,28 @@ class OwnMoments(QuadratureMoments):
             return [c for function in torch_functions for c in jumps(function, *cells)]
 
         with np.errstate(all="ignore"):
-            found = resolve((self.s, self.slope, self.curvature), self.cuts, activation.kinks, find)
-        self._take(found)
+            resolution = resolve((self.s, self.slope, self.curvature), self.cuts, activation.kinks, find)
+        self._take(resolution)
         self._check()
-        _known[activation] = found, self._doubtful
+        _known[activation] = resolution, self._doubtful
 
-    def _take(self, found: Resolution) -> None:
-        self.cuts, self.kinks, self.jumps, self.reach = found.cuts, found.kinks, found.jumps, found.reach
-        self.graded = bool(found.singular)
-        self._singular = np.array(found.singular)
-        if found.jumps:
-            self.rough = f"s jumps at z={found.jumps[0][0]:.4g}"
-        elif found.steep is not None:
-            self.rough = f"the slope at z={found.steep:.4g} is too steep"
+    def _take(self, resolution: Resolution) -> None:
+        self.cuts, self.kinks = resolution.cuts, resolution.kinks
+        self.jumps, self.reach = resolution.jumps, resolution.reach
+        self.graded = bool(resolution.singular)
+        self._singular = np.array(resolution.singular)
+        if resolution.jumps:
+            self.rough = f"s jumps at z={resolution.jumps[0][0]:.4g}"
+        elif resolution.steep is not None:
+            self.rough = f"the slope at z={resolution.steep:.4g} is too steep"
 
     def mean_square(self, K: Array) -> Array:
         """E[s^2]."""
-        return self._told("mean_square", K, super().mean_square(K))
+        return self._trusted("mean_square", K, super().mean_square(K))
 
     def mean_square_slope(self, K: Array) -> Array:
         """E[s'^2]; infinite where s jumps."""
-        value = self._told("mean_square_slope", K, super().mean_square_slope(K))
+        value = self._trusted("mean_square_slope", K, super().mean_square_slope(K))
         if self.rough is None:
             return value
         places = [c for c, _ in self.jumps] or [0.0]
@@ -72,35 +73,35 @@ class OwnMoments(QuadratureMoments):
     def mean_square_gradient(self, K: Array) -> Array:
         """E[s'^2] without the delta functions of jumps."""
         if self.jumps:
-            return self._told("mean_square_slope", K, super().mean_square_slope(K))
+            return self._trusted("mean_square_slope", K, super().mean_square_slope(K))
         return self.mean_square_slope(K)
 
     def stein(self, K: Array) -> Array:
         """Return g'."""
-        return self._told("stein", K, self._parts(K) if self.jumps else super().stein(K))
+        return self._trusted("stein", K, self._parts(K) if self.jumps else super().stein(K))
 
     def curvature_overlap(self, K: Array) -> Array:
         """E[s s''], NaN where s jumps."""
         if self.rough is not None:
             return np.full(np.shape(K), np.nan)
-        return self._told("curvature_overlap", K, super().curvature_overlap(K))
+        return self._trusted("curvature_overlap", K, super().curvature_overlap(K))
 
     def second_variation(self, K: Array) -> Array:
         """Return g'', NaN where s jumps."""
         if self.rough is not None:
             return np.full(np.shape(K), np.nan)
-        return self._told("curvature_overlap", K, super().second_variation(K))
+        return self._trusted("curvature_overlap", K, super().second_variation(K))
 
     def mean_fourth(self, K: Array) -> Array:
         """E[s^4]."""
-        return self._told("mean_square", K, super().mean_fourth(K))
+        return self._trusted("mean_square", K, super().mean_fourth(K))
 
     def one_input(self, K: Array) -> Array:
         """Return the rows of E[s^2], g' and E[s'^2]."""
         if self.rough is not None:
             return np.array([self.mean_square(K), self.stein(K), self.mean_square_slope(K)])
         rows = super().one_input(K)
-        return np.array([self._told(name, K, row) for name, row in zip(QUANTITIES, rows, strict=True)])
+        return np.array([self._trusted(name, K, row) for name, row in zip(QUANTITIES, rows, strict=True)])
 
     def unknown(self, K: float) -> str | None:
         """Return why the averages are not known at K."""
@@ -149,7 +150,7 @@ class OwnMoments(QuadratureMoments):
     def _parts(self, K: Array) -> Array:
         return self._average(K, self._by_parts) / K
 
-    def _told(self, name: str, K: Array, value: Array) -> Array:
+    def _trusted(self, name: str, K: Array, value: Array) -> Array:
         """Return the value, NaN where it is not known."""
         K = np.asarray(K)
         doubted = self.reach < REACH * np.sqrt(K)
@@ -172,16 +173,16 @@ class OwnMoments(QuadratureMoments):
 
     def _products(self, K: Array) -> dict[str, tuple[Array, Array]]:
         """Return the integral of each quantity's integrand and of its size."""
-        found: dict[str, list[tuple[float, float]]] = {}
-        for one in K:
-            z, weights = (part[0] for part in self.rule(np.array([one])))
+        integrals: dict[str, list[tuple[float, float]]] = {}
+        for variance in K:
+            z, weights = (part[0] for part in self.rule(np.array([variance])))
             s, slope, bend = self.s(z), self.slope(z), self.curvature(z)
-            products = {"mean_square": s**2, "stein": s**2 * (z**2 / one - 1) if self.jumps else s * slope * z}
+            products = {"mean_square": s**2, "stein": s**2 * (z**2 / variance - 1) if self.jumps else s * slope * z}
             if self.rough is None:
                 products |= {"mean_square_slope": slope**2, "curvature_overlap": s * bend}
             for name, product in products.items():
-                found.setdefault(name, []).append((product @ weights, np.abs(product) @ weights))
-        return {name: (pairs[:, 0], pairs[:, 1]) for name, rows in found.items() for pairs in [np.array(rows)]}
+                integrals.setdefault(name, []).append((product @ weights, np.abs(product) @ weights))
+        return {name: (pairs[:, 0], pairs[:, 1]) for name, rows in integrals.items() for pairs in [np.array(rows)]}
 
     def _by_parts(self, z: Array, K: Array) -> Array:
         return self.s(z) ** 2 * (z**2 / K[:, None] - 1) / 2

@@ -21,21 +21,21 @@ class Watch:
     tell: Callable[[str], None]
     start: float
     values: int = 0
-    told: bool = False
+    late: bool = False
     cost: str = ""  # what it took in the end, where it took long
 
     def evaluated(self, count: int) -> None:
         """Count values, and tell once that it takes long."""
         self.values += count
-        if not self.told and clock() - self.start > AFTER:
-            self.told = True
+        if not self.late and clock() - self.start > AFTER:
+            self.late = True
             self.tell(
                 f"analysis: averaging {self.title} over Gaussians takes long, {self._so_far()} so far; it goes on"
             )
 
     def ended(self) -> None:
         """Say what it cost."""
-        if self.told:
+        if self.late:
             self.cost = f"analysis: {self.title} took {self._so_far()}; every run of it begins with that"
 
     def _so_far(self) -> str:
