@@ -280,7 +280,8 @@ def test_batch_chain_against_networks(activation, C_W, C_b, inputs, weights):
     draw_(population, uniform_depth("custom", sizes, C_W=C_W, C_b=C_b, k1=1.0, weights=weights), range(networks))
     z = population.preactivations(math.sqrt(inputs) * torch.eye(inputs, dtype=torch.float64))[depth - 1].detach()
     h = activation(z)
-    h = h - h.mean(-1, keepdim=True) if weights == "centred" else h
+    if weights == "centred":
+        h = math.sqrt(width / (width - 1)) * (h - h.mean(-1, keepdim=True))
     S = (C_b + C_W * h.square().mean(-1)).log10().numpy()
     cross = C_b + C_W * (h[:, :-1:2] * h[:, 1::2]).mean(-1)
     with np.errstate(invalid="ignore"):  # RePU networks of 16 units in which an input has died
