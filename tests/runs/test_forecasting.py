@@ -181,8 +181,8 @@ def test_the_verdict_says_of_what_it_is_and_what_the_rate_does(experiment):
     """MRePU p=2, 10 layers of 64: largest stable rate 7.5e-4, of which auto takes a twelfth; for SGD none is known."""
     mrepu = ("activation=mrepu", "activation.p=2", "depth=10", "width=64")
     words = {
-        "auto": "of such networks 1% diverge in training at rate 6.2e-05, below 0.00075, the largest stable one",
-        "2e-5": "of such networks up to 1% diverge in training at rate 2e-05",
+        "auto": "of such networks 2% diverge in training at rate 6.2e-05, below 0.00075, the largest stable one",
+        "2e-5": "of such networks up to 2% diverge in training at rate 2e-05",
         "2e-4": "training may fail: rate 0.0002 is more than 1/12 of 0.00075, the largest stable one",
         "5e-4": "training may fail: rate 0.0005 is near 0.00075, the largest stable one",
         "3e-3": "training fails: rate 0.003 is above 0.00075, the largest stable one",

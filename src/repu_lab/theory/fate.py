@@ -46,7 +46,7 @@ SHARED = 0.5
 # multiple equal inputs come out as different numbers (measured at 5, 6, 7, 17 and 33 inputs, not at 4, 8, 24 and 48).
 ROWS = 4
 # Within so many decades of COLLAPSE so many pairs are followed together, in so many networks.
-CLOSE, MOST_PAIRS, MIN_PAIRED, MAX_PAIRED = 1.0, 15, 24, 64
+CLOSE, MOST_PAIRS, MIN_PAIRED, MAX_PAIRED = 2.0, 15, 24, 64
 # The parts of the depth after which half of them, the smaller ones, are followed no further, down to FEWEST: networks
 # run away with the largest, which stays so. Of residual RePU networks (p = 2, depth 20, width 128) 36 % explode, and
 # the same is found with a sixth of the work; 32 of the inputs, extrapolated, said 7 %.
@@ -163,9 +163,9 @@ def fading(law: Law, batch: Batch, samples: PairChain, log10_distance: Floats, s
     With noise N and half the mean square difference D/2 outputs and exact ones correlate by 1 / sqrt(1 + 2N/D); the
     layer given is the first from which on that stays below KNOWN. At the output it is drawn, since of few numbers
     (`noise_dimension`) pure noise may look like the signal.
-    Outputs that spread by DOUBTFUL eps are not lost, nor is a single input. The mean square of dL/dz^l is that of the
-    output's gradient, of order 1/width at layer L, times the gains from l on. Collapsed is, by `log10_distance` of a
-    pair at the output and errors of rounding.
+    Outputs that spread by DOUBTFUL eps are not lost, unless by the arithmetic of s, nor is a single input. The mean
+    square of dL/dz^l is that of the output's gradient, of order 1/width at layer L, times the gains from l on.
+    Collapsed is, by the signal's `log10_distance` at the output, whatever rounding adds.
     """
     dtype, excess, chains = limits(law.dtype), batch.lead.excess, len(samples.log10_K)
     generator = np.random.default_rng([seed, 2])
@@ -177,14 +177,14 @@ def fading(law: Law, batch: Batch, samples: PairChain, log10_distance: Floats, s
     lost = _is_noise(log10_error[:, -1], freedom, 2 if dtype.name == "float64" else 1, generator)
     if batch.count > 1 and (dtype.name != "float64" or batch.count % ROWS == 0):
         lost |= generator.random(chains) < _identical(samples, first, law.width)
-    lost &= samples.log10_spread[:, -1] + excess < 2 * math.log10(DOUBTFUL * dtype.eps)
+    alike = samples.log10_spread[:, -1] + excess < 2 * math.log10(DOUBTFUL * dtype.eps)
+    lost &= alike | (samples.log10_own.max(1) >= 0)
     equal = np.where(lost, np.minimum(first, below.shape[1]), 0)
     lost_from = log10_gradient(samples, law.width) + SPREAD_GRADIENT * jitter[1]
     faint = lost_from + LOG10_LAYER_GRADIENT < dtype.smallest_normal
     last = faint.shape[1] - faint[:, ::-1].argmax(1)
     lost = np.where(lost_from[:, 0] + LOG10_WEIGHT_GRADIENT < dtype.smallest_normal, last, 0)
-    distance = with_errors(log10_distance, samples.log10_spread[:, -1], samples.log10_noise[:, -1], dtype.eps)
-    collapsed = distance < math.log10(COLLAPSE) + SPREAD_COLLAPSE * jitter[2, :, 0]
+    collapsed = log10_distance < math.log10(COLLAPSE) + SPREAD_COLLAPSE * jitter[2, :, 0]
     return Fading(equal, lost, collapsed)
 
 
@@ -198,19 +198,6 @@ def _lower_median(log10_distance: Floats, followed: int, pairs: int) -> Floats:
     shift = _normal(pairs // 2 + 1, pairs) - _normal(followed // 2 + 1, followed)
     lower = math.sqrt((1 - SHARED) / few) * (high - low) / 2 * shift
     return middle + lower + math.sqrt(many / few) * (log10_distance - middle)
-
-
-def with_errors(log10_distance: Floats, log10_spread: Floats, log10_noise: Floats, eps: float) -> Floats:
-    """Return log10 of 1 - c with what rounding adds to it: N / S where the errors of two inputs are independent.
-
-    Two numbers that differ by a share d << eps are rounded apart in a share d x / ulp of cases, and then by an ulp:
-    E (e_1 - e_2)^2 / 2 E e^2 = d x ulp / (ulp^2 / 6) = 9 d / eps for mantissas even in 1..2; at most 1. So points of a
-    line, which are parallel and of different sizes, come apart in bfloat16, and equal inputs stay equal.
-    """
-    share = math.log10(9) + (math.log10(2) + log10_spread) / 2 - math.log10(eps)
-    # Where sizes have left every range there is no share, and nothing to collapse either.
-    errors = np.clip(np.nan_to_num(log10_noise + np.minimum(share, 0.0), nan=-1000.0), -1000.0, 0.0)
-    return np.logaddexp(np.maximum(log10_distance, -1000.0) * math.log(10), errors * math.log(10)) / math.log(10)
 
 
 def kurtosis_of(law: Law, samples: PairChain) -> float:

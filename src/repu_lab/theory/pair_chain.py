@@ -16,11 +16,14 @@ and d, whose units persist. An error of rounding is such a difference too; its s
 with xi_i ~ N(0, 1), or xi on the sphere, and so is a gradient on its way back.
 """
 
+import copy
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from repu_lab.blocks import Block
 from repu_lab.theory.chain import CHUNK, LN10, one_thread
@@ -28,12 +31,15 @@ from repu_lab.theory.formats import limits
 from repu_lab.theory.inputs import Pair
 from repu_lab.theory.law import Law, check_positive
 from repu_lab.theory.power_law import Floats, PowerLaw, largest, log_mean_square
+from repu_lab.theory.rates import FEW, NODES, WEIGHTS
 from repu_lab.theory.turning import frames, sphere
 
 # d below 1e-6 of z: s(z + d) - s(z) loses more digits than s'(z) d is wrong by.
 LOG_CLOSE = 2 * math.log(1e-6)
 # z + d below this share of z: 1 - r^2 is about its square, and known to 1e-16.
 LOST = 1e-6
+# An activation's own arithmetic counts where it errs by more than so many eps: ordinary ones are right to one or two.
+OWN_ERRORS, LOST_NOISE = 8.0, 1e30
 # ln S beyond this is as good as infinite, or 0, and its differences are still numbers.
 LARGEST_LOG = 1e300
 
@@ -47,7 +53,8 @@ class PairChain:
     mean square of a gradient grows from layer l+1 back to l. `log10_spread`: of D / 2S, the mean square difference of
     the inputs over twice that of the first. `log10_distance`: of 1 - c, NaN where the second input is far below the
     first, whose angle is lost (RePU squares their ratio at each layer; as likely as the converse). `log10_noise`: of
-    N / S, mean square error of rounding, of which every layer adds what the law's dtype does.
+    N / S, mean square error of rounding, of which every layer adds what the law's dtype does; `log10_own` (depth
+    columns): what the arithmetic of s adds beyond that.
     """
 
     log10_K: Floats
@@ -57,6 +64,7 @@ class PairChain:
     log10_spread: Floats
     log10_distance: Floats
     log10_noise: Floats
+    log10_own: Floats
 
 
 @one_thread()
@@ -140,6 +148,7 @@ class _Drawing:
             log_S, log_D = covariance.log_S, covariance.log_D
             x = y = np.zeros((chains, width, 1))
             log_N = np.full(chains, -LARGEST_LOG)
+            log_own, log_error = np.full((depth + 1, chains), -LARGEST_LOG), self._own_error()
             for l in range(depth + 1):
                 g, f = self._units(l, covariance, chains, generator)
                 if skips[l]:
@@ -152,7 +161,7 @@ class _Drawing:
                 log_K[l] = covariance.log_S
                 log_distance[l] = covariance.log_distance()
                 log_spread[l] = covariance.log_D - covariance.log_S - math.log(2)
-                log_N = np.logaddexp(log_N, 2 * log_eps + covariance.log_S)
+                log_N = np.logaddexp(log_N, np.maximum(2 * log_eps, log_own[l - 1]) + covariance.log_S)
                 log_noise[l] = log_N - covariance.log_S
                 size, moved = log_S[:, None, None], log_D[:, None, None]
                 seen, u = self.block.units(size, x)
@@ -161,6 +170,7 @@ class _Drawing:
                 log_h[l] = np.log(largest(h, (1, 2))) + log_f[:, 0, 0]
                 if l == depth:
                     break
+                log_own[l] = log_error(float(np.median(seen)))
                 layer = _Layer(size, x, seen, u, h, log_f, *self.power.slope(seen, u))
                 xi = sphere(chains, width, width, generator) if self.turns else self._normal(chains, generator)
                 log_chi = np.log(self.C_W[l]) + self._gain(layer, xi)
@@ -177,8 +187,8 @@ class _Drawing:
                 log_dh, dh = self.block.after.change(2 * log_f, h, 2 * log_d[:, None, None], dh)
                 log_f, h = self.block.after.units(2 * log_f, h)
                 covariance = self._next(l, h, log_f[:, 0, 0] / 2, dh, log_dh[:, 0, 0] / 2)
-        log_gain = log_gain[:depth]
-        return tuple(c.T / LN10 for c in (log_K, log_z, log_h, log_gain, log_spread, log_distance, log_noise))
+        rows = (log_K, log_z, log_h, log_gain[:depth], log_spread, log_distance, log_noise, log_own[:depth])
+        return tuple(row.T / LN10 for row in rows)
 
     @property
     def turns(self) -> bool:
@@ -204,6 +214,30 @@ class _Drawing:
         r = np.clip(np.nan_to_num(r / own), -1.0, 1.0)  # of W h and W dh, of which the biases are no part
         z = own * g + np.sqrt(share) * self._normal(chains, generator)
         return z, r * g + np.sqrt(1 - r**2) * f
+
+    def _own_error(self) -> Callable[[float], float]:
+        """Return log of N / S that s adds in the law's dtype by itself, as a function of ln K of what it is applied to.
+
+        By the correlation 1 / sqrt(1 + N / S) with its exact values; -LARGEST_LOG where that is a rounding, or unknown.
+        """
+        dtype, activation = getattr(torch, self.law.dtype), self.law.activation
+        if dtype == torch.float64 or activation.degree is not None:
+            return lambda log_K: -LARGEST_LOG
+        own, weights = copy.deepcopy(activation).to(dtype), torch.from_numpy(WEIGHTS[::FEW])
+        small = (OWN_ERRORS * limits(self.law.dtype).eps) ** 2
+
+        def error(log_K: float) -> float:
+            z = torch.from_numpy(NODES[::FEW] * math.exp(min(log_K, 600.0) / 2)).to(dtype)
+            with torch.no_grad():
+                s, exact = own(z).double(), activation(z.double())
+            square, exact_square = (float((weights * h * h).sum()) for h in (s, exact))
+            common = float((weights * s * exact).sum()) ** 2
+            if not (math.isfinite(square) and 0 < exact_square < math.inf):
+                return -LARGEST_LOG
+            noise = square * exact_square / common - 1 if common > 0 else math.inf
+            return math.log(min(noise, LOST_NOISE)) if noise > small else -LARGEST_LOG
+
+        return error
 
     @property
     def invariant(self) -> bool:
