@@ -146,10 +146,11 @@ def distances(law: Law, batch: Batch, typical: Floats, seed: int) -> Floats:
     low, high = np.quantile(typical, (0.05, 0.95), method="inverted_cdf")
     if total < 2 or not low - CLOSE < math.log10(COLLAPSE) < high + CLOSE:
         return _lower_median(typical, 1, max(1, batch.count // 2))
-    networks = int(np.clip(units // min(total, 3), MIN_PAIRED, min(len(typical), MAX_PAIRED)))
+    networks = int(np.clip(units // min(total, MOST_PAIRS), MIN_PAIRED, min(len(typical), MAX_PAIRED)))
     followed = int(np.clip(units // networks, min(total, 3), min(total, MOST_PAIRS)))
-    if followed < total:
-        followed -= 1 - followed % 2  # of an odd number the lower median is the middle one
+    if followed < total:  # an odd number of them about the middle one; of an even number the last is left out
+        total -= 1 - total % 2
+        followed -= 1 - followed % 2
     pairs = ((np.arange(followed) + 0.5) * total / followed).astype(int)
     kept = np.column_stack([2 * pairs, 2 * pairs + 1]).ravel()
     drawn = batch_chain(law, batch.paired[np.ix_(kept, kept)], networks, seed=np.random.default_rng([seed, 3]))
