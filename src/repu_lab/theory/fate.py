@@ -46,7 +46,7 @@ SHARED = 0.5
 # multiple equal inputs come out as different numbers (measured at 5, 6, 7, 17 and 33 inputs, not at 4, 8, 24 and 48).
 ROWS = 4
 # Within so many decades of COLLAPSE so many pairs are followed together, in so many networks.
-CLOSE, MOST_PAIRS, MIN_PAIRED, MAX_PAIRED = 2.0, 15, 24, 64
+CLOSE, MOST_PAIRS, MIN_PAIRED, MAX_PAIRED = 3.0, 15, 24, 64
 # The parts of the depth after which half of them, the smaller ones, are followed no further, down to FEWEST: networks
 # run away with the largest, which stays so. Of residual RePU networks (p = 2, depth 20, width 128) 36 % explode, and
 # the same is found with a sixth of the work; 32 of the inputs, extrapolated, said 7 %.
