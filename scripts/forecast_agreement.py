@@ -138,7 +138,7 @@ def _measure(experiment: Experiment) -> dict[str, Tensor]:
             "known": known.nan_to_num(0.0),
             "clear": clear.nan_to_num(0.0),
             "gradient": largest.nan_to_num(nan=99, neginf=-99, posinf=99),
-            "distance": distance(h_MBN, experiment.rule).log10().nan_to_num(-99, 9, -99),
+            "distance": distance(h_MBN, experiment.rule).log10().nan_to_num(9, 9, -99),
         }
 
 
@@ -179,12 +179,14 @@ def centred(z_MBC: Tensor) -> Tensor:
 def distance(h_MBN: Tensor, rule: Rule) -> Tensor:
     """Return the (lower) median over pairs of inputs of 1 - c of the output's covariance C_b + (C_W / n) h h'."""
     C_W, C_b = rule.C_W[-1], rule.C_b[-1]
-    scale = h_MBN.abs().amax(2, keepdim=True).amax(1, keepdim=True).clamp(min=1e-300)
+    # Each input on a scale of its own: where K grows fast one may be 1e-200 of another.
+    scale = h_MBN.abs().amax(2, keepdim=True).clamp(min=max(math.sqrt(C_b), 1e-300))
     bias = torch.full_like(h_MBN[..., :1], math.sqrt(C_b)) / scale
     unit = torch.cat([h_MBN / scale * math.sqrt(C_W / h_MBN.shape[2]), bias], 2)
     unit = unit / torch.linalg.vector_norm(unit, dim=2, keepdim=True)
     pairs = unit.shape[1] // 2
-    return ((unit[:, 0 : 2 * pairs : 2] - unit[:, 1 : 2 * pairs : 2]).square().sum(-1) / 2).median(1).values
+    apart = (unit[:, 0 : 2 * pairs : 2] - unit[:, 1 : 2 * pairs : 2]).square().sum(-1) / 2
+    return apart.nanmedian(1).values  # an input whose h is 0 has no angle
 
 
 def shares(measured: dict[str, list[float]]) -> dict[str, float]:

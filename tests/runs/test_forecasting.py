@@ -189,6 +189,11 @@ def test_the_verdict_says_of_what_it_is_and_what_the_rate_does(experiment):
     }
     for lr, told in words.items():
         assert forecast_run(experiment(*mrepu, f"optimizer.lr={lr}")).summary() == f"first pass survives; {told}"
+    residual = forecast_run(experiment("activation=repu", "residual=true", "depth=20", "width=128"))
+    assert residual.stable_rate == 0  # 5 of 8 such networks diverged, at step 3
+    assert residual.summary().endswith(
+        "; training may fail at any rate: networks of large K start at the edge of blowing up"
+    )
     tanh = experiment("activation=tanh", "depth=3")
     assert forecast_run(tanh).summary() == "first pass survives; training is stable at rate 0.002"
     assert forecast_run(experiment("activation=tanh", "optimizer=sgd")).summary() == "first pass survives"

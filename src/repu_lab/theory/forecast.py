@@ -119,8 +119,10 @@ class Forecast:
 
     def training(self) -> str:
         """Return what the rate does, in words; nothing where no rate is known or theory has no limit for it."""
-        if self.rate is None or self.stable_rate is None or (self.stable_rate == 0 and self.risk is None):
+        if self.rate is None or self.stable_rate is None:
             return ""
+        if self.stable_rate == 0 and self.risk is None:
+            return "training may fail at any rate: networks of large K start at the edge of blowing up"
         at, limit = f"rate {self.rate:.2g}", f"{self.stable_rate:.2g}, the largest stable one"
         part = self.rate / self.stable_rate if self.stable_rate else 0.0
         if part > 1:
