@@ -93,7 +93,8 @@ def observe(network: nn.Module, activation: nn.Module | None = None) -> Perceptr
         raise _refusal(network, f"between two Linears that follow each other lie {', '.join(map(_name, crowded))}")
     if not seen:
         cure = "name it, as initialize_(network, RePU(2)), or call a module, nn.ReLU()"
-        raise _refusal(network, f"forward calls a function between its Linears that is none of the lab's: {cure}")
+        what = "what lies between its Linears is not one of the lab's activations, applied to their outputs"
+        raise _refusal(network, f"{what}: {cure}")
     s = _by_itself(network, seen[0])
     l = _first_difference(maps, s, PLAIN)
     name = _name(getattr(s, "module", s))
