@@ -165,16 +165,6 @@ def test_an_unwritable_folder_is_a_mistake(empty_folder, monkeypatch, capsys):
     assert list(empty_folder.iterdir()) == []
 
 
-@pytest.mark.parametrize(("set_to", "expected"), [(None, "passive"), ("active", "active")])
-def test_threads_that_wait_sleep_unless_the_user_has_said_otherwise(set_to, expected, monkeypatch):
-    """On a machine whose cores others use, threads that spin take a quarter more CPU time."""
-    monkeypatch.setenv("OMP_WAIT_POLICY", set_to or "")
-    if set_to is None:
-        del os.environ["OMP_WAIT_POLICY"]
-    assert main(["--version"]) == 0
-    assert os.environ["OMP_WAIT_POLICY"] == expected
-
-
 def test_help_and_version(capsys):
     assert main([]) == main(["--help"]) == 0
     assert "train networks" in capsys.readouterr().out

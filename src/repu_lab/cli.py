@@ -47,7 +47,6 @@ CFG, PARTS, RESOLVE = ("-c", "--cfg"), ("job", "hydra", "all"), "--resolve"
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read as torch is loaded: threads sleep while they wait
     before, sys.argv = sys.argv, [sys.argv[0], *arguments]  # what was typed, for the manifests
     try:
         with standard_streams() as lost:
