@@ -16,8 +16,8 @@ def sized(
 
 def pair_ratio(law: Law, K22: float, K12: float) -> list[float]:
     """H12 / sqrt(K11 K22) by layer: what the correlation is, and what is passed on of it."""
-    found = correlations(law, K22, K12)
-    ratio = [found.correlation[0]]
-    for c, gain in zip(found.correlation[1:], found.gain[:-1], strict=True):
+    pair = correlations(law, K22, K12)
+    ratio = [pair.correlation[0]]
+    for c, gain in zip(pair.correlation[1:], pair.gain[:-1], strict=True):
         ratio.append(c + gain * ratio[-1])
     return ratio

@@ -24,6 +24,7 @@ from repu_lab.theory.pair_chain import pair_chain
 from repu_lab.theory.rates import fluctuation
 from repu_lab.theory.tangent import tangent_layers
 from repu_lab.theory.turning import frames, sphere
+from same_statistics import assert_as_in_wide_networks
 
 # log10 K at 5, 50, 95 % of 20,000 chains on the sphere, n = 64, measured by a prototype: activation, C_W, K^1, layer.
 TABLE = [
@@ -199,15 +200,7 @@ def test_wide_networks_of_centred_weights_measure_what_theory_says(activation, C
     stats = measure(population, x, lambda z: z.mean((-1, -2)))
     theory = layers(activation, C_W, 0.05, 0.5, depth, weights="centred")
     pair = correlations(law, 0.5, 0.05 + 0.45 / 2)
-    for found, wanted in (
-        (stats.log10_K[:-1], theory.log10_K[:-1]),
-        (stats.log10_chi_perp, theory.log10_chi_perp[:-1]),
-        (10**stats.log10_chi_parallel, theory.chi_parallel[:-1]),
-        (stats.correlation[:-1], pair.correlation[:-1]),
-    ):
-        mean_LM = found.mean(-1)
-        error_L = mean_LM.std(1) / members**0.5
-        np.testing.assert_array_less(np.abs(mean_LM.mean(1) - wanted), 4.5 * error_L + 4 * depth / width + 1e-12)
+    assert_as_in_wide_networks(stats, theory, pair.correlation, width)
     step = 1e-5  # chi_parallel is what a small change of K is multiplied by
     up, down = (layers(activation, C_W, 0.05, 0.5 + sign * step, 1, weights="centred").K[1] for sign in (1, -1))
     assert theory.chi_parallel[0] == pytest.approx((up - down) / (2 * step), rel=1e-6)

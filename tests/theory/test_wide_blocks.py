@@ -21,6 +21,7 @@ from repu_lab.theory.law import Law
 from repu_lab.theory.pair_chain import pair_chain
 from repu_lab.theory.rates import adam_rate, sgd_rate
 from repu_lab.theory.tangent import tangent_layers
+from same_statistics import assert_as_in_wide_networks
 
 F64 = torch.float64
 BLOCKS = {
@@ -124,15 +125,7 @@ def test_wide_networks_measure_what_theory_says(name, activation):
     stats = measured(population, x)
     theory = layers(activation, 0.6, 0.05, 0.5, depth, block=block)
     pair = correlations(Law.of(activation, 0.6, 0.05, 0.5, depth, block=block), 0.5, 0.05 + 0.45 / 2)
-    for found, wanted in (
-        (stats.log10_K[:-1], theory.log10_K[:-1]),
-        (stats.log10_chi_perp, theory.log10_chi_perp[:-1]),
-        (10**stats.log10_chi_parallel, theory.chi_parallel[:-1]),
-        (stats.correlation[:-1], pair.correlation[:-1]),
-    ):
-        mean_LM = found.mean(-1)
-        error_L = mean_LM.std(1) / members**0.5
-        np.testing.assert_array_less(np.abs(mean_LM.mean(1) - wanted), 4.5 * error_L + 4 * depth / width + 1e-12)
+    assert_as_in_wide_networks(stats, theory, pair.correlation, width)
 
 
 @pytest.mark.parametrize(("p", "chi"), [(2, 4 / 3), (3, 9 / 5)])

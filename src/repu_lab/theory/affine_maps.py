@@ -79,7 +79,7 @@ class Conditions:
 
         Without a solution what is nearest to one; ValueError where that is infinitely far.
         """
-        found: list[tuple[Any, ...]] = []
+        met: list[tuple[Any, ...]] = []
         nearest: list[tuple[Any, ...]] = []
         shifts = self._shifts()
         for side in (1, -1) if self.curved else (1,):
@@ -88,7 +88,7 @@ class Conditions:
             beside = {int(i + step) for i in change for step in (-1, 0, 1) if 0 <= i + step < len(shifts) - 1}
             roots = (self._root(float(shifts[i]), float(shifts[i + 1]), side) for i in sorted(beside))
             # Of an odd s there are two, equal but for the sign.
-            found += [(round(abs(root), 6), root < 0, root, side) for root in roots if root is not None]
+            met += [(round(abs(root), 6), root < 0, root, side) for root in roots if root is not None]
             size = np.nan_to_num(np.abs(rough), nan=UNKNOWN)
             inner = {0: 1, len(size) - 1: len(size) - 2}.get(low := int(size.argmin()), low)
             falls = size[low] < LEVEL * size[inner]  # at an end, and further beyond it
@@ -96,8 +96,8 @@ class Conditions:
             level = np.nonzero(size <= size[low] / LEVEL)[0]
             i = int(min(level, key=lambda i: abs(shifts[i])))
             nearest.append((np.inf if falls else size[i], i, side))
-        if found:
-            _, _, beta, side = min(found)
+        if met:
+            _, _, beta, side = min(met)
         elif min(nearest)[0] < UNKNOWN:
             _, i, side = min(nearest)
             ends = shifts[[max(i - 1, 0), min(i + 1, len(shifts) - 1)]]
@@ -127,8 +127,8 @@ class Conditions:
         def off(log_alpha: float) -> float:
             return float(self._asked(self.maps(np.exp(log_alpha), beta, side))[0] - self.target)
 
-        found = brentq(off, *np.log(ALPHAS[i : i + 2]), xtol=1e-14)
-        return float(np.exp(found))  # pyright: ignore[reportArgumentType, reportCallIssue]
+        root = brentq(off, *np.log(ALPHAS[i : i + 2]), xtol=1e-14)
+        return float(np.exp(root))  # pyright: ignore[reportArgumentType, reportCallIssue]
 
     def _crossing(self, asked: Array) -> int | None:
         """Return behind which of ALPHAS the target is passed first."""
