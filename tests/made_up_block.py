@@ -40,9 +40,6 @@ class Cooled:
     def units(self, log_S: Floats, x: Floats) -> tuple[Floats, Floats]:
         return log_S - 2 * log(self.t), x
 
-    def gains(self, log_S: Floats, x: Floats) -> tuple[float, float]:
-        return -2 * log(self.t), 1.0
-
     def change(
         self, log_S: Floats, x: Floats, log_D: Floats, y: Floats, *, small: bool = False
     ) -> tuple[Floats, Floats]:

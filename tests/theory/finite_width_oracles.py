@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from laws import mean_fourth
 from numpy.typing import NDArray
 from scipy.integrate import cumulative_simpson
 
@@ -68,7 +69,7 @@ def corrections(activation: Activation, *, C_W: float, C_b: float, k1: float, de
             K_next = C_b + C_W * g
             chi_parallel = C_W * _moment(gaussian.stein, activation, K)
             ratio = K / K_next
-            source = C_W**2 * (_moment(gaussian.mean_fourth, activation, K) - g * g) / K_next**2
+            source = C_W**2 * (_moment(mean_fourth, activation, K) - g * g) / K_next**2
             curvature = C_W / 2 * _moment(gaussian.second_variation, activation, K) * K
             v[l + 1] = (chi_parallel * ratio) ** 2 * v[l] + source
             gamma[l + 1] = chi_parallel * ratio * gamma[l] + curvature * ratio * v[l]
@@ -79,7 +80,7 @@ def corrections(activation: Activation, *, C_W: float, C_b: float, k1: float, de
 def excess(activation: Activation, K: float = 1.0) -> float:
     """Return w = E[s^4] / E[s^2]^2 - 1 over N(0, K): n times the relative variance that one layer adds to S."""
     g = _moment(gaussian.mean_square, activation, K)
-    return float(_moment(gaussian.mean_fourth, activation, K) / g**2 - 1)
+    return float(_moment(mean_fourth, activation, K) / g**2 - 1)
 
 
 def breakdown_layer(
@@ -173,7 +174,7 @@ def blow_up_probability_log_diffusion(
     X = np.linspace(math.log(min(k1, 1 / width) * 1e-14), math.log(largest), points | 1)
     K = np.exp(X)
     g = np.asarray(gaussian.mean_square(activation, K))
-    v = np.asarray(gaussian.mean_fourth(activation, K)) / g**2 - 1
+    v = np.asarray(mean_fourth(activation, K)) / g**2 - 1
     mu = np.log(C_W * g / K) - v / (2 * width)
     exponent = cumulative_simpson(-2 * width * mu / v, x=X, initial=0.0)
     scale = cumulative_simpson(np.exp(exponent - exponent.max()), x=X, initial=0.0)

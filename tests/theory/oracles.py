@@ -38,7 +38,7 @@ class Oracle:
         marks = [kink + sign * step for kink in self.kinks for sign in (1, -1) for step in (0, 1, 4, 30)]
         cuts = {mp.mpf(x) for x in (-26, -9, -3, 0, 3, 9, 26)} | {mark / sd for mark in marks}
         cuts = sorted(cut for cut in cuts if abs(cut) <= 26)
-        square = slope_square = fourth = first = second = mp.mpf(0)
+        square = slope_square = first = second = mp.mpf(0)
         for low, high in itertools.pairwise(cuts):
             for node, weight in _nodes():
                 x = (low + high) / 2 + (high - low) / 2 * node
@@ -46,7 +46,6 @@ class Oracle:
                 w = weight * (high - low) / 2 * mp.exp(-y / 2)
                 s2 = self.s(sd * x) ** 2
                 square += w * s2
-                fourth += w * s2 * s2
                 first += w * s2 * (y - 1)
                 second += w * s2 * (y * y - 6 * y + 3)
                 slope_square += w * self.slope(sd * x) ** 2
@@ -56,7 +55,6 @@ class Oracle:
             "mean_square_slope": norm * slope_square,
             "stein": norm * first / (2 * K),
             "curvature_overlap": norm * (first / (2 * K) - slope_square),
-            "mean_fourth": norm * fourth,
             "second_variation": norm * second / (4 * K * K),
             "excess": norm * square - K,
         }

@@ -38,7 +38,7 @@ def _explodes_at_K_star(row: Row) -> float:
     activation, n = _activation(row), row["args"]["n"]
     c_p = float(kernel.moments(activation).mean_square(np.ones(1))[0])
     samples = chain(Law.of(activation, 1 / c_p, 0.0, 1.0, 8, n), 2000, seed=1)
-    return float((samples.log10_K[:, -1] > 0).mean())
+    return float((samples[:, -1] > 0).mean())
 
 
 def _range_layer(row: Row) -> float:

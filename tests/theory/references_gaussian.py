@@ -7,11 +7,22 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from laws import pair_ratio
+from laws import mean_fourth, pair_ratio
+from oracles import mrepu
 from scipy.optimize import brentq
 
 from repu_lab.activations import ACTIVATIONS, Activation
-from repu_lab.theory import Law, TangentLayers, criticality, gaussian, kernel, tangent_layers
+from repu_lab.theory import (
+    FixedPoint,
+    Law,
+    TangentLayers,
+    criticality,
+    fixed_correlation,
+    fixed_points,
+    gaussian,
+    kernel,
+    tangent_layers,
+)
 from repu_lab.theory.closed_forms import c, rectified_pair
 
 Row = dict[str, Any]
@@ -46,8 +57,8 @@ def _K_star(row: Row) -> float:
     return _power_point(row, C_W).K or 0.0
 
 
-def _power_point(row: Row, C_W: float) -> criticality.FixedPoint:
-    return next(point for point in criticality.fixed_points(activation_of(row), C_W, 0.0) if point.K)
+def _power_point(row: Row, C_W: float) -> FixedPoint:
+    return next(point for point in fixed_points(activation_of(row), C_W, 0.0) if point.K)
 
 
 def _saddle_node(row: Row) -> tuple[float, float]:
@@ -60,11 +71,11 @@ def _saddle_node(row: Row) -> tuple[float, float]:
 
 def _beside_saddle_node(row: Row, index: int) -> float:
     C_b = row["args"]["C_b/C_b_crit"] * _saddle_node(row)[0]
-    return criticality.fixed_points(activation_of(row), row["args"]["C_W"], C_b)[index].K or 0.0
+    return fixed_points(activation_of(row), row["args"]["C_W"], C_b)[index].K or 0.0
 
 
-def _unstable(row: Row) -> criticality.FixedPoint:
-    points = criticality.fixed_points(activation_of(row), _number(row["args"]["C_W"]), 0.0)
+def _unstable(row: Row) -> FixedPoint:
+    points = fixed_points(activation_of(row), _number(row["args"]["C_W"]), 0.0)
     return next(point for point in points if not point.stable)
 
 
@@ -73,7 +84,7 @@ def _line(row: Row) -> tuple[float, float, float]:
     activation, K = activation_of(row), row["args"]["K"]
     C_W = 1 / float(gaussian.stein(activation, K))
     # C_b = K - C_W g = C_W (K g' - g): both differ from K by about a_1 K^2, taken without their common part.
-    extra = K * (float(gaussian.stein(activation, K)) - 1) - float(gaussian.excess(activation, K))
+    extra = K * (float(gaussian.stein(activation, K)) - 1) - float(mrepu(row["p"]).averages(K)["excess"])
     return C_W, C_W * extra, C_W * float(gaussian.mean_square_slope(activation, K))
 
 
@@ -124,7 +135,7 @@ def _second_order(row: Row) -> float:
     """a_2 = (g - K - a_1 K^2) / K^3 for K -> 0; g of MRePU is a polynomial of K there, so K = 1e-2 is small enough."""
     K = np.array([2e-3, 4e-3])
     a_1 = criticality.analyse(activation_of(row)).a_1 or 0.0
-    rest = (gaussian.excess(activation_of(row), K) - a_1 * K**2) / K**3
+    rest = (np.array([float(mrepu(row["p"]).averages(k)["excess"]) for k in K]) - a_1 * K**2) / K**3
     return float(2 * rest[0] - rest[1])
 
 
@@ -132,10 +143,10 @@ REFERENCES = {
     "g": _at_K(gaussian.mean_square),
     "g'=chi_par/C_W": _at_K(gaussian.stein),
     "E[s'^2]=chi_perp/C_W": _at_K(gaussian.mean_square_slope),
-    "E[s^4]": _at_K(gaussian.mean_fourth),
+    "E[s^4]": _at_K(mean_fourth),
     "c_p": lambda row: c(row["p"]),
     "chi_perp/chi_par": lambda row: _at_K(gaussian.mean_square_slope)(row) / _at_K(gaussian.stein)(row),
-    "w_p=E[s^4]/E[s^2]^2-1": lambda row: _at_K(gaussian.mean_fourth)(row) / _at_K(gaussian.mean_square)(row) ** 2 - 1,
+    "w_p=E[s^4]/E[s^2]^2-1": lambda row: _at_K(mean_fourth)(row) / _at_K(gaussian.mean_square)(row) ** 2 - 1,
     "chi_perp(K=1,C_W=1)": _at_K(gaussian.mean_square_slope),
     "K_star (C_b=0)": _K_star,
     "chi_perp(K_star)": lambda row: _power_point(row, 1.0).chi_perp,
@@ -143,8 +154,8 @@ REFERENCES = {
     "K at saddle-node": lambda row: _saddle_node(row)[1],
     "K_low (stable)": lambda row: _beside_saddle_node(row, 0),
     "K_up (unstable)": lambda row: _beside_saddle_node(row, 1),
-    "rho_star (stable correlation, C_b=0)": lambda row: criticality.fixed_correlation(activation_of(row))[0],
-    "slope at rho_star": lambda row: criticality.fixed_correlation(activation_of(row))[1],
+    "rho_star (stable correlation, C_b=0)": lambda row: fixed_correlation(activation_of(row))[0],
+    "slope at rho_star": lambda row: fixed_correlation(activation_of(row))[1],
     "slope at rho=1": lambda row: kernel.correlations(Law.of(activation_of(row), 1.0, 0.0, 1.0, 1), 1.0, 1.0).gain[0],
     "J_p(theta)": lambda row: float(2 * np.pi * rectified_pair(row["p"], row["args"]["theta"])),
     "E[s(u)s(v)] unit variance": lambda row: float(rectified_pair(row["p"], row["args"]["theta"])),

@@ -21,9 +21,9 @@ from repu_lab.activations import (
     Tanh,
     as_activation,
 )
-from repu_lab.theory import Law, criticality, gaussian, kernel
+from repu_lab.theory import Law, fixed_correlation, fixed_points, gaussian, kernel
 from repu_lab.theory.choosing import critical_initialization
-from repu_lab.theory.criticality import analyse, fixed_points
+from repu_lab.theory.criticality import analyse
 from repu_lab.theory.fate_map import PHASES, fate_map
 
 # K*, C_W, C_b, C_W g''/2 and the companion: computed independently at 12 or more digits.
@@ -270,7 +270,7 @@ def test_bad_input_says_why():
         (lambda: fixed_points(ReLU(), -1.0, 0.0), "must be at least 0"),
         (lambda: fate_map(Law.of(ReLU(), 1.0, 0.0, 1.0, 3), [-1.0], [0.0]), "C_W=-1.0 must be a finite number"),
         (lambda: fate_map(Law.of(ReLU(), 1.0, 0.0, 0.0, 3), [1.0], [0.0]), "k1=0.0 must be a positive"),
-        (lambda: criticality.fixed_correlation(Tanh()), "is not homogeneous"),
+        (lambda: fixed_correlation(Tanh()), "is not homogeneous"),
     ):
         with pytest.raises(ValueError, match=message) as error:
             bad()

@@ -20,7 +20,9 @@ from repu_lab.networks.population import Population
 from repu_lab.theory.chain import batch_chain, chain, one_thread
 from repu_lab.theory.finite_width import blow_up_probability
 from repu_lab.theory.gaussian import mean_square
+from repu_lab.theory.inputs import Pair
 from repu_lab.theory.law import WEIGHTS, Law
+from repu_lab.theory.pair_chain import pair_chain
 
 # Activation, C_W, C_b, k1: near where the signal stays, so that several layers say something.
 GRID = {
@@ -78,7 +80,7 @@ def test_networks_have_the_law_of_the_chain(networks_log10_S, name):
     width, log10_S = networks_log10_S
     activation, C_W, C_b, k1 = GRID[name]
     samples = chain(Law.of(activation, C_W, C_b, k1, WIDTHS[width] - 1, width), CHAINS[width], seed=7)
-    assert_same_quantiles(log10_S[name], samples.log10_K[:, -1])
+    assert_same_quantiles(log10_S[name], samples[:, -1])
 
 
 @pytest.mark.parametrize(("weights", "inputs"), DRAWN)
@@ -94,7 +96,7 @@ def test_the_labs_population_has_the_law_of_the_chain(name, weights, inputs):
     h = activation(z)
     S = C_b + C_W * (h.var(-1) if weights == "centred" else h.square().mean(-1))
     samples = chain(Law(activation, (C_W,) * 3, (C_b,) * 3, k1, sizes, weights=weights), 20_000, seed=3)
-    assert_same_quantiles(S.log10().numpy(), samples.log10_K[:, -1])
+    assert_same_quantiles(S.log10().numpy(), samples[:, -1])
 
 
 def test_largest_preactivation_and_gain_of_a_population():
@@ -103,12 +105,12 @@ def test_largest_preactivation_and_gain_of_a_population():
     population = Population(Tanh(), sizes, 1000, dtype=torch.float64)
     draw_(population, uniform_depth("custom", sizes, C_W=C_W, C_b=C_b, k1=k1), range(1000))
     z = population.preactivations(torch.ones(1, 16, dtype=torch.float64))[1].detach()[:, 0]
-    samples = chain(Law.of(Tanh(), C_W, C_b, k1, 2, width), 20_000, seed=5, details=True)
-    assert samples.log10_z is not None and samples.log10_h is not None and samples.log10_gain is not None
+    samples = pair_chain(Law.of(Tanh(), C_W, C_b, k1, 2, width), Pair(k1, 1.0, 0.5), 20_000, seed=5)
     assert samples.log10_gain.shape == (20_000, 2)
     assert_same_quantiles(z.abs().amax(1).log10().numpy(), samples.log10_z[:, 1])
     assert_same_quantiles(z.tanh().abs().amax(1).log10().numpy(), samples.log10_h[:, 1])
-    gain = C_W * Tanh().derivative(z).square().mean(1)
+    xi = torch.randn(z.shape, dtype=z.dtype, generator=torch.Generator().manual_seed(1))
+    gain = C_W * (Tanh().derivative(z) * xi).square().mean(1)
     assert_same_quantiles(gain.log10().numpy(), samples.log10_gain[:, 1])
 
 
@@ -117,7 +119,7 @@ def test_chain_has_the_exact_log_moments(p, width):
     depth, chains = 12, 4000
     samples = chain(Law.of(RePU(p), 1.0, 0.0, 0.9, depth, width), chains, seed=1)
     mean, std = log_K_moments(RePU(p), C_W=1.0, k1=0.9, depth=depth, width=width)
-    log_S = samples.log10_K * math.log(10)
+    log_S = samples * math.log(10)
     assert np.abs((log_S.mean(0) - mean)[1:] / (std[1:] / math.sqrt(chains))).max() < 4
     # The relative error of a standard deviation is 1/sqrt(2 N), larger by the kurtosis: ln Y is skewed, hence 6.
     assert np.abs(log_S.std(0)[1:] / std[1:] - 1).max() < 6 / math.sqrt(2 * chains)
@@ -126,32 +128,32 @@ def test_chain_has_the_exact_log_moments(p, width):
 def test_deep_repu_beyond_float64():
     depth = 1200
     samples = chain(Law.of(RePU(2), 1.0, 0.0, 1.0, depth, 64), 300, seed=2)
-    assert samples.y is not None and np.isfinite(samples.y).all()
+    y = samples[:, 1000] * math.log(10) / 2.0**1000
     law = log_law(RePU(2), 64)
-    # y converges to sum_k 2^-k ln Y_k: mean and standard deviation of theory.md's table for n = 64.
-    assert samples.y[:, -1].mean() == pytest.approx(law.mean, abs=4 * law.std / math.sqrt(3) / math.sqrt(300))
-    assert np.isfinite(samples.log10_K[:, 1000]).all() and np.abs(samples.log10_K[:, 1000]).max() > 1e290
-    grown = samples.y[:, -1] > 0
-    assert (samples.log10_K[grown, -1] == np.inf).all() and (samples.log10_K[~grown, -1] == -np.inf).all()
+    # y = 2^(1-l) ln S^l converges to sum_k 2^-k ln Y_k: mean and standard deviation of theory.md's table for n = 64.
+    assert y.mean() == pytest.approx(law.mean, abs=4 * law.std / math.sqrt(3) / math.sqrt(300))
+    assert np.isfinite(samples[:, 1000]).all() and np.abs(samples[:, 1000]).max() > 1e290
+    grown = y > 0
+    assert (samples[grown, -1] == np.inf).all() and (samples[~grown, -1] == -np.inf).all()
 
 
 def test_nonhomogeneous_chain_beyond_float64():
     samples = chain(Law.of(MRePU(1), 1.0, 0.0, 1.0, 20, 64), 50, seed=0)
     # Far out MRePU_1 is z^2: log K doubles.
-    ratio = samples.log10_K[:, -1] / samples.log10_K[:, -2]
-    assert np.allclose(ratio, 2, atol=1e-3) and samples.log10_K[:, -1].min() > 1e4
+    ratio = samples[:, -1] / samples[:, -2]
+    assert np.allclose(ratio, 2, atol=1e-3) and samples[:, -1].min() > 1e4
 
 
 def test_chain_is_reproducible_and_the_chunks_join():
     law = Law.of(Tanh(), 1.5, 0.1, 1.0, 3, 30_000)
     first = chain(law, 7, seed=5)
-    assert np.array_equal(first.log10_K, chain(law, 7, seed=5).log10_K)
-    assert first.log10_K.shape == (7, 4) and len(np.unique(first.log10_K[:, 1])) == 7
+    assert np.array_equal(first, chain(law, 7, seed=5))
+    assert first.shape == (7, 4) and len(np.unique(first[:, 1])) == 7
 
 
 def test_variances_by_map():
     C_W, C_b = [1.0, 2.0, 0.5], [0.0, 0.1, 0.2]
-    wide = chain(Law.of(ReLU(), C_W, C_b, 1.0, 3, 400_000), 1, seed=0).log10_K[0]
+    wide = chain(Law.of(ReLU(), C_W, C_b, 1.0, 3, 400_000), 1, seed=0)[0]
     K = [1.0]
     for W, b in zip(C_W, C_b, strict=True):
         K.append(b + W * K[-1] / 2)
@@ -161,7 +163,7 @@ def test_variances_by_map():
 def test_relu_variance_is_exact_at_finite_width():
     n, chains = 64, 200_000
     samples = chain(Law.of(ReLU(), 2.0, 0.0, 1.0, 4, n), chains, seed=4)
-    S = 10**samples.log10_K
+    S = 10**samples
     for l in range(2, 6):
         deviation = (S[:, l - 1] - 1) ** 2
         exact = (1 + 5 / n) ** (l - 1) - 1
@@ -209,7 +211,7 @@ def test_error_of_the_first_order_falls_fourfold_per_doubling(p, n):
 def test_first_order_against_the_chain(activation, C_W, C_b, k1):
     depth, n, chains = 3, 1000, 8000
     samples = chain(Law.of(activation, C_W, C_b, k1, depth, n), chains, seed=9)
-    S = 10 ** samples.log10_K[:, -1]
+    S = 10 ** samples[:, -1]
     order = corrections(activation, C_W=C_W, C_b=C_b, k1=k1, depth=depth)
     K = k1
     for _ in range(depth):
@@ -247,7 +249,7 @@ def test_log_law_against_mpmath():
 def test_blow_up_of_mrepu():
     n, x = 128, 1.0
     samples = chain(Law.of(MRePU(1), 1.0, 0.0, x / (3 * n), 600, n), 300, seed=1)
-    measured = (samples.log10_K[:, -1] > 0).mean()
+    measured = (samples[:, -1] > 0).mean()
     error = math.sqrt(measured * (1 - measured) / 300)
     assert abs(blow_up_probability_log_diffusion(MRePU(1), width=n, k1=x / (3 * n)) - measured) < 3 * error + 0.02
     assert blow_up_probability(x) == pytest.approx(1 - math.exp(-x), rel=1e-12)
@@ -264,7 +266,7 @@ def test_batch_of_one_input_is_the_chain(C_b):
     alone = chain(law, 20_000, seed=1)
     batch = batch_chain(law, np.ones((1, 1)), 2000, seed=2)
     assert batch.log10_K.shape == (2000, 1, 4)
-    assert_same_quantiles(batch.log10_K[:, 0, -1], alone.log10_K[:, -1])
+    assert_same_quantiles(batch.log10_K[:, 0, -1], alone[:, -1])
 
 
 @pytest.mark.parametrize(

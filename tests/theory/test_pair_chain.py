@@ -141,14 +141,8 @@ def test_a_wide_layer_passes_a_gradient_on_as_theory_says(name):
 
 def test_one_input_is_the_chain_of_one_input():
     law = Law.of(GELU(), 2.0, 0.1, 1.0, 6, 40)
-    one = chain(law, 4000, details=True)
     pair = pair_chain(law, Pair(1.0, 1.0, 0.5), 4000, seed=5)
-    assert one.log10_z is not None and one.log10_gain is not None
-    assert_same_quantiles(one.log10_K[:, -1], pair.log10_K[:, -1])
-    assert_same_quantiles(one.log10_z[:, -1], pair.log10_z[:, -1])
-    # The gain of a gradient has the conditional one as its mean.
-    gain = 10 ** np.stack([one.log10_gain[:, 3], pair.log10_gain[:, 3]])
-    assert abs(np.diff(gain.mean(1))[0]) < 4 * math.sqrt(gain.var(1).sum() / 4000)
+    assert_same_quantiles(chain(law, 4000)[:, -1], pair.log10_K[:, -1])
 
 
 def test_inputs_are_followed_far_below_rounding():

@@ -41,7 +41,7 @@ CHAINS = 4000
 def test_the_sphere_chain_has_the_quantiles_of_the_prototype(activation, C_W, k1, layer, quantiles):
     """The share below each number, rounded up and down, is on either side of its level: 4 standard errors of both."""
     law = Law.of(activation, C_W, 0.0, k1, layer - 1, 64, weights="orthogonal")
-    log10_K = chain(law, CHAINS, seed=1).log10_K[:, -1]
+    log10_K = chain(law, CHAINS, seed=1)[:, -1]
     for level, value in zip((0.05, 0.5, 0.95), quantiles, strict=True):
         error = 4 * math.sqrt(level * (1 - level) * (1 / CHAINS + 1 / 20_000))
         assert (log10_K < value - 6e-4).mean() < level + error
@@ -86,7 +86,7 @@ def test_deep_networks_of_orthogonal_matrices_have_the_law_of_the_chain(width):
     measured = np.concatenate(parts)
     for j, (activation, C_W, k1) in enumerate(columns):
         law = Law.of(activation, C_W, 0.0, k1, LAYERS[-1] - 1, width, weights="orthogonal")
-        samples = chain(law, 4000, seed=3).log10_K
+        samples = chain(law, 4000, seed=3)
         for layer in LAYERS:
             share = (measured[:, layer, j][:, None] < np.quantile(samples[:, layer - 1], LEVELS)).mean(0)
             error = np.sqrt(LEVELS * (1 - LEVELS) * (1 / count + 1 / len(samples)))
@@ -108,7 +108,7 @@ def test_variance_to_first_order_and_its_error_by_width(activation, C_W, k1):
     error, noise = [], []
     for n in (8, 32):
         law = Law.of(activation, C_W, 0.0, k1, depth, n, weights="orthogonal")
-        S = 10 ** chain(law, chains, seed=n).log10_K[:, -1] / kernel.K[-1]
+        S = 10 ** chain(law, chains, seed=n)[:, -1] / kernel.K[-1]
         deviation = n * (S - S.mean()) ** 2
         error.append(deviation.mean() - V)
         noise.append(deviation.std() / math.sqrt(chains))
@@ -121,7 +121,7 @@ def test_a_map_to_fewer_units_loses_what_it_projects_out():
     law = Law(Identity(), (1.0,) * 3, (0.0,) * 3, 1.0, (100, 64, 64, 64, 1), weights="orthogonal")
     batch = batch_chain(law, np.eye(1), 4000, seed=2).log10_K[:, 0]
     pair = pair_chain(law, Pair(1.0, 1.0, 1.0), 4000, seed=3).log10_K
-    for log10_K in (chain(law, 4000, seed=1).log10_K, batch, pair):
+    for log10_K in (chain(law, 4000, seed=1), batch, pair):
         assert kstest(10 ** log10_K[:, 1] * 0.64, beta(32, 18).cdf).pvalue > 1e-3
         np.testing.assert_allclose(log10_K[:, 2:], log10_K[:, 1:2].repeat(2, 1), atol=1e-9)
 

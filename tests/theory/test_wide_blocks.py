@@ -14,7 +14,6 @@ from repu_lab.blocks.maps import LAYER, RMS
 from repu_lab.networks.initialization import critical, draw_, uniform_depth
 from repu_lab.networks.population import Population
 from repu_lab.networks.statistics import LayerStatistics, measure
-from repu_lab.theory.chain import chain
 from repu_lab.theory.inputs import Pair
 from repu_lab.theory.kernel import correlations, layers
 from repu_lab.theory.law import Law
@@ -181,7 +180,7 @@ def test_the_tangent_kernel_is_the_measured_one(name, activation):
 @pytest.mark.parametrize("name", BLOCKS)
 @pytest.mark.parametrize("activation", [Tanh(), RePU(2)], ids=["tanh", "repu2"])
 def test_one_input_of_narrow_networks_is_the_chain(name, activation):
-    """The largest |z|, of 800 networks of width 20, Kolmogorov-Smirnov at p > 1e-5, and the mean log of the gain."""
+    """The largest |z|, of 800 networks of width 20, Kolmogorov-Smirnov at p > 1e-5."""
     sizes, members, C_W, C_b, block = (4, *[20] * 4, 20), 800, 0.6, 0.05, BLOCKS[name]
     population = Population(activation, sizes, members, block=block, dtype=F64)
     draw_(population, uniform_depth("custom", sizes, C_W=C_W, C_b=C_b, k1=0.5), range(members))
@@ -189,15 +188,10 @@ def test_one_input_of_narrow_networks_is_the_chain(name, activation):
     population.freeze_(x)
     stats, samples = (
         measured(population, x),
-        chain(sized(activation, C_W, C_b, 0.5, sizes, block=block), 3000, details=True),
+        pair_chain(sized(activation, C_W, C_b, 0.5, sizes, block=block), Pair(0.5, 1.0, 0.5), 3000),
     )
-    assert samples.log10_z is not None and samples.log10_gain is not None
     for l in range(1, 5):
         assert ks_2samp(stats.log10_max_abs[l], samples.log10_z[:, l]).pvalue > 1e-5, l  # pyright: ignore
-    # A branch's own C_W, which is measured, scatters by sqrt(2) / 20.
-    gains, wanted = stats.log10_chi_perp[:, :, 0], samples.log10_gain.T
-    error = np.sqrt(gains.var(1) / members + wanted.var(1) / 3000)
-    np.testing.assert_array_less(np.abs(gains.mean(1) - wanted.mean(1)), 4.5 * error + 0.01)
 
 
 def test_branches_without_normalization_start_where_their_kernel_stays():

@@ -57,31 +57,4 @@ ACTIVATIONS: dict[str, type[Activation]] = {
     "tanh": Tanh,
 }
 
-__all__ = [
-    "ACTIVATIONS",
-    "ELU",
-    "GELU",
-    "SELU",
-    "Activation",
-    "Adapted",
-    "Erf",
-    "Formula",
-    "GELUTanh",
-    "Hardswish",
-    "Identity",
-    "LeakyReLU",
-    "MRePU",
-    "Mish",
-    "Monomial",
-    "ReLU",
-    "RePU",
-    "SiLU",
-    "Sigmoid",
-    "Sin",
-    "Softplus",
-    "SplineRePU",
-    "Tailored",
-    "Tanh",
-    "as_activation",
-    "check_dtype",
-]
+__all__ = [name for name in dir() if not name.startswith("_")]  # pyright: ignore[reportUnsupportedDunderAll]

@@ -180,14 +180,6 @@ class Block:
             return log_D - self._log_scale(log_S, x), y
         return self.before.change(log_S, x, log_D, y, small=small)
 
-    def gradients(
-        self, z: tuple[Floats, Floats], s: tuple[Floats, Floats], slope: tuple[Floats, Floats]
-    ) -> tuple[Floats, Floats]:
-        """Return e^(log / 2) x whose mean square over units is (1/n) sum_ij (dh_i/dz_j)^2; z, s, s' in that form."""
-        log_in, into = (-self._log_scale(*z), 1.0) if self.frozen else self.before.gains(*z)
-        log_out, out = self.after.gains(*s)
-        return slope[0] + log_in + log_out, slope[1] * np.sqrt(into * out)
-
     def held(self, K_before: Floats, K: Floats) -> tuple["Block", Floats]:
         """Return the block and the variance by which a later K is seen: what was frozen at K_before does not follow."""
         return (replace(self, frozen=False), K / K_before) if self.frozen else (self, K)

@@ -65,10 +65,6 @@ class Map(Protocol):
         """Return a sampled layer e^(log_S / 2) x, units on axis 1, behind the map, in the same form."""
         ...
 
-    def gains(self, log_S: Floats, x: Floats) -> tuple[Any, Any]:
-        """Return `gain` of such a layer, as e^log times an array."""
-        ...
-
     def change(
         self, log_S: Floats, x: Floats, log_D: Floats, y: Floats, *, small: bool = False
     ) -> tuple[Floats, Floats]:
@@ -110,10 +106,6 @@ class Same:
     def units(self, log_S: Floats, x: Floats) -> tuple[Floats, Floats]:
         """Return what is given."""
         return log_S, x
-
-    def gains(self, log_S: Floats, x: Floats) -> tuple[float, float]:
-        """Return log 1 and 1."""
-        return 0.0, 1.0
 
     def change(
         self, log_S: Floats, x: Floats, log_D: Floats, y: Floats, *, small: bool = False
@@ -173,10 +165,6 @@ class Unit:
         """Return x over its root mean square, less its mean if `centred`."""
         x = x - (x @ weights)[:, None] if self.centred else x
         return x / np.sqrt((x * x) @ weights)[:, None]
-
-    def gains(self, log_S: Floats, x: Floats) -> tuple[Floats, Floats]:
-        """Return it of x, over the size."""
-        return -log_S, self.gain(torch.from_numpy(x).mT).mT.numpy()
 
     def units(self, log_S: Floats, x: Floats) -> tuple[Floats, Floats]:
         """Return log 1 and u, of x alone."""

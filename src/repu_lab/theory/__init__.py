@@ -6,19 +6,11 @@ formula and source.
 """
 
 from repu_lab.theory.choosing import Initialization, critical_initialization
-from repu_lab.theory.criticality import (
-    Criticality,
-    CriticalPoint,
-    FixedPoint,
-    analyse,
-    fixed_correlation,
-    fixed_points,
-)
+from repu_lab.theory.criticality import Criticality, CriticalPoint, analyse
 from repu_lab.theory.fate_map import PHASES, FateMap, fate_map
+from repu_lab.theory.fixed_points import FixedPoint, fixed_correlation, fixed_points
 from repu_lab.theory.gaussian import (
     curvature_overlap,
-    excess,
-    mean_fourth,
     mean_square,
     mean_square_slope,
     pair_mean,
@@ -30,32 +22,4 @@ from repu_lab.theory.law import Law
 from repu_lab.theory.tailoring import tailor
 from repu_lab.theory.tangent import TangentLayers, tangent_layers
 
-__all__ = [
-    "PHASES",
-    "CorrelationLayers",
-    "CriticalPoint",
-    "Criticality",
-    "FateMap",
-    "FixedPoint",
-    "Initialization",
-    "KernelLayers",
-    "Law",
-    "TangentLayers",
-    "analyse",
-    "correlations",
-    "critical_initialization",
-    "curvature_overlap",
-    "excess",
-    "fate_map",
-    "fixed_correlation",
-    "fixed_points",
-    "layers",
-    "mean_fourth",
-    "mean_square",
-    "mean_square_slope",
-    "pair_mean",
-    "second_variation",
-    "stein",
-    "tailor",
-    "tangent_layers",
-]
+__all__ = [name for name in dir() if not name.startswith("_")]  # pyright: ignore[reportUnsupportedDunderAll]

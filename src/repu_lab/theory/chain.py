@@ -18,7 +18,7 @@ Layer l is z^l, l = 1..depth+1. Where a block skips, the units x_i persist and w
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -40,23 +40,6 @@ BATCH_CHUNK = 2**19
 JITTER = 1e-10
 # Of more inputs than they have dimensions, n_0 at most, the eigenvalues below this share are rounding.
 RANK = 1e-10
-
-
-@dataclass(frozen=True)
-class Chain:
-    """Samples of the one-input law; every array is (chains, depth + 1), column l - 1 for layer l.
-
-    `log10_K`: log10 of the variance S^l. `y`: p^{-(l-1)} ln S^l, which stays finite where ln S itself leaves float64
-    (homogeneous activations of degree p > 1 only, else None). `log10_z`, `log10_h`: log10 of the largest |z_i| and
-    |s(z_i)| among the n units. `log10_gain`: log10 of (C_W / n) sum_i s'(z_i)^2, the factor by which the mean square of
-    a gradient grows from layer l+1 back to layer l (depth columns). The last three are None unless asked for.
-    """
-
-    log10_K: Floats
-    y: Floats | None = None
-    log10_z: Floats | None = None
-    log10_h: Floats | None = None
-    log10_gain: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -87,24 +70,18 @@ def one_thread() -> Iterator[None]:
 
 
 @one_thread()
-def chain(law: Law, chains: int, *, seed: int | np.random.Generator = 0, details: bool = False) -> Chain:
-    """Draw `chains` independent networks' S^1..S^{depth+1} for one input with S^1 = k1.
+def chain(law: Law, chains: int, *, seed: int | np.random.Generator = 0) -> Floats:
+    """Return log10 of S^1..S^{depth+1} of `chains` networks for one input with S^1 = k1, (chains, depth + 1).
 
-    Exact in law, see the module's docstring. `details` adds the largest |z|, the largest |s(z)| and the gradient gain
-    of every layer, at about twice the cost. About 30 ns a unit; memory does not grow with width x chains. The same seed
-    gives the same samples. ValueError for chains < 1, k1 < 0.
+    Exact in law, see the module's docstring. About 30 ns a unit; memory does not grow with width x chains. The same
+    seed gives the same samples. ValueError for chains < 1, k1 < 0.
     """
     check_positive(chains=chains)
     if not law.k1 >= 0 or not math.isfinite(law.k1):
         raise ValueError(f"k1={law.k1!r} must be a finite number >= 0")
     generator = np.random.default_rng(seed)
     rows = max(1, CHUNK // law.width)
-    parts = [_chain_chunk(law, min(rows, chains - start), generator, details) for start in range(0, chains, rows)]
-    joined = {
-        name: None if getattr(parts[0], name) is None else np.concatenate([getattr(part, name) for part in parts])
-        for name in ("y", "log10_z", "log10_h", "log10_gain")
-    }
-    return replace(Chain(np.concatenate([part.log10_K for part in parts])), **joined)
+    return np.concatenate([_chain_chunk(law, min(rows, chains - start), generator) for start in range(0, chains, rows)])
 
 
 @one_thread()
@@ -136,18 +113,14 @@ def batch_chain(
     return BatchChain(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
-def _chain_chunk(law: Law, chains: int, generator: np.random.Generator, details: bool) -> Chain:
-    (C_W, C_b), depth, block, p = law.variances, law.depth, law.block, law.activation.degree
+def _chain_chunk(law: Law, chains: int, generator: np.random.Generator) -> Floats:
+    (C_W, C_b), depth, block = law.variances, law.depth, law.block
     power, skips = PowerLaw(law.activation), np.append(False, law.skips)  # whether layer l + 1 adds to layer l
     log_K = np.empty((depth + 1, chains))
-    y = np.empty((depth + 1, chains)) if law.is_power and p is not None and p > 1 else None
-    log_z, log_h, log_gain = (np.empty((depth + 1, chains)) for _ in range(3))
     x = np.empty((chains, law.width, 1))
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         log_K[0] = np.log(law.k1)
-        if y is not None:
-            y[0] = log_K[0]
-        for l in range(depth + 1 if details else depth):
+        for l in range(depth):
             before = x.copy() if skips[l] else x
             if law.weights == "orthogonal":
                 x = _turned(law, l, log_K[l], generator)
@@ -157,37 +130,11 @@ def _chain_chunk(law: Law, chains: int, generator: np.random.Generator, details:
                 log_T, log_K[l] = log_K[l].copy(), np.logaddexp(log_K[l - 1], log_K[l])
                 x *= np.exp((log_T - log_K[l]) / 2)[:, None, None]
                 x += before * np.exp((log_K[l - 1] - log_K[l]) / 2)[:, None, None]
-            log_S = log_K[l][:, None, None]
-            seen, u = block.units(log_S, x)
-            h, factor = power.value(seen, u)
-            if details:
-                log_z[l] = log_K[l] / 2 + np.log(largest(x, (1, 2)))
-                log_h[l] = np.log(largest(h, (1, 2))) + factor[:, 0, 0]
-            if l == depth:
-                break
-            log_C_W, log_C_b = np.log(C_W[l]), np.log(C_b[l])
+            h, factor = power.value(*block.units(log_K[l][:, None, None], x))
             log_f, passed = block.after.units(2 * factor, h)
-            step = log_C_W + log_mean_square(passed)
-            log_K[l + 1] = np.logaddexp(log_C_b, step + log_f[:, 0, 0])
-            if y is not None and p is not None:
-                # Where ln S leaves float64 only y is left; inf - inf does not arise since y is summed on its own.
-                y[l + 1] = y[l] + step * p ** -float(l + 1)
-                log_K[l + 1] = y[l + 1] * p ** float(l + 1) if l < 1000 / math.log2(p) else np.inf * y[l + 1]
-            if details:
-                slope, log_s = power.slope(seen, u)
-                log_back, back = block.gradients((log_S, x), (2 * factor, h), (2 * log_s, slope))
-                log_gain[l] = log_C_W + log_mean_square(back) + log_back[:, 0, 0]
-                if skips[l + 1]:
-                    log_gain[l] = np.logaddexp(0.0, log_gain[l])
-    if not details:
-        return Chain(log_K.T / LN10, None if y is None else y.T)
-    return Chain(
-        log_K.T / LN10,
-        None if y is None else y.T,
-        log_z.T / LN10,
-        log_h.T / LN10,
-        log_gain[:depth].T / LN10,
-    )
+            step = np.log(C_W[l]) + log_mean_square(passed)
+            log_K[l + 1] = np.logaddexp(np.log(C_b[l]), step + log_f[:, 0, 0])
+    return log_K.T / LN10
 
 
 def _turned(law: Law, l: int, log_S: Floats, generator: np.random.Generator) -> Floats:

@@ -142,7 +142,7 @@ def _kept(activation: Activation, start: Initialization, depth: int) -> float:
         return -exponent
     if leading_power(activation) <= 1:
         return 1.0  # a layer moves log K by a bounded step
-    log10_K = chain(Law.of(activation, start.C_W, start.C_b, start.k1, depth, WIDTH), NETWORKS).log10_K
+    log10_K = chain(Law.of(activation, start.C_W, start.C_b, start.k1, depth, WIDTH), NETWORKS)
     return float((np.abs(log10_K - math.log10(start.k1)).max(1) <= DECADES).mean())
 
 

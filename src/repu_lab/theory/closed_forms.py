@@ -4,8 +4,6 @@ Every class has the methods of `QuadratureMoments`; what has no closed form is i
 chooses. Sources: the arc-cosine kernels of Cho, Saul 2009; Stein's identity; derivations in the docstrings.
 """
 
-from functools import singledispatch
-
 import numpy as np
 from scipy.special import gamma, gammaln, hyp2f1
 
@@ -57,51 +55,40 @@ class PowerMoments(QuadratureMoments):
             )
         with np.errstate(divide="ignore"):
             # The logarithm of the product where that is finite: for ReLU at C_W = 2 log C_W + log_c is then exactly 0.
-            product = self.amplitude * c(p)
-            self.log_c = float(np.log(product) if product < np.inf else np.log(self.amplitude) + _log_c(p))
+            product, log_c = self.amplitude * c(p), (p - 1) * np.log(2) + gammaln(p + 0.5) - np.log(np.pi) / 2
+            self.log_c = float(np.log(product) if product < np.inf else np.log(self.amplitude) + log_c)
 
     def mean(self, K: Array) -> Array:
         """Return (a_plus + a_minus) c_(p/2) K^(p/2)."""
         return (self.a_plus + self.a_minus) * c(self.p / 2) * _power(K, self.p / 2)
 
     def variance(self, K: Array) -> Array:
-        """Return that of K = 1 times K^p."""
         one = np.ones(1)
         return (self.mean_square(one) - self.mean(one) ** 2)[0] * _power(K, self.p)
 
     def variance_slope(self, K: Array) -> Array:
-        """Return p times that of K = 1 times K^(p-1)."""
         return self.p * self.variance(np.ones(1))[0] * _power(K, self.p - 1)
 
     def mean_square(self, K: Array) -> Array:
-        """Return a c_p K^p."""
         return self.amplitude * c(self.p) * _power(K, self.p)
 
     def mean_square_slope(self, K: Array) -> Array:
-        """Return a p^2 c_p / (2p - 1) K^(p-1)."""
         return self.amplitude * self.p**2 / (2 * self.p - 1) * c(self.p) * _power(K, self.p - 1)
 
     def stein(self, K: Array) -> Array:
-        """Return a p c_p K^(p-1)."""
         return self.amplitude * self.p * c(self.p) * _power(K, self.p - 1)
 
     def curvature_overlap(self, K: Array) -> Array:
         """Return a p (p - 1) c_p / (2p - 1) K^(p-1): of one sign unless p = 1."""
         return self.stein(K) * (self.p - 1) / (2 * self.p - 1)
 
-    def mean_fourth(self, K: Array) -> Array:
-        """(a_plus^4 + a_minus^4) c_2p K^(2p)."""
-        return (self.a_plus**4 + self.a_minus**4) * c(2 * self.p) * _power(K, 2 * self.p)
-
     def second_variation(self, K: Array) -> Array:
-        """Return a p (p - 1) c_p K^(p-2)."""
         factor = self.amplitude * self.p * (self.p - 1) * c(self.p)
         return factor * _power(K, self.p - 2) if factor else np.zeros(np.shape(K))
 
     def pair_mean(self, K11: Array, K22: Array, K12: Array) -> tuple[Array, Array]:
-        """Scale times the averages of `unit_pair`."""
         value, gain = self.unit_pair(angle(K11, K22, K12))
-        with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
+        with np.errstate(all="ignore"):
             scale = np.sqrt(K11) * np.sqrt(K22)
             return value * scale**self.p, gain * scale ** (self.p - 1)
 
@@ -126,19 +113,15 @@ class ErfMoments(QuadratureMoments):
     largest_K = 1e140
 
     def mean_square(self, K: Array) -> Array:
-        """(2/pi) arcsin(2K / (1 + 2K))."""
         return 2 / np.pi * np.arctan2(2 * K, np.sqrt(1 + 4 * K))
 
     def mean_square_slope(self, K: Array) -> Array:
-        """(4/pi) / sqrt(1 + 4K)."""
         return 4 / np.pi / np.sqrt(1 + 4 * K)
 
     def stein(self, K: Array) -> Array:
-        """(4/pi) / ((1 + 2K) sqrt(1 + 4K))."""
         return 4 / np.pi / ((1 + 2 * K) * np.sqrt(1 + 4 * K))
 
     def curvature_overlap(self, K: Array) -> Array:
-        """-(8/pi) K / ((1 + 2K) sqrt(1 + 4K))."""
         return -2 * K * self.stein(K)
 
     def second_variation(self, K: Array) -> Array:
@@ -146,7 +129,6 @@ class ErfMoments(QuadratureMoments):
         return -2 * self.stein(K) * (1 / (1 + 2 * K) + 1 / (1 + 4 * K))
 
     def pair_mean(self, K11: Array, K22: Array, K12: Array) -> tuple[Array, Array]:
-        """(2/pi) arcsin(2 K12 / sqrt((1+2K11)(1+2K22))) and its derivative in K12."""
         root = np.sqrt(1 + 2 * (K11 + K22) + 4 * determinant(K11, K22, K12))
         return 2 / np.pi * np.arctan2(2 * K12, root), 4 / np.pi / root
 
@@ -157,34 +139,23 @@ class SinMoments(QuadratureMoments):
     largest_K = 1e140
 
     def mean_square(self, K: Array) -> Array:
-        """(1 - exp(-2K)) / 2."""
         return -np.expm1(-2 * K) / 2
 
     def mean_square_slope(self, K: Array) -> Array:
-        """(1 + exp(-2K)) / 2."""
-        return (1 + _exp(-2 * K)) / 2
+        return (1 + np.exp(-2 * K)) / 2
 
     def stein(self, K: Array) -> Array:
-        """exp(-2K)."""
-        return _exp(-2 * K)
+        return np.exp(-2 * K)
 
     def curvature_overlap(self, K: Array) -> Array:
-        """-g."""
         return -self.mean_square(K)
 
-    def mean_fourth(self, K: Array) -> Array:
-        """(3 - 4x + x^4) / 8 with x = exp(-2K), factored so that small K do not cancel."""
-        x = _exp(-2 * K)
-        return np.expm1(-2 * K) ** 2 * (x**2 + 2 * x + 3) / 8
-
     def second_variation(self, K: Array) -> Array:
-        """-2 exp(-2K)."""
-        return -2 * _exp(-2 * K)
+        return -2 * np.exp(-2 * K)
 
     def pair_mean(self, K11: Array, K22: Array, K12: Array) -> tuple[Array, Array]:
-        """exp(-(K11+K22)/2) sinh K12 and exp(-(K11+K22)/2) cosh K12."""
-        larger = _exp(np.abs(K12) - (K11 + K22) / 2) / 2
-        ratio = _exp(-2 * np.abs(K12))
+        larger = np.exp(np.abs(K12) - (K11 + K22) / 2) / 2
+        ratio = np.exp(-2 * np.abs(K12))
         return -np.sign(K12) * larger * np.expm1(-2 * np.abs(K12)), larger * (1 + ratio)
 
 
@@ -198,11 +169,9 @@ class GELUMoments(QuadratureMoments):
     largest_K = 1e140
 
     def mean_square(self, K: Array) -> Array:
-        """K/4 + K f / (2 pi)."""
         return K / 4 + K / (2 * np.pi) * self._f(K)
 
     def mean_square_slope(self, K: Array) -> Array:
-        """1/4 + (f + K / (1+2K)^(3/2)) / (2 pi)."""
         return 0.25 + (self._f(K) + K / (1 + 2 * K) / np.sqrt(1 + 2 * K)) / (2 * np.pi)
 
     def stein(self, K: Array) -> Array:
@@ -210,7 +179,6 @@ class GELUMoments(QuadratureMoments):
         return 0.25 + (self._f(K) + K * self._slope_of_f(K)) / (2 * np.pi)
 
     def curvature_overlap(self, K: Array) -> Array:
-        """K (2 + 3K - K^2) / (2 pi (1+K)^2 (1+2K)^(3/2))."""
         polynomial = (2 + 3 * K) / (1 + K) / (1 + K) - (K / (1 + K)) ** 2
         return K / (1 + 2 * K) / np.sqrt(1 + 2 * K) * polynomial / (2 * np.pi)
 
@@ -270,60 +238,30 @@ def _arc_cosine(p: int, theta: Array) -> Array:
     return current
 
 
-def _log_c(p: float) -> float:
-    return (p - 1) * np.log(2) + float(gammaln(p + 0.5)) - np.log(np.pi) / 2
-
-
 def _power(K: Array, exponent: float) -> Array:
     """K^exponent; inf and 0 where it leaves float64: a result here, not an accident."""
-    with np.errstate(over="ignore", under="ignore", divide="ignore"):
+    with np.errstate(over="ignore", divide="ignore"):
         return np.asarray(K, dtype=np.float64) ** exponent
 
 
-def _exp(x: Array) -> Array:
-    with np.errstate(under="ignore"):
-        return np.exp(x)
-
-
-@singledispatch
 def by_quadrature(activation: Activation) -> QuadratureMoments:
     """Return the averages of an activation, whatever its degree: its panels know nothing of homogeneity."""
+    match activation:
+        case Erf():
+            return ErfMoments(activation)
+        case Sin():
+            return SinMoments(activation)
+        case GELU():
+            return GELUMoments(activation)
+        case MRePU() if activation.scale != 1:
+            return ScaledMoments(activation, by_quadrature(MRePU(activation.p)), activation.scale)
+        case MRePU() if activation.p == int(activation.p):
+            return MRePUMoments(activation)
+        case RePU() | MRePU():  # a RePU with a shift: it has no degree
+            return QuadratureMoments(activation, graded=activation.p != int(activation.p))
+        case Tailored():
+            base = by_quadrature(activation.base)
+            return OwnMoments(activation) if isinstance(base, OwnMoments) else TailoredMoments(activation, base)
+        case Adapted() | Formula():
+            return OwnMoments(activation)
     return QuadratureMoments(activation)
-
-
-@by_quadrature.register
-def _(activation: Erf) -> QuadratureMoments:
-    return ErfMoments(activation)
-
-
-@by_quadrature.register
-def _(activation: Sin) -> QuadratureMoments:
-    return SinMoments(activation)
-
-
-@by_quadrature.register
-def _(activation: GELU) -> QuadratureMoments:
-    return GELUMoments(activation)
-
-
-@by_quadrature.register
-def _(activation: RePU) -> QuadratureMoments:
-    return QuadratureMoments(activation, graded=activation.p != int(activation.p))  # a shifted one: it has no degree
-
-
-@by_quadrature.register
-def _(activation: MRePU) -> QuadratureMoments:
-    if activation.scale != 1:
-        return ScaledMoments(activation, by_quadrature(MRePU(activation.p)), activation.scale)
-    return MRePUMoments(activation) if activation.p == int(activation.p) else QuadratureMoments(activation, graded=True)
-
-
-@by_quadrature.register
-def _(activation: Tailored) -> QuadratureMoments:
-    base = by_quadrature(activation.base)
-    return OwnMoments(activation) if isinstance(base, OwnMoments) else TailoredMoments(activation, base)
-
-
-@by_quadrature.register
-def _(activation: Adapted | Formula) -> QuadratureMoments:
-    return OwnMoments(activation)

@@ -20,23 +20,9 @@ from scipy.optimize import fminbound
 from repu_lab.activations import Activation
 from repu_lab.theory.angles import Array
 from repu_lab.theory.closed_forms import PowerMoments, moments
-from repu_lab.theory.fixed_points import FixedPoint, companions_of, fixed_correlation, fixed_points, sign_changes
+from repu_lab.theory.fixed_points import FixedPoint, companions_of, sign_changes
 from repu_lab.theory.gaussian import mean_square
 from repu_lab.theory.quadrature import QuadratureMoments
-
-__all__ = [
-    "HALF_STABLE",
-    "NEAR",
-    "SCALE_INVARIANT",
-    "STABLE_AT_0",
-    "UNSTABLE_AT_0",
-    "CriticalPoint",
-    "Criticality",
-    "FixedPoint",
-    "analyse",
-    "fixed_correlation",
-    "fixed_points",
-]
 
 SCALE_INVARIANT = "scale-invariant"
 STABLE_AT_0 = "K*=0 stable"
@@ -107,25 +93,29 @@ def analyse(activation: Activation) -> Criticality:
     flat = bool(np.all(np.abs(ratio) < FLAT))  # chi_parallel = chi_perp at every K
     bent = float(np.ptp(np.log(g / K)))  # 0 where one C_W keeps every K
     if flat and at_zero is not None and at_zero.distance == 0 and bent < FLAT:
-        point = CriticalPoint(None, at_zero.C_W, 0.0, SCALE_INVARIANT, 0.0, 2.0, "every K is a fixed point")
-        return Criticality((point,), None, 0.0, 0.0)
-    roots = sign_changes(_ratio_at(form), K[ratio != 0], ratio[ratio != 0])
-    if flat:
-        roots = [1.0]  # of all K, which are critical each with its own variances: relu(z - 1/2), Softshrink
+        return _scale_invariant(at_zero.C_W)
+
+    def ratio_at(K: float) -> float:
+        K_ = np.array([K])
+        return float((form.curvature_overlap(K_) / form.mean_square_slope(K_))[0])
+
+    # Where it is flat all K are critical, each with its own variances: relu(z - 1/2), Softshrink.
+    roots = [1.0] if flat else sign_changes(ratio_at, K[ratio != 0], ratio[ratio != 0])
     points = [_at_root(activation, form, root) for root in roots]
     if at_zero is not None:
         points.append(at_zero)
     exact = [point for point in points if point.distance == 0]
     a_1 = b_1 = None
     if at_zero is not None and at_zero.order == 2:
-        a_1, b_1 = at_zero.coefficient, _b_1(activation)
+        first, second, third = _taylor(activation)
+        a_1, b_1 = at_zero.coefficient, (second / first) ** 2 + third / first
     near = [point for point in points if 0 < point.distance <= NEAR_DISTANCE]
     off = max(float(np.abs(ratio).max()), bent)
     if off < NEARLY_FLAT:
         C_W = 1 / float(form.mean_square(np.ones(1))[0])
         near.insert(0, CriticalPoint(None, C_W, 0.0, SCALE_INVARIANT, 0.0, 2.0, "every K nearly stays", distance=off))
     near += _between(form, K, np.stack((g, slope + overlap, slope)), (*exact, *near))
-    certificate = None if exact else _certificate(activation, form, K, overlap, len(roots))
+    certificate = None if exact else _certificate(form, K, overlap, len(roots))
     return Criticality(tuple(exact), certificate, a_1, b_1, tuple(near))
 
 
@@ -145,15 +135,18 @@ def _of_power(form: PowerMoments) -> Criticality:
     if form.amplitude == 0:
         return Criticality((), "s is zero almost everywhere", None, None)
     if form.p == 1:
-        C_W = 2 / form.amplitude
-        point = CriticalPoint(None, C_W, 0.0, SCALE_INVARIANT, 0.0, 2.0, "every K is a fixed point")
-        return Criticality((point,), None, 0.0, 0.0)
+        return _scale_invariant(2 / form.amplitude)
     ratio = form.p / (2 * form.p - 1)
     certificate = (
         f"s is homogeneous of degree p={form.p:g}: chi_perp/chi_parallel = p/(2p-1) = {ratio:.4g}, "
         "never 1, at every K, C_W and C_b"
     )
     return Criticality((), certificate, None, None)
+
+
+def _scale_invariant(C_W: float) -> Criticality:
+    point = CriticalPoint(None, C_W, 0.0, SCALE_INVARIANT, 0.0, 2.0, "every K is a fixed point")
+    return Criticality((point,), None, 0.0, 0.0)
 
 
 def _on_grid(activation: Activation, form: QuadratureMoments) -> tuple[Array, Array, Array, Array]:
@@ -167,14 +160,6 @@ def _on_grid(activation: Activation, form: QuadratureMoments) -> tuple[Array, Ar
         raise ValueError(f"{activation.title}: its slope, or s s'', cannot be averaged over any Gaussian")
     exists &= slope > 0
     return GRID[exists], g[exists], overlap[exists], slope[exists]
-
-
-def _ratio_at(form: QuadratureMoments):
-    def ratio(K: float) -> float:
-        K_ = np.array([K])
-        return float((form.curvature_overlap(K_) / form.mean_square_slope(K_))[0])
-
-    return ratio
 
 
 def _at_root(activation: Activation, form: QuadratureMoments, K: float) -> CriticalPoint:
@@ -222,11 +207,11 @@ def _between(form: QuadratureMoments, K: Array, averages: Array, known: Sequence
 def _expansion_at_zero(
     activation: Activation, form: QuadratureMoments, K: Array, ratio: Array, g: Array
 ) -> CriticalPoint | None:
-    """Return The K*=0 point: needs s(0) = 0 and a slope on at least one side; its class from the next order of g.
+    """Return the K*=0 point: needs s(0) = 0 and a slope on at least one side; its class from the next order of g.
 
     Where no order shows (s is linear around 0, as hardtanh is) the sign of E[s s''], or of C_W g - K, at the smallest K
-    that feels it decides. With
-    s(0) not 0 but small, a near one: it stays as far from K = 0 as a bias of variance C_W s(0)^2 would keep it.
+    that feels it decides. With s(0) not 0 but small, a near one: as far from K = 0 as a bias of variance C_W s(0)^2
+    would keep it.
     """
     at_0 = abs(float(form.s(np.zeros(1))[0]))
     left, right = form.slope(np.array([-SIDE, SIDE]))
@@ -238,7 +223,8 @@ def _expansion_at_zero(
     # E[a z d z^2] on either side: E[z^3; z > 0] = sqrt(2/pi) K^(3/2).
     half_power = float(C_W * (right * bend_right - left * bend_left) * np.sqrt(2 / np.pi))
     # Below K = (half_power / a_1)^2 = 1e-8 no network of 10^8 layers gets: there a jump of s'' decides nothing.
-    a_1 = _a_1(activation)
+    first, second, third = _taylor(activation)
+    a_1 = 0.75 * (second / first) ** 2 + third / first
     if abs(half_power) > max(1e-6 * C_W * squares, 1e-4 * abs(a_1)):
         coefficient, order, law = half_power, 1.5, f"K ~ {4 / half_power**2:.4g}/l^2"
     else:
@@ -269,22 +255,9 @@ def _taylor(activation: Activation) -> tuple[float, float, float]:
     return float(first.detach().mean()), float(bend.detach().mean()), float(third.mean())
 
 
-def _a_1(activation: Activation) -> float:
-    """(3/4)(s''/s')^2 + s'''/s' at 0."""
-    first, second, third = _taylor(activation)
-    return 0.75 * (second / first) ** 2 + third / first
-
-
-def _b_1(activation: Activation) -> float:
-    """(s''/s')^2 + s'''/s' at 0."""
-    first, second, third = _taylor(activation)
-    return (second / first) ** 2 + third / first
-
-
-def _certificate(activation: Activation, form: QuadratureMoments, K: Array, overlap: Array, roots: int) -> str:
-    parts = []
+def _certificate(form: QuadratureMoments, K: Array, overlap: Array, roots: int) -> str:
     if roots:
-        parts.append("where E[s s''] vanishes, C_b = K - g/E[s'^2] is negative")
+        elsewhere = "where E[s s''] vanishes, C_b = K - g/E[s'^2] is negative"
     else:
         z = np.concatenate((-np.logspace(2, -6, 400), np.logspace(-6, 2, 400)))
         with np.errstate(all="ignore"):  # an activation that has no averages may overflow at z = 100
@@ -292,9 +265,7 @@ def _certificate(activation: Activation, form: QuadratureMoments, K: Array, over
         sign = ">" if overlap[len(overlap) // 2] > 0 else "<"
         pointwise = np.all(product >= 0) if sign == ">" else np.all(product <= 0)
         why = f"since s s'' {sign}= 0 everywhere" if pointwise else f"for {K[0]:.0e} <= K <= {K[-1]:.0e}"
-        parts.append(f"E[s s''] {sign} 0 {why}, so chi_parallel {sign} chi_perp at every K > 0")
+        elsewhere = f"E[s s''] {sign} 0 {why}, so chi_parallel {sign} chi_perp at every K > 0"
     if abs(float(form.s(np.zeros(1))[0])) > 1e-300:
-        parts.append("s(0) is not 0, so K = 0 is no fixed point")
-    else:
-        parts.append("s'(0) is 0 or infinite, so K = 0 is not critical")
-    return "; ".join(parts)
+        return f"{elsewhere}; s(0) is not 0, so K = 0 is no fixed point"
+    return f"{elsewhere}; s'(0) is 0 or infinite, so K = 0 is not critical"

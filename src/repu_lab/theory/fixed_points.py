@@ -1,13 +1,14 @@
 """Fixed points K = C_b + C_W g(K) of the kernel, all of them, also close pairs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import brentq
 
 from repu_lab.activations import Activation
+from repu_lab.theory.angles import Array
 from repu_lab.theory.closed_forms import PowerMoments, moments
-from repu_lab.theory.quadrature import Array, QuadratureMoments
+from repu_lab.theory.quadrature import QuadratureMoments
 
 POINTS = 200
 K_MIN, K_MAX = 1e-8, 1e8
@@ -169,10 +170,9 @@ def _roots(form: QuadratureMoments, C_W: float, C_b: float, ends: list[float]) -
 def _at_zero(form: QuadratureMoments, C_W: float, C_b: float) -> list[FixedPoint]:
     if C_b > 0 or float(form.s(np.zeros(1))[0]) ** 2 * C_W > 0:
         return []
-    K = np.array([1e-40 if not isinstance(form, PowerMoments) else 0.0])
     with np.errstate(divide="ignore"):
-        parallel, perp = float(C_W * form.stein(K)[0]), float(C_W * form.mean_square_slope(K)[0])
-    return [FixedPoint(0.0, parallel, perp, parallel < 1)]
+        limit = _point(form, 0.0 if isinstance(form, PowerMoments) else 1e-40, C_W)
+    return [replace(limit, K=0.0)]
 
 
 def _point(form: QuadratureMoments, K: float, C_W: float) -> FixedPoint:

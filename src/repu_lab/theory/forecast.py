@@ -193,6 +193,7 @@ def forecast_law(
     probabilities, seen, cause = judge(ends, faded, (alone.exploded > 0) | (alone.died > 0))
     fate = max(FATES, key=lambda name: probabilities[name])
     layers_seen = seen.get(fate, np.empty(0))
+    known = np.where(np.isnan(apart.log10_distance).all(axis=0), 0.0, apart.log10_distance)  # where all angles are lost
     result = Forecast(
         law=law,
         inputs=inputs,
@@ -211,18 +212,12 @@ def forecast_law(
         log10_chi_parallel=wide.log10_chi_parallel,
         log10_chi_perp=wide.log10_chi_perp,
         log10_gradient=np.append(np.cumsum(wide.log10_gain[:depth][::-1])[::-1], 0.0),
-        log10_one_minus_correlation=_known_median(apart.log10_distance),
+        log10_one_minus_correlation=np.nanquantile(known, 0.5, axis=0, method="inverted_cdf"),
         advice="",
         log10_gain=np.quantile(lead.log10_gain, 0.5, axis=0, method="inverted_cdf"),
     )
     log10_lost = lead.log10_gain[faded.lost > 0].sum(axis=1) / 2
     return replace(result, advice=_advice(result, cause, log10_lost))
-
-
-def _known_median(values: Floats) -> Floats:
-    """Return the median over chains of what is a number, 0 where nothing is."""
-    known = np.where(np.isnan(values).all(axis=0), 0.0, values)  # where all angles are lost
-    return np.nanquantile(known, 0.5, axis=0, method="inverted_cdf")
 
 
 _NEVER = (
@@ -246,10 +241,12 @@ def _advice(result: Forecast, cause: str, log10_lost: Floats) -> str:
         return f"{first} {_NEVER.format(p) if hopeless else 'A smaller k1 or C_W postpones it.'}"
     gain = result.log10_gradient[0] / 2
     if result.fate == "vanishes":
+        lost = float(np.median(log10_lost)) if len(log10_lost) else -math.inf
+        size = f"10^{lost:.0f} times" if lost > -1e100 else "0 times"
         how = {
             "zero": "the preactivations underflow",
             "equal": "the outputs are equal up to rounding for all inputs",
-            "gradient": f"the gradient at layer 1 is {_size(log10_lost)} the output's in the median of them",
+            "gradient": f"the gradient at layer 1 is {size} the output's in the median of them",
         }[cause]
         text = f"{share} lose the signal of {batch} in {law.dtype}, at {_layers_text(result.layer_range)}: {how}."
         if hopeless:
@@ -271,12 +268,6 @@ def _advice(result: Forecast, cause: str, log10_lost: Floats) -> str:
         distance = 10 ** result.log10_one_minus_correlation[-1]
         text += f" Inputs become nearly equal (1 - c = {distance:.1g} at the output), so learning will be slow."
     return text
-
-
-def _size(log10_values: Floats) -> str:
-    """Return `10^-42 times`, the median, or `0 times` where that has no logarithm."""
-    median = float(np.median(log10_values)) if len(log10_values) else -math.inf
-    return f"10^{median:.0f} times" if median > -1e100 else "0 times"
 
 
 def _layers_text(layers: tuple[int, int] | None) -> str:

@@ -37,29 +37,9 @@ def curvature_overlap(activation: Activation, K: ArrayLike) -> Array:
     return _evaluate(activation, K, "curvature_overlap")
 
 
-def mean_fourth(activation: Activation, K: ArrayLike) -> Array:
-    """E[s(z)^4]."""
-    return _evaluate(activation, K, "mean_fourth")
-
-
 def second_variation(activation: Activation, K: ArrayLike) -> Array:
     """g''(K); relative error about eps/K at small K where there is no closed form."""
     return _evaluate(activation, K, "second_variation")
-
-
-def excess(activation: Activation, K: ArrayLike) -> Array:
-    """g(K) - K lim_{K->0} g/K: what makes K grow or shrink at a K*=0 critical point, in units of 1/C_W.
-
-    Free of cancellation for MRePU (integer p) and the homogeneous activations; elsewhere the difference, exact to eps
-    K.
-    """
-    form, K = moments(activation), variance("K", K)
-    own = getattr(form, "excess", None)
-    if own is not None:
-        return np.where(K == 0, 0.0, own(np.where(K == 0, TINY_K, K)))
-    if activation.degree == 1:
-        return np.zeros(K.shape)
-    return mean_square(activation, K) - K * stein(activation, 0.0)
 
 
 def pair_mean(activation: Activation, K11: ArrayLike, K22: ArrayLike, K12: ArrayLike) -> tuple[Array, Array]:
@@ -91,19 +71,15 @@ def variance(name: str, K: ArrayLike) -> Array:
 
 def _evaluate(activation: Activation, K: ArrayLike, quantity: str) -> Array:
     form, K = moments(activation), variance("K", K)
-    if quantity == "mean_square" and (K == 0).any():
-        at_zero = float(form.s(np.zeros(1))[0]) ** 2
-        return np.where(K == 0, at_zero, _checked(activation, np.where(K == 0, 1.0, K), form.mean_square))
-    if activation.degree is None:
-        K = np.where(K == 0, TINY_K, K)
-    return _checked(activation, K, getattr(form, quantity))
-
-
-def _checked(activation: Activation, K: Array, function) -> Array:
-    value = np.asarray(function(K), dtype=np.float64)
+    zero, at_zero = K == 0, None
+    if quantity == "mean_square" and zero.any():
+        at_zero, K = float(form.s(np.zeros(1))[0]) ** 2, np.where(zero, 1.0, K)
+    elif activation.degree is None:
+        K = np.where(zero, TINY_K, K)
+    value = np.asarray(getattr(form, quantity)(K), dtype=np.float64)
     if np.isnan(value).any():
         raise ValueError(_reason(activation, float(np.max(K[np.isnan(value)]))))
-    return value
+    return value if at_zero is None else np.where(zero, at_zero, value)
 
 
 def _reason(activation: Activation, K: float) -> str:

@@ -10,6 +10,7 @@ of g = E[s^2].
 """
 
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 
@@ -164,19 +165,15 @@ def log_mean_square(activation: Activation, log_K: Array) -> Array:
         inside = np.clip(x, np.log(SMALL_K), np.log(LARGE_K))
         K = np.exp(inside)
         logs = np.log(form.mean_square(K))
-        above = x > inside
-        if above.any():
+        if (above := x > inside).any():
             logs = np.where(above, logs + (x - inside) * _exponent(form), logs)
-        below = x < inside
-        if below.any():
+        if (below := x < inside).any():
             at_zero = 2 * np.log(np.abs(form.s(np.zeros(1))))
             logs = np.where(below, np.where(np.isfinite(at_zero), at_zero, logs + (x - inside)), logs)
-    if (
-        np.isnan(logs).any()
-        and (why := form.unknown(float(np.exp(x[np.isnan(logs)].min().clip(-700, 700))))) is not None
-    ):
+    lost = np.isnan(logs)
+    if lost.any() and (why := form.unknown(float(np.exp(x[lost].min().clip(-700, 700))))) is not None:
         raise ValueError(f"{activation.title} {why}")
-    return np.where(np.isnan(logs), np.inf, logs)
+    return np.where(lost, np.inf, logs)
 
 
 def _follow(law: Law, k1: float, table: Tabulated) -> tuple[Array, Array]:
@@ -227,19 +224,13 @@ def _exact_powers(form: PowerMoments, W: Array, x1: float) -> Array:
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         logs = np.log(W) + form.log_c
         if p == 1 or not np.isfinite(logs).all():
-            x = np.empty(len(W) + 1)
-            x[0] = x1
-            for i, step in enumerate(logs):
-                x[i + 1] = step + p * x[i]
-            return x
+            return np.array(list(accumulate(logs, lambda x, step: step + p * x, initial=x1)))
         fixed = -logs[0] / (p - 1)
-        deviation = np.empty(len(W) + 1)
-        deviation[0] = x1 - fixed
-        if abs(deviation[0]) <= SNAP * max(1.0, abs(x1), abs(fixed)):
-            deviation[0] = 0.0
-        for i, step in enumerate(logs):
-            deviation[i + 1] = p * deviation[i] + (step - logs[0])
-        return fixed + deviation
+        first = x1 - fixed
+        if abs(first) <= SNAP * max(1.0, abs(x1), abs(fixed)):
+            first = 0.0
+        steps = logs - logs[0]
+        return fixed + np.array(list(accumulate(steps, lambda deviation, step: p * deviation + step, initial=first)))
 
 
 def _exponent(form: QuadratureMoments) -> float:

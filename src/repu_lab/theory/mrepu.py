@@ -31,24 +31,17 @@ class MRePUMoments(QuadratureMoments):
         self._stein = poly.polymul(self._s, self._slope)
 
     def mean_square(self, K: Array) -> Array:
-        """Sum over k of C(2p, k) M_(k+2)."""
         return _average(self._square, K)
 
     def mean_square_slope(self, K: Array) -> Array:
-        """E[s'^2]."""
         return _average(self._square_slope, K)
 
     def stein(self, K: Array) -> Array:
-        """E[z s s'] / K."""
         return _average(self._stein, K, over_K=True)
 
     def curvature_overlap(self, K: Array) -> Array:
         """E[s s'']; s(-1) = 0, so the kink adds nothing."""
         return _average(self._overlap, K)
-
-    def mean_fourth(self, K: Array) -> Array:
-        """E[s^4]."""
-        return _average(poly.polymul(self._square, self._square), K)
 
     def second_variation(self, K: Array) -> Array:
         """Differentiate g' = E[s'^2 + s s''] term by term: dM_j/dK = (j M_j - (-1)^j phi) / (2K)."""
@@ -56,23 +49,13 @@ class MRePUMoments(QuadratureMoments):
         coefficients = poly.polyadd(self._square_slope, self._overlap)
         M, phi = _moments_over_K(K, len(coefficients))
         total = np.zeros(K.shape)
-        with np.errstate(over="ignore", under="ignore"):
+        with np.errstate(over="ignore"):
             for j, coefficient in enumerate(coefficients):
                 sign = -1.0 if j % 2 else 1.0
                 total = total + coefficient * (j * M[j] - sign * phi / K) / 2
         return total
 
-    def excess(self, K: Array) -> Array:
-        """Return g - K without cancellation: sum_{k >= 1} C(2p, k) M_(k+2) - K (erfc(1/sqrt(2K)) / 2 + phi)."""
-        K = np.asarray(K, dtype=np.float64)
-        higher = self._square.copy()
-        higher[2] = 0.0
-        with np.errstate(under="ignore", over="ignore"):
-            missing = K * (erfc(1 / np.sqrt(2 * K)) / 2 + _density(K))
-        return _average(higher, K) - missing
-
     def pair_mean(self, K11: Array, K22: Array, K12: Array) -> tuple[Array, Array]:
-        """E[s(u) s(v)], E[s'(u) s'(v)] from the moments E[u^i v^j 1(u >= -1) 1(v >= -1)]."""
         shape, size = np.shape(K12), len(self._s)
         K11, K22, K12 = (np.ravel(k).astype(np.float64) for k in (K11, K22, K12))
         m = _pair_moments(K11, K22, K12, size)
@@ -87,7 +70,7 @@ def _average(coefficients: Array, K: Array, over_K: bool = False) -> Array:
     shift = 1 if over_K else 0
     M, _ = _moments_over_K(K, len(coefficients) + shift)
     total = np.zeros(K.shape)
-    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         for j in reversed(range(len(coefficients))):
             if coefficients[j]:
                 total = total + coefficients[j] * M[j + shift]
@@ -96,7 +79,7 @@ def _average(coefficients: Array, K: Array, over_K: bool = False) -> Array:
 
 def _moments_over_K(K: Array, count: int) -> tuple[list[Array], Array]:
     """M_j / K for j < count, and phi."""
-    with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):
         phi = _density(K)
         M = [erfc(-1 / np.sqrt(2 * K)) / 2 / K, phi]
         for j in range(2, count):
@@ -105,7 +88,7 @@ def _moments_over_K(K: Array, count: int) -> tuple[list[Array], Array]:
 
 
 def _density(K: Array) -> Array:
-    with np.errstate(over="ignore", under="ignore", divide="ignore"):
+    with np.errstate(over="ignore", divide="ignore"):
         return np.exp(-1 / (2 * K)) / np.sqrt(2 * np.pi * K)
 
 
@@ -118,7 +101,7 @@ def _pair_moments(K11: Array, K22: Array, K12: Array, size: int) -> Array:
     root = np.sqrt(determinant(K11, K22, K12))
     m = np.zeros((size, size, K11.size))
     m[0, 0] = _orthant(K11, K22, K12, root)
-    with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):
         v_at = _density(K11) * _conditional_moments(K11, K12, root, size)
         u_at = _density(K22) * _conditional_moments(K22, K12, root, size)
         for i in range(size):

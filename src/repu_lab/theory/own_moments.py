@@ -57,7 +57,6 @@ class OwnMoments(QuadratureMoments):
             self.rough = f"the slope at z={resolution.steep:.4g} is too steep"
 
     def mean_square(self, K: Array) -> Array:
-        """E[s^2]."""
         return self._trusted("mean_square", K, super().mean_square(K))
 
     def mean_square_slope(self, K: Array) -> Array:
@@ -66,8 +65,7 @@ class OwnMoments(QuadratureMoments):
         if self.rough is None:
             return value
         places = [c for c, _ in self.jumps] or [0.0]
-        with np.errstate(under="ignore"):
-            felt = np.exp(-np.min(np.square(places)) / (2 * np.asarray(K))) > 0
+        felt = np.exp(-np.min(np.square(places)) / (2 * np.asarray(K))) > 0
         return np.where(felt, np.inf, value)
 
     def mean_square_gradient(self, K: Array) -> Array:
@@ -77,8 +75,8 @@ class OwnMoments(QuadratureMoments):
         return self.mean_square_slope(K)
 
     def stein(self, K: Array) -> Array:
-        """Return g'."""
-        return self._trusted("stein", K, self._parts(K) if self.jumps else super().stein(K))
+        value = self._average(K, self._by_parts) / K if self.jumps else super().stein(K)
+        return self._trusted("stein", K, value)
 
     def curvature_overlap(self, K: Array) -> Array:
         """E[s s''], NaN where s jumps."""
@@ -92,12 +90,7 @@ class OwnMoments(QuadratureMoments):
             return np.full(np.shape(K), np.nan)
         return self._trusted("curvature_overlap", K, super().second_variation(K))
 
-    def mean_fourth(self, K: Array) -> Array:
-        """E[s^4]."""
-        return self._trusted("mean_square", K, super().mean_fourth(K))
-
     def one_input(self, K: Array) -> Array:
-        """Return the rows of E[s^2], g' and E[s'^2]."""
         if self.rough is not None:
             return np.array([self.mean_square(K), self.stein(K), self.mean_square_slope(K)])
         rows = super().one_input(K)
@@ -146,9 +139,6 @@ class OwnMoments(QuadratureMoments):
                 weights = np.where(where, drawn, weights)
         z, weights = z.reshape(len(K), -1), weights.reshape(len(K), -1)
         return z, weights * np.exp(-(((z - mean) / sd) ** 2) / 2) / (np.sqrt(2 * np.pi) * sd)
-
-    def _parts(self, K: Array) -> Array:
-        return self._average(K, self._by_parts) / K
 
     def _trusted(self, name: str, K: Array, value: Array) -> Array:
         """Return the value, NaN where it is not known."""

@@ -11,11 +11,9 @@ from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from numpy.typing import NDArray
 
-from repu_lab.theory.angles import determinant
+from repu_lab.theory.angles import Array, determinant
 
-Array = NDArray[Any]
 # The values of u; for every point of the plane the index of its u, its v and its weight.
 Points = tuple[Array, Array, Array, Array]
 
@@ -31,7 +29,7 @@ STRUCTURE_CUTS = np.concatenate(([0.5, 2.0], 6.0 * 3.5 ** np.arange(24)))
 KINK_CUTS = 8.0 ** -np.arange(0.0, 6.0)
 
 
-class Function(Protocol):
+class Averaged(Protocol):
     """What is averaged: s, s', the kinks, and whether to grade the panels towards them."""
 
     kinks: tuple[float, ...]
@@ -43,10 +41,10 @@ class Function(Protocol):
     def slope(self, z: Array) -> Array: ...  # noqa: D102
 
 
-_analytic_steps: WeakKeyDictionary[Function, dict[int, float | None]] = WeakKeyDictionary()
+_analytic_steps: WeakKeyDictionary[Averaged, dict[int, float | None]] = WeakKeyDictionary()
 
 
-def pair_average(function: Function, K11: float, K22: float, K12: float) -> tuple[float, float]:
+def pair_average(function: Averaged, K11: float, K22: float, K12: float) -> tuple[float, float]:
     """Return (E[s(u) s(v)], E[s'(u) s'(v)]); relative error about 1e-13 of sqrt(g(K11) g(K22)); 0.2 to 10 ms."""
     if K22 > K11:  # the wider input outside: its window covers the conditional mean's
         K11, K22 = K22, K11
@@ -62,7 +60,7 @@ def pair_average(function: Function, K11: float, K22: float, K12: float) -> tupl
     return float(value), float(gain)
 
 
-def _of_jumps(function: Function, covariance: tuple[float, float, float], slope: float, sigma: float) -> float:
+def _of_jumps(function: Averaged, covariance: tuple[float, float, float], slope: float, sigma: float) -> float:
     """Return what the jumps of s add to E[s'(u) s'(v)]: s' has delta functions there, of u, of v and of both."""
     jumps = getattr(function, "jumps", ())
     if not jumps or sigma == 0:
@@ -73,7 +71,7 @@ def _of_jumps(function: Function, covariance: tuple[float, float, float], slope:
         for K, mean, spread in ((K11, slope * c, sigma), (K22, other * c, sigma_u)):
             weight = height * np.exp(-(c**2) / (2 * K)) / np.sqrt(2 * np.pi * K)
             cuts = np.concatenate((mean + spread * DENSITY_CUTS, function.cuts))
-            z, weights = _composite(np.sort(np.clip(cuts, mean - WINDOW * spread, mean + WINDOW * spread))[None, :])
+            z, weights = composite(np.sort(np.clip(cuts, mean - WINDOW * spread, mean + WINDOW * spread))[None, :])
             density = np.exp(-(((z[0] - mean) / spread) ** 2) / 2) / (np.sqrt(2 * np.pi) * spread)
             total += weight * np.sum(function.slope(z[0]) * density * weights[0])
         for d, rise in jumps:
@@ -82,7 +80,7 @@ def _of_jumps(function: Function, covariance: tuple[float, float, float], slope:
     return float(total)
 
 
-def _trapezoid(function: Function, K11: float, slope: float, sigma: float) -> Points | None:
+def _trapezoid(function: Averaged, K11: float, slope: float, sigma: float) -> Points | None:
     sd = np.sqrt(K11)
     # One step serves an octave of widths: how near s's singularities are to the line does not depend on them.
     octave = int(np.ceil(np.log2(max(sd, sigma))))
@@ -104,7 +102,7 @@ def _trapezoid(function: Function, K11: float, slope: float, sigma: float) -> Po
     return u, rows, slope * u[rows] + sigma * y[columns], weights / weights.sum()
 
 
-def _analytic_step(function: Function, sd: float) -> float | None:
+def _analytic_step(function: Averaged, sd: float) -> float | None:
     """Largest step in z at which halving no longer changes E[s^2] and E[s'^2]; None: s is not analytic enough."""
     previous = None
     for step in STEPS:
@@ -131,7 +129,7 @@ def _is_known(function: Any, sd: float, sums: Array) -> bool:
     return bool(np.all(np.abs(sums - known) <= 1e-11 * known))
 
 
-def _panels(function: Function, K11: float, slope: float, sigma: float) -> Points:
+def _panels(function: Averaged, K11: float, slope: float, sigma: float) -> Points:
     sd = np.sqrt(K11)
     marks = np.array(function.kinks) if function.kinks else np.zeros(1)
     around = marks[:, None] + np.concatenate(([0.0], KINK_CUTS, -KINK_CUTS) if function.graded else ([0.0],))
@@ -144,22 +142,23 @@ def _panels(function: Function, K11: float, slope: float, sigma: float) -> Point
     passing = ((marks[:, None] + sigma * DENSITY_CUTS) / slope).ravel() if slope != 0 else np.zeros(0)
     window = WINDOW * sd
     outer = np.unique(np.clip(np.concatenate((sd * DENSITY_CUTS, structure, passing)), -window, window))
-    u, outer_weights = _composite(outer[None, :])
+    u, outer_weights = composite(outer[None, :])
     u, outer_weights = u[0], outer_weights[0] * np.exp(-((u[0] / sd) ** 2) / 2) / (np.sqrt(2 * np.pi) * sd)
     if sigma == 0:
         return u, np.arange(u.size), slope * u, outer_weights
     mean = (slope * u)[:, None]
     cuts = np.concatenate((mean + sigma * DENSITY_CUTS, np.broadcast_to(structure, (u.size, structure.size))), axis=1)
-    v, inner_weights = _composite(np.sort(np.clip(cuts, mean - WINDOW * sigma, mean + WINDOW * sigma), axis=1))
+    v, inner_weights = composite(np.sort(np.clip(cuts, mean - WINDOW * sigma, mean + WINDOW * sigma), axis=1))
     inner_weights *= np.exp(-(((v - mean) / sigma) ** 2) / 2) / (np.sqrt(2 * np.pi) * sigma)
     weights = outer_weights[:, None] * inner_weights
     used = weights > 1e-25 * weights.max()
     return u, np.nonzero(used)[0], v[used], weights[used]
 
 
-def _composite(cuts: Array) -> tuple[Array, Array]:
+def composite(cuts: Array, nodes: Array = NODES, weights: Array = WEIGHTS) -> tuple[Array, Array]:
+    """Return the nodes and weights of panels between cuts, row by row; those empty in all rows are left out."""
     half = np.diff(cuts, axis=1) / 2
     used = (half > 0).any(axis=0)
     half, left = half[:, used], cuts[:, :-1][:, used]
-    z = (left + half)[:, :, None] + half[:, :, None] * NODES
-    return z.reshape(len(cuts), -1), (half[:, :, None] * WEIGHTS).reshape(len(cuts), -1)
+    z = (left + half)[:, :, None] + half[:, :, None] * nodes
+    return z.reshape(len(cuts), -1), (half[:, :, None] * weights).reshape(len(cuts), -1)

@@ -14,7 +14,7 @@ clock = time.monotonic
 
 
 @dataclass
-class Watch:
+class Wait:
     """An analysis that goes on: what it is of, when it began, how many values of s, s' and s'' it has taken."""
 
     title: str
@@ -44,22 +44,22 @@ class Watch:
         return f"{seconds:.0f} s for {self.values:,} values of s, s' and s'' ({each:.2g} microseconds each)"
 
 
-_watch: ContextVar[Watch | None] = ContextVar("watch", default=None)
+_wait: ContextVar[Wait | None] = ContextVar("wait", default=None)
 
 
 @contextmanager
-def waiting(title: str, tell: Callable[[str], None]) -> Iterator[Watch]:
+def waiting(title: str, tell: Callable[[str], None]) -> Iterator[Wait]:
     """Tell a line once what runs inside takes longer than AFTER; afterwards `cost` of what is given is a line too."""
-    watch = Watch(title, tell, clock())
-    token = _watch.set(watch)
+    wait = Wait(title, tell, clock())
+    token = _wait.set(wait)
     try:
-        yield watch
+        yield wait
     finally:
-        _watch.reset(token)
-        watch.ended()
+        _wait.reset(token)
+        wait.ended()
 
 
 def evaluated(count: int) -> None:
     """Tell whoever waits for an analysis that `count` values were taken."""
-    if (watch := _watch.get()) is not None:
-        watch.evaluated(count)
+    if (wait := _wait.get()) is not None:
+        wait.evaluated(count)

@@ -10,19 +10,19 @@ node sits on the kink.
 Two inputs: u = sqrt(K11) x and v given u, see `pair_quadrature`.
 """
 
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from repu_lab.activations import Activation
-from repu_lab.theory.pair_quadrature import pair_average
+from repu_lab.theory.angles import Array
+from repu_lab.theory.pair_quadrature import composite, pair_average
 from repu_lab.theory.patience import evaluated
 
-Array = NDArray[Any]
+Integrand = Callable[[Array, Array], Array]
 
-WINDOW = 14.0  # exp(-14^2/2) = 3e-43: what lies outside is lost even for s^4 with s ~ z^6
+WINDOW = 14.0  # exp(-14^2/2) = 3e-43: what lies outside is lost even for s^2 with s ~ z^12
 # Beyond this many standard deviations the integrand must have died out. Not "the last nodes": panels that are empty for
 # one K of a block and not for another stand there with weight 0.
 END = 13.5
@@ -74,15 +74,14 @@ class QuadratureMoments:
 
     def variance(self, K: Array) -> Array:
         """E[(s - E s)^2]."""
-        return self._moved(K, lambda z, K: np.ones_like(z))
+        return self._average(K, self._deviation)
 
     def variance_slope(self, K: Array) -> Array:
         """Return its derivative in K, E[(s - E s)^2 (z^2/K - 1)] / 2K: E s moves too, but E[s - E s] = 0."""
-        return self._moved(K, lambda z, K: z**2 / K[:, None] - 1) / (2 * K)
+        return self._average(K, lambda z, K: self._deviation(z, K) * (z**2 / K[:, None] - 1)) / (2 * K)
 
-    def _moved(self, K: Array, weight: Any) -> Array:
-        """E[(s - E s)^2 weight(z, K)]."""
-        return self._average(K, lambda z, K: (self.s(z) - self.mean(K)[:, None]) ** 2 * weight(z, K))
+    def _deviation(self, z: Array, K: Array) -> Array:
+        return (self.s(z) - self.mean(K)[:, None]) ** 2
 
     def mean_square(self, K: Array) -> Array:
         """E[s^2]."""
@@ -105,10 +104,6 @@ class QuadratureMoments:
         regular = self._average(K, lambda z, _: self.s(z) * self.curvature(z))
         return regular + self._delta_parts(K, np.ones_like)
 
-    def mean_fourth(self, K: Array) -> Array:
-        """E[s^4]."""
-        return self._average(K, lambda z, _: self.s(z) ** 4)
-
     def second_variation(self, K: Array) -> Array:
         """E[(s'^2 + s s'') (z^2/K - 1)] / (2K), which is g'' by parts; relative error about eps/K at small K."""
         regular = self._average(
@@ -118,17 +113,13 @@ class QuadratureMoments:
 
     def one_input(self, K: Array) -> Array:
         """E[s^2], E[z s s'] / K and E[s'^2] as the rows of an array: the activation is evaluated once for all three."""
-        result = np.empty((3, K.size))
-        with np.errstate(all="ignore"):
-            for start in range(0, K.size, self.block):
-                rows = slice(start, start + self.block)
-                z, weights = self.rule(K[rows])
-                end = np.abs(z) > END * np.sqrt(K[rows])[:, None]
-                s, slope = self.s(z), self.slope(z)
-                result[0, rows] = _sum(s**2, weights, end)
-                result[1, rows] = _sum(s * slope * z, weights, end) / K[rows]
-                result[2, rows] = _sum(slope**2, weights, end)
-        return result
+
+        def integrands(z: Array, _: Array) -> tuple[Array, ...]:
+            s, slope = self.s(z), self.slope(z)
+            return s**2, s * slope * z, slope**2
+
+        square, stein, slopes = self._averages(K, integrands, 3)
+        return np.array([square, stein / K, slopes])
 
     def pair_mean(self, K11: Array, K22: Array, K12: Array) -> tuple[Array, Array]:
         """E[s(u) s(v)] and E[s'(u) s'(v)], pair by pair."""
@@ -154,27 +145,26 @@ class QuadratureMoments:
         fixed = np.broadcast_to(self.cuts, (len(K), len(self.cuts)))
         cuts = np.concatenate([mean + sd * DENSITY_CUTS, mean - sd * DENSITY_CUTS, fixed], axis=1)
         cuts = np.sort(np.clip(cuts, mean - WINDOW * sd, mean + WINDOW * sd), axis=1)
-        half = np.diff(cuts, axis=1) / 2
-        used = (half > 0).any(axis=0)
-        half, left = half[:, used], cuts[:, :-1][:, used]
-        z = ((left + half)[:, :, None] + half[:, :, None] * NODES).reshape(len(K), -1)
-        weights = (half[:, :, None] * WEIGHTS).reshape(len(K), -1)
+        z, weights = composite(cuts, NODES, WEIGHTS)
         return z, weights * np.exp(-(((z - mean) / sd) ** 2) / 2) / (np.sqrt(2 * np.pi) * sd)
 
     def unknown(self, K: float) -> str | None:
         """Return why the averages are not known at K although they may exist; None where nothing hides them."""
         return None
 
-    def _average(self, K: Array, integrand) -> Array:
+    def _average(self, K: Array, integrand: Integrand) -> Array:
+        return self._averages(K, lambda z, K: (integrand(z, K),), 1)[0]
+
+    def _averages(self, K: Array, integrands: Callable[[Array, Array], tuple[Array, ...]], count: int) -> Array:
         flat = np.ravel(K)
-        result = np.empty(flat.size)
+        result = np.empty((count, flat.size))
         with np.errstate(all="ignore"):
             for start in range(0, flat.size, self.block):
                 rows = slice(start, start + self.block)
                 z, weights = self.rule(flat[rows])
                 end = np.abs(z) > END * np.sqrt(flat[rows])[:, None]
-                result[rows] = _sum(integrand(z, flat[rows]), weights, end)
-        return result.reshape(np.shape(K))
+                result[:, rows] = [_sum(values, weights, end) for values in integrands(z, flat[rows])]
+        return result.reshape(count, *np.shape(K))
 
     def _delta_parts(self, K: Array, weight) -> Array:
         """Sum over the kinks c of s(c) [s'](c) phi(c) weight(c / sqrt K)."""
@@ -183,8 +173,11 @@ class QuadratureMoments:
             height = float(self.s(np.array([kink]))[0])
             if height == 0:
                 continue
-            jump = _right_minus_left(self.slope, kink)
-            with np.errstate(over="ignore", under="ignore"):
+            # Extrapolated from two points on either side: next to the kink a user's function may round onto it.
+            step = SIDE * (1 + abs(kink))
+            left_2, left, right, right_2 = self.slope(kink + step * np.array([-2.0, -1.0, 1.0, 2.0]))
+            jump = float((2 * right - right_2) - (2 * left - left_2))
+            with np.errstate(over="ignore"):
                 y = kink / np.sqrt(K)
                 total = total + height * jump * weight(y) * np.exp(-(y**2) / 2) / np.sqrt(2 * np.pi * K)
         return total
@@ -221,23 +214,13 @@ def jumps(function, left: Array, right: Array) -> list[float]:
     return [float(point) for point in np.round(right, 12)]
 
 
-def _right_minus_left(function, point: float) -> float:
-    # Extrapolated from two points on either side: next to the kink itself a user's function may round onto it.
-    step = SIDE * (1 + abs(point))
-    left_2, left, right, right_2 = function(point + step * np.array([-2.0, -1.0, 1.0, 2.0]))
-    return float((2 * right - right_2) - (2 * left - left_2))
-
-
 def _apply(function, z: Array) -> Array:
     """Return a torch function on a numpy array, a piece at a time."""
     flat = torch.from_numpy(np.ascontiguousarray(z)).view(-1)
     with torch.no_grad():
-        pieces = [_evaluated(function, piece) for piece in flat.split(PIECE)]
+        pieces = []
+        for piece in flat.split(PIECE):
+            pieces.append(function(piece))
+            evaluated(piece.numel())
     # force: autograd's second derivative of |z| is a tensor of zeros without memory.
     return (pieces[0] if len(pieces) == 1 else torch.cat(pieces)).view(z.shape).numpy(force=True)
-
-
-def _evaluated(function, piece: torch.Tensor) -> torch.Tensor:
-    value = function(piece)
-    evaluated(piece.numel())
-    return value

@@ -4,8 +4,6 @@ s_a(z) = a s(z / a), z / a is N(0, K / a^2): g_a(K) = a^2 g(K / a^2), while g', 
 K / a^2; a_1 becomes a_1 / a^2. A tailored one is averaged on the panels of s, around its shift.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 
 from repu_lab.activations import Activation, Tailored
@@ -23,42 +21,26 @@ class ScaledMoments(QuadratureMoments):
         self.largest_K = unit.largest_K * self.square
 
     def mean_square(self, K: Array) -> Array:
-        """Return a^2 g(K / a^2)."""
         return self.square * self.unit.mean_square(self._in_units(K))
 
     def mean_square_slope(self, K: Array) -> Array:
-        """E[s'^2] at K / a^2."""
         return self.unit.mean_square_slope(self._in_units(K))
 
     def stein(self, K: Array) -> Array:
-        """Return g' at K / a^2."""
         return self.unit.stein(self._in_units(K))
 
     def curvature_overlap(self, K: Array) -> Array:
         """E[s s''] at K / a^2: s has a factor a, s'' has 1/a."""
         return self.unit.curvature_overlap(self._in_units(K))
 
-    def mean_fourth(self, K: Array) -> Array:
-        """Return a^4 E[s^4] at K / a^2."""
-        return self.square**2 * self.unit.mean_fourth(self._in_units(K))
-
     def second_variation(self, K: Array) -> Array:
-        """Return g'' / a^2 at K / a^2."""
         return self.unit.second_variation(self._in_units(K)) / self.square
 
     def one_input(self, K: Array) -> Array:
-        """Return the rows of E[s^2], g' and E[s'^2]."""
         square, *slopes = self.unit.one_input(self._in_units(K))
         return np.array([self.square * square, *slopes])
 
-    @property
-    def excess(self) -> Callable[[Array], Array] | None:
-        """Return a^2 times the excess at K / a^2 as a function, None where s has no closed form of it."""
-        own = getattr(self.unit, "excess", None)
-        return None if own is None else lambda K: self.square * own(self._in_units(K))
-
     def pair_mean(self, K11: Array, K22: Array, K12: Array) -> tuple[Array, Array]:
-        """Return a^2 E[s(u) s(v)] and E[s'(u) s'(v)] at all three variances / a^2."""
         value, gain = self.unit.pair_mean(*(self._in_units(K) for K in (K11, K22, K12)))
         return self.square * value, gain
 

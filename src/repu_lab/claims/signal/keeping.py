@@ -175,7 +175,7 @@ def _cells(lab: Lab, p: float, width: int, networks: int, chains: int) -> list[C
     kernels = [*(x / (a_1 * DEPTH) for x in SHARES), ORDINARY]
     cells = []
     for log10_K, k1 in zip(np.moveaxis(measured(lab, p, width, networks, kernels), 2, 0), kernels, strict=True):
-        drawn = chain(Law.of(MRePU(p), 1.0, 0.0, k1, DEPTH, width), chains).log10_K.T[:DEPTH]
+        drawn = chain(Law.of(MRePU(p), 1.0, 0.0, k1, DEPTH, width), chains).T[:DEPTH]
         first = kept_by_layer(log10_K[:, :, :1], FACTOR)
         cell = Cell(
             p=p,
