@@ -20,7 +20,7 @@ def test_every_network_is_a_stroke_and_the_curve_halves_at_the_boundary(rising):
     near = (values >= left) & (values <= right)
     assert [len(line.get_segments()) for line in strokes] == [(successes & near).sum(), (~successes & near).sum()]
     good, all_ = successes[values < left].sum(), (values < left).sum()
-    assert 0 < all_ < 41 and f"{good} of {all_} on the left" in axes.get_title(loc="left")
+    assert 0 < all_ < 41 and f"on the left: {good} of {all_} succeed" in axes.get_title(loc="left")
     curve, theory = axes.lines
     x, share = np.asarray(curve.get_xdata()), np.asarray(curve.get_ydata())
     assert np.interp(np.log(3.0), np.log(x), share) == pytest.approx(0.5, abs=1e-3)

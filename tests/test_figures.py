@@ -250,7 +250,8 @@ def test_a_boundary_shows_where_it_turns_and_counts_what_lies_beyond() -> None:
     )
     assert np.asarray(curve.get_ydata())[0] > 0.99 > 0.01 > np.asarray(curve.get_ydata())[-1]
     assert np.asarray(theory.get_xdata()).tolist() == [1.46, 1.46]
-    assert "34 networks, one stroke each; beyond: 1 of 1 on the left, 1 of 2 on the right succeed" in words(axes)
+    beyond = "beyond, on the left: 1 of 1 succeed\nbeyond, on the right: 1 of 2 succeed"
+    assert f"34 networks, one stroke each\n{beyond}" in words(axes)
     assert "measured 1.33" in words(axes) and "1.3 to 1.36" in words(axes)
     left, right = axes.get_xlim()
     assert 1 < left < 1.2 and 1.46 < right < 1.7

@@ -28,10 +28,13 @@ def double_exponential() -> Figure:
     return growth.double_exponential(kinds, rising(1.1)[1:], start=1.4)
 
 
+PHASES = ("vanishes", "ordered", "chaotic", "explodes")
+
+
 def fate_maps() -> Figure:
     one = {"measured": np.eye(4, dtype=int), "theory": np.zeros((4, 4), int), "critical": [(0.0, 2.0)]}
     grid = np.linspace(0, 1, 4), np.geomspace(0.1, 10, 4)
-    return fates.fate_maps(*grid, {"ReLU": one, "tanh": one}, ("vanishes", "ordered", "chaotic", "explodes"))
+    return fates.fate_maps(*grid, {"ReLU": one, "tanh": one}, PHASES)
 
 
 def meeting() -> Figure:
@@ -110,13 +113,13 @@ def test_it_is_drawn_for_a_papers_column_and_says_what_its_axes_are(name, tmp_pa
 
 @pytest.mark.parametrize("name", DRAWN)
 def test_on_a_phone_every_panel_of_a_wide_figure_has_the_width_and_its_labels(name):
-    """First failures have nested panels, maps of fates titles above columns only: both stay."""
     figure = DRAWN[name]()
     wide = figure.get_size_inches()[0] == looks.PAGE
-    assert narrow(figure) == (wide and name not in ("first_failures", "fate_maps"))
-    if narrow(DRAWN[name]()):
+    assert narrow(figure) == wide
+    if wide:
         figure.draw_without_rendering()
-        tops = [axes.get_window_extent().y1 for axes in figure.axes]
+        titled = [axes for axes in figure.axes if axes.get_title("left") or axes.get_title() or name != "fate_maps"]
+        tops = [axes.get_window_extent().y1 for axes in titled]
         boxes = [box for axes in figure.axes if (box := axes.get_tightbbox())]
         assert tops == sorted(tops, reverse=True) and len(set(tops)) == len(tops)
         assert figure.bbox.width == WIDTH * figure.dpi
@@ -124,8 +127,29 @@ def test_on_a_phone_every_panel_of_a_wide_figure_has_the_width_and_its_labels(na
         assert all(
             box.width > 0.6 * figure.bbox.width and box.x0 >= -1 and box.x1 <= figure.bbox.x1 + 1 for box in boxes
         )
-        assert all(axes.get_xlabel() and (axes.get_ylabel() or axes.get_yticklabels()) for axes in figure.axes)
+        assert all(axes.get_ylabel() or axes.get_yticklabels() for axes in figure.axes)
+        assert figure.get_supxlabel() or all(axes.get_xlabel() for axes in figure.axes)
         assert all(legend.get_window_extent().width <= figure.bbox.width for legend in figure.legends)
+
+
+def test_on_a_phone_panels_keep_their_width_and_stand_below_their_title_beside_their_label():
+    """Of seven maps four stand in a row, each above its theory; of bars above two profiles as many as are as wide."""
+    one = {"measured": np.eye(4, dtype=int), "theory": np.zeros((4, 4), int), "critical": []}
+    figure = fates.fate_maps(np.arange(4), np.arange(1, 5), {str(i): one for i in range(7)}, PHASES)
+    assert narrow(figure)
+    figure.draw_without_rendering()
+    spans = [axes.get_subplotspec() for axes in figure.axes]
+    places = [(span.rowspan.start, span.colspan.start) for span in spans if span]
+    assert places == [(row + 2 * (i > 3), i % 4) for row in (0, 1) for i in range(7)]
+    labelled = {place: axes.get_ylabel() for place, axes in zip(places, figure.axes, strict=True) if axes.get_ylabel()}
+    assert labelled == {(row, 0): f"{('measured', 'theory')[row % 2]}\n$C_W$" for row in range(4)}
+    ticks = [any(label.get_visible() for label in axes.get_xticklabels()) for axes in figure.axes]
+    assert ticks == [row % 2 == 1 for row, _ in places]
+    figure = first_failures()
+    assert narrow(figure)
+    assert [axes.get_title("left") or axes.get_title() for axes in figure.axes] == [
+        "RePU 2", "ReLU", "b  RePU 2, depth 20", "c  ReLU, depth 20",
+    ]  # fmt: skip
 
 
 def test_a_kernel_is_drawn_up_to_where_the_format_ends_or_through_all_layers():

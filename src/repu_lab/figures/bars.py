@@ -1,11 +1,11 @@
 """Stacked bars by depth: what becomes of networks, and what fails first."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.gridspec import SubplotSpec
 from numpy.typing import ArrayLike
 
 from repu_lab.figures.looks import COLUMN, DASHES, PAGE
@@ -31,7 +31,7 @@ def outcome_bars(shares: Bars, outcomes: Sequence[str]) -> Figure:
         name: {depth: [row[outcomes.index(outcome)] for outcome in order] for depth, row in bars.items()}
         for name, bars in shares.items()
     }
-    _bars(figure, ordered, order, 3)
+    _bars(figure.add_gridspec(1, 1)[0], ordered, order, 3)
     return figure
 
 
@@ -40,10 +40,10 @@ def first_failures(
 ) -> Figure:
     """Draw stacked shares of first failures by depth, and K by layer of networks of depth `deep`, (name, step)."""
     figure = canvas(PAGE, 4.6)
-    rows: Any = figure.subfigures(2, 1, height_ratios=(1.15, 1))
+    rows = figure.add_gridspec(2, 1, height_ratios=(1.15, 1))
     _bars(rows[0], shares, causes, len(causes))
     names = list(dict.fromkeys(name for name, _ in profiles))
-    for letter, axes, panel in zip("bc", rows[1].subplots(1, len(names)), names, strict=False):
+    for letter, axes, panel in zip("bc", rows[1].subgridspec(1, len(names)).subplots(), names, strict=False):
         quiet(axes, "layer $l$", r"$\log_{10} K^l$")
         title(axes, f"{letter}  {panel}, depth {deep}")
         layer_axis(axes, deep + 1)
@@ -63,17 +63,16 @@ def first_failures(
     return figure
 
 
-def _bars(figure: Any, shares: Bars, names: Sequence[str], columns: int) -> None:
-    """Draw a panel of stacked bars each, and what their fills mean above them."""
-    panels = figure.subplots(1, len(shares), sharey=True, squeeze=False)[0]
+def _bars(place: SubplotSpec, shares: Bars, names: Sequence[str], columns: int) -> None:
+    """Draw a panel of stacked bars each, and what their fills mean above the figure."""
+    panels = place.subgridspec(1, len(shares)).subplots(sharey=True, squeeze=False)[0]
     for axes, (panel, bars) in zip(panels, shares.items(), strict=True):
         _stack(axes, bars, names)
         axes.set_title(panel, fontsize=SMALL, color=INK)
     panels[0].set_ylabel("share of networks", fontsize=NORMAL, color=INK)
-    figure.supxlabel("depth", fontsize=NORMAL, color=INK)
     handles, labels = panels[0].get_legend_handles_labels()
     legend(
-        figure,
+        panels[0].figure,
         handles,
         [NAMES.get(label, label) for label in labels],
         loc="outside upper center",
@@ -84,7 +83,7 @@ def _bars(figure: Any, shares: Bars, names: Sequence[str], columns: int) -> None
 
 
 def _stack(axes: Axes, bars: Mapping[int, Sequence[float]], names: Sequence[str]) -> None:
-    quiet(axes)
+    quiet(axes, "depth")
     places, bottom = range(len(bars)), np.zeros(len(bars))
     for name, heights in zip(names, np.array(list(bars.values())).T, strict=True):
         colour, hatch = FILLS[name]
@@ -101,5 +100,5 @@ def _stack(axes: Axes, bars: Mapping[int, Sequence[float]], names: Sequence[str]
         )
         bottom += heights
     axes.set_xticks(places, [str(depth) for depth in bars])
-    axes.tick_params(axis="x", length=0, labelsize=SMALL - 1)
+    axes.tick_params(axis="x", length=0)
     axes.set_ylim(0, 1)

@@ -6,6 +6,7 @@ from matplotlib.ticker import FormatStrFormatter, MaxNLocator
 from numpy.typing import ArrayLike
 from scipy.special import expit
 
+from repu_lab.figures.narrow import WIDTH
 from repu_lab.figures.style import COLOURS, INK, NORMAL, canvas, note, quiet, tint
 
 ROW = 0.09  # height of the rows of networks above 1 and below 0
@@ -32,7 +33,7 @@ def boundary(
     """
     values, successes = np.asarray(values, dtype=np.float64), np.asarray(successes, dtype=bool)
     measured, predicted = COLOURS["log10_K"], COLOURS["log10_chi_parallel"]
-    figure = canvas(6.0, 2.8)
+    figure = canvas(WIDTH, 3.2)
     axes = figure.subplots()
     quiet(axes, axis, "share that succeeds")
     axes.set_xscale("log")
@@ -59,11 +60,11 @@ def boundary(
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
     axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
     axes.minorticks_off()
-    beyond = [
-        f"{int(successes[out].sum())} of {int(out.sum())} {side}"
+    lines = [heading, f"{len(values)} networks, one stroke each"]
+    lines += [
+        f"beyond, {side}: {int(successes[out].sum())} of {int(out.sum())} succeed"
         for side, out in (("on the left", values < left), ("on the right", values > right))
         if out.any()
     ]
-    networks = f"{len(values)} networks, one stroke each" + (f"; beyond: {', '.join(beyond)} succeed" if beyond else "")
-    axes.set_title(f"{heading}\n{networks}", loc="left", fontsize=NORMAL, color=INK)
+    axes.set_title("\n".join(lines), loc="left", fontsize=NORMAL, color=INK)
     return figure

@@ -6,7 +6,8 @@ from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from repu_lab.figures.style import INK, NORMAL, QUIET, SMALL, canvas, quiet, title
+from repu_lab.figures.narrow import WIDTH
+from repu_lab.figures.style import INK, NORMAL, QUIET, SMALL, canvas, legend, quiet, title
 
 Values = NDArray[np.float64]
 SHOWN_TIMES = (0.25, 0.5, 1.0)
@@ -21,31 +22,31 @@ def burgers_solution(x: Values, t: Values, exact: Values, learnt: Values, *, hea
 
     x (X,), t (T,), exact and learnt (T, X); NaN leaves a gap.
     """
-    figure = canvas(7.0, 4.2)
-    panels = figure.subplots(2, 3, gridspec_kw={"height_ratios": (1.15, 1)})
+    figure = canvas(WIDTH, 5.2)
+    grid = figure.subplots(3, 2)
     error = np.log10(np.maximum(np.abs(learnt - exact), SMALLEST_ERROR))
+    _plane(grid[0, 0], x, t, exact, (-1, 1), "a  exact u")
+    mesh = _plane(grid[0, 1], x, t, learnt, (-1, 1), "b  learnt u")
+    figure.colorbar(mesh, ax=grid[0, 1], pad=0.04).ax.tick_params(labelsize=SMALL)
     bounds = (np.log10(SMALLEST_ERROR), np.log10(LARGEST_ERROR))
-    _plane(panels[0, 0], x, t, exact, (-1, 1), "a  exact u")
-    mesh = _plane(panels[0, 1], x, t, learnt, (-1, 1), "b  learnt u")
-    figure.colorbar(mesh, ax=panels[0, :2], shrink=0.9, pad=0.02).ax.tick_params(labelsize=SMALL)
-    mesh = _plane(panels[0, 2], x, t, error, bounds, r"c  $\log_{10}$ |error|")
-    figure.colorbar(mesh, ax=panels[0, 2], shrink=0.9, pad=0.04).ax.tick_params(labelsize=SMALL)
-    for axes, letter, time in zip(panels[1], "def", SHOWN_TIMES, strict=True):
+    mesh = _plane(grid[1, 0], x, t, error, bounds, r"c  $\log_{10}$ |error|")
+    figure.colorbar(mesh, ax=grid[1, 0], pad=0.04).ax.tick_params(labelsize=SMALL)
+    for axes, letter, time in zip(grid.ravel()[3:], "def", SHOWN_TIMES, strict=True):
         row = int(np.abs(t - time).argmin())
-        quiet(axes, "$x$", "$u$" if letter == "d" else "")
+        quiet(axes, "$x$", "$u$")
         title(axes, f"{letter}  t = {t[row]:.2f}")
         axes.plot(x, exact[row], color=INK, linewidth=1.0, label="exact")
         axes.plot(x, learnt[row], color=COLOUR, linewidth=1.6, linestyle=(0, (3, 1.5)), label="learnt")
         axes.set_xlim(-1, 1)
         axes.set_ylim(-1.25, 1.25)
-    panels[1, 0].legend(frameon=False, fontsize=SMALL, loc="upper right", handlelength=1.8)
+    legend(grid[1, 1], loc="upper right", handlelength=1.8)
     if heading:
         figure.suptitle(heading, fontsize=NORMAL, color=QUIET, x=0.01, ha="left")
     return figure
 
 
 def _plane(axes: Axes, x: Values, t: Values, values: Values, bounds: tuple[float, float], name: str) -> QuadMesh:
-    quiet(axes, "$t$", "$x$" if name.startswith("a") else "")
+    quiet(axes, "$t$", "$x$")
     title(axes, name)
     low, high = bounds
     # One picture inside the figure: 26,000 cells as paths would take megabytes.
