@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from repu_lab.tracking.tracker import TAB
+from repu_lab.runs.paths import CHARTS
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS = (
@@ -33,7 +33,7 @@ SETTINGS = {"scalarSmoothing": 0, "ignoreOutliers": False, "timeSeriesSettingsPa
 SETTLED = 10  # seconds: the last charts draw themselves after their text is there
 # name -> address, (width, height), text that is on the page once it is ready, text that is scrolled to
 TABS: dict[str, tuple[str, tuple[int, int], str, str]] = {
-    "profiles": (TAB, (1500, 1150), "By layer", "By layer"),
+    "profiles": (CHARTS, (1500, 1150), "By layer", "By layer"),
     "curves": ("?smoothing=0&tagFilter=(log10_loss|metric|z_log10_K.*)$#timeseries", (1400, 1050), "z_log10_K", ""),
     "hparams": ("#hparams", (1400, 500), "Trial ID", ""),
 }

@@ -14,6 +14,7 @@ import pytest
 from repu_lab.cli import main
 from repu_lab.configs.composition import conf_dir
 from repu_lab.runs import analysis
+from repu_lab.runs.paths import CHARTS, where_to_look
 
 REPU_LAB = str(Path(sys.executable).with_name("repu-lab"))
 TINY = ["depth=2", "width=8"]
@@ -190,7 +191,8 @@ def test_sweeps(command, sample, total, folder, capsys):
         assert table[1].split() == ["forecast", "class", "C_W", "C_b", "K*", "a_1", "folder"]
         assert jobs[0].split()[:7] == ["survives", "half-stable,", "K*=0", "unstable", "1.983", "0.1729", "3.562"]
         assert jobs[1].split()[:6] == ["survives", "scale-invariant", "2", "0", "any", "0"]
-    assert table[-1] == f"total: {total}"
+    assert [line for line in table if not line.startswith("look:")][-1] == f"total: {total}"
+    assert any("--logdir outputs/sweeps/" in line for line in table) == (command == "propagate")
     assert len(list(folder.rglob("manifest.json"))) == 2
 
 
@@ -233,3 +235,17 @@ def test_a_reader_that_goes_away_does_not_end_the_run(arguments, folder):
     assert (done.stderr, done.returncode) == ("", 0)
     (manifest,) = folder.rglob("manifest.json")
     assert json.loads(manifest.read_text())["status"] == "finished"
+
+
+def test_of_more_than_forty_runs_tensorboard_is_opened_where_it_draws_some(tmp_path):
+    """Custom Scalars draws 40 at most: beyond, the run's own are filtered out, and Time Series shows a sweep."""
+    for i in range(40):
+        place = tmp_path / ("" if i < 20 else "sweeps/s") / f"run{i}"
+        place.mkdir(parents=True)
+        (place / "events.out.tfevents.0.repu-lab").touch()
+    assert where_to_look(tmp_path, "run 1").endswith(f"{tmp_path}, then http://localhost:6006/{CHARTS}")
+    (tmp_path / "sweeps/s/more").mkdir()
+    (tmp_path / "sweeps/s/more/events.out.tfevents.0.repu-lab").touch()
+    assert where_to_look(tmp_path, "run 1").endswith(f"/{CHARTS}&regexInput=run%201")
+    assert where_to_look(tmp_path).endswith("/?smoothing=0#timeseries")
+    assert where_to_look(tmp_path / "sweeps/s").endswith(f"/{CHARTS}")

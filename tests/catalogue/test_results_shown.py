@@ -91,6 +91,7 @@ def test_columns_and_limit_choose_what_is_shown(sweep, capsys):
 def test_results_are_rows_in_python(sweep, monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)  # as if it were not there
     table = repu_lab.results(sweep)
+    assert list(table[0])[:4] == ["outcome", "metric", "layer", "activation"]
     assert len(table) == 12 and {row["outcome"] for row in table} == {"trained", "exploded"}
     assert {row["depth"] for row in repu_lab.results(sweep, by="config")} == {5, 10, 20}
     monkeypatch.setitem(sys.modules, "pandas", SimpleNamespace(DataFrame=lambda rows: ("frame", rows)))

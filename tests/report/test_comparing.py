@@ -1,6 +1,7 @@
 """`repu-lab compare`: runs of several commands in one table and one picture."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,25 @@ def test_runs_of_three_commands_are_one_table_and_one_picture(
     assert propagate.theory.tolist() == [layer["log10_K_theory"] for layer in by_layer]
     assert (theory.measured.size, theory.theory.size, theory.layers) == (0, 4, 4)
     assert (train.metric.shape, train.steps[-1]) == ((len(train.steps), 1), 3)
+
+
+def test_runs_that_are_named_themselves_are_told_apart(
+    outputs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, third = sorted((outputs / "outputs").iterdir())
+    for place, names in ((outputs, [f"outputs/{first.name}", f"outputs/{second.name}"]), (first, [".", str(second)])):
+        monkeypatch.chdir(place)
+        capsys.readouterr()
+        assert main(["compare", *names]) == 0
+        lines = [line.split() for line in capsys.readouterr().out.splitlines() if line[:3] in ("A  ", "B  ")]
+        assert [words[-1] for words in lines] == [first.name, second.name]
+    monkeypatch.chdir(outputs)
+    other = outputs / "elsewhere" / third.name
+    shutil.copytree(third, other)
+    capsys.readouterr()
+    assert main(["compare", f"outputs/{third.name}", "elsewhere"]) == 0
+    shown = capsys.readouterr().out
+    assert f" outputs/{third.name}" in shown and f" elsewhere/{third.name}" in shown
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 
 from repu_lab.catalogue.arguments import parse
 from repu_lab.catalogue.printing import as_csv, as_json, as_table, census, notes
-from repu_lab.catalogue.rows import BY, rows
+from repu_lab.catalogue.rows import BY, rows, shown_columns
 from repu_lab.catalogue.scanning import Run, scan
 from repu_lab.catalogue.selection import as_stored, check_columns, ordered, parse_filter, select
 from repu_lab.configs.config import ConfigError
@@ -65,12 +65,14 @@ def find_runs(folder: str, *, everything: bool = False) -> list[Run]:
 def results(folder: Path | str = "outputs", *, by: str = "member") -> Any:
     """Return every column of the results below a folder: a pandas.DataFrame if pandas is there, else a list of dicts.
 
-    A row a network (by="member"), a run ("run") or a config ("config"), as `repu-lab results DIR --by` has them.
-    ValueError for a folder without a run.
+    A row a network (by="member"), a run ("run") or a config ("config"), as `repu-lab results DIR --by` has them; first
+    what became of it, and the keys in which rows differ. ValueError for a folder without a run.
     """
     if by not in BY:
         raise ValueError(f"by={by!r}: must be one of {', '.join(BY)}")
-    table = [row.cells for row in ordered(rows(find_runs(str(folder)), by))]
+    found = ordered(rows(find_runs(str(folder)), by))
+    first = ("outcome", "metric", "layer", *shown_columns(found))
+    table = [{name: row.cells[name] for name in first if name in row.cells} | row.cells for row in found]
     try:
         pandas = import_module("pandas")
     except ImportError:

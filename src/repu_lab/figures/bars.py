@@ -43,7 +43,8 @@ def first_failures(
     rows = figure.add_gridspec(2, 1, height_ratios=(1.15, 1))
     _bars(rows[0], shares, causes, len(causes))
     names = list(dict.fromkeys(name for name, _ in profiles))
-    for letter, axes, panel in zip("bc", rows[1].subgridspec(1, len(names)).subplots(), names, strict=False):
+    panels = rows[1].subgridspec(1, len(names)).subplots(squeeze=False)[0]
+    for letter, axes, panel in zip("bc", panels, names, strict=False):
         quiet(axes, "layer $l$", r"$\log_{10} K^l$")
         title(axes, f"{letter}  {panel}, depth {deep}")
         layer_axis(axes, deep + 1)

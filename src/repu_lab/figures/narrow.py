@@ -78,7 +78,9 @@ def _shared(labels: Iterator[str]) -> str:
 
 
 def _height(axes: Axes) -> float:
-    return _place(axes).get_position(axes.figure).height
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    return _place(axes).get_position(figure).height
 
 
 def _place(axes: Axes) -> SubplotSpec:

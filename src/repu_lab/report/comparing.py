@@ -1,7 +1,9 @@
 """Runs side by side: the table of their rows, and one picture of what each measured and of its theory."""
 
 import io
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from string import ascii_uppercase
 
@@ -37,7 +39,7 @@ def command(arguments: Sequence[str]) -> int:
     if picture.suffix not in FORMATS:
         raise ConfigError(f"--picture {printable(str(picture))}: must end in one of {', '.join(FORMATS)}")
     check_output("--picture", picture)
-    runs = list({run.path: run for folder in folders for run in find_runs(folder)}.values())
+    runs = told_apart({run.path.resolve(): run for folder in folders for run in find_runs(folder)})
     table = rows(runs, "run")
     letters = ascii_uppercase[: len(runs)] if len(runs) <= MOST else ""
     print("\n".join([as_table(table, "run", names=letters), *notes(runs)]))
@@ -50,6 +52,12 @@ def command(arguments: Sequence[str]) -> int:
     write_output("--picture", picture, stream.getvalue())
     print(f"picture:  {printable(str(picture))}")
     return 0
+
+
+def told_apart(runs: Mapping[Path, Run]) -> list[Run]:
+    """Return runs by their absolute paths, their folders named from the innermost one that holds them all."""
+    home = os.path.commonpath([path.parent for path in runs])
+    return [replace(run, folder=os.path.relpath(path, home)) for path, run in runs.items()]
 
 
 def name_of(run: Run) -> str:

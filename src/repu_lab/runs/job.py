@@ -11,7 +11,7 @@ from repu_lab.configs.files import Damaged
 from repu_lab.configs.text import escaped, one_line
 from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.interruption import asked
-from repu_lab.runs.paths import EVENTS, GROUPS
+from repu_lab.runs.paths import EVENTS, GROUPS, where_to_look
 from repu_lab.runs.reading import Contents
 
 EXIT_FAILED = 1
@@ -93,9 +93,7 @@ def _worked(command: JobCommand, config: Any, folder: RunFolder) -> Mapping[str,
                 folder.write_json(command.result, result)
             folder.log(f"folder:   {folder.path}")
             if any(folder.path.glob(EVENTS)):
-                from repu_lab.tracking.tracker import TAB  # loaded by now
-
-                folder.log(f"look:     tensorboard --logdir {folder.path.parent}, then http://localhost:6006/{TAB}")
+                folder.log(where_to_look(folder.path.parent, folder.path.name))
     except KeyboardInterrupt:
         print(f"interrupted; the same command goes on with the run in {folder.path}")
         raise

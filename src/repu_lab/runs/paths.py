@@ -3,11 +3,14 @@
 import os
 import re
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
+from urllib.parse import quote
 
 from repu_lab.configs.config import ConfigError
 
 EVENTS = "events.out.tfevents.*"
+CHARTS, MOST_CHARTED = "#custom_scalars&_smoothingWeight=0", 40  # the lab's charts in TensorBoard, unsmoothed
 CHECKPOINTS = "checkpoints"
 GROUPS = ".groups"  # in a sweep's folder: what its groups of jobs share
 # What is written into, or removed, where it stands; all else takes its name in one step.
@@ -18,6 +21,17 @@ OWN = re.compile(
     r"(manifest|result|theory|group|slurm|claim)\.json|(propagation|solution|kernel|susceptibilities|phase_diagram)\.png|"
     r"step_[0-9]{10}\.ckpt(\.damaged)?|lbfgs_[0-9]{6}\.part"
 )
+
+
+def where_to_look(logdir: Path, run: str = "") -> str:
+    """Return the line that opens TensorBoard at charts that show something: of all runs in a folder, or of this one.
+
+    Of more than 40 runs Custom Scalars draws none, until a filter leaves as many; Time Series draws all.
+    """
+    several = (path for depth in ("*", "*/*/*") for path in logdir.glob(f"{depth}/{EVENTS}"))  # alone, and in sweeps/
+    many = len(list(islice(several, MOST_CHARTED + 1))) > MOST_CHARTED
+    tab = "?smoothing=0#timeseries" if many and not run else CHARTS + f"&regexInput={quote(run)}" * many
+    return f"look:     tensorboard --logdir {logdir}, then http://localhost:6006/{tab}"
 
 
 def is_own(name: str) -> bool:

@@ -21,7 +21,7 @@ from repu_lab.configs.config import config_hash
 from repu_lab.configs.text import escaped, printable
 from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.interruption import Interrupted, Request, deferred
-from repu_lab.runs.paths import GROUPS, check_inside, remove_group
+from repu_lab.runs.paths import EVENTS, GROUPS, check_inside, remove_group, where_to_look
 from repu_lab.sweeps.group import (
     Bound,
     Group,
@@ -109,6 +109,8 @@ def run_sweep(
     code = print_table(command, jobs)
     if advice:
         print(escaped(f"next:     {advice}"))
+    if any(jobs[0].folder.glob(EVENTS)):
+        print(where_to_look(sweep_of(jobs)))
     return code
 
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 SHARED = ("start", "end", "theory")  # curves that networks of any depth have in common
 WHOLE = 1000  # TensorBoard's step, a whole number, at the output layer where it is the share of the depth
-TAB = "#custom_scalars&_smoothingWeight=0"  # of TensorBoard's address: the charts in the lab's order, unsmoothed
 FLOAT32_K = (-89.8, 77.1)  # log10 K for which |z| stays within float32, subnormal numbers included
 
 
