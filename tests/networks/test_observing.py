@@ -179,7 +179,7 @@ UNKNOWN = {
                                r"between two Linears .* lie GroupNorm\(.*, Tanh\(\)"),
     "running averages": (small(nn.BatchNorm1d(6, affine=False), Tanh()), None, "lie BatchNorm1d"),
     "normalization alone": (small(nn.LayerNorm(6)), None, r"LayerNorm cannot be applied elementwise"),
-    "dropout": (small(Tanh(), nn.Dropout(0.1)), None, r"lie Tanh\(\), Dropout\(p=0.1"),
+    "dropout": (small(Tanh(), nn.Dropout(0.1)), None, r"lie Tanh\(\), Dropout\(p=0.1.* \(after network.eval\(\)"),
     "dropout, named": (small(Tanh(), nn.Dropout(0.9)), Tanh(), r"Linear 1 feeds .* than Tanh\(\)"),
     "dropout deeper": (nn.Sequential(*alternating(Tanh(), copy.deepcopy(DROPPING).train(), Tanh())), None,
                        "Linear 2 feeds"),

@@ -2,6 +2,8 @@
 
 import copy
 import math
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -80,6 +82,28 @@ def test_layers_of_every_kind_are_seen_in_the_order_in_which_they_run():
     ]
     assert report.healthy() and str(report).splitlines()[-1].startswith("healthy")
     assert all(row.log10_gradient is not None and math.isfinite(row.log10_gradient) for row in report.rows)
+
+
+def test_weights_that_are_made_are_no_layer_and_their_module_is_one():
+    """weight_norm: the module has no weights of its own, and the one that makes them has an output, the weights."""
+    plain = nn.Sequential(nn.Conv2d(1, 3, 2, bias=False), nn.ReLU(), nn.Flatten(), nn.Linear(3, 2, bias=False))
+    made = copy.deepcopy(plain)
+    for module in (made[0], made[3]):
+        nn.utils.parametrizations.weight_norm(module)
+    batch = torch.randn(8, 1, 2, 2, generator=torch.Generator().manual_seed(0))
+    seen, wanted = examine(made, batch).rows, examine(plain, batch).rows
+    assert [row.name for row in seen] == ["0", "3"]
+    for a, b in zip(seen, wanted, strict=True):
+        assert a.log10_K == pytest.approx(b.log10_K, abs=1e-5) and a.dead == b.dead
+
+
+def test_hooks_of_a_compiled_network_are_not_compiled(monkeypatch):
+    """Where dynamo is loaded it is kept from the hooks: it would print thirty lines for each number they look at."""
+    kept = []
+    monkeypatch.setitem(sys.modules, "torch._dynamo", sys.modules.get("torch._dynamo", types.ModuleType("dynamo")))
+    monkeypatch.setattr(torch.compiler, "disable", lambda hook: kept.append(hook) or hook)
+    assert len(examine(nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 2)), inputs()).rows) == 2
+    assert len(kept) == 1
 
 
 def test_k_is_the_mean_square_before_what_follows_works_in_place():

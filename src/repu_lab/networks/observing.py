@@ -90,7 +90,11 @@ def observe(network: nn.Module, activation: nn.Module | None = None) -> Perceptr
                 return Perceptron(tuple(call.linear for call in maps), s, block)
     crowded = next((gap for gap in gaps if len(gap) > 1), None)
     if crowded and activation is None:
-        raise _refusal(network, f"between two Linears that follow each other lie {', '.join(map(_name, crowded))}")
+        drops = any(part.training and isinstance(part, nn.Dropout) for part in crowded)
+        cure = " (after network.eval() Dropout does nothing)" if drops else ""
+        raise _refusal(
+            network, f"between two Linears that follow each other lie {', '.join(map(_name, crowded))}{cure}"
+        )
     if not seen:
         cure = "name it, as initialize_(network, RePU(2)), or call a module, nn.ReLU()"
         what = "what lies between its Linears is not one of the lab's activations, applied to their outputs"
@@ -204,7 +208,8 @@ def _refusal(network: nn.Module, cause: str) -> ValueError:
     leaves = [m for m in network.modules() if not _is_linear(m) and next(m.children(), None) is None]
     names = list(dict.fromkeys(map(_name, leaves)))
     listed = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
-    text = f"{type(network).__name__}: {cause}; beside Linears it has {listed or 'nothing'}; {JUDGED}"
+    beside = f"; beside Linears it has {listed}" if listed else ""
+    text = f"{type(network).__name__}: {cause}{beside}; {JUDGED}"
     return ValueError(" ".join(text.split()))  # one line, whatever an error or a module says of itself
 
 

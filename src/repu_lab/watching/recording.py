@@ -1,11 +1,12 @@
 """What every layer of any torch network gives and gets back in one forward and one backward pass, by hooks.
 
 A layer is the output of a module with weights of its own (Linear, Conv, norm, Embedding) or of attention and recurrent
-modules as a whole, in the order in which they run. Shapes: B inputs, the first axis of an output; N units, its last
-axis, or the second of convolutions and batch norms.
+modules as a whole, in the order in which they run; what makes weights (weight_norm) is none. Shapes: B inputs, the
+first axis of an output; N units, its last axis, or the second of convolutions and batch norms.
 """
 
 import math
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import ParametrizationList, is_parametrized
 
 INPUTS = 32  # of a batch, whose K, gradient and correlation are measured; counts are of all
 WHOLE = (nn.MultiheadAttention, nn.RNNBase)  # what computes with weights of parts that are not called as modules
@@ -57,9 +59,11 @@ def layers_of(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     for name, module in network.named_modules():
         if module in inside:
             continue
-        if isinstance(module, WHOLE):
+        makes_weights = isinstance(module, ParametrizationList)
+        if makes_weights or isinstance(module, WHOLE):
             inside |= set(module.modules())
-        if isinstance(module, WHOLE) or next(module.parameters(recurse=False), None) is not None:
+        weights = is_parametrized(module) or next(module.parameters(recurse=False), None) is not None
+        if not makes_weights and (weights or isinstance(module, WHOLE)):
             yield name or type(module).__name__, module
 
 
@@ -98,7 +102,9 @@ def attach(network: nn.Module, recording: Recording) -> list[Any]:
             if z.requires_grad:
                 z.register_hook(partial(_receive, layer, _unit_axis(module, z)))
 
-    handles: list[Any] = [module.register_forward_hook(partial(note, name)) for name, module in layers_of(network)]
+    # Where something is compiled, hooks run as they are: dynamo would warn of each number that they look at.
+    plain = torch.compiler.disable(note) if "torch._dynamo" in sys.modules else note
+    handles: list[Any] = [module.register_forward_hook(partial(plain, name)) for name, module in layers_of(network)]
     handles.append(network.register_forward_pre_hook(begins))
     handles.append(network.register_forward_hook(ends, always_call=True))
     return handles
@@ -127,7 +133,11 @@ def _rows(z: Tensor) -> Tensor:
 
 
 def _unit_axis(module: nn.Module, z: Tensor) -> int:
-    return 1 if type(module).__name__.removeprefix("Lazy").startswith(CHANNELS) and z.dim() > 1 else -1
+    return (
+        1
+        if type(module).__name__.removeprefix("Lazy").removeprefix("Parametrized").startswith(CHANNELS) and z.dim() > 1
+        else -1
+    )
 
 
 def _first_tensor(output: Any) -> Tensor | None:
