@@ -30,6 +30,8 @@ FAILURES = {
         "initialization.k1=0.004",
     ),
     "stalled, too fast": ("activation=relu", "optimizer.lr=0.3", "steps=40"),
+    "stalled, too slow": ("activation=relu", "optimizer.lr=1e-9", "steps=40"),
+    "stalled, too soon": ("activation=gelu", "steps=2"),
     "stalled, inputs collapsed": ("activation=sigmoid", "depth=10", "initialization=lecun", "steps=40"),
 }  # fmt: skip
 
@@ -51,6 +53,8 @@ def test_the_next_command_helps(tmp_path, capsys, name):
         assert "diverged at step" in what and "at rate 0.003" in what and "activation.scale=35" in command
     elif name in ("diverged, scaled", "stalled, too fast"):
         assert "at rate 0." in what and "the largest stable one is" in what and " optimizer.lr=" in command
+    elif name in ("stalled, too slow", "stalled, too soon"):
+        assert command.endswith(" optimizer.lr=auto" if name == "stalled, too slow" else " steps=1000")
     elif " of 8 " in name:
         assert what.startswith(f"next:     {name} at ") and " activation.scale=" in command
     elif name == "exploded, k1 too large":
@@ -75,7 +79,7 @@ def test_a_sweep_names_one_for_its_commonest_failure(tmp_path, capsys, monkeypat
     typed = ["train", "-m", "sweep=s", *SMALL, "steps=10", "depth=20", "initialization.c_w=1"]
     typed += ["initialization=custom", "activation=relu,mrepu,repu", "initialization.k1=0.8"]
     assert main(typed) == 0
-    *_, told = capsys.readouterr().out.splitlines()
+    (told,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("next:     ")]
     what, _, command = told.partition(": repu-lab train ")
     assert what.startswith("next:     exploded in 2 of 3 jobs; of train-mrepu_p1") and "activation.scale=20" in what
     assert not next(iter(tmp_path.rglob("s/*/result.json"))).read_text().count(str(tmp_path))

@@ -34,10 +34,11 @@ def next_command(
     """Return what happened to how many, where, and the command that changes it; None if nothing failed or may help.
 
     Of several failures the commonest that a change is known for. After divergence a larger scale of the argument, where
-    there is one, else a smaller rate; that too after a stall near the largest stable one. After explosion, vanishing or
-    a stall under a first pass that loses its signal: the first of another number format, a larger scale, the critical
-    initialization, a smaller k1, skips, normalised ones, spline_repu whose forecast is that at least LIKELY of the
-    networks survive, and more than now. Each try costs a forecast.
+    there is one, else a smaller rate; that too after a stall near the largest stable one; after another stall a larger
+    rate or more steps. After explosion, vanishing or a stall under a first pass that loses its signal: the first of
+    another number format, a larger scale, the critical initialization, a smaller k1, skips, normalised ones,
+    spline_repu whose forecast is that at least LIKELY of the networks survive, and more than now. Each try costs a
+    forecast.
     """
     advice = (
         _advice(experiment, expected, records, kind, config_file) for kind in failures(experiment.config, records)
@@ -67,7 +68,8 @@ def _advice(
         about = f"; the largest stable one is {limit:.2g}" if known else ""
         return f"{where}{about}: {shlex.join([*base, *change])}"
     if kind == "stalled" and (expected is None or expected.fate == "survives"):
-        return None
+        more = (f"{where}{why}: {shlex.join([*base, change])}" for change, why in _more_training(experiment))
+        return next(more, None)
     now = 0.0 if expected is None else expected.probabilities["survives"]
     for change, config in _changes(experiment):
         if (chance := _survival(config)) >= LIKELY and chance > now:
@@ -144,6 +146,17 @@ def _changes(experiment: Experiment) -> Iterator[tuple[list[str], TrainConfig]]:
         ["activation=spline_repu", *["tailor=none"] * (config.tailor.name != "none"), *chosen],
         replace(config, activation=spline, tailor=TailorConfig(), initialization=critical),
     )
+
+
+def _more_training(experiment: Experiment) -> Iterator[tuple[str, str]]:
+    """Yield what may help where signals get through and nothing was learnt: a larger rate, or more steps."""
+    config = experiment.config
+    if config.optimizer.lr != "auto":
+        automatic = build(replace(config, optimizer=replace(config.optimizer, lr="auto"))).lr
+        if automatic > SLOWER * experiment.lr:
+            yield "optimizer.lr=auto", f"; the lab would take {automatic:.2g}"
+    if config.steps < TrainConfig.steps:
+        yield f"steps={TrainConfig.steps}", f", in {config.steps} steps only"
 
 
 def _larger_scale(config: TrainConfig) -> tuple[list[str], TrainConfig] | None:

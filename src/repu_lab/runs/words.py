@@ -28,8 +28,8 @@ def weights(C_W: float, C_b: float, kind: str = "gaussian") -> str:
 def start(rule: Rule, activation: Activation | None = None) -> str:
     """Return why a run starts as it does, with what weights and what around a tailored activation; a line each."""
     if len(set(rule.C_W[1:])) > 1 or len(set(rule.C_b[1:])) > 1:
-        text = f"C_W from {min(rule.C_W[1:]):.4g} to {max(rule.C_W[1:]):.4g}, as {rule.name} has them"
-        text = SHAPES[rule.weights] + text
+        low, high = (f"sqrt({end(rule.C_W[1:]):.4g}/fan_in)" for end in (min, max))
+        text = f"{SHAPES[rule.weights]}standard deviation from {low} to {high}, as {rule.name} has them (C_W by layer)"
     else:
         text = weights(rule.C_W[-1], rule.C_b[-1], rule.weights)
         if rule.C_W[0] != rule.C_W[-1]:

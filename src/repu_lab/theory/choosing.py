@@ -186,5 +186,5 @@ def _beside_unstable_zero(activation: Activation, point: CriticalPoint, name: st
         C_W,
         max(0.0, k1 - g / slope),
         k1,
-        f"{name} is critical only at K=0, which repels: K={k1:.3g} on the line chi_parallel=1 for {depth} layers",
+        f"{name} is critical only at K=0, which repels: for {depth} layers it starts at K={k1:.3g} (chi_parallel=1)",
     )

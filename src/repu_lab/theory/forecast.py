@@ -221,8 +221,7 @@ def forecast_law(
 
 
 _NEVER = (
-    "No C_W and k1 hold the signal of a homogeneous activation of degree {:g} without biases: its only fixed point "
-    "K > 0 repels."
+    "Without biases no C_W and k1 hold the signal of a power of degree {:g}: the only size K > 0 that they keep repels."
 )
 
 
