@@ -6,7 +6,7 @@ with a = `branch` and c = 1, unless each layer has its own: a learned one, and a
 over the first batch. The first map and the one to the output never skip. Shapes as in maps.py; a and c (M, 1, 1).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,9 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from repu_lab.activations.base import Elementwise
 from repu_lab.blocks.maps import CENTRED, NORMS, RMS, SAME, Floats, Map
-
-Elementwise = Callable[[Tensor], Tensor]
 
 
 class Skip(nn.Module):
@@ -155,10 +154,6 @@ class Block:
     def enters(self, K: Floats) -> tuple[Floats, Any]:
         """Return the variance of what the activation is applied to, and log of its derivative in K."""
         return (RMS if self.frozen else self.before).wide(K)
-
-    def slope_behind(self, form: Any, K: Floats) -> Any:
-        """Return log |dh/ds|^2 in the mean over units."""
-        return self.leaves(form, K, form.mean_square(K))[1] if self.after.scale_free else 0.0
 
     def leaves(self, form: Any, K: Floats, square: Floats) -> tuple[Floats, Any]:
         """Return E[h^2] and log |dh/ds|^2 in the mean over units, at the variance K that enters s."""

@@ -18,7 +18,7 @@ from scipy.special import expit
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 Trial = Callable[[Floats], Flags]
-Watch = Callable[[int, float, float], None]  # networks so far, ends of the interval
+Round = Callable[[int, float, float], None]  # told of each: networks so far, ends of the interval
 
 # Share of trials that may contradict the curve anywhere: without it a single stray network far away, which says nothing
 # of the boundary, would widen the curve without bound (3.9 units of log likelihood instead).
@@ -114,7 +114,7 @@ def trace(
     distinct: int | None = None,
     most: int = 4096,
     whole: bool = False,
-    watch: Watch | None = None,
+    watch: Round | None = None,
 ) -> Boundary:
     """Return the boundary between `low` and `high`, its 95 % interval within a factor 1 +- `precision` if `most` allow.
 

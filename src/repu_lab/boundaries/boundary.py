@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from repu_lab.boundaries.bisection import Boundary, Flags, Floats, Watch, trace
+from repu_lab.boundaries.bisection import Boundary, Flags, Floats, Round, trace
 from repu_lab.configs.config import ConfigError
 from repu_lab.configs.schema import OUTCOMES, InitializationConfig, TrainConfig
 from repu_lab.networks.initialization import uniform_depth
@@ -21,7 +21,7 @@ from repu_lab.runs.forecasting import forecast_run
 from repu_lab.runs.observation import evaluate
 from repu_lab.runs.outcome import judge
 from repu_lab.runs.state import State
-from repu_lab.runs.stepping import train_step
+from repu_lab.runs.stepping import stepper
 from repu_lab.runs.training import END_CHECK
 
 AXES = ("c_w", "c_b", "k1", "lr", "width")
@@ -43,7 +43,7 @@ def trace_boundary(
     precision: float = 0.02,
     members: int = 32,
     most: int = 4096,
-    watch: Watch | None = None,
+    watch: Round | None = None,
 ) -> Boundary:
     """Return the value of `axis` at which half of the networks end with an outcome of `succeeds`.
 
@@ -114,18 +114,16 @@ def outcomes(configs: Sequence[TrainConfig], steps: int) -> list[str]:
     Those that explode on the first pass are done with it: only the others are trained.
     """
     experiments = build_group(configs)
-    task, batch_size = experiments[0].task, configs[0].batch_size
-    state = State.start(experiments)
+    task, state = experiments[0].task, State.start(experiments)
     lost = state.first.exploded > 0
     if steps and lost.any() and not lost.all():
         ends = np.full(len(configs), "exploded", object)
         ends[~lost] = outcomes([config for config, gone in zip(configs, lost, strict=True) if not gone], steps)
         return ends.tolist()
+    advance, _ = stepper(state, task, configs[0].batch_size, steps)
     step = 0
     while step < steps and not (step % END_CHECK == 0 and state.settled(slice(None))):
-        batch = task.batch(step, batch_size)
-        loss_M = train_step(state.population, state.optimizer, task, batch, state.progress.alive)
-        state.progress.record_loss(step, loss_M)
+        advance(step)
         step += 1
     evaluation = evaluate(state.population, task, state.population.theta.detach())
     seeds = [config.seed for config in configs]

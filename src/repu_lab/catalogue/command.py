@@ -43,7 +43,10 @@ def command(arguments: Sequence[str]) -> int:
     check_columns("--columns", chosen, every)
     for option, target in targets.items():
         text = as_csv(table) if option == "--csv" else as_json(table)
-        _write(option, target, text)
+        if target == "-":
+            sys.stdout.write(text)
+        else:
+            write_output(option, Path(target), text)
     to_stdout = "-" in targets.values()
     if table and not to_stdout:
         print(as_table(table, by, chosen))
@@ -88,10 +91,3 @@ def _limit(texts: Sequence[str]) -> int | None:
     if texts and not (texts[-1].isascii() and texts[-1].isdigit() and 0 < int(texts[-1]) < 10**9):
         raise ConfigError(f"--limit {printable(texts[-1])}: must be a whole number of at least 1")
     return int(texts[-1]) if texts else None
-
-
-def _write(option: str, target: str, text: str) -> None:
-    if target == "-":
-        sys.stdout.write(text)
-        return
-    write_output(option, Path(target), text)

@@ -1,5 +1,6 @@
 """Which rows, and in which order: `activation=repu depth>=20 outcome=trained`, `-metric`."""
 
+import operator
 import re
 import shlex
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ SIGNS = ("!=", "<=", ">=", "==", "=", "<", ">", "~")
 TERM = re.compile(rf"([A-Za-z_][\w.]*)\s*({'|'.join(SIGNS)})(.*)", re.DOTALL)
 MESSAGE = 2000  # characters of the valid columns in a complaint
 NOTHING = ("", "null", "none")
+COMPARED = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 
 
 class Term(NamedTuple):
@@ -45,7 +47,7 @@ def parse_filter(texts: Sequence[str]) -> list[Term]:
                     "in between, for example 'activation=repu depth>=20'"
                 )
             term = Term(match[1], "=" if match[2] == "==" else match[2], match[3].strip())
-            if term.sign in ("<", "<=", ">", ">=") and _number(term.value) is None:
+            if term.sign in COMPARED and _number(term.value) is None:
                 raise ConfigError(f"--filter {printable(word)}: {term.sign} needs a number, as in depth>=20")
             terms.append(term)
     return terms
@@ -104,9 +106,8 @@ def _holds(row: Row, term: Term) -> bool:
         wanted = (term.value, *term.value.split(","))
         equal = any(_equal(value, text) for value in values for text in wanted)
         return equal == (term.sign == "=")
-    bound = _number(term.value)
     numbers = [value for value in values if isinstance(value, (int, float)) and not isinstance(value, bool)]
-    return any(_compare(value, term.sign, bound) for value in numbers)
+    return any(COMPARED[term.sign](value, float(term.value)) for value in numbers)
 
 
 def _equal(value: Scalar, text: str) -> bool:
@@ -115,12 +116,6 @@ def _equal(value: Scalar, text: str) -> bool:
     if isinstance(value, bool):
         return text.lower() == str(value).lower()
     return value == (text if isinstance(value, str) else _number(text))
-
-
-def _compare(value: float, sign: str, bound: float | None) -> bool:
-    if bound is None:
-        return False
-    return {"<": value < bound, "<=": value <= bound, ">": value > bound, ">=": value >= bound}[sign]
 
 
 def _number(text: str) -> float | None:

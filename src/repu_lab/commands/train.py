@@ -22,11 +22,11 @@ def work(config: TrainConfig, experiment: "Experiment", folder: "RunFolder") -> 
     from repu_lab.runs.forecasting import announce
     from repu_lab.runs.memory import needs
     from repu_lab.runs.pace import Pace
-    from repu_lab.runs.state import Run
+    from repu_lab.runs.state import TrainingRun
     from repu_lab.runs.training import train
     from repu_lab.runs.words import ended
 
-    run = Run(experiment=experiment, folder=folder, expected=announce(experiment, folder))
+    run = TrainingRun(experiment=experiment, folder=folder, expected=announce(experiment, folder))
     checkpoints = Checkpoints(folder, config.checkpoint.every_seconds, folder.log)
     with tqdm(total=config.steps, unit="step", disable=None, leave=False) as bar:
         pace = Pace(bar, config.steps, needs(experiment), folder.log, terminal=sys.stderr.isatty())

@@ -73,10 +73,9 @@ def as_text(content: bytes, name: str) -> str:
         raise Damaged(f"{name} is no text") from error
 
 
-def read_object(path: str, limit: int = JSON_LIMIT) -> dict[str, Any]:
+def read_object(path: str) -> dict[str, Any]:
     """Return the JSON object of a file, with None for a NaN or an infinity; Damaged if it holds none."""
-    name = os.path.basename(path)
-    return parsed(as_text(read_bytes(path, limit), name), name)
+    return parsed(read_text(path, JSON_LIMIT), os.path.basename(path))
 
 
 def parsed(text: str, name: str) -> dict[str, Any]:

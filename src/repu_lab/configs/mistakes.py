@@ -10,21 +10,19 @@ from omegaconf import DictConfig, OmegaConf
 
 from repu_lab.configs.text import nearest, one_line, printable
 
-Groups = Mapping[str, Sequence[str]]
+Options = Mapping[str, Sequence[str]]
 
 # What may be set of Hydra's own: where folders are, where jobs run, and values to sweep. The lab relies on the rest.
 HYDRA_KEYS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.searchpath")
 PLUGINS = ("hydra.launcher.", "hydra.sweeper.params")
 
 
-def is_choice(override: Override, groups: Groups) -> bool:
+def is_choice(override: Override, groups: Options) -> bool:
     """Say whether an override chooses an option of a group, or changes where groups are looked for."""
-    if override.key_or_group == "hydra.searchpath":
-        return True
-    return override.key_or_group in groups
+    return override.key_or_group == "hydra.searchpath" or override.key_or_group in groups
 
 
-def unreadable(text: str, error: Exception, groups: Groups) -> str:
+def unreadable(text: str, error: Exception, groups: Options) -> str:
     """Explain an override that Hydra's grammar refuses."""
     shown, key, equals = printable(text), *text.partition("=")[:2]
     if not equals:
@@ -41,7 +39,7 @@ def unreadable(text: str, error: Exception, groups: Groups) -> str:
     return f"{shown}: the value cannot be read; one with special characters needs quotes: {key}=\"'...'\""
 
 
-def illegal(override: Override, groups: Groups) -> str | None:
+def illegal(override: Override, groups: Options) -> str | None:
     """Return what is wrong with an override whatever the config, None if nothing."""
     key, text, value = override.key_or_group, printable(str(override.input_line)), override.value()
     if not key:
@@ -79,7 +77,7 @@ def no_sweep(override: Override, multirun: bool) -> str:
     return f"{text}: several values make a sweep; add -m, or for one value with commas quotes: \"'...'\" or [...]"
 
 
-def empty_sweep(override: Override, groups: Groups) -> str:
+def empty_sweep(override: Override, groups: Options) -> str:
     """Explain a range or a glob without any value."""
     options = groups.get(override.key_or_group)
     valid = f"; valid options: {', '.join(options)}" if options else ""
@@ -108,7 +106,7 @@ def may_add(cfg: DictConfig, override: Override) -> bool:
     return name == "custom" and (override.is_add() or override.is_force_add())
 
 
-def misplaced(cfg: DictConfig, override: Override, groups: Groups) -> str | None:
+def misplaced(cfg: DictConfig, override: Override, groups: Options) -> str | None:
     """Return what is wrong with an override's key in this config, None if nothing."""
     key, text = override.key_or_group, printable(str(override.input_line))
     parent, _, name = key.rpartition(".")

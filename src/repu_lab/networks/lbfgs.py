@@ -8,6 +8,7 @@ Shapes: M members, m of them at work, P parameters, H steps remembered.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ TRIALS = 25  # evaluations of a step; 2^-24 of a direction is rounding
 CHUNK = 50  # steps between two states that are handed out
 
 Loss = Callable[[Tensor], Tensor]
+Evaluate = Callable[[Tensor], tuple[Tensor, Tensor]]  # losses and gradients
 Saved = dict[str, Any]
 
 
@@ -42,9 +44,10 @@ def lbfgs(
     """
     if theta_MP.dtype != torch.float64:
         raise ValueError(f"L-BFGS needs float64, not {theta_MP.dtype}: in fewer digits its line search fails")
-    state = saved or _start(loss, theta_MP.detach(), steps, at_once)
+    evaluate = partial(_evaluated, loss, at_once)
+    state = saved or _start(evaluate, theta_MP.detach(), steps)
     while state["step"] < steps and state["going"].any():
-        _step(loss, state, at_once)
+        _step(evaluate, state)
         if state["step"] % CHUNK == 0 and state["step"] < steps:
             keep(state)
     return state["theta"], state["first"], state["loss"]
@@ -55,8 +58,8 @@ def history(parameters: int) -> int:
     return max(FEWEST, min(HISTORY, ROOM // (16 * parameters)))
 
 
-def _start(loss: Loss, theta_MP: Tensor, steps: int, at_once: int | None) -> Saved:
-    loss_M, gradient_MP = _evaluated(loss, theta_MP, at_once)
+def _start(evaluate: Evaluate, theta_MP: Tensor, steps: int) -> Saved:
+    loss_M, gradient_MP = evaluate(theta_MP)
     M, P = theta_MP.shape
     H = min(history(P), max(steps, 1))
     return {
@@ -73,13 +76,13 @@ def _start(loss: Loss, theta_MP: Tensor, steps: int, at_once: int | None) -> Sav
     }
 
 
-def _step(loss: Loss, state: Saved, at_once: int | None) -> None:
+def _step(evaluate: Evaluate, state: Saved) -> None:
     """Do a step of every member that is going; one that cannot go lower forgets its history, and then ends."""
     theta_MP, gradient_MP, place = state["theta"], state["gradient"], state["step"] % len(state["s"])
     direction_MP = _direction(state)
     slope_M = (gradient_MP * direction_MP).sum(1)
     downhill = state["going"] & (slope_M < 0) & direction_MP.isfinite().all(1)
-    stepped, at_MP, loss_M, new_MP = _searched(loss, state, direction_MP, slope_M, downhill, at_once)
+    stepped, at_MP, loss_M, new_MP = _searched(evaluate, state, direction_MP, slope_M, downhill)
     inverse = state["inverse"]
     fresh = ~(inverse > 0).any(0)[:, 0]
     s_MP, y_MP = at_MP - theta_MP, new_MP - gradient_MP
@@ -111,7 +114,7 @@ def _direction(state: Saved) -> Tensor:
 
 
 def _searched(
-    loss: Loss, state: Saved, direction_MP: Tensor, slope_M: Tensor, downhill: Tensor, at_once: int | None
+    evaluate: Evaluate, state: Saved, direction_MP: Tensor, slope_M: Tensor, downhill: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return which members found a step that keeps both conditions, and where all are then, with loss and gradient."""
     theta_MP, before_M = state["theta"], state["loss"]
@@ -124,7 +127,7 @@ def _searched(
         if len(rows) == 0:
             break
         tried_mP = theta_MP[rows] + length_M[rows, None] * direction_MP[rows]
-        tried_m, slopes_mP = _evaluated(loss, tried_mP, at_once)
+        tried_m, slopes_mP = evaluate(tried_mP)
         low = tried_m <= before_M[rows] + DECREASE * length_M[rows] * slope_M[rows]  # False for NaN
         turned = (slopes_mP * direction_MP[rows]).sum(1) >= CURVATURE * slope_M[rows]
         good = low & turned & slopes_mP.isfinite().all(1)
@@ -136,7 +139,7 @@ def _searched(
     return stepped, at_MP, loss_M, gradient_MP
 
 
-def _evaluated(loss: Loss, theta_MP: Tensor, at_once: int | None) -> tuple[Tensor, Tensor]:
+def _evaluated(loss: Loss, at_once: int | None, theta_MP: Tensor) -> tuple[Tensor, Tensor]:
     """Return losses (m,) and gradients (m, P), so many rows at once."""
     losses, gradients = [], []
     for rows_MP in theta_MP.split(at_once or len(theta_MP)):

@@ -60,7 +60,10 @@ def _measure_members(population: Population, theta_MP: Tensor, x_PI: Tensor, cot
     gradients = [_normalized(cotangent_C.expand_as(layers[-1][0]))]
     for l in range(population.depth, 0, -1):
         (u, r), (g, r_g) = layers[l - 1], gradients[0]
-        back, growth = _normalized(_backward(population, u, maps[l - 1], g @ maps[l].W_MIO.mT))
+        with torch.enable_grad():
+            u = u.detach().requires_grad_()
+            (back,) = torch.autograd.grad(population.passed_on(u, maps[l - 1]), u, g @ maps[l].W_MIO.mT)
+        back, growth = _normalized(back)
         branch = back, r_g + growth + (p - 1) * r
         gradients.insert(0, _joined(population, l, maps[l], (g, r_g), branch))
     rows = []
@@ -88,13 +91,6 @@ def _joined(
     a, b = a * (log_a - top).exp().unsqueeze(-1), b * (log_b - top).exp().unsqueeze(-1)
     total, growth = _normalized(population.block.joined(a, b, True, affine.branch_M11))
     return total, top + growth
-
-
-def _backward(population: Population, u: Tensor, affine: Affine, cotangent: Tensor) -> Tensor:
-    """Return the gradient in u of cotangent . h(u)."""
-    with torch.enable_grad():
-        u = u.detach().requires_grad_()
-        return torch.autograd.grad(population.passed_on(u, affine), u, cotangent)[0]
 
 
 class LogLayers(Layers):
@@ -125,17 +121,8 @@ class LogLayers(Layers):
         """(1, M)."""
         return (self.z.abs().amax(-1).log10() + self.r / LN10).amax(-1)
 
-    @property
-    def log10_chi_parallel(self) -> Tensor:
-        """(1, M, P)."""
-        return self._with_skip(self.branch[0])
-
-    @property
-    def log10_chi_perp(self) -> Tensor:
-        """(1, M, P)."""
-        return self._with_skip(self.branch[1])
-
-    def _with_skip(self, chi: Tensor) -> Tensor:
+    def with_skip(self, chi: Tensor) -> Tensor:
+        """Return the same of e^r u; branch has it of u."""
         p = self.population.activation.degree or 0.0
         log10_chi = chi.log10() + 2 * (p - 1) * self.r / LN10
         skips = self.population.skips(self.first)

@@ -57,7 +57,8 @@ def first_pass(network: Population, *, inputs: int, mean_square: float, seed: in
         distance = apart / (2 * (K[0:-1:2] * K[1::2])[: len(apart)].sqrt())
         gradient = torch.stack([g.square().mean() for g in gradients])
         z, h = (torch.stack([a.abs().max() for a in arrays]) for arrays in (z_D, h_D))
-        return Pass(*map(_log10, (K[:inputs], z, h, gradient / gradient[-1], distance.median(0).values)))
+        logs = (a.log10() for a in (K[:inputs], z, h, gradient / gradient[-1], distance.median(0).values))
+        return Pass(*(log.nan_to_num(nan=np.inf, posinf=np.inf, neginf=-np.inf).numpy() for log in logs))
 
 
 def recognise(network: Perceptron) -> tuple[str, list[str]]:
@@ -90,10 +91,6 @@ def _float64(linear: nn.Linear) -> tuple[Tensor, Tensor]:
     W = linear.weight.detach().cpu().double()
     bias = linear.bias
     return W, W.new_zeros(len(W)) if bias is None else bias.detach().cpu().double()
-
-
-def _log10(values: Tensor) -> Floats:
-    return values.log10().nan_to_num(nan=np.inf, posinf=np.inf, neginf=-np.inf).numpy()
 
 
 def _standardized(parts: list[Tensor]) -> float:

@@ -17,8 +17,6 @@ from torch import Tensor
 from repu_lab.networks.population import Affine, Population
 from repu_lab.networks.quantities import MEMBER, QUANTITIES
 
-Array = NDArray[np.float64]
-
 # Half-decade bins of log10|z| that cover float32 and bfloat16 with their subnormals; zeros and the values outside
 # (float64 only) are counted apart by TensorBoard's first and last bins.
 HISTOGRAM_EDGES = np.arange(-46.0, 39.5, 0.5)
@@ -169,28 +167,26 @@ class Layers:
     @property
     def log10_chi_parallel(self) -> Tensor:
         """(D, M, P); NaN where chi_parallel is negative."""
-        return (self.skipped + self.branch[0]).log10()
+        return self.with_skip(self.branch[0])
 
     @property
     def log10_chi_perp(self) -> Tensor:
         """(D, M, P)."""
-        return (self.skipped + self.branch[1]).log10()
+        return self.with_skip(self.branch[1])
+
+    def with_skip(self, chi: Tensor) -> Tensor:
+        """Return log10 of a susceptibility of the branch with what is skipped."""
+        return (self.skipped + chi).log10()
 
 
 def measure(
-    population: Population,
-    x_PI: Tensor,
-    loss: Callable[[Tensor], Tensor],
-    *,
-    histogram: bool = False,
-    theta_MP: Tensor | None = None,
+    population: Population, x_PI: Tensor, loss: Callable[[Tensor], Tensor], *, histogram: bool = False
 ) -> LayerStatistics:
     """Run the probe inputs forward and backward and return the statistics of every layer.
 
-    Of the given rows, if a theta of fewer members is given. `loss` maps the outputs (M, P, C) to the mean loss of each
-    member over the probe, shape (M,).
+    `loss` maps the outputs (M, P, C) to the mean loss of each member over the probe, shape (M,).
     """
-    return measure_there(population, x_PI, loss, histogram=histogram, theta_MP=theta_MP).on_host()
+    return measure_there(population, x_PI, loss, histogram=histogram).on_host()
 
 
 def measure_there(
@@ -201,7 +197,10 @@ def measure_there(
     histogram: bool = False,
     theta_MP: Tensor | None = None,
 ) -> LayerStatistics:
-    """Return what `measure` does as tensors where the network is; on a GPU without waiting for it."""
+    """Return what `measure` does as tensors where the network is; on a GPU without waiting for it.
+
+    Of the given rows, if a theta of fewer members is given.
+    """
     per_member = sum(population.sizes[1:]) * x_PI.shape[0]
     chunk = max(1, (CHUNK if x_PI.device.type == "cpu" else CHUNK_ON_GPU) // per_member)
     parts = [

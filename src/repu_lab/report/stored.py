@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from repu_lab.configs.files import Damaged
 from repu_lab.networks.quantities import over_depth
 from repu_lab.runs.reading import Contents
-from repu_lab.tracking.digest import depth_profile
+from repu_lab.tracking.digest import Profile, depth_profile
 from repu_lab.tracking.events import EVENTS_NAME, record
 
-Profile = dict[str, NDArray[np.float64]]
 GIBIBYTE = 1 << 30
 EVENTS_LIMIT = 256 << 20
 BY_DEPTH = tuple(quantity.name for quantity in over_depth())

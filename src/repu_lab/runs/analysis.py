@@ -123,7 +123,7 @@ def _draw(law: Law, rule: str, points: Sequence[dict[str, Any]], expected: Forec
             expected.log10_K,
             expected.log10_K_quantiles,
             heading=f"{expected.activation}, width {law.width}, {rule}{kind}",
-        ),
+        )
     }
     if _plain(law):
         K = np.geomspace(*K_RANGE, 161)

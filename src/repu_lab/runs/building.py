@@ -76,12 +76,7 @@ def make_population(experiments: Sequence[Experiment], *, draw: bool = True) -> 
     shared = experiments[0]
     rules = [experiment.rule for experiment in experiments for _ in experiment.seeds]
     population = Population(
-        shared.activation,
-        shared.sizes,
-        len(rules),
-        block=shared.law.block,
-        dtype=shared.dtype,
-        device=shared.device,
+        shared.activation, shared.sizes, len(rules), block=shared.law.block, dtype=shared.dtype, device=shared.device
     )
     if draw:
         draw_(population, rules, [seed for experiment in experiments for seed in experiment.seeds])
@@ -114,8 +109,7 @@ def build(config: Any) -> Experiment:
     set_precision(config, device)
     activation = build_tailored(config.activation, config.tailor, config.depth, config.dtype)
     task = build_task(config)
-    n_0 = task.train.x.shape[1]
-    sizes = (n_0, *[config.width] * config.depth, task.outputs)
+    sizes = sizes_of(config, task)
     chunk = members_at_once(config, sizes, device)
     with waiting(activation.title, print) as watch:
         rule = build_rule(config, sizes, activation)
@@ -170,7 +164,9 @@ def load_population(folder: Path | str, *, trust: bool = False) -> Population:
             saved = torch.load(file, map_location="cpu", weights_only=True)
         theta_MP = saved["theta"]
         named = TailorConfig(**config.get("tailor", {}))
-        block, activation = _stored_block(config), build_tailored(config["activation"], named, config["depth"])
+        kind = BlockConfig(**config.get("block", {}))
+        block = build_block(SimpleNamespace(**{"residual": False} | config | {"block": kind}))
+        activation = build_tailored(config["activation"], named, config["depth"])
         parameters = sum(parameter.numel() for parameter in activation.parameters())
         if theta_MP.shape[1] != sum(layout(saved["sizes"], parameters, block)):  # before memory is taken for it
             raise ValueError
@@ -276,19 +272,8 @@ def build_block(config: Any) -> Block:
     learned = named.branch == "rezero"
     a = config.depth**-0.5 if named.branch == "auto" else 0.0 if learned else named.branch
     return Block(
-        residual=config.residual,
-        before=before,
-        after=after,
-        branch=float(a),
-        learned=learned,
-        frozen=named.scalar,
+        residual=config.residual, before=before, after=after, branch=float(a), learned=learned, frozen=named.scalar
     )
-
-
-def _stored_block(config: dict[str, Any]) -> Block:
-    """Return the same of a run's config.yaml."""
-    named = BlockConfig(**config.get("block", {}))
-    return build_block(SimpleNamespace(block=named, residual=config.get("residual", False), depth=config["depth"]))
 
 
 def build_task(config: Any) -> Task:
@@ -332,11 +317,13 @@ def build_rule(config: Any, sizes: tuple[int, ...], activation: Activation) -> R
 
 def build_law(config: Any, rule: Rule, activation: Activation, task: Task) -> Law:
     """Return what the networks are drawn from, for inputs of the task's mean square."""
-    k1 = rule.C_b[0] + rule.C_W[0] * task.input_mean_square
-    sizes = (task.train.x.shape[1], *[config.width] * config.depth, task.outputs)
-    return Law(
-        activation, rule.C_W[1:], rule.C_b[1:], k1, sizes, build_block(config), config.dtype, law_of(rule.weights)
-    )
+    k1, block, weights = rule.C_b[0] + rule.C_W[0] * task.input_mean_square, build_block(config), law_of(rule.weights)
+    return Law(activation, rule.C_W[1:], rule.C_b[1:], k1, sizes_of(config, task), block, config.dtype, weights)
+
+
+def sizes_of(config: Any, task: Task) -> tuple[int, ...]:
+    """Return n_0, n_1 .. n_L, n_{L+1}."""
+    return (task.train.x.shape[1], *[config.width] * config.depth, task.outputs)
 
 
 def law_of(weights: str) -> str:
@@ -360,8 +347,7 @@ def learning_rate(config: Any, law: Law, task: Task) -> float:
 
 def members_that_fit(config: Any) -> int:
     """Return how many members of this kind fit the half of the memory that is free."""
-    task = build_task(config)
-    sizes = (task.train.x.shape[1], *[config.width] * config.depth, task.outputs)
+    sizes = sizes_of(config, build_task(config))
     return max(1, free_bytes(pick_device(config.device)) // 2 // sum(member_bytes(config, sizes)))
 
 

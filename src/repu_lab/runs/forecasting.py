@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from repu_lab.activations import Activation
 from repu_lab.configs.code import activation_name, with_tailor
 from repu_lab.configs.schema import TrainConfig
 from repu_lab.networks.initialization import Rule
@@ -21,9 +20,9 @@ from repu_lab.theory.forecast import Forecast, forecast_law
 from repu_lab.theory.kernel import susceptibilities
 from repu_lab.theory.patience import waiting
 from repu_lab.theory.rates import adam_rate, risk, safety, stable_rate
+from repu_lab.tracking.digest import Profile
 
 LINE = 100  # characters above a figure
-Profile = dict[str, NDArray[np.float64]]
 
 
 def forecast_run(experiment: Experiment) -> Forecast:
@@ -52,18 +51,14 @@ def with_rate(first: Forecast, experiment: Experiment) -> Forecast:
     return replace(first, rate=experiment.lr, stable_rate=limit, safety=safe, risk=danger, automatic=automatic)
 
 
-def _is_straight(activation: Activation) -> bool:
-    """Whether s is made of straight lines: s'' = 0 at 1,001 points that are no round numbers."""
-    return not activation.second_derivative(torch.linspace(-5.003, 5.001, 1001, dtype=torch.float64)).any()
-
-
 def announce(experiment: Experiment, folder: RunFolder, known: Forecast | None = None) -> Forecast | None:
     """Say in the run's log how it starts and what theory advises; return the forecast (that of a twin, if known)."""
     if experiment.analysis:
         folder.log(experiment.analysis)
     if experiment.task.source:
         folder.log(f"data:     {experiment.task.source}")
-    if experiment.task.equation is not None and _is_straight(experiment.activation):
+    z = torch.linspace(-5.003, 5.001, 1001, dtype=torch.float64)  # no round numbers
+    if experiment.task.equation is not None and not experiment.activation.second_derivative(z).any():
         title = experiment.activation.title
         folder.log(f"warning:  s'' of {title} is 0 between its kinks: the equation's second derivatives never reach it")
     folder.log(start(experiment.rule, experiment.activation))

@@ -6,7 +6,6 @@ as long as twelve steps of a network of depth 50.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -46,16 +45,6 @@ class Seen:
         yield from (value for _, value in (self.layers.measured() if self.layers else ()))
 
 
-class Captured(Protocol):
-    """A look as a graph: see graphs.Graph."""
-
-    first: Seen
-
-    def replay(self) -> Seen:
-        """Look again."""
-        ...
-
-
 class Sight:
     """Looks at a population: at all members, by a graph if that gives the same bits, or at some."""
 
@@ -64,11 +53,11 @@ class Sight:
         experiment: Experiment,
         state: State,
         say: Callable[[str], None] = print,
-        capture: Callable[[Callable[[], Seen], torch.device], Captured] = Graph,
+        capture: Callable[[Callable[[], Seen], torch.device], Graph[Seen]] = Graph,
     ):
         """Take what is trained; `say` gets the line that says why there is no graph, `capture` makes one."""
         self.experiment, self._state, self._say, self._capture = experiment, state, say, capture
-        self._graphs: dict[bool, Captured] = {}
+        self._graphs: dict[bool, Graph[Seen]] = {}
         sizes = state.population.sizes[1:]
         self._cheap = state.population.members * experiment.config.probe * sum(sizes) <= CHEAP
         self._plain = False

@@ -64,11 +64,7 @@ def lost_layer(population: Population, theta_MP: Tensor, x_BI: Tensor) -> Tensor
     else:
         theta_MP, x_BI = in_float64(theta_MP), in_float64(x_BI)
         twin = Population(
-            population.activation,
-            population.sizes,
-            block=population.block,
-            dtype=torch.float64,
-            device=theta_MP.device,
+            population.activation, population.sizes, block=population.block, dtype=torch.float64, device=theta_MP.device
         )
         known, other_D = KNOWN, twin.preactivations(x_BI, theta_MP)
     lost_DM = torch.stack([_is_rounding(z, other, known) for z, other in zip(z_D, other_D, strict=True)])

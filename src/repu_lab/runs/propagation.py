@@ -61,7 +61,9 @@ def propagate(experiment: Experiment, folder: RunFolder, expected: Forecast | No
         figure.savefig(path, format="png", dpi=200)
     with folder.writing("statistics.npz") as path:
         table.save(path)
-    rows = _rows(measured, theory, largest_kernel(stats.log10_K))
+    # Of the largest input of any network by layer, +inf behind an overflow.
+    largest = np.where(np.isnan(stats.log10_K), np.inf, stats.log10_K).astype(np.float64).max(axis=(1, 2))
+    rows = _rows(measured, theory, largest)
     with folder.writing("table.csv") as path, open(path, "w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer.writeheader()
@@ -83,11 +85,6 @@ def _fates(exploded: NDArray[np.int64], vanished: NDArray[np.int64]) -> dict[str
     counts = {"exploded": int((exploded > 0).sum()), "vanished": int((vanished > 0).sum())}
     counts["survived"] = len(exploded) - sum(counts.values())
     return {name: count for name, count in counts.items() if count}
-
-
-def largest_kernel(log10_K: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return log10 K of the largest input of any network by layer, (L+1, M, P) -> (L+1,), +inf behind an overflow."""
-    return np.where(np.isnan(log10_K), np.inf, log10_K).astype(np.float64).max(axis=(1, 2))
 
 
 def _summary(exploded: NDArray[np.int64], vanished: NDArray[np.int64], inputs: int) -> str:

@@ -11,16 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from repu_lab.configs.files import (
-    JSON_LIMIT,
-    MEBIBYTE,
-    Damaged,
-    as_text,
-    open_regular,
-    parsed,
-    read_bytes,
-    read_object,
-)
+from repu_lab.configs.files import JSON_LIMIT, MEBIBYTE, Damaged, as_text, open_regular, parsed, read_bytes, read_object
 from repu_lab.configs.untrusted import LARGEST, plain
 
 # Larger files are compared by their size, until they are loaded: a stored result comes at once; the same where 10,000

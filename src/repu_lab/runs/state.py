@@ -26,7 +26,7 @@ Members = TypeVar("Members", Progress, FirstPass, Evaluation)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class TrainingRun:
     """One run: what it is made of, where it is written, and what theory expects of it."""
 
     experiment: Experiment

@@ -21,7 +21,7 @@ from repu_lab.runs.outcome import DIVERGED, bad_layer, judge
 from repu_lab.runs.pictures import draw_solution
 from repu_lab.runs.refining import add_measures, add_validation, refine
 from repu_lab.runs.schedule import is_measured
-from repu_lab.runs.state import Part, Run, State, members
+from repu_lab.runs.state import Part, State, TrainingRun, members
 from repu_lab.runs.stepping import stepper
 from repu_lab.runs.words import tailor_record
 from repu_lab.runs.writer import synced_together
@@ -44,7 +44,7 @@ class Bar(Protocol):
         """Show a few words."""
 
 
-def train(runs: Sequence[Run], checkpoints: Checkpoints, bar: Bar) -> list[dict[str, Any]]:
+def train(runs: Sequence[TrainingRun], checkpoints: Checkpoints, bar: Bar) -> list[dict[str, Any]]:
     """Train the runs as one population, from the newest checkpoint if there is one, and return what each result holds.
 
     The runs differ in what a member may have of its own (seed, initialization, rate, weight decay) and agree in the
@@ -55,7 +55,7 @@ def train(runs: Sequence[Run], checkpoints: Checkpoints, bar: Bar) -> list[dict[
         return _train(runs, checkpoints, bar)
 
 
-def _train(runs: Sequence[Run], checkpoints: Checkpoints, bar: Bar) -> list[dict[str, Any]]:
+def _train(runs: Sequence[TrainingRun], checkpoints: Checkpoints, bar: Bar) -> list[dict[str, Any]]:
     experiments = [run.experiment for run in runs]
     task, config = experiments[0].task, experiments[0].config
     state = checkpoints.newest(experiments[0].device, lambda saved: _restore(saved, runs))
@@ -114,7 +114,7 @@ def _train(runs: Sequence[Run], checkpoints: Checkpoints, bar: Bar) -> list[dict
             return [finish(run, state, part, checkpoints) for run, part in written]
 
 
-def finish(run: Run, state: State, part: Part, checkpoints: Checkpoints) -> dict[str, Any]:
+def finish(run: TrainingRun, state: State, part: Part, checkpoints: Checkpoints) -> dict[str, Any]:
     """Judge the members of a run that has ended, write its statistics and weights and return what its result holds."""
     experiment, expected, config = run.experiment, run.expected, run.experiment.config
     task, population, rows, table = experiment.task, state.population, part.rows, part.table
@@ -230,7 +230,7 @@ def flat_parameters(config: TrainConfig) -> dict[str, Any]:
     return flat | {"activation": with_tailor(name, config.tailor.name)}
 
 
-def identity(runs: Sequence[Run]) -> list[str]:
+def identity(runs: Sequence[TrainingRun]) -> list[str]:
     """Return what a checkpoint belongs to: the runs' configs but for `steps`, which may be raised later."""
     return [config_hash("train", replace(run.experiment.config, steps=0)) for run in runs]
 
@@ -242,7 +242,7 @@ def _ending(state: State, going: list[Part], steps: int) -> list[Part]:
     return [part for part in going if state.settled(part.rows)] if state.step % END_CHECK == 0 else []
 
 
-def _restore(saved: Saved, runs: Sequence[Run]) -> State:
+def _restore(saved: Saved, runs: Sequence[TrainingRun]) -> State:
     """Return the state of a checkpoint; Damaged if these runs cannot go on from it."""
     if saved["identity"] != identity(runs):
         raise Damaged("it belongs to another run")
@@ -253,7 +253,7 @@ def _restore(saved: Saved, runs: Sequence[Run]) -> State:
     return State.restore([run.experiment for run in runs], saved)
 
 
-def _tracker(run: Run, append_at: int | None) -> Tracker:
+def _tracker(run: TrainingRun, append_at: int | None) -> Tracker:
     config = run.experiment.config
     tracker = Tracker(run.folder.path, depth=config.depth, members=config.members, append_at=append_at)
     if append_at is None:

@@ -20,17 +20,17 @@ from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.job import check_job, run_job
 from repu_lab.runs.paths import CHECKPOINTS, GROUPS, check_inside
 from repu_lab.runs.writer import synced_together
+from repu_lab.sweeps.workers import Reporter
 
 if TYPE_CHECKING:
     from repu_lab.runs.building import Experiment
-    from repu_lab.runs.state import Run
+    from repu_lab.runs.state import TrainingRun
     from repu_lab.theory.forecast import Forecast
 
 # More jobs than this hold too many event files open at once (1,024 is a usual limit), and more members lose the cache.
 MOST_JOBS = 256
 MOST_MEMBERS = 1024
 
-Report = Callable[[float], None]
 Bound = Callable[[Any], int]  # the most members of a population of this config
 
 
@@ -92,14 +92,14 @@ def _chunks(jobs: Sequence[Job], bound: Bound) -> Iterator[list[Job]]:
     yield chunk
 
 
-def members_that_fit(config: TrainConfig, report: Report) -> int:
+def members_that_fit(config: TrainConfig, report: Reporter) -> int:
     """Return how many members of this kind fit the memory; a worker's task."""
     from repu_lab.runs import building
 
     return building.members_that_fit(config)
 
 
-def check_group(group: Group, report: Report) -> None:
+def check_group(group: Group, report: Reporter) -> None:
     """Raise ConfigError if a job of the group cannot run; a worker's task."""
     command = job_command(group.command)
     if command.populations:  # what lies in the jobs' folders has been looked at
@@ -111,14 +111,14 @@ def check_group(group: Group, report: Report) -> None:
         check_job(command, job.config, job.folder)
 
 
-def next_of_sweep(jobs: Sequence[Job], report: Report) -> str | None:
+def next_of_sweep(jobs: Sequence[Job], report: Reporter) -> str | None:
     """Return the next command for the commonest failure of the jobs, see advice.next_of_jobs; a worker's task."""
     from repu_lab.runs.advice import next_of_jobs
 
     return next_of_jobs(jobs)
 
 
-def run_group(group: Group, report: Report) -> None:
+def run_group(group: Group, report: Reporter) -> None:
     """Run a group's jobs in their folders; a worker's task."""
     command = job_command(group.command)
     if command.populations:
@@ -128,7 +128,7 @@ def run_group(group: Group, report: Report) -> None:
         run_job(command, job.config, job.folder)
 
 
-def train_group(group: Group, report: Report) -> None:
+def train_group(group: Group, report: Reporter) -> None:
     """Train a group as one population and write every job's folder.
 
     A job that finished before an interruption trains along without being written again. What raises leaves all jobs
@@ -137,14 +137,14 @@ def train_group(group: Group, report: Report) -> None:
     from repu_lab.runs.building import build_group
     from repu_lab.runs.checkpoint import Checkpoints
     from repu_lab.runs.forecasting import announce
-    from repu_lab.runs.state import Run
+    from repu_lab.runs.state import TrainingRun
     from repu_lab.runs.training import train
     from repu_lab.runs.words import ended
 
     experiments = build_group([job.config for job in group.jobs])
     folders = [RunFolder(job.folder, echo=False) for job in group.jobs]
     expected: dict[Any, Forecast | None] = {}
-    runs: list[Run] = []
+    runs: list[TrainingRun] = []
     with ExitStack() as stack:
         with synced_together(folders):
             for folder, experiment, entries in zip(folders, experiments, _entries(group, experiments), strict=True):
@@ -154,7 +154,8 @@ def train_group(group: Group, report: Report) -> None:
                 if not stored:
                     stack.enter_context(folder.run("train", config, entries, afresh=config.rerun))
                     expected[law] = announce(experiment, folder, expected.get(law))
-                runs.append(Run(experiment=experiment, folder=folder, expected=expected.get(law), stored=stored))
+                twin = expected.get(law)
+                runs.append(TrainingRun(experiment=experiment, folder=folder, expected=twin, stored=stored))
         written = [run for run in runs if not run.stored]
 
         def say(line: str) -> None:
@@ -172,7 +173,7 @@ def train_group(group: Group, report: Report) -> None:
             stack.close()  # which writes that they finished
 
 
-def _checkpointed(group: Group, runs: "Sequence[Run]") -> RunFolder:
+def _checkpointed(group: Group, runs: "Sequence[TrainingRun]") -> RunFolder:
     """Return the folder of the checkpoints: a population's own, or the job's."""
     if group.place is None:
         return runs[0].folder
@@ -202,7 +203,7 @@ def _entries(group: Group, experiments: "Sequence[Experiment]") -> Iterator[Mapp
 class _Steps:
     """Reports how far the steps have come, where a single run shows a bar."""
 
-    def __init__(self, steps: int, report: Report):
+    def __init__(self, steps: int, report: Reporter):
         self.steps, self.report = max(1, steps), report
         self.done = 0.0
 

@@ -8,6 +8,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from statistics import mean
 
@@ -69,21 +70,17 @@ def _forecasts(command: str, jobs: Sequence[Job]) -> Forecasts:
     """Return the forecast of every job, None where theory has none; jobs of the same law share it."""
     known: dict[str, Forecast | None] = {}
     expected: Forecasts = {}
+    forecast, prepare = job_command(command).forecast, job_command(command).prepare
     for job in jobs:
         fields = result_fields(job.config)
         law = json.dumps({key: fields[key] for key in fields if key not in ("seed", "members", "optimizer", "steps")})
         if law not in known:
-            known[law] = _forecast(command, job)
+            known[law] = None
+            if forecast is not None:
+                with suppress(ValueError):  # theory has none; ConfigErrors were found before
+                    known[law] = forecast(prepare(job.config, job.folder).parts)
         expected[job.folder] = known[law]
     return expected
-
-
-def _forecast(command: str, job: Job) -> Forecast | None:
-    try:
-        forecast, prepare = job_command(command).forecast, job_command(command).prepare
-        return None if forecast is None else forecast(prepare(job.config, job.folder).parts)
-    except ValueError:  # ConfigErrors were found before
-        return None
 
 
 def _lost(expected: Forecast) -> float:

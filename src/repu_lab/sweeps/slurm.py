@@ -25,7 +25,7 @@ from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.interruption import Interrupted, terminable
 from repu_lab.runs.paths import check_inside
 from repu_lab.sweeps.group import Group, run_group
-from repu_lab.sweeps.workers import Event, Task
+from repu_lab.sweeps.workers import Duty, Event
 
 RECORD = "slurm.json"
 ANSWER_SECONDS = 25  # that Slurm may take to answer
@@ -38,7 +38,7 @@ ENDED = {
 CUT_OFF, AGAIN = {"BOOT_FAIL", "LAUNCH_FAILED", "NODE_FAIL", "PREEMPTED", "TIMEOUT"}, 10
 
 
-def do(task: Task, argument: Any, threads: int) -> None:
+def do(task: Duty, argument: Any, threads: int) -> None:
     """Do a task on the cluster; SIGTERM (scancel, a requeue, preemption) ends it after a checkpoint.
 
     So does SIGUSR2, which submitit asks for ahead of the time limit, and then the task queues itself again.
@@ -71,7 +71,7 @@ class SlurmPool:
     def __init__(self, place: Path, settings: Mapping[str, Any]):
         """Take the sweep's folder of groups and the launcher's settings."""
         self.place, self.settings = RunFolder(place), settings
-        self.waiting: deque[tuple[Task, Group]] = deque()
+        self.waiting: deque[tuple[Duty, Group]] = deque()
         self.running: dict[str, Group] = {}  # by job id
         # Its end tells this sweep's jobs from all others of the user, which an odd record may name.
         self.job_name = f"repu-lab-{hashlib.sha256(os.fsencode(place.resolve())).hexdigest()[:12]}"
@@ -84,7 +84,7 @@ class SlurmPool:
         self._submitted = {name: i for name, i in record.items() if i in active}
         self.place.write_json(RECORD, self._submitted)
 
-    def submit(self, task: Task, argument: Group, *, alone: bool = False) -> None:
+    def submit(self, task: Duty, argument: Group, *, alone: bool = False) -> None:
         """Take up a group: one that an earlier driver submitted and that has not ended is only watched."""
         known = self._submitted.get(_name(argument))
         if known is None:

@@ -34,7 +34,7 @@ from repu_lab.sweeps.group import (
     shape,
 )
 from repu_lab.sweeps.job_table import WHOLE, error_of, job_state, print_table, read_result, stored_result
-from repu_lab.sweeps.workers import Event, Pool, Slot, Task
+from repu_lab.sweeps.workers import Duty, Event, Pool, Slot
 
 # So many jobs that fail alike before any other has ended stop a sweep: all the others would too.
 ALIKE = 3
@@ -50,7 +50,7 @@ class Runner(Protocol):
         """Whether a group runs or waits."""
         ...
 
-    def submit(self, task: Task, argument: Any, *, alone: bool = False) -> None:
+    def submit(self, task: Duty, argument: Any, *, alone: bool = False) -> None:
         """Take up a group."""
 
     def events(self, seconds: float) -> Iterator[Event]:
@@ -95,7 +95,8 @@ def run_sweep(
             place.path.mkdir(parents=True, exist_ok=True)
             with place.lock(), deferred() as asked:
                 if left[0].config.rerun:
-                    _forget_groups(sweep)
+                    for stale in group_places(sweep):
+                        remove_group(stale, sweep)
                 runner = pool if cluster is None else cluster(place.path)
                 stopped = _Driver(command, runner, len(left)).drive(groups, asked)
             if job_command(command).populations and not stopped and asked.number is None:
@@ -260,8 +261,3 @@ def _record_death(command: str, job: Job, cause: str) -> None:
         except RuntimeError:
             pass
     folder.died(cause)
-
-
-def _forget_groups(sweep: Path) -> None:
-    for place in group_places(sweep):
-        remove_group(place, sweep)

@@ -30,8 +30,8 @@ from typing import Any
 from repu_lab.configs.config import ConfigError
 from repu_lab.runs.interruption import GROUP_WIDE, SIGNALS, Interrupted, Request, terminable
 
-Report = Callable[[float], None]
-Task = Callable[[Any, Report], Any]
+Reporter = Callable[[float], None]
+Duty = Callable[[Any, Reporter], Any]
 
 PROGRESS_SECONDS = 0.2  # between two reports of a worker's progress
 # macOS's own libraries do not survive a fork; there a worker takes the seconds of importing torch.
@@ -62,14 +62,14 @@ class Pool:
 
     def __init__(self, slots: Sequence[Slot]):
         """Take the slots, one worker each."""
-        self.waiting: deque[tuple[Task, Any, bool]] = deque()
+        self.waiting: deque[tuple[Duty, Any, bool]] = deque()
         try:
             self._logs = tempfile.TemporaryDirectory(prefix="repu-lab-")  # what workers write to their error output
         except OSError as error:
             raise ConfigError(f"TMPDIR: {error.strerror}; name a folder that can be written, TMPDIR=DIR") from error
         self._workers = [_Worker(slot, Path(self._logs.name) / f"{i}.log") for i, slot in enumerate(slots)]
 
-    def submit(self, task: Task, argument: Any, *, alone: bool = False) -> None:
+    def submit(self, task: Duty, argument: Any, *, alone: bool = False) -> None:
         """Let a task run when a slot is free; `alone`: in a process of its own."""
         self.waiting.append((task, argument, alone))
 
@@ -82,7 +82,7 @@ class Pool:
         for ready in wait(list(busy), timeout=seconds):
             yield busy[ready].news()  # pyright: ignore[reportArgumentType]
 
-    def ask(self, task: Task, argument: Any) -> Any:
+    def ask(self, task: Duty, argument: Any) -> Any:
         """Return what a task gives; None if it raises or its process dies. ConfigError goes on to the caller."""
         worker = self._workers[0]
         worker.take(task, argument, alone=False)
@@ -124,7 +124,7 @@ class _Worker:
         self._interrupted = False
         self._process: Any = None
 
-    def take(self, task: Task, argument: Any, alone: bool) -> None:
+    def take(self, task: Duty, argument: Any, alone: bool) -> None:
         if alone or self._process is None or not self._process.is_alive():
             self.end()
             self._start()
@@ -211,7 +211,7 @@ def serve(connection: Connection, log: str, environment: dict[str, str], threads
             connection.send(_answer(task, argument, _reporter(connection), asked))
 
 
-def _answer(task: Task, argument: Any, report: Report, asked: Request) -> tuple[str, Any]:
+def _answer(task: Duty, argument: Any, report: Reporter, asked: Request) -> tuple[str, Any]:
     try:
         with terminable():
             if asked.number is not None:
@@ -226,7 +226,7 @@ def _answer(task: Task, argument: Any, report: Report, asked: Request) -> tuple[
         return "raised", f"{type(error).__name__}: {error}"
 
 
-def _reporter(connection: Connection) -> Report:
+def _reporter(connection: Connection) -> Reporter:
     last = 0.0
 
     def report(share: float) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+Floats = NDArray[np.float64]
 
 SPLIT = 134217729.0  # 2^27 + 1: Veltkamp's constant, cuts a float64 into two halves of 26 bits
 

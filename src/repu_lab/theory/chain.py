@@ -22,14 +22,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from repu_lab.theory.angles import Floats
 from repu_lab.theory.formats import limits
 from repu_lab.theory.law import Law, check_positive
 from repu_lab.theory.power_law import PowerLaw, largest, log_mean_square
 from repu_lab.theory.turning import frames, sphere
-
-Floats = NDArray[np.float64]
 
 LN10 = math.log(10.0)
 # Doubles worked on at a time: the few arrays of a step stay within a second-level cache, and memory does not depend

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from repu_lab.theory.angles import Floats
 from repu_lab.theory.chain import BatchChain, batch_chain
 from repu_lab.theory.formats import Limits, limits
 from repu_lab.theory.inputs import SAME_SIZE, Batch
@@ -16,7 +17,6 @@ from repu_lab.theory.pair_chain import PairChain
 from repu_lab.theory.power_law import leading_power
 from repu_lab.theory.rates import absolute_moments
 
-Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 FATES = ("explodes", "vanishes", "collapses correlations", "survives")

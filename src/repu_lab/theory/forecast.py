@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from repu_lab.activations import Activation
 from repu_lab.blocks import PLAIN, Block
+from repu_lab.theory.angles import Floats
 from repu_lab.theory.chain import one_thread
 from repu_lab.theory.closed_forms import moments
 from repu_lab.theory.fate import (
@@ -34,8 +35,7 @@ from repu_lab.theory.pair_chain import pair_chain
 from repu_lab.theory.power_law import leading_power
 from repu_lab.theory.rates import SAFE
 
-Floats = NDArray[np.float64]
-Layers = dict[str, dict[str, int | None]]
+ByFormat = dict[str, dict[str, int | None]]
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 # Work of the chain of two inputs in units (one neuron, one layer), each about 100 ns; with the batch's below 0.3 s.
@@ -76,8 +76,8 @@ class Forecast:
     layer: int | None
     layer_range: tuple[int, int] | None
     survival_depth: int
-    overflow_layer: Layers
-    underflow_layer: Layers
+    overflow_layer: ByFormat
+    underflow_layer: ByFormat
     layers: NDArray[np.int64]
     log10_K: Floats
     log10_K_quantiles: Floats

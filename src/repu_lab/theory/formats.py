@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from repu_lab.theory.angles import Floats
 
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 HALF = ("float16", "bfloat16")
@@ -39,11 +39,7 @@ def limits(dtype: str | torch.dtype) -> Limits:
     info = torch.finfo(getattr(torch, name))
     # The smallest subnormal is tiny * eps, which itself leaves float64 for float64 only in the product's rounding.
     return Limits(
-        name,
-        math.log10(info.max),
-        math.log10(info.tiny),
-        math.log10(info.tiny) + math.log10(info.eps),
-        info.eps,
+        name, math.log10(info.max), math.log10(info.tiny), math.log10(info.tiny) + math.log10(info.eps), info.eps
     )
 
 

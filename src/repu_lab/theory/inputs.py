@@ -4,11 +4,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from repu_lab.theory.angles import Floats
 from repu_lab.theory.law import Law, check_positive
-
-Floats = NDArray[np.float64]
 
 # Inputs followed together; the extremes of a larger batch are extrapolated from their spread.
 MAX_INPUTS = 128

@@ -244,7 +244,9 @@ def _log_susceptibilities(table: Tabulated, K: Array, x: Array, block: Block) ->
     with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
         entering, log_in = block.enters(K)
         logs = _log_slopes(table, entering, x if block.as_is else np.log(entering))
-        log_out = block.slope_behind(table.form, entering)
+        log_out = 0.0
+        if block.after.scale_free:
+            log_out = block.leaves(table.form, entering, table.form.mean_square(entering))[1]
         parallel, perp, slopes = (log + log_in + log_out for log in logs)
         if block.after == CENTRED:
             inside = np.clip(entering, SMALL_K, table.form.largest_K)

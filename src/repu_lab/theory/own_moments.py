@@ -75,8 +75,10 @@ class OwnMoments(QuadratureMoments):
         return self.mean_square_slope(K)
 
     def stein(self, K: Array) -> Array:
-        value = self._average(K, self._by_parts) / K if self.jumps else super().stein(K)
-        return self._trusted("stein", K, value)
+        if not self.jumps:
+            return self._trusted("stein", K, super().stein(K))
+        parts = self._average(K, lambda z, K: self.s(z) ** 2 * (z**2 / K[:, None] - 1) / 2)
+        return self._trusted("stein", K, parts / K)
 
     def curvature_overlap(self, K: Array) -> Array:
         """E[s s''], NaN where s jumps."""
@@ -173,9 +175,6 @@ class OwnMoments(QuadratureMoments):
             for name, product in products.items():
                 integrals.setdefault(name, []).append((product @ weights, np.abs(product) @ weights))
         return {name: (pairs[:, 0], pairs[:, 1]) for name, rows in integrals.items() for pairs in [np.array(rows)]}
-
-    def _by_parts(self, z: Array, K: Array) -> Array:
-        return self.s(z) ** 2 * (z**2 / K[:, None] - 1) / 2
 
 
 QUANTITIES = ("mean_square", "stein", "mean_square_slope")

@@ -5,11 +5,9 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from repu_lab.activations import Activation
-
-Floats = NDArray[np.float64]
+from repu_lab.theory.angles import Floats
 
 # Beyond |z| = 1e30 an activation that is not homogeneous is its own leading power to better than one rounding.
 TAIL = 1e30

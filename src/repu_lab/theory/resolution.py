@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 from numpy.polynomial.legendre import legvander
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from repu_lab.theory.angles import Array
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(24)
 SCAN, SCANNED = 2048, 200.0  # points a cell, and up to where
@@ -69,7 +68,9 @@ def resolve(functions: Any, base: Array, kinks: tuple[float, ...], find: Any) ->
     places = cuts[np.abs(cuts) < reach] if cuts.size <= MOST_KINKS else np.array([c for c in kinks if abs(c) < reach])
     height, *bends = (_jumps(function, places) for function in functions)
     bent = np.any([height, *bends], axis=0)
-    kinks = _apart(sorted({*declared, *singular, *places[bent].tolist()}))
+    every = sorted({*declared, *singular, *places[bent].tolist()})
+    # Without those that are others, found twice with other roundings.
+    kinks = tuple(c for i, c in enumerate(every) if i == 0 or c - every[i - 1] > 1e-8 * (1 + abs(c)))
     heights = dict(zip(places.tolist(), height.tolist(), strict=True))
     jumps = tuple((c, heights[c]) for c in kinks if heights.get(c))
     steep = next((c for c in sorted(singular) if c not in dict(jumps) and _exponent(functions[1], c) < STEEPEST), None)
@@ -147,11 +148,6 @@ TO_HALVES = _interpolation(HALVES)
 @cache
 def _to_scan(count: int) -> Array:
     return _interpolation((np.arange(count) + 0.5) / count * 2 - 1)
-
-
-def _apart(places: list[float]) -> tuple[float, ...]:
-    """Return the places without those that are others, found twice with other roundings."""
-    return tuple(c for i, c in enumerate(places) if i == 0 or c - places[i - 1] > 1e-8 * (1 + abs(c)))
 
 
 def _jumps(function: Any, places: Array) -> Array:

@@ -32,13 +32,7 @@ FELT = 0.1  # the same of ln Q'(1) times the depth
 
 
 def tailor(
-    activation: Activation,
-    depth: int,
-    kind: str = "dks",
-    *,
-    zeta: float = ZETA,
-    tau: float = TAU,
-    eta: float = ETA,
+    activation: Activation, depth: int, kind: str = "dks", *, zeta: float = ZETA, tau: float = TAU, eta: float = ETA
 ) -> Tailored:
     """Return an activation made for plain networks of `depth` hidden layers with C_W = 1, C_b = 0 and K^1 = 1.
 

@@ -8,9 +8,8 @@ map to fewer units than it has inputs the layer is the first rows of that.
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from repu_lab.theory.angles import Floats
 
 
 def sphere(chains: int, units: int, dimension: int, generator: np.random.Generator) -> Floats:

@@ -13,12 +13,7 @@ from tensorboard.compat.proto.histogram_pb2 import HistogramProto
 from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
 from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
-from tensorboard.plugins.custom_scalar.layout_pb2 import (
-    Category,
-    Chart,
-    Layout,
-    MultilineChartContent,
-)
+from tensorboard.plugins.custom_scalar.layout_pb2 import Category, Chart, Layout, MultilineChartContent
 from tensorboard.plugins.hparams.api_pb2 import (
     DATA_TYPE_BOOL,
     DATA_TYPE_FLOAT64,
@@ -43,12 +38,8 @@ def scalars(values: Mapping[str, float]) -> list[Any]:
     """Return a Summary.Value for each number that float32 can hold; NaN, inf and larger numbers are left out."""
     for tag in values:
         declared(tag)
-    return [Summary.Value(tag=tag, simple_value=value) for tag, value in values.items() if is_drawable(value)]
-
-
-def is_drawable(value: float) -> bool:
-    """Return whether an event file can hold the number: finite and within float32."""
-    return abs(value) <= FLOAT32_MAX  # False for NaN
+    # Not of NaN, which no comparison holds for.
+    return [Summary.Value(tag=tag, simple_value=value) for tag, value in values.items() if abs(value) <= FLOAT32_MAX]
 
 
 def histogram(tag: str, counts: ArrayLike, edges: ArrayLike) -> list[Any]:

@@ -38,9 +38,13 @@ class UndeclaredTag(KeyError):
         return f"the tag {self.args[0]!r} is not declared: add it to TAGS in repu_lab/tracking/tags.py"
 
 
+@lru_cache(maxsize=10_000)
 def declared(tag: str) -> Tag:
     """Return the declaration of a tag; UndeclaredTag if there is none."""
-    return _find(tag)
+    for expression, declaration in _patterns():
+        if expression.fullmatch(tag):
+            return declaration
+    raise UndeclaredTag(tag)
 
 
 def tags_as_markdown() -> str:
@@ -50,11 +54,6 @@ def tags_as_markdown() -> str:
         cells = (f"`{tag.pattern}`", tag.meaning, tag.formula, tag.unit, tag.axis)
         rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(rows) + "\n"
-
-
-def _over_training(quantity: Quantity) -> Tag:
-    pattern = f"z_{quantity.name}/depth_{{share}}"
-    return Tag(pattern, "scalar", quantity.formula, quantity.unit, "training step", quantity.meaning)
 
 
 def _over_depth(quantity: Quantity) -> Iterator[Tag]:
@@ -88,7 +87,7 @@ TAGS: tuple[Tag, ...] = (
     Tag("train/active", "scalar", "count", "members", "training step", "members still training (finite so far)"),
     Tag("train_outcome/{outcome}", "scalar", "count", "members", "training step", "members that ended with it"),
     Tag("train/steps", "scalar", "count", "updates", "training step", "updates done when the run ended"),
-    *map(_over_training, QUANTITIES),
+    *(Tag(f"z_{q.name}/depth_{{share}}", "scalar", q.formula, q.unit, "training step", q.meaning) for q in QUANTITIES),
     *chain.from_iterable(map(_over_depth, over_depth())),
     Tag(
         "z_profile_nonfinite/{curve}", "scalar", "count of NaN, +inf, -inf", "entries", "layer",
@@ -131,11 +130,3 @@ def _patterns() -> tuple[tuple[re.Pattern[str], Tag], ...]:
         return re.compile("".join(PLACEHOLDERS[part] if i % 2 else re.escape(part) for i, part in enumerate(parts)))
 
     return tuple((expression(tag.pattern), tag) for tag in TAGS)
-
-
-@lru_cache(maxsize=10_000)
-def _find(tag: str) -> Tag:
-    for expression, declaration in _patterns():
-        if expression.fullmatch(tag):
-            return declaration
-    raise UndeclaredTag(tag)

@@ -45,7 +45,6 @@ class Tracker:
         self.members, self.depth = members, depth
         self._shares = list(curve_layers(depth))
         self._file = EventFile(Path(folder) / EVENTS_NAME, append_at)
-        self._tags: dict[str, list[str]] = {}
         self._gathered: dict[int, list[Any]] = {}  # by step, not yet in the file
 
     # --- numbers over training
@@ -80,7 +79,8 @@ class Tracker:
         """Write the medians of at most 8 layers, spread over the depth, and the counts of what is not finite."""
         row: dict[str, float] = {}
         for name, medians in digest.medians.items():
-            row |= zip(self._curve_tags(name), medians.tolist(), strict=False)  # the output layer has no chi
+            tags = (f"z_{name}/depth_{share}" for share in self._shares)
+            row |= zip(tags, medians.tolist(), strict=False)  # the output layer has no chi
         bad = sum(digest.counts.values())
         row |= {f"z_nonfinite/{kind}": float(digest.counts[kind].sum()) for kind in COUNTED}
         row["z_nonfinite/members"] = digest.bad_members
@@ -198,11 +198,6 @@ class Tracker:
     def _write(self, rows: Iterable[tuple[int, Iterable[Any]]]) -> None:
         for step, values in rows:
             self._gathered.setdefault(step, []).extend(values)
-
-    def _curve_tags(self, name: str) -> list[str]:
-        if name not in self._tags:
-            self._tags[name] = [f"z_{name}/depth_{share}" for share in self._shares]
-        return self._tags[name]
 
     def _write_by_layer(self, columns: Mapping[str, NDArray[Any]]) -> None:
         layers = range(max((column.size for column in columns.values()), default=0))

@@ -18,7 +18,7 @@ MOST = 3  # problems that are told of one kind
 
 
 @dataclass(frozen=True)
-class Row:
+class LayerRow:
     """A layer at one step: medians over the inputs. log10_gradient and dead are None without a backward pass."""
 
     layer: int
@@ -37,7 +37,7 @@ class Row:
 class Report:
     """The layers in the order in which they run, and `problems`: one line each that names a layer and the reason."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[LayerRow, ...]
     step: int | None = None
 
     @property
@@ -70,7 +70,7 @@ def report_of(layers: Sequence[Layer], measured_layers: Sequence[Measures], step
     for number, (layer, measured) in enumerate(zip(layers, measured_layers, strict=True), 1):
         lost = came_back and layer.trains and layer.gradient_PN is None
         rows.append(
-            Row(
+            LayerRow(
                 layer=number,
                 name=layer.name,
                 kind=layer.kind,
@@ -86,7 +86,7 @@ def report_of(layers: Sequence[Layer], measured_layers: Sequence[Measures], step
     return Report(tuple(rows), step)
 
 
-def _problems(rows: Sequence[Row]) -> Iterator[str]:
+def _problems(rows: Sequence[LayerRow]) -> Iterator[str]:
     if not rows:
         yield "no layer was seen: the network has no module with weights that ran with gradients"
         return
@@ -115,7 +115,7 @@ def _problems(rows: Sequence[Row]) -> Iterator[str]:
         yield f"{_at(row)}: {row.dead:.0%} of the units get no gradient from any input of the batch: they are dead"
 
 
-def _gradients(rows: Sequence[Row], broken: bool) -> Iterator[str]:
+def _gradients(rows: Sequence[LayerRow], broken: bool) -> Iterator[str]:
     if broken:
         return
     known = [row for row in rows if row.log10_gradient is not None]
@@ -136,11 +136,11 @@ def _gradients(rows: Sequence[Row], broken: bool) -> Iterator[str]:
             yield f"{_at(worst)}: the gradient {what}: 10^{decades:.0f} times that of {_at(last)} (mean squares)"
 
 
-def _at(row: Row) -> str:
+def _at(row: LayerRow) -> str:
     return f"layer {row.layer} ({row.name}, {row.kind})"
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: LayerRow) -> tuple[str, ...]:
     def number(value: float | None) -> str:
         return "-" if value is None else f"{value:.2f}"
 
