@@ -80,37 +80,29 @@ class Same:
     centred = False
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Return x."""
         return x
 
     def jet(self, x_MBN: Tensor, d_MKBN: Tensor, J: int) -> tuple[Tensor, Tensor]:
-        """Return x and its derivatives."""
         return x_MBN, d_MKBN
 
     def gain(self, x: Tensor) -> float:
-        """Return 1."""
         return 1.0
 
     def modules(self, units: int) -> list[nn.Module]:
-        """Return nothing."""
         return []
 
     def wide(self, square: Floats, mean: Any = 0.0) -> tuple[Floats, float]:
-        """Return E[x^2], and log 1."""
         return square, 0.0
 
     def weighted(self, x: Floats, weights: Floats) -> Floats:
-        """Return x."""
         return x
 
     def units(self, log_S: Floats, x: Floats) -> tuple[Floats, Floats]:
-        """Return what is given."""
         return log_S, x
 
     def change(
         self, log_S: Floats, x: Floats, log_D: Floats, y: Floats, *, small: bool = False
     ) -> tuple[Floats, Floats]:
-        """Return the change as it is given."""
         return log_D, y
 
 
@@ -151,7 +143,6 @@ class Unit:
         return (1 - (self.centred + x.square() / square) / x.shape[-1]) / square
 
     def modules(self, units: int) -> list[nn.Module]:
-        """Return torch's own."""
         if self.centred:
             return [nn.LayerNorm(units, eps=EPS, elementwise_affine=False)]
         return [nn.RMSNorm(units, eps=EPS, elementwise_affine=False)]
@@ -162,7 +153,6 @@ class Unit:
         return np.where(variance > 0, 1.0, 0.0), -np.log(variance)
 
     def weighted(self, x: Floats, weights: Floats) -> Floats:
-        """Return x over its root mean square, less its mean if `centred`."""
         x = x - (x @ weights)[:, None] if self.centred else x
         return x / np.sqrt((x * x) @ weights)[:, None]
 
@@ -205,11 +195,9 @@ class Centred(Same):
         return square - mean**2, 0.0
 
     def weighted(self, x: Floats, weights: Floats) -> Floats:
-        """Return x less its mean."""
         return x - (x @ weights)[:, None]
 
     def units(self, log_S: Floats, x: Floats) -> tuple[Floats, Floats]:
-        """Return u."""
         N = x.shape[1]
         return log_S, (x - x.mean(1, keepdims=True)) * np.sqrt(N / (N - 1))
 

@@ -7,11 +7,11 @@ other groups would change the last bits; jobs that were left over are grouped an
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
@@ -34,7 +34,10 @@ from repu_lab.sweeps.group import (
     shape,
 )
 from repu_lab.sweeps.job_table import WHOLE, error_of, job_state, print_table, read_result, stored_result
-from repu_lab.sweeps.workers import Duty, Event, Pool, Slot
+from repu_lab.sweeps.workers import Event, Pool, Slot
+
+if TYPE_CHECKING:
+    from repu_lab.sweeps.slurm import SlurmPool
 
 # So many jobs that fail alike before any other has ended stop a sweep: all the others would too.
 ALIKE = 3
@@ -42,34 +45,12 @@ NAME = re.compile(r"[0-9a-f]{16}")  # of a group's folder
 WAIT_SECONDS = 0.2
 
 
-class Runner(Protocol):
-    """What runs groups and tells what becomes of them: workers.Pool here, slurm.SlurmPool on a cluster."""
-
-    @property
-    def busy(self) -> bool:
-        """Whether a group runs or waits."""
-        ...
-
-    def submit(self, task: Duty, argument: Any, *, alone: bool = False) -> None:
-        """Take up a group."""
-
-    def events(self, seconds: float) -> Iterator[Event]:
-        """Yield the news of the next so many seconds."""
-        ...
-
-    def interrupt(self) -> None:
-        """Ask what runs to save and end."""
-
-    def leave(self) -> None:
-        """Do what a driver that is interrupted does."""
-
-
 def run_sweep(
     command: str,
     jobs: Sequence[Job],
     slots: Sequence[Slot],
     max_members: int | None = None,
-    cluster: Callable[[Path], Runner] | None = None,
+    cluster: "Callable[[Path], SlurmPool] | None" = None,
 ) -> int:
     """Run what is not finished of a sweep's jobs and print the table of all; return the exit code.
 
@@ -187,7 +168,7 @@ def _stored_group(command: str, place: Path, known: Mapping[str, Job]) -> Group 
 class _Driver:
     """Follows the groups of a sweep: retries, counts, shows how far they are."""
 
-    def __init__(self, command: str, pool: Runner, jobs: int):
+    def __init__(self, command: str, pool: "Pool | SlurmPool", jobs: int):
         self.command, self.pool, self.jobs = command, pool, jobs
         self.share: dict[Group, float] = {}  # done of the groups that run
         self.ended = 0

@@ -7,12 +7,15 @@ that: Gauss-Legendre panels, the inner ones cut at the kinks of v, the outer one
 of v given u passes a kink.
 """
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from repu_lab.theory.angles import Array, determinant
+
+if TYPE_CHECKING:
+    from repu_lab.theory.quadrature import QuadratureMoments
 
 # The values of u; for every point of the plane the index of its u, its v and its weight.
 Points = tuple[Array, Array, Array, Array]
@@ -29,22 +32,10 @@ STRUCTURE_CUTS = np.concatenate(([0.5, 2.0], 6.0 * 3.5 ** np.arange(24)))
 KINK_CUTS = 8.0 ** -np.arange(0.0, 6.0)
 
 
-class Averaged(Protocol):
-    """What is averaged: s, s', the kinks, and whether to grade the panels towards them."""
-
-    kinks: tuple[float, ...]
-    graded: bool
-    cuts: Array
-
-    def s(self, z: Array) -> Array: ...  # noqa: D102
-
-    def slope(self, z: Array) -> Array: ...  # noqa: D102
+_analytic_steps: "WeakKeyDictionary[QuadratureMoments, dict[int, float | None]]" = WeakKeyDictionary()
 
 
-_analytic_steps: WeakKeyDictionary[Averaged, dict[int, float | None]] = WeakKeyDictionary()
-
-
-def pair_average(function: Averaged, K11: float, K22: float, K12: float) -> tuple[float, float]:
+def pair_average(function: "QuadratureMoments", K11: float, K22: float, K12: float) -> tuple[float, float]:
     """Return (E[s(u) s(v)], E[s'(u) s'(v)]); relative error about 1e-13 of sqrt(g(K11) g(K22)); 0.2 to 10 ms."""
     if K22 > K11:  # the wider input outside: its window covers the conditional mean's
         K11, K22 = K22, K11
@@ -60,7 +51,9 @@ def pair_average(function: Averaged, K11: float, K22: float, K12: float) -> tupl
     return float(value), float(gain)
 
 
-def _of_jumps(function: Averaged, covariance: tuple[float, float, float], slope: float, sigma: float) -> float:
+def _of_jumps(
+    function: "QuadratureMoments", covariance: tuple[float, float, float], slope: float, sigma: float
+) -> float:
     """Return what the jumps of s add to E[s'(u) s'(v)]: s' has delta functions there, of u, of v and of both."""
     jumps = getattr(function, "jumps", ())
     if not jumps or sigma == 0:
@@ -80,7 +73,7 @@ def _of_jumps(function: Averaged, covariance: tuple[float, float, float], slope:
     return float(total)
 
 
-def _trapezoid(function: Averaged, K11: float, slope: float, sigma: float) -> Points | None:
+def _trapezoid(function: "QuadratureMoments", K11: float, slope: float, sigma: float) -> Points | None:
     sd = np.sqrt(K11)
     # One step serves an octave of widths: how near s's singularities are to the line does not depend on them.
     octave = int(np.ceil(np.log2(max(sd, sigma))))
@@ -102,7 +95,7 @@ def _trapezoid(function: Averaged, K11: float, slope: float, sigma: float) -> Po
     return u, rows, slope * u[rows] + sigma * y[columns], weights / weights.sum()
 
 
-def _analytic_step(function: Averaged, sd: float) -> float | None:
+def _analytic_step(function: "QuadratureMoments", sd: float) -> float | None:
     """Largest step in z at which halving no longer changes E[s^2] and E[s'^2]; None: s is not analytic enough."""
     previous = None
     for step in STEPS:
@@ -129,7 +122,7 @@ def _is_known(function: Any, sd: float, sums: Array) -> bool:
     return bool(np.all(np.abs(sums - known) <= 1e-11 * known))
 
 
-def _panels(function: Averaged, K11: float, slope: float, sigma: float) -> Points:
+def _panels(function: "QuadratureMoments", K11: float, slope: float, sigma: float) -> Points:
     sd = np.sqrt(K11)
     marks = np.array(function.kinks) if function.kinks else np.zeros(1)
     around = marks[:, None] + np.concatenate(([0.0], KINK_CUTS, -KINK_CUTS) if function.graded else ([0.0],))
