@@ -39,28 +39,6 @@ if TYPE_CHECKING:
 
 __version__ = "0.2.0"
 
-__all__ = [
-    "ACTIVATIONS",
-    "Formula",
-    "MRePU",
-    "RePU",
-    "SplineRePU",
-    "analyse",
-    "as_activation",
-    "assert_healthy",
-    "critical_initialization",
-    "examine",
-    "forecast",
-    "forecast_network",
-    "initialize_",
-    "layers",
-    "load_population",
-    "results",
-    "tailor",
-    "task_of",
-    "watch",
-]
-
 # Imported when they are asked for: the command line starts without torch, which takes a second. There is no __dir__:
 # with it help(repu_lab) would be 3,400 lines of torch's methods instead of one page.
 _HOMES = {
@@ -73,6 +51,7 @@ _HOMES = {
     "theory.forecast": ("forecast",),
     "watching": ("assert_healthy", "examine", "watch"),
 }
+__all__ = sorted(name for names in _HOMES.values() for name in names)  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

@@ -18,7 +18,7 @@ from repu_lab.runs.lock import locked
 from repu_lab.runs.output import write_output
 from repu_lab.runs.paths import check_inside, remove_group, remove_leftovers
 from repu_lab.sweeps.group import GROUPS, make_group
-from repu_lab.sweeps.sweep import _forget_groups, plan_groups, run_sweep
+from repu_lab.sweeps.sweep import group_places, plan_groups, run_sweep
 
 GROUP = "0123456789abcdef"
 
@@ -131,7 +131,8 @@ def test_rerun_forgets_groups_and_nothing_that_is_called_otherwise_or_linked():
     before = made_group(groups / "my_notes")
     outside = made_group(Path("outside"))
     (groups / ("f" * 16)).symlink_to(Path("outside").absolute())
-    _forget_groups(Path("s"))
+    for place in group_places(Path("s")):
+        remove_group(place, Path("s"))
     assert not (groups / GROUP).exists()
     assert held(groups / "my_notes") == before and held(Path("outside")) == outside
 

@@ -155,14 +155,14 @@ class Composer:
         if not isinstance(path, str):
             raise ConfigError(f"{KEY}=...: takes one path of a CSV file")
         points = []
-        for point in read_points(path):
+        for where, overrides in read_points(path):
             try:
-                paired = [self.parse(text) for text in spelt_out(self.command, point.overrides)]
+                paired = [self.parse(text) for text in spelt_out(self.command, overrides)]
                 if complaint := next(filter(None, (self._unpaired(override, given) for override in paired)), None):
                     raise ConfigError(complaint)
             except ConfigError as error:
-                raise ConfigError(f"{point.where}: {error}") from error
-            points.append((point.where, paired))
+                raise ConfigError(f"{where}: {error}") from error
+            points.append((where, paired))
         return points
 
     def _unpaired(self, override: Override, typed: Mapping[str, Any]) -> str | None:

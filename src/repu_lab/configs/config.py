@@ -56,7 +56,8 @@ def check(command: str, cfg: DictConfig) -> Any:
     _leave_out(getattr(config, "activation", {}))
     _check_fields(config, "")
     _check_arguments(getattr(config, "activation", {}))
-    _check_groups(config)
+    for complaint in _ignored(config):
+        raise ConfigError(complaint)
     _name_block_once(config)
     optimizer = getattr(config, "optimizer", None)
     if optimizer is not None and optimizer.lr != "auto":
@@ -119,77 +120,63 @@ def _respaced(formula: Any) -> Any:
         return formula
 
 
-def _check_groups(config: Any) -> None:
-    """Refuse settings that the chosen option of a group would ignore."""
+def _ignored(config: Any) -> Iterator[str]:
+    """Yield what is wrong with settings that the chosen option of a group would ignore, or cannot have."""
     rule = getattr(config, "initialization", None)
     if rule is None:
         return
     if rule.weights == "centred" and config.width == 1:
-        raise ConfigError("initialization.weights=centred: with width=1 they are all 0; take width=2 or more")
+        yield "initialization.weights=centred: with width=1 they are all 0; take width=2 or more"
     for key, kinds in TAILOR_KEYS.items():
         if (value := getattr(config.tailor, key)) is not None and config.tailor.name not in kinds:
-            raise ConfigError(
-                f"tailor.{key}={value}: belongs to tailor={' or '.join(kinds)}, but here it is {config.tailor.name}; "
-                "leave it out"
-            )
+            belongs = f"belongs to tailor={' or '.join(kinds)}, but here it is {config.tailor.name}"
+            yield f"tailor.{key}={value}: {belongs}; leave it out"
     if rule.name != "custom":
         for key in ("c_w", "c_b", "k1"):
-            if getattr(rule, key) is not None:
-                raise ConfigError(
-                    f"initialization.{key}={getattr(rule, key)}: belongs to initialization=custom, "
-                    f"but the rule is {rule.name}; add initialization=custom or leave it out"
-                )
+            if (value := getattr(rule, key)) is not None:
+                belongs = f"belongs to initialization=custom, but the rule is {rule.name}"
+                yield f"initialization.{key}={value}: {belongs}; add initialization=custom or leave it out"
     elif rule.c_w is None:
-        raise ConfigError("initialization.c_w: initialization=custom needs it (C_W, weight variance times fan-in)")
+        yield "initialization.c_w: initialization=custom needs it (C_W, weight variance times fan-in)"
     elif rule.k1 is not None and rule.k1 < (rule.c_b or 0.0):
-        raise ConfigError(
-            f"initialization.k1={rule.k1}: must be at least c_b={rule.c_b or 0.0}, since K^1 = C_b + C_W^1 |x|^2/n_0"
-        )
+        yield f"initialization.k1={rule.k1}: must be at least c_b={rule.c_b or 0.0}, since K^1 = C_b + C_W^1 |x|^2/n_0"
     optimizer = getattr(config, "optimizer", None)
     if (block := getattr(config, "block", None)) is not None:
-        _check_block(config, block, 0.0 if optimizer is None else optimizer.weight_decay)
+        yield from _ignored_of_block(config, block, 0.0 if optimizer is None else optimizer.weight_decay)
     if optimizer is not None:
-        foreign = ("beta1", "beta2") if optimizer.name == "sgd" else ("momentum",)
+        foreign, own = ("beta1", "beta2"), ("momentum",)
+        foreign, own = (foreign, own) if optimizer.name == "sgd" else (own, foreign)
         for key in foreign:
-            if getattr(optimizer, key) is not None:
-                raise ConfigError(
-                    f"optimizer.{key}={getattr(optimizer, key)}: does not exist for optimizer={optimizer.name}; "
-                    f"valid: lr, weight_decay, clip, {'momentum' if optimizer.name == 'sgd' else 'beta1, beta2'}"
-                )
-    task = getattr(config, "task", None)
-    if task is not None:
-        _check_task(task)
+            if (value := getattr(optimizer, key)) is not None:
+                valid = ", ".join(("lr", "weight_decay", "clip", *own))
+                yield f"optimizer.{key}={value}: does not exist for optimizer={optimizer.name}; valid: {valid}"
+    if (task := getattr(config, "task", None)) is not None:
+        yield from _ignored_of_task(task)
 
 
-def _check_block(config: Any, block: BlockConfig, weight_decay: float) -> None:
+def _ignored_of_block(config: Any, block: BlockConfig, weight_decay: float) -> Iterator[str]:
     residual = config.residual or block.name == "residual"
     if block.branch != 1 and not residual:
-        raise ConfigError(f"block.branch={block.branch}: belongs to block=residual; add that or leave it out")
+        yield f"block.branch={block.branch}: belongs to block=residual; add that or leave it out"
     if (block.branch != 1 or block.name == "residual") and config.depth < 2:
-        raise ConfigError("block=residual: depth=1 has no map between hidden layers; take depth=2 or more")
+        yield "block=residual: depth=1 has no map between hidden layers; take depth=2 or more"
     if block.scalar and block.norm != "none":
-        raise ConfigError(
-            f"block.scalar=true: block.norm={block.norm} has a scale for each input already; leave one of the two out"
-        )
+        yield f"block.scalar=true: block.norm={block.norm} has a scale for each input already; leave one of the two out"
     if block.scalar and weight_decay:
-        raise ConfigError(
-            f"optimizer.weight_decay={weight_decay:g}: would shrink the scales that block.scalar=true froze; use 0"
-        )
+        yield f"optimizer.weight_decay={weight_decay:g}: would shrink the scales that block.scalar=true froze; use 0"
 
 
-def _check_task(task: TaskConfig) -> None:
+def _ignored_of_task(task: TaskConfig) -> Iterator[str]:
     targets = TARGETS.get(task.name, ())
     if task.target is not None and targets and task.target not in targets:
         cause = f"no target of task={task.name}{nearest(task.target, targets)}; valid: {', '.join(targets)}"
-        raise ConfigError(f"task.target={printable(task.target)}: {cause}")
+        yield f"task.target={printable(task.target)}: {cause}"
     for key, owners in TASK_KEYS.items():
         if getattr(task, key) is not None and not {task.name, task.target} & set(owners):
             group = "task.target" if {*chain(*TARGETS.values())}.issuperset(owners) else "task"
             chosen = task.target if group == "task.target" and task.target else task.name
-            raise ConfigError(
-                f"task.{key}={getattr(task, key)}: belongs to {group}={' or '.join(owners)}, but here it is {chosen}; "
-                "leave it out"
-            )
+            belongs = f"belongs to {group}={' or '.join(owners)}, but here it is {chosen}"
+            yield f"task.{key}={getattr(task, key)}: {belongs}; leave it out"
 
 
 def result_fields(config: Any) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from repu_lab.configs.config import ConfigError
 from repu_lab.configs.files import read_named
@@ -12,21 +11,16 @@ KEY = "points"
 LARGEST = 16 << 20  # bytes
 
 
-@dataclass(frozen=True)
-class Point:
-    """A row of the file: where it stands, and its overrides as they would be typed."""
-
-    where: str
-    overrides: tuple[str, ...]
-
-
 def has_points(overrides: Sequence[str]) -> bool:
     """Say whether a command line names a file of points, which makes it a sweep."""
     return any(text.startswith(f"{KEY}=") and text != f"{KEY}=null" for text in overrides)
 
 
-def read_points(path: str) -> list[Point]:
-    """Return the rows of a CSV file with commas, of at most 16 MiB; ConfigError names the file and the row."""
+def read_points(path: str) -> list[tuple[str, list[str]]]:
+    """Return where each row of a CSV file stands and its overrides, as they would be typed.
+
+    With commas, of at most 16 MiB; ConfigError names the file and the row.
+    """
     named_by = f"{KEY}={printable(path)}"
     try:
         reader = csv.reader(read_named(path, LARGEST).decode("utf-8-sig").splitlines(), strict=True)
@@ -39,19 +33,16 @@ def read_points(path: str) -> list[Point]:
         what = "is empty" if not rows else "has a header and no row"
         raise ConfigError(f"{named_by}: {what}; the first row names keys, every other one is a job")
     (first, header), *rest = rows
-    _check_header(f"{named_by}, row {first}", header)
-    return [_point(f"{named_by}, row {number}", header, row) for number, row in rest]
-
-
-def _check_header(where: str, header: Sequence[str]) -> None:
+    where = f"{named_by}, row {first}"
     for number, key in enumerate(header, 1):
         if not key:
             raise ConfigError(f"{where}: column {number} has no name; the first row names a key for every column")
         if key in header[: number - 1]:
             raise ConfigError(f"{where}: {printable(key)} names two columns; one is enough")
-
-
-def _point(where: str, header: Sequence[str], row: Sequence[str]) -> Point:
-    if len(row) != len(header):
-        raise ConfigError(f"{where}: has {len(row)} values for {len(header)} keys ({printable(', '.join(header))})")
-    return Point(where, tuple(f"{key}={cell}" for key, cell in zip(header, row, strict=True) if cell))
+    points = []
+    for number, row in rest:
+        where = f"{named_by}, row {number}"
+        if len(row) != len(header):
+            raise ConfigError(f"{where}: has {len(row)} values for {len(header)} keys ({printable(', '.join(header))})")
+        points.append((where, [f"{key}={cell}" for key, cell in zip(header, row, strict=True) if cell]))
+    return points

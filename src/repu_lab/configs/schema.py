@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from repu_lab.configs.settings import branch, device, learning_rate, named, number, one_of, setting, threads, whole
+from repu_lab.configs.settings import aside, branch, device, later, learning_rate, named, number, one_of, setting, whole
 
 MISSING = "???"  # omegaconf's own, without importing it
 HIGHEST = "highest"
@@ -37,7 +37,7 @@ TASK_KEYS = {
     "folder": IMAGES,
     "examples": IMAGES,
 }
-variance = number(0, 1e30, optional=True)  # theory's curves stay finite, and float32 ends sooner
+variance = number(0, 1e30)  # theory's curves stay finite, and float32 ends sooner
 RESIDUAL = "skip connections: z' = z + b + W s(z) between hidden layers; short for block=residual"
 OUTCOMES = ("exploded", "vanished", "diverged", "trained", "learning", "stalled")
 
@@ -54,12 +54,11 @@ class InitializationConfig:
         "K^1 of an input with |x|^2/n_0 = 1, realised by the first layer; left out: c_b + c_w (custom only)",
         variance,
     )
-    weights: str = setting(
+    weights: str = later(
         "gaussian",
         "gaussian: W_ij independent; orthogonal: W W^T or W^T W in proportion to 1; centred: no unit's weights have a "
         "mean (but for the first map); C_W / fan_in is the mean square of all",
         one_of(*WEIGHTS),
-        named_if_set=True,
     )
 
 
@@ -67,21 +66,13 @@ class InitializationConfig:
 class TailorConfig:
     """Affine maps around the activation, gamma (s(alpha u + beta) + delta), made for the depth."""
 
-    name: str = setting("none", "the conditions", one_of(*TAILORS), named_if_set=True)
-    zeta: float | None = setting(
-        None,
-        "L-th power of the chi_perp that is asked for (shift, dks; left out: 1.5)",
-        number(1, optional=True),
-        named_if_set=True,
+    name: str = later("none", "the conditions", one_of(*TAILORS))
+    zeta: float | None = later(
+        None, "L-th power of the chi_perp that is asked for (shift, dks; left out: 1.5)", number(1)
     )
-    tau: float | None = setting(
-        None, "C''(1) of all layers together (tat; left out: 0.3)", number(0, optional=True), named_if_set=True
-    )
-    eta: float | None = setting(
-        None,
-        "correlation at the output of inputs without one (tat of the ReLU family; left out: 0.9)",
-        number(0, 1, optional=True),
-        named_if_set=True,
+    tau: float | None = later(None, "C''(1) of all layers together (tat; left out: 0.3)", number(0))
+    eta: float | None = later(
+        None, "correlation at the output of inputs without one (tat of the ReLU family; left out: 0.9)", number(0, 1)
     )
 
 
@@ -89,29 +80,20 @@ class TailorConfig:
 class BlockConfig:
     """What a layer is beside its affine map and its activation."""
 
-    name: str = setting(
-        "plain",
-        "plain: z' = b + W h; residual: z' = z + a (b + W h) between hidden layers",
-        one_of(*BLOCKS),
-        named_if_set=True,
+    name: str = later(
+        "plain", "plain: z' = b + W h; residual: z' = z + a (b + W h) between hidden layers", one_of(*BLOCKS)
     )
-    norm: str = setting(
+    norm: str = later(
         "none",
         "h = s(z), or normalised: z before it by rms or layer (its mean taken out too), s(z) by layer_after",
         one_of(*NORMS),
-        named_if_set=True,
     )
-    branch: float | int | str = setting(
+    branch: float | int | str = later(
         1.0,
         "a in z' = z + a (b + W h): a number, auto (1/sqrt(L)) or rezero (learned, 0 at first) (residual only)",
         branch,
-        named_if_set=True,
     )
-    scalar: bool = setting(
-        False,
-        "z is divided by one number a layer, its size on the first batch, and never by another",
-        named_if_set=True,
-    )
+    scalar: bool = later(False, "z is divided by one number a layer, its size on the first batch, and never by another")
 
 
 @dataclass(kw_only=True)
@@ -125,53 +107,42 @@ class TaskConfig:
         named(*(target for targets in TARGETS.values() for target in targets)),
     )
     degree: int | None = setting(
-        None, "degree of the polynomial (targets legendre, chebyshev, random; left out: 4)", whole(1, 50, optional=True)
+        None, "degree of the polynomial (targets legendre, chebyshev, random; left out: 4)", whole(1, 50)
     )
     dimension: int | None = setting(
-        None, "number of inputs of the polynomial (target random; left out: 2)", whole(1, 50, optional=True)
+        None, "number of inputs of the polynomial (target random; left out: 2)", whole(1, 50)
     )
-    k: float | None = setting(None, "k of sin(k x) (target sin; left out: 6)", number(0, optional=True))
-    collocation: int | None = setting(
-        None, "points at which the equation is to hold (equations)", whole(1, 10_000_000, optional=True)
-    )
+    k: float | None = setting(None, "k of sin(k x) (target sin; left out: 6)", number(0))
+    collocation: int | None = setting(None, "points at which the equation is to hold (equations)", whole(1, 10_000_000))
     boundary: int | None = setting(
-        None, "points with given values, for soft conditions (equations)", whole(2, 1_000_000, optional=True)
+        None, "points with given values, for soft conditions (equations)", whole(2, 1_000_000)
     )
-    conditions: str | None = setting(
+    conditions: str | None = later(
         None,
         "initial and boundary values: met exactly by the form of u, or a part of the loss (equations; left out: exact)",
-        one_of("exact", "soft", optional=True),
-        named_if_set=True,
+        one_of("exact", "soft"),
     )
     lbfgs_steps: int | None = setting(
         None,
         "steps of float64 L-BFGS on all examples, after those of the optimizer (equations, polynomial, function)",
-        whole(0, 1_000_000, optional=True),
+        whole(0, 1_000_000),
     )
-    cache: str | None = setting(
-        None,
-        "folder of data that are fetched (images); none: that of REPU_LAB_DATA, else ~/.cache/repu-lab",
-        affects_result=False,
+    cache: str | None = aside(
+        None, "folder of data that are fetched (images); none: that of REPU_LAB_DATA, else ~/.cache/repu-lab"
     )
-    folder: str | None = setting(
-        None, "folder that holds the images as they are published (IDX, CIFAR-10's batches, .npz)", affects_result=False
+    folder: str | None = aside(
+        None, "folder that holds the images as they are published (IDX, CIFAR-10's batches, .npz)"
     )
-    path: str | None = setting(None, "the file of the data, .csv, .npz or .npy (file)", named_if_set=True)
-    scale: str | None = setting(
+    path: str | None = later(None, "the file of the data, .csv, .npz or .npy (file)")
+    scale: str | None = later(
         None,
         "inputs of |x|^2/n_0 = 1, columns of mean 0 and spread 1, or as they are (file; left out: sphere)",
-        one_of("sphere", "standard", "none", optional=True),
-        named_if_set=True,
+        one_of("sphere", "standard", "none"),
     )
-    criterion: float | None = setting(
-        None,
-        "accuracy or R^2 of a network that is trained (file; left out: by the data)",
-        number(-1e9, 1.000001, optional=True),
-        named_if_set=True,
+    criterion: float | None = later(
+        None, "accuracy or R^2 of a network that is trained (file; left out: by the data)", number(-1e9, 1.000001)
     )
-    examples: int | None = setting(
-        None, "images to train on, as many of each class (left out: all)", whole(10, optional=True), named_if_set=True
-    )
+    examples: int | None = later(None, "images to train on, as many of each class (left out: all)", whole(10))
 
 
 @dataclass(kw_only=True)
@@ -181,10 +152,10 @@ class OptimizerConfig:
     name: str = setting(MISSING, "the method")
     lr: float | int | str = setting("auto", "learning rate; auto: see docs/how-to/diverged.md", learning_rate)
     weight_decay: float = setting(0.0, "weight decay: added to the gradient, decoupled for adamw", number(0))
-    clip: float | None = setting(None, "largest norm of a member's gradient", number(0, optional=True))
-    momentum: float | None = setting(None, "momentum (sgd only)", number(0, 1, optional=True))
-    beta1: float | None = setting(None, "decay of the mean of the gradient (adam, adamw)", number(0, 1, optional=True))
-    beta2: float | None = setting(None, "decay of the mean of its square (adam, adamw)", number(0, 1, optional=True))
+    clip: float | None = setting(None, "largest norm of a member's gradient", number(0))
+    momentum: float | None = setting(None, "momentum (sgd only)", number(0, 1))
+    beta1: float | None = setting(None, "decay of the mean of the gradient (adam, adamw)", number(0, 1))
+    beta2: float | None = setting(None, "decay of the mean of its square (adam, adamw)", number(0, 1))
 
 
 @dataclass(kw_only=True)
@@ -199,11 +170,11 @@ class Network:
     """The networks that every command is about."""
 
     activation: dict[str, Any] = setting(dict, "activation function, a group: see conf/activation")
-    tailor: TailorConfig = setting(TailorConfig, "affine maps around the activation, a group", named_if_set=True)
+    tailor: TailorConfig = later(TailorConfig, "affine maps around the activation, a group")
     depth: int = setting(10, "L, hidden layers: L activations, L + 1 affine maps", whole(1, 100_000))
     width: int = setting(128, "n, units of a hidden layer", whole(1, 1_000_000))
     initialization: InitializationConfig = setting(InitializationConfig, "distribution of the initial weights, a group")
-    block: BlockConfig = setting(BlockConfig, "what a layer is beside its affine map, a group", named_if_set=True)
+    block: BlockConfig = later(BlockConfig, "what a layer is beside its affine map, a group")
     dtype: str = setting("float32", f"number format: {', '.join(DTYPES)}", one_of(*DTYPES))
 
 
@@ -218,12 +189,11 @@ class Sample:
     data_seed: int = setting(0, "seed of the data's split and of the order of the batches", whole(0, 2**62))
     probe: int = setting(32, "inputs on which the statistics are measured", whole(2, 100_000))
     device: str = setting("auto", "auto (cuda, else mps, else cpu), cpu, cuda, cuda:1, mps", device)
-    threads: int | None = setting(None, "CPU threads; none: torch's own choice", threads)
-    precision: str = setting(
+    threads: int | None = setting(None, "CPU threads; none: torch's own choice", whole(1, 4096))
+    precision: str = later(
         HIGHEST,
         "products of float32 matrices: highest, or tf32 (CUDA: 10 bits of mantissa, several times as fast)",
         one_of(*PRECISIONS),
-        named_if_set=True,
     )
 
 
@@ -231,20 +201,15 @@ class Sample:
 class Handling:
     """How the command deals with folders and files; none of it decides the result."""
 
-    rerun: bool = setting(False, "run again although the folder holds a finished run", affects_result=False)
-    config: str | None = setting(None, "start from a run's config.yaml", affects_result=False)
-    trust: bool = setting(False, "let config=FILE name classes outside repu_lab", affects_result=False)
-    on_failure: str = setting(
-        "continue",
-        "when a job of a sweep fails: continue with the others, or stop",
-        one_of("continue", "stop"),
-        affects_result=False,
+    rerun: bool = aside(False, "run again although the folder holds a finished run")
+    config: str | None = aside(None, "start from a run's config.yaml")
+    trust: bool = aside(False, "let config=FILE name classes outside repu_lab")
+    on_failure: str = aside(
+        "continue", "when a job of a sweep fails: continue with the others, or stop", one_of("continue", "stop")
     )
-    sweep: str | None = setting(None, "name of the sweep's folder; none: made from the overrides", affects_result=False)
-    points: str | None = setting(
-        None, "a CSV file of paired values: a sweep of one job a row, its columns are keys", affects_result=False
-    )
-    plan: bool = setting(False, "say what would run, its cost and theory's forecast; run nothing", affects_result=False)
+    sweep: str | None = aside(None, "name of the sweep's folder; none: made from the overrides")
+    points: str | None = aside(None, "a CSV file of paired values: a sweep of one job a row, its columns are keys")
+    plan: bool = aside(False, "say what would run, its cost and theory's forecast; run nothing")
 
 
 @dataclass(kw_only=True)
@@ -255,16 +220,9 @@ class TrainConfig(Handling, Sample, Network):
     steps: int = setting(1000, "optimizer steps", whole(0, 1_000_000_000))
     batch_size: int = setting(128, "examples a step", whole(1))
     statistics: bool = setting(True, "measure and log per-layer statistics")
-    checkpoint: CheckpointConfig = setting(CheckpointConfig, "when the run's state is saved", affects_result=False)
-    resume: str | None = setting(
-        None, "go on with the run in this folder, or extend it with steps=N", affects_result=False
-    )
-    require: str | None = setting(
-        None,
-        "exit with code 3 unless every member ends so (trained, ...)",
-        one_of(*OUTCOMES, optional=True),
-        affects_result=False,
-    )
+    checkpoint: CheckpointConfig = aside(CheckpointConfig, "when the run's state is saved")
+    resume: str | None = aside(None, "go on with the run in this folder, or extend it with steps=N")
+    require: str | None = aside(None, "exit with code 3 unless every member ends so (trained, ...)", one_of(*OUTCOMES))
 
 
 @dataclass(kw_only=True)
@@ -278,7 +236,7 @@ class PropagateConfig(Handling, Sample, Network):
 class TheoryConfig(Handling, Network):
     """Ask the theory alone: no network is built."""
 
-    residual: bool = setting(False, RESIDUAL, named_if_set=True)
+    residual: bool = later(False, RESIDUAL)
     inputs: int = setting(128, "inputs of a batch that must all survive, as in train", whole(1, 1_000_000))
 
 
@@ -286,16 +244,11 @@ class TheoryConfig(Handling, Network):
 class ReproduceConfig:
     """Judge the claims of the paper."""
 
-    claim: Any = setting(
-        None,
-        "the claims to judge: numbers or families, several with commas; none: all",
-        affects_result=False,
-        several=True,
-    )
+    claim: Any = aside(None, "the claims to judge: numbers or families, several with commas; none: all", several=True)
     scale: str = setting("full", "smoke: minutes, 3 seeds; full: up to 2 hours, 10 seeds", one_of("smoke", "full"))
     device: str = setting("auto", "auto (cuda, else mps, else cpu), cpu, cuda, cuda:1, mps", device)
-    threads: int | None = setting(None, "CPU threads; none: torch's own choice", threads)
-    rerun: bool = setting(False, "judge the claims afresh; all of them: in a fresh folder", affects_result=False)
+    threads: int | None = setting(None, "CPU threads; none: torch's own choice", whole(1, 4096))
+    rerun: bool = aside(False, "judge the claims afresh; all of them: in a fresh folder")
 
 
 FORMULA = "activation.formula"  # a value that needs no quotes but the shell's

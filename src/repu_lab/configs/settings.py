@@ -22,13 +22,11 @@ def setting(
 ) -> Any:
     """Declare a field of a config: its default, what it means, what is valid and whether it decides the result.
 
-    `several`: it takes a list, which to Hydra `claim=6,7` alone would not be.
-    `named_if_set`: the default is left out of the run's identity. So a key that an earlier version did not have changes
-    no folder's name, and finished runs are found again.
+    None is valid where it is the default. `several`: it takes a list, which to Hydra `claim=6,7` alone would not be.
     """
     metadata = {
         "doc": doc,
-        "check": check,
+        "check": _or_none(check) if check and default is None else check,
         "affects_result": affects_result,
         "named_if_set": named_if_set,
         "several": several,
@@ -38,13 +36,24 @@ def setting(
     return field(default=default, metadata=metadata)
 
 
-def whole(at_least: int, at_most: int | None = None, *, optional: bool = False) -> Check:
+def later(default: Any, doc: str, check: Check | None = None) -> Any:
+    """Declare a key that earlier versions did not have: its default is left out of the run's identity.
+
+    So it changes no folder's name, and finished runs are found again.
+    """
+    return setting(default, doc, check, named_if_set=True)
+
+
+def aside(default: Any, doc: str, check: Check | None = None, *, several: bool = False) -> Any:
+    """Declare a key that does not decide the result."""
+    return setting(default, doc, check, affects_result=False, several=several)
+
+
+def whole(at_least: int, at_most: int | None = None) -> Check:
     """Check for a whole number within bounds."""
     bounds = f"of at least {at_least}" if at_most is None else f"from {at_least} to {at_most}"
 
     def check(value: Any) -> str | None:
-        if value is None and optional:
-            return None
         largest = math.inf if at_most is None else at_most
         valid = isinstance(value, int) and not isinstance(value, bool) and at_least <= value <= largest
         return None if valid else f"must be a whole number {bounds}"
@@ -52,15 +61,13 @@ def whole(at_least: int, at_most: int | None = None, *, optional: bool = False) 
     return check
 
 
-def number(at_least: float = -math.inf, below: float = math.inf, *, optional: bool = False) -> Check:
+def number(at_least: float = -math.inf, below: float = math.inf) -> Check:
     """Check for a finite number within bounds."""
     bounds = [f"of at least {at_least:g}"] if at_least > -math.inf else []
     bounds += [f"below {below:g}"] if below < math.inf else []
     text = " ".join(["must be a finite number", " and ".join(bounds)]).strip()
 
     def check(value: Any) -> str | None:
-        if value is None and optional:
-            return None
         if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
             return text
         return None if at_least <= value < below else text
@@ -68,20 +75,19 @@ def number(at_least: float = -math.inf, below: float = math.inf, *, optional: bo
     return check
 
 
-def one_of(*valid: Any, optional: bool = False) -> Check:
+def one_of(*valid: Any) -> Check:
     """Check for one of a few values."""
 
     def check(value: Any) -> str | None:
-        known = value in valid or (optional and value is None)
         names = [str(name) for name in valid]
-        return None if known else f"must be one of {', '.join(names)}{nearest(str(value), names)}"
+        return None if value in valid else f"must be one of {', '.join(names)}{nearest(str(value), names)}"
 
     return check
 
 
 def named(*examples: str) -> Check:
     """Check for a text, which is mostly one of a few; where it must be, is checked elsewhere."""
-    return lambda value: None if value is None or isinstance(value, str) else f"must be one of {', '.join(examples)}"
+    return lambda value: None if isinstance(value, str) else f"must be one of {', '.join(examples)}"
 
 
 def learning_rate(value: Any) -> str | None:
@@ -95,12 +101,11 @@ def branch(value: Any) -> str | None:
     return None if valid else "must be auto, rezero or a finite number above 0"
 
 
-def threads(value: Any) -> str | None:
-    """Check for a number of threads, or none."""
-    return None if value is None else whole(1, 4096)(value)
-
-
 def device(value: Any) -> str | None:
     """Check for a device's name."""
     valid = isinstance(value, str) and re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value)
     return None if valid else "must be auto, cpu, cuda, cuda:0, cuda:1, ... or mps"
+
+
+def _or_none(check: Check) -> Check:
+    return lambda value: None if value is None else check(value)

@@ -21,8 +21,6 @@ from repu_lab.runs.state import Part, State, members
 from repu_lab.runs.stepping import CAPTURED
 from repu_lab.tasks import Evaluation, Split, Task
 from repu_lab.tracking.digest import Digest, digests
-from repu_lab.tracking.table import StatisticsTable
-from repu_lab.tracking.tracker import Tracker
 
 # A table of more numbers is sorted on the GPU, one of fewer sooner on the host.
 LARGE = 100_000
@@ -138,8 +136,13 @@ def observe(state: State, sight: Sight, watched: Sequence[Part], ending: Sequenc
         tracker.scalars(state.step, {"train/active": float(alive[rows].sum())})
         own = None if stats is None else stats.members(here)
         if digest is not None and own is not None:
-            profiled = part in ending or is_profiled(state.step, config.steps)
-            own = _draw(state.step, part.table, tracker, own, digest, profiled)
+            tracker.statistics(state.step, digest)
+            if digest.profile is not None and (part in ending or is_profiled(state.step, config.steps)):
+                part.table.profiles[state.step] = digest.profile
+                tracker.profiles(state.step, digest.profile)
+                tracker.histograms(state.step, own)
+            else:
+                own = own.plain()
         tracker.flush()
         part.table.add(state.step, own, values)
 
@@ -155,16 +158,3 @@ def evaluate(population: Population, task: Task, theta_MP: Tensor, split: Split 
         metric=torch.cat([part.metric for part in parts]),
         advantage=torch.cat([part.advantage for part in parts]),
     )
-
-
-def _draw(
-    step: int, table: StatisticsTable, tracker: Tracker, stats: LayerStatistics, digest: Digest, profiled: bool
-) -> LayerStatistics:
-    """Write what is drawn of a run's statistics and return what is kept of them."""
-    tracker.statistics(step, digest)
-    if not profiled or digest.profile is None:
-        return stats.plain()
-    table.profiles[step] = digest.profile
-    tracker.profiles(step, digest.profile)
-    tracker.histograms(step, stats)
-    return stats

@@ -45,10 +45,10 @@ def seconds_by_law(command: str, finished: Sequence[Job]) -> dict[str, float]:
     return {key: mean(several) for key, several in times.items()}
 
 
-def law(config: Any) -> str:
-    """Return what decides a job's networks but for their seeds and number."""
+def law(config: Any, *aside: str) -> str:
+    """Return what decides a job's networks but for their seeds and number, and other keys that are left aside."""
     fields = result_fields(config)
-    return json.dumps({key: fields[key] for key in fields if key not in ("seed", "members")}, sort_keys=True)
+    return json.dumps({key: fields[key] for key in fields if key not in ("seed", "members", *aside)}, sort_keys=True)
 
 
 def cost_of(group: Group, known: dict[str, float], *, lost: bool) -> Cost:

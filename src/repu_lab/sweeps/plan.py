@@ -21,7 +21,7 @@ from repu_lab.configs.composition import Job
 from repu_lab.configs.config import result_fields
 from repu_lab.runs.building import members_that_fit
 from repu_lab.runs.words import memory
-from repu_lab.sweeps.costs import Cost, cost_of, seconds_by_law
+from repu_lab.sweeps.costs import Cost, cost_of, law, seconds_by_law
 from repu_lab.sweeps.group import Group, check_group
 from repu_lab.sweeps.job_table import WHOLE, job_state, own_overrides, print_columns
 from repu_lab.sweeps.sweep import memory_bound, plan_groups
@@ -72,14 +72,13 @@ def _forecasts(command: str, jobs: Sequence[Job]) -> Forecasts:
     expected: Forecasts = {}
     forecast, prepare = job_command(command).forecast, job_command(command).prepare
     for job in jobs:
-        fields = result_fields(job.config)
-        law = json.dumps({key: fields[key] for key in fields if key not in ("seed", "members", "optimizer", "steps")})
-        if law not in known:
-            known[law] = None
+        same = law(job.config, "optimizer", "steps")
+        if same not in known:
+            known[same] = None
             if forecast is not None:
                 with suppress(ValueError):  # theory has none; ConfigErrors were found before
-                    known[law] = forecast(prepare(job.config, job.folder).parts)
-        expected[job.folder] = known[law]
+                    known[same] = forecast(prepare(job.config, job.folder).parts)
+        expected[job.folder] = known[same]
     return expected
 
 
@@ -109,11 +108,10 @@ def _costs(groups: Sequence[Group], finished: Sequence[Job], expected: Forecasts
 
 def _kind(group: Group, expected: Forecasts) -> str:
     """Return what populations of the same cost have in common: all but seeds, distributions and rates."""
-    fields = result_fields(group.jobs[0].config)
+    config = group.jobs[0].config
     if not job_command(group.command).populations:
-        return json.dumps(fields)
-    unlike = ("seed", "members", "initialization", "optimizer")
-    shared = {key: fields[key] for key in fields if key not in unlike}
+        return json.dumps(result_fields(config))
+    shared = law(config, "initialization", "optimizer")
     return json.dumps([len(group.jobs), group.members, _doomed(group, expected, LOST), shared])
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from repu_lab.activations import Activation
 from repu_lab.theory.angles import Array
-from repu_lab.theory.quadrature import DENSITY_CUTS, NODES, WEIGHTS, WINDOW, QuadratureMoments, jumps
+from repu_lab.theory.quadrature import NODES, WEIGHTS, QuadratureMoments, jumps
 from repu_lab.theory.resolution import MOST_PANELS, Resolution, resolve
 
 TRIALS = 10.0 ** np.arange(-4, 7, 2)  # values of K at which every quantity is computed twice
@@ -114,14 +114,8 @@ class OwnMoments(QuadratureMoments):
         """Fewer values of K at once, the more panels there are."""
         return max(1, min(32, NODES_AT_ONCE // (NODES.size * len(self.cuts))))
 
-    def rule(self, K: Array, mean: float = 0.0) -> tuple[Array, Array]:
+    def _nodes(self, cuts: Array) -> tuple[Array, Array]:
         """Return nodes and weights, drawn towards kinks beside which s is a power."""
-        sd = np.sqrt(K)[:, None]
-        window = WINDOW * sd
-        inside = self.cuts[np.abs(self.cuts - mean) <= float(window.max())]
-        fixed = np.broadcast_to(inside, (len(K), inside.size))
-        cuts = np.concatenate([mean + sd * DENSITY_CUTS, mean - sd * DENSITY_CUTS, fixed], axis=1)
-        cuts = np.sort(np.clip(cuts, mean - window, mean + window))
         if self._halved:
             cuts = np.sort(np.concatenate((cuts, (cuts[:, 1:] + cuts[:, :-1]) / 2), axis=1), axis=1)
         width = np.diff(cuts, axis=1)
@@ -139,8 +133,7 @@ class OwnMoments(QuadratureMoments):
                 where = np.broadcast_to(beside[:, :, None], z.shape)
                 z = np.where(where, ends[:, :, None] + sign * width[:, :, None] * t**4, z)
                 weights = np.where(where, drawn, weights)
-        z, weights = z.reshape(len(K), -1), weights.reshape(len(K), -1)
-        return z, weights * np.exp(-(((z - mean) / sd) ** 2) / 2) / (np.sqrt(2 * np.pi) * sd)
+        return z.reshape(len(cuts), -1), weights.reshape(len(cuts), -1)
 
     def _trusted(self, name: str, K: Array, value: Array) -> Array:
         """Return the value, NaN where it is not known."""

@@ -142,11 +142,15 @@ class QuadratureMoments:
     def rule(self, K: Array, mean: float = 0.0) -> tuple[Array, Array]:
         """Nodes z and weights (density of N(mean, K) included), each (len(K), nodes), for one block of similar K."""
         sd = np.sqrt(K)[:, None]
-        fixed = np.broadcast_to(self.cuts, (len(K), len(self.cuts)))
+        window = WINDOW * sd
+        inside = self.cuts[np.abs(self.cuts - mean) <= float(window.max(initial=0.0))]
+        fixed = np.broadcast_to(inside, (len(K), inside.size))
         cuts = np.concatenate([mean + sd * DENSITY_CUTS, mean - sd * DENSITY_CUTS, fixed], axis=1)
-        cuts = np.sort(np.clip(cuts, mean - WINDOW * sd, mean + WINDOW * sd), axis=1)
-        z, weights = composite(cuts, NODES, WEIGHTS)
+        z, weights = self._nodes(np.sort(np.clip(cuts, mean - window, mean + window), axis=1))
         return z, weights * np.exp(-(((z - mean) / sd) ** 2) / 2) / (np.sqrt(2 * np.pi) * sd)
+
+    def _nodes(self, cuts: Array) -> tuple[Array, Array]:
+        return composite(cuts, NODES, WEIGHTS)
 
     def unknown(self, K: float) -> str | None:
         """Return why the averages are not known at K although they may exist; None where nothing hides them."""
