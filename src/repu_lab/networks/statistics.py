@@ -284,7 +284,7 @@ def branch_susceptibilities(
     here, behind = (maps[first - 1 + moved : first - 1 + moved + len(z_DMPN)] for moved in (0, 1))
     shares = [population.share(l, affine) for l, affine in enumerate(behind, first)]
     C_W_DM1 = torch.stack(
-        [W.shape[1] * _mean_square(W) * share for (W, *_), share in zip(behind, shares, strict=True)]
+        [W.shape[1] * W.double().square().mean((-1, -2)) * share for (W, *_), share in zip(behind, shares, strict=True)]
     ).unsqueeze(2)
     own_DMA = torch.stack([affine.activation_MA for affine in here]).double()
     scales = [affine.scale_M11 for affine in here if affine.scale_M11 is not None]
@@ -298,10 +298,6 @@ def branch_susceptibilities(
     )
     scale_DM11 = torch.stack(scales).double() if scales else None
     return population.block.susceptibilities(z_DMPN, C_W_DM1, s, slope, scale_DM11)
-
-
-def _mean_square(W_MIO: Tensor) -> Tensor:
-    return W_MIO.double().square().mean((-1, -2))
 
 
 def _log10_mean_square(values: Tensor) -> Tensor:

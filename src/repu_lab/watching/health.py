@@ -77,7 +77,7 @@ def report_of(layers: Sequence[Layer], measured_layers: Sequence[Measures], step
                 log10_K=_middle(measured.log10_K),
                 log10_gradient=-math.inf if lost else _median(measured.log10_gradient),
                 log10_distance=_median(measured.log10_distance),
-                dead=_known(measured.dead),
+                dead=None if math.isnan(measured.dead) else measured.dead,
                 nonfinite=layer.nan + layer.plus_inf + layer.minus_inf,
                 entries=layer.entries,
                 dtype=str(layer.dtype).removeprefix("torch."),
@@ -148,10 +148,6 @@ def _cells(row: LayerRow) -> tuple[str, ...]:
     dead = "-" if row.dead is None else f"{row.dead:.0%}"
     K, gradient = number(row.log10_K), number(row.log10_gradient)
     return str(row.layer), row.name, row.kind, K, gradient, distance, dead, str(row.nonfinite)
-
-
-def _known(value: float) -> float | None:
-    return None if math.isnan(value) else value
 
 
 def _median(values: Floats) -> float | None:
