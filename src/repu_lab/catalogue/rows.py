@@ -153,11 +153,5 @@ def _medians(members: Sequence[Member]) -> dict[str, Scalar]:
 
 
 def _several(runs: Sequence[Run], members: Sequence[Member]) -> dict[str, frozenset[Scalar]]:
-    return {
-        "folder": frozenset(run.folder for run in runs),
-        "state": frozenset(run.state for run in runs),
-        "note": frozenset(run.note for run in runs),
-        "outcome": frozenset(member.outcome for member in members),
-        "layer": frozenset(member.layer for member in members),
-        "seed": frozenset(member.seed for member in members),
-    }
+    of_runs = {name: frozenset(getattr(run, name) for run in runs) for name in ("folder", "state", "note")}
+    return of_runs | {name: frozenset(getattr(m, name) for m in members) for name in ("outcome", "layer", "seed")}

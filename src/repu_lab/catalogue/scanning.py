@@ -20,10 +20,6 @@ STATES = ("finished", "running", "interrupted", "failed", "damaged")
 CLAIM = "claim"  # what a manifest has for a command in the folder of one of a reproduction's claims
 MOST_MEMBERS = 1_000_000
 TEXT_LIMIT = 1 << 20
-NUMBERS = (
-    "seed", "layer", "step", "loss", "metric", "validation_loss", "validation_metric", "excursion_step",
-    "excursion_size",
-)  # fmt: skip
 
 
 class Member(NamedTuple):
@@ -41,6 +37,9 @@ class Member(NamedTuple):
     excursion_step: int | float | None = None
     excursion_size: float | None = None
     measures: Mapping[str, int | float | None] = MappingProxyType({})  # errors that the task adds: smaller is better
+
+
+NUMBERS = tuple(name for name in Member._fields if name not in ("outcome", "metric_name", "measures"))
 
 
 @dataclass(slots=True)

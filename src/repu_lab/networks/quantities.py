@@ -38,8 +38,9 @@ class Panel:
 class Quantity:
     """A number of each layer and member, and of each probe input or pair of them if its axes say so.
 
-    `of` computes it, on the device, from layers that lie in float64. `title` and `short` name it in charts and tables,
-    `label` and `colour` in pictures. What has a `panel` is drawn against depth too, what has `theory` beside theory's.
+    `of` computes it, on the device, from layers that lie in float64; left out, it is their property of that name.
+    `title` and `short` name it in charts and tables, `label` and `colour` in pictures. What has a `panel` is drawn
+    against depth too, what has `theory` beside theory's.
     """
 
     name: str  # in files and tags
@@ -47,7 +48,7 @@ class Quantity:
     formula: str
     unit: str
     meaning: str
-    of: Callable[["Layers"], "Tensor"]
+    of: Callable[["Layers"], "Tensor"] | None = None
     title: str = ""
     short: str = ""
     label: str = ""
@@ -69,49 +70,41 @@ LIKENESS = Panel("do inputs stay apart?", "correlation of input pairs", room=2.0
 QUANTITIES: tuple[Quantity, ...] = (
     Quantity(
         name="log10_K", axes=INPUT, unit="decades", formula="log10 of (1/n) Σ_i z_i²", meaning="size of the signal",
-        of=lambda layers: layers.log10_K,
         title="log10 K", short="log10 K", label=SIGNAL.label, colour="#0072B2", panel=SIGNAL,
     ),
     Quantity(
         name="log10_chi_parallel", axes=INPUT, unit="decades", formula="log10 of χ∥ = ∂K^{l+1}/∂K^l along z^l",
         meaning="growth of the signal's size; 0 is critical",
-        of=lambda layers: layers.log10_chi_parallel,  # NaN where it is negative
         title="log10 chi_parallel", short="log10 chi_par", label=r"$\chi_\parallel$", colour="#D55E00", panel=GROWTH,
         output=False,
     ),
     Quantity(
         name="log10_chi_perp", axes=INPUT, unit="decades", formula="log10 of χ⊥ = growth of a small step across z^l",
         meaning="growth of differences and gradients; 0 is critical",
-        of=lambda layers: layers.log10_chi_perp,
         title="log10 chi_perp", short="log10 chi_perp", label=r"$\chi_\perp$", colour="#009E73", panel=GROWTH,
         dashed=True, output=False,
     ),
     Quantity(
         name="log10_gradient", axes=INPUT, unit="decades", formula="log10 of (1/n) Σ_i (∂loss/∂z_i)²",
         meaning="size of the loss gradient at the preactivations",
-        of=lambda layers: layers.log10_gradient,
         title="log10 mean square gradient", short="log10 grad^2", label=GRADIENT.label, colour="#8F4B86",
         panel=GRADIENT,
     ),
     Quantity(
         name="correlation", axes=PAIR, unit="1", formula="z(x)·z(x') / (|z(x)| |z(x')|)",
         meaning="likeness of two inputs' preactivations; 1 = the same",
-        of=lambda layers: layers.correlation,
         title="correlation of pairs", short="correlation", label=LIKENESS.label, colour="#B37700", panel=LIKENESS,
     ),
     Quantity(
         name="mean", axes=MEMBER, unit="1", formula="(1/n) Σ_i z_i over the probe", meaning="mean preactivation",
-        of=lambda layers: layers.mean,
     ),
     Quantity(
         name="log10_max_abs", axes=MEMBER, unit="decades", formula="log10 of max_i abs(z_i)",
         meaning="largest preactivation",
-        of=lambda layers: layers.log10_max_abs,
     ),
     Quantity(
         name="excess_kurtosis", axes=MEMBER, unit="1", formula="E z⁴ / (E z²)² − 3",
         meaning="heavy tails of the preactivations; 0 = Gaussian",
-        of=lambda layers: layers.excess_kurtosis,
     ),
     Quantity(
         name="dead", axes=MEMBER, unit="1", formula="fraction of units with s' = 0 on the whole probe",

@@ -236,7 +236,8 @@ def _measure_members(
 
 def quantities(layers: Layers) -> dict[str, Tensor]:
     """Return every quantity that these layers have."""
-    return {q.name: q.of(layers) for q in QUANTITIES if q.output or not layers.is_output}
+    known = (q for q in QUANTITIES if q.output or not layers.is_output)
+    return {q.name: getattr(layers, q.name) if q.of is None else q.of(layers) for q in known}
 
 
 def _equal_widths(z_D: list[Tensor]) -> Iterator[slice]:

@@ -1,6 +1,5 @@
 """`repu-lab theory`: what effective theory says of an activation, without building a network."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -15,6 +14,7 @@ from repu_lab.figures import kernel_by_layer, phase_diagram, susceptibilities
 from repu_lab.networks.initialization import Rule
 from repu_lab.runs.building import build_block, build_rule, build_tailored, law_of
 from repu_lab.runs.folder import RunFolder
+from repu_lab.runs.outcome import finite
 from repu_lab.runs.words import start, tailor_record, weights
 from repu_lab.theory import (
     PHASES,
@@ -85,21 +85,21 @@ def analyse_activation(config: TheoryConfig, law: Law, rule: Rule, folder: RunFo
         "k1": law.k1,
         "initialization": rule.name,
         "weights": rule.weights,
-        "fixed_points": [point | {"chi_perp": _finite(point["chi_perp"])} for point in fixed],
+        "fixed_points": [point | {"chi_perp": finite(point["chi_perp"])} for point in fixed],
         "layers": [
             {
                 "layer": int(layer),
-                "log10_K": _finite(expected.log10_K[i]),
-                "log10_K_quantiles": [_finite(value) for value in expected.log10_K_quantiles[:, i]],
+                "log10_K": finite(expected.log10_K[i]),
+                "log10_K_quantiles": [finite(value) for value in expected.log10_K_quantiles[:, i]],
                 "chi_parallel": _power(expected.log10_chi_parallel[i]),
                 "chi_perp": _power(expected.log10_chi_perp[i]),
-                "log10_chi_parallel": _finite(expected.log10_chi_parallel[i]),
-                "log10_chi_perp": _finite(expected.log10_chi_perp[i]),
-                "log10_gradient": _finite(expected.log10_gradient[i]),
-                "log10_gain": None if i == law.depth else _finite(expected.log10_gain[i]),
-                "correlation": _finite(expected.correlation[i]),
+                "log10_chi_parallel": finite(expected.log10_chi_parallel[i]),
+                "log10_chi_perp": finite(expected.log10_chi_perp[i]),
+                "log10_gradient": finite(expected.log10_gradient[i]),
+                "log10_gain": None if i == law.depth else finite(expected.log10_gain[i]),
+                "correlation": finite(expected.correlation[i]),
                 "ntk": _power(ntk[i]),
-                "log10_ntk": _finite(ntk[i]),
+                "log10_ntk": finite(ntk[i]),
             }
             for i, layer in enumerate(expected.layers)
         ],
@@ -206,11 +206,8 @@ def _answer(
         kept += [f"initialization.weights={law.weights}"] * (law.weights != "gaussian")
         lines += [f"networks of {', '.join(kept)}, width {law.width}; chi is that of infinitely wide ones:"]
         lines += _by_layer(expected)
-    over = {d: v["z"] for d, v in expected.overflow_layer.items() if v["z"]}
-    under = {d: v["z"] for d, v in expected.underflow_layer.items() if v["z"]}
-    for name, table in (("overflows", over), ("underflows", under)):
-        if table:
-            text = ", ".join(f"{dtype} at layer {layer}" for dtype, layer in table.items())
+    for name, table in (("overflows", expected.overflow_layer), ("underflows", expected.underflow_layer)):
+        if text := ", ".join(f"{dtype} at layer {first['z']}" for dtype, first in table.items() if first["z"]):
             lines.append(f"  infinitely wide, a typical preactivation {name} {text}")
     lines.append(f"forecast: {expected.summary()}")
     lines.append(f"advice:   {expected.advice}")
@@ -238,10 +235,6 @@ def _explained(point: CriticalPoint) -> str:
     if point.universality_class == HALF_STABLE:
         return f"half-stable: it {point.stability}"
     return point.stability
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
 
 
 def _power(exponent: float) -> float | None:

@@ -1,6 +1,5 @@
 """Theory's forecast of a run, and its numbers in the shape of the measured ones."""
 
-import math
 from dataclasses import replace
 from textwrap import wrap
 from typing import Any
@@ -15,6 +14,7 @@ from repu_lab.configs.schema import TrainConfig
 from repu_lab.networks.initialization import Rule
 from repu_lab.runs.building import Experiment
 from repu_lab.runs.folder import RunFolder
+from repu_lab.runs.outcome import finite
 from repu_lab.runs.words import start
 from repu_lab.theory.forecast import Forecast, forecast_law
 from repu_lab.theory.kernel import susceptibilities
@@ -111,9 +111,7 @@ def as_record(expected: Forecast) -> dict[str, Any]:
         "summary": expected.summary(),
         "fate": expected.fate,
         "probability": round(expected.probability, 4),
-        "stable_rate": None
-        if expected.stable_rate is None or math.isinf(expected.stable_rate)
-        else expected.stable_rate,
+        "stable_rate": None if expected.stable_rate is None else finite(expected.stable_rate),
         "layers": None if expected.layer_range is None else list(expected.layer_range),
     }
 

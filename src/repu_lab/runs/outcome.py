@@ -257,4 +257,4 @@ def judge(
 
 def finite(value: float) -> float | None:
     """Return the value, or None if it is NaN or infinite: strict JSON knows neither."""
-    return value if math.isfinite(value) else None
+    return float(value) if math.isfinite(value) else None
