@@ -133,3 +133,14 @@ def test_negative_chi_parallel_has_no_logarithm():
     stats = measure(chain_of_units([1.0, 1.0], Bump()), torch.ones(2, 1), mean_square)
     assert np.isnan(stats.log10_chi_parallel).all()
     np.testing.assert_allclose(stats.log10_chi_perp, np.log10((2 * np.exp(-1)) ** 2), rtol=1e-6)
+
+
+def test_dead_units_are_those_without_a_slope_on_every_input():
+    """One of four units is far below zero for all inputs, another for some."""
+    population = Population(RePU(2), (2, 4, 1), dtype=torch.float64)
+    x = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [2.0, 1.0], [0.5, 1.0]], dtype=torch.float64)
+    with torch.no_grad():
+        first, _ = population.affine_maps()
+        first.W_MIO[0, 0] = 1.0
+        first.b_M1O[0, 0] = torch.tensor([-9.0, 0.0, 9.0, 9.0])
+    assert measure(population, x, lambda z_MPC: z_MPC.sum((1, 2))).dead.tolist() == [[0.25]]
