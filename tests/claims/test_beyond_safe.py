@@ -24,11 +24,12 @@ HIGH, LOW, WIDE = Interval(0.9, 0.85, 0.95), Interval(0.05, 0.0, 0.1), Interval(
 
 
 def test_there_is_a_rung_for_every_choice_of_at_most_two_levers_with_the_same_budget():
-    assert len(RUNGS) == 1 + 4 + 6 == len(set(RUNGS))
+    assert len(RUNGS) == 1 + 5 + 10 == len(set(RUNGS))
     assert settings(UNCHANGED) == [()]
     for rung in RUNGS[1:]:
         found = settings(rung)
-        assert len(found) == len(set(found)) == SETTINGS and all(len(setting) == len(rung) for setting in found)
+        fewer = {1: 1, 2: 2}[len(rung)] if "orthogonal" in rung else SETTINGS  # nothing to choose but the other lever
+        assert len(found) == len(set(found)) == fewer and all(len(setting) == len(rung) for setting in found)
 
 
 @pytest.mark.parametrize("p", [1, 2])
@@ -49,6 +50,11 @@ def test_the_command_line_builds_the_network_that_is_meant():
     assert built.activation.scale == pytest.approx((18 * 5 / 0.02) ** 0.5, rel=1e-5)
     assert job.config.residual and built.rule.k1 == pytest.approx(1)
     assert built.rule.C_W[1] == pytest.approx(0.1 / 4, rel=1e-5)
+    assert built.law.weights == "gaussian"
+    (turned,) = compose_jobs(
+        "propagate", [*pulled(("orthogonal",), (1,), 1, 5).overrides[:-1], "width=8", "device=cpu"]
+    )
+    assert build(turned.config).law.weights == "orthogonal"
     assert network.overrides[-1] == "optimizer.lr=0.001" and pulled(("rate",), (3e-5,), 1, 5).rate == 3e-5
 
 
@@ -110,14 +116,17 @@ def test_it_is_examined_with_one_budget_and_judged_on_fresh_networks_and_twice_t
     assert [evidence.numbers[f"smallest change, p = {p}"] for p in safe.POWERS] == ["argument"] * 2
     tuning = [keys for keys in lab.asked if keys.get("seed") == str(TUNING_SEED)]
     per_power = [keys for keys in tuning if keys.get("activation.p") == "1"]
-    assert len(per_power) == 1 + SETTINGS * (len(RUNGS) - 1)
+    assert len(per_power) == sum(len(settings(rung)) for rung in RUNGS)
     assert len([keys for keys in tuning if keys["activation"] == "tanh"]) == SETTINGS
     fresh = [keys for keys in lab.asked if keys not in tuning]
-    assert all(int(keys["members"]) >= 10 for keys in fresh)
     deep = [keys for keys in fresh if keys["depth"] == "100"]
     assert [keys["activation.p"] for keys in deep] == ["1", "2"] and all(scaled(keys) for keys in deep)
-    judges = {keys["members"] for keys in fresh if keys["activation"] == "mrepu" and keys["depth"] == "50"}
-    assert judges == {"16", "10"}  # one change, two
+    judges = {
+        (keys["members"], keys["data_seed"])
+        for keys in fresh
+        if keys["activation"] == "mrepu" and keys["depth"] == "50"
+    }
+    assert judges == {(count, split) for count in ("6", "4") for split in "012"}  # one change, two
     table = {(row[0], row[1]): row for row in evidence.tables[0].rows}
     assert table["argument", 1][4] == 1 and table["unchanged", 2][4] == 0 and len(table) == 2 * len(RUNGS) + 3
     theory = {

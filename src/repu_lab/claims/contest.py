@@ -1,7 +1,7 @@
 """Contests of activations: each gets the same settings and the same number of networks in every case."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -42,6 +42,7 @@ ACTIVATIONS: dict[str, Overrides] = {
 LINEAR, MARGIN = "identity", 0.1
 CRITERION = 0.7  # of accuracy on XOR: linear networks end near chance, .25, those that learn it above .8
 COUNTS = f"A network counts if its accuracy is {CRITERION:g} and {MARGIN:g} above the best median of the identity."
+ORTHOGONAL = "orthogonal weights"
 Setting = tuple[str, str]  # an initialization, a learning rate
 
 
@@ -62,7 +63,7 @@ class Grid:
 
     def __str__(self) -> str:
         """Say the budget in words."""
-        splits = f" on each of {self.splits} other divisions of the data" if self.splits > 1 else ""
+        splits = f" on each of {self.splits} divisions of the data" if self.splits > 1 else ""
         return (
             f"{len(self.settings)} settings ({', '.join(self.initializations)}; Adam at {', '.join(self.rates)}) tried "
             f"on {self.tuning_members} networks each, the best on the validation split judged by {self.members} fresh "
@@ -77,6 +78,12 @@ class Case:
     name: str
     depth: int
     overrides: Overrides = ()
+
+    @property
+    def orthogonal(self) -> "Case":
+        """The same of networks whose weights are orthogonal."""
+        overrides = (*self.overrides, "initialization.weights=orthogonal")
+        return replace(self, name=f"{self.name}, {ORTHOGONAL}", overrides=overrides)
 
 
 Place = tuple[str, Case]  # an activation, what it learns
@@ -104,7 +111,7 @@ def sizes(lab: Lab, task: str = "digits") -> Overrides:
     """Return the overrides that the training claims share: the task, the size of the networks and their training."""
     return lab.choose(
         smoke=(f"task={task}", "width=32", "batch_size=64", "steps=200"),
-        full=(f"task={task}", "width=64", "batch_size=128", "steps=400"),
+        full=(f"task={task}", "width=64", "batch_size=64", "steps=400"),
     )
 
 
@@ -114,16 +121,18 @@ def described(overrides: Overrides) -> str:
     return f"width {key['width']}, batches of {key['batch_size']}, {key['steps']} steps of Adam"
 
 
-def counting(entries: Entries) -> dict[Place, Interval]:
+def counting(entries: Entries, *, chances: int = 1) -> dict[Place, Interval]:
     """Return the share of the fresh networks that count: at CRITERION, and MARGIN above the linear baseline.
 
-    That is the best median of the identity in cases of the same name: in a shallow one it is a linear model.
+    That is the best median of the identity in cases of the same name: in a shallow one it is a linear model. chances:
+    see `wilson`.
     """
     linear: dict[str, float] = {}
     for (name, case), entry in entries.items():
         if name == LINEAR:
             linear[case.name] = max(entry.metric, linear.get(case.name, entry.metric))
-    return {place: entry.reached(max(CRITERION, linear[place[1].name] + MARGIN)) for place, entry in entries.items()}
+    bars = {name: max(CRITERION, metric + MARGIN) for name, metric in linear.items()}
+    return {place: entry.reached(bars[place[1].name], chances=chances) for place, entry in entries.items()}
 
 
 def accuracy_table(entries: Entries, shares: Mapping[Place, Interval]) -> Table:

@@ -61,14 +61,15 @@ def ratio_of_sums(rows: NDArray[np.float64], axis: int) -> Any:
     return total[..., 0] / total[..., 1]
 
 
-def wilson(successes: int, trials: int) -> Interval:
+def wilson(successes: int, trials: int, *, chances: int = 1) -> Interval:
     """Return the share of successes with Wilson's interval: (s + z^2/2 +- z sqrt(s f / n + z^2/4)) / (n + z^2).
 
-    s successes, f = n - s failures, z = 1.96 (Wilson 1927). Right for shares of 0 and 1 too. ValueError for n < 1.
+    s successes, f = n - s failures, z = 1.96 (Wilson 1927). Right for shares of 0 and 1 too. chances: of how many
+    shares one is enough for a verdict, whose intervals all hold together with 95 % (Bonferroni). ValueError for n < 1.
     """
     if not 0 <= successes <= trials or trials < 1:
         raise ValueError(f"{successes} successes of {trials}: need 0 <= successes <= trials and a trial")
-    ends = stats.binomtest(successes, trials).proportion_ci(LEVEL, method="wilson")
+    ends = stats.binomtest(successes, trials).proportion_ci(1 - (1 - LEVEL) / chances, method="wilson")
     return Interval(successes / trials, float(ends.low), float(ends.high))
 
 

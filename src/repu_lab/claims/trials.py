@@ -1,7 +1,7 @@
 """Tune, choose, judge: settings are tried by a few networks, the best one is judged by others.
 
 The best has the largest median metric on the validation split; what is judged is of the test split, which no choice has
-seen, of networks drawn from other seeds.
+seen, of networks drawn from other seeds, on other divisions of the data.
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -55,10 +55,10 @@ class Judged(Generic[Setting]):
         """The median test metric of the fresh networks."""
         return float(np.median(metrics(self.networks)))
 
-    def reached(self, bar: float) -> Interval:
-        """Return the share of the fresh networks whose test metric is at least the bar."""
+    def reached(self, bar: float, *, chances: int = 1) -> Interval:
+        """Return the share of the fresh networks whose test metric is at least the bar; chances: see `wilson`."""
         reached = metrics(self.networks) >= bar
-        return wilson(int(reached.sum()), len(reached))
+        return wilson(int(reached.sum()), len(reached), chances=chances)
 
 
 def hold(
@@ -80,7 +80,7 @@ def hold(
     stage alone; tuning_share: of its time; part: from which to which share of the claim's time it runs.
     """
     tries = [(entrant, setting) for entrant, settings in entrants.items() for setting in settings]
-    tuned = (f"members={tuning_members}", f"seed={TUNING_SEED}", *tuning)
+    tuned = (f"members={tuning_members}", f"seed={TUNING_SEED}", f"data_seed={TUNING_SEED}", *tuning)
     runs = lab.train([(*entrants[entrant][setting], *tuned) for entrant, setting in tries])
     lab.progress(part[0] + tuning_share * (part[1] - part[0]))
     merit = {place: validated(run) for place, run in zip(tries, runs, strict=True)}

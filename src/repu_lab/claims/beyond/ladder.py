@@ -1,8 +1,8 @@
-"""What could make a deep MRePU network train: four changes of an ordinary one, and every rung of one or two of them.
+"""What could make a deep MRePU network train: five changes of an ordinary one, and every rung of one or two of them.
 
-Ordinary is what the usual activations get: C_W = 1, C_b = 0, K^1 = 1, no skip connections, Adam at 1e-3. Theory asks
-for a_1 K^1 / scale^2 <= 0.15 / L: a smaller input and a larger scale of the argument are the same network in other
-units at initialization, but not for the steps of Adam, whose size knows no units.
+Ordinary is what the usual activations get: C_W = 1, C_b = 0, K^1 = 1, Gaussian weights, no skip connections, Adam at
+1e-3. Theory asks for a_1 K^1 / scale^2 <= 0.15 / L: a smaller input and a larger scale of the argument are the same
+network in other units at initialization, but not for the steps of Adam, whose size knows no units.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +24,7 @@ class Network:
     k1: float = 1.0
     scale: float = 1.0
     branch: float | None = None
+    weights: str = "gaussian"
     rate: float = 1e-3
 
     @property
@@ -49,6 +50,7 @@ class Network:
             "initialization=custom",
             f"initialization.c_w={self.C_W:.6g}",
             f"initialization.k1={self.k1:.6g}",
+            f"initialization.weights={self.weights}",
             *(["residual=true"] if self.branch is not None else []),
             f"optimizer.lr={self.rate:g}",
         )
@@ -69,11 +71,12 @@ LEVERS: Mapping[str, Lever] = {
     "input": Lever(lambda net, x: replace(net, k1=x / (net.a_1 * net.depth)), SHARES, (0.02, 0.15)),
     "argument": Lever(lambda net, x: replace(net, scale=(net.a_1 * net.depth / x) ** 0.5), SHARES, (0.02, 0.15)),
     "branches": Lever(lambda net, share: replace(net, branch=share), (1, 0.1, 0.01), (0.1, 0.01)),
+    "orthogonal": Lever(lambda net, _: replace(net, weights="orthogonal"), (1,), (1,)),  # nothing to choose
     "rate": Lever(lambda net, rate: replace(net, rate=rate), (3e-4, 1e-4, 3e-5), (3e-4, 1e-4)),
 }
 UNCHANGED: Rung = ()
 RUNGS: Sequence[Rung] = tuple(rung for changes in range(3) for rung in combinations(LEVERS, changes))
-SETTINGS = 3  # of every changed rung: the same budget for each
+SETTINGS = 3  # of every changed rung, but where there is less to choose
 
 
 def settings(rung: Rung, count: int = SETTINGS) -> list[tuple[float, ...]]:

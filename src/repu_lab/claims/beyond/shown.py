@@ -67,7 +67,7 @@ def beside_theory(lab: Lab, ladder: Ladder, depth: int) -> Table:
             hidden layer; bent: the largest sqrt(K) / scale of a layer after the last step, a linear network's is 0.""",
         columns=("changes", "p", "x", "K grows", "gradient grows", "first step", "K grew", "K moved", "bent"),
         rows=[
-            [named(rung), p, *_theory(network, width), *_measured(network, judged.run)]
+            [named(rung), p, *_theory(network, width), *_measured(network, judged.fresh[0])]
             for (rung, p), judged in ladder.items()
             for network in [pulled(rung, judged.setting, p, depth)]
         ],
@@ -96,7 +96,7 @@ def _theory(network: Network, width: int) -> list[Cell]:
     task, block = xor(), PLAIN if network.branch is None else RESIDUAL
     sizes = (task.train.x.shape[1], *[width] * network.depth, task.outputs)
     C_W, C_b = (network.C_W,) * network.depth, (0.0,) * network.depth
-    law = Law(MRePU(network.p, network.scale), C_W, C_b, network.k1, sizes, block)
+    law = Law(MRePU(network.p, network.scale), C_W, C_b, network.k1, sizes, block, weights=network.weights)
     kernel, change = kernel_layers(law), adam_change(law, float(task.train.x.abs().mean()))
     return [
         network.a_1 * network.depth * network.k1 / network.scale**2,

@@ -1,6 +1,7 @@
 """The runs behind claim 15: every rung tuned and judged, the smallest changes driven deeper."""
 
 from collections.abc import Mapping
+from functools import partial
 from itertools import product
 
 from repu_lab.claims.beyond.ladder import RUNGS, SETTINGS, Rung, pulled, settings
@@ -23,7 +24,7 @@ Shares = Mapping[Place, Interval]  # of the fresh networks that count
 
 def judge_all(lab: Lab, depth: int) -> tuple[Ladder, Usual]:
     """Return every rung at its best setting and the usual activations at their best rate."""
-    tuners = lab.choose(smoke=1, full=2)
+    held = partial(hold, lab, tuning_members=lab.choose(smoke=1, full=2), splits=splits(lab))
     ladder: dict[Place, Judged[tuple[float, ...]]] = {}
     for levers, part in (((0, 1), (0.0, 0.4)), ((2,), (0.4, 0.8))):
         rungs = [rung for rung in RUNGS if len(rung) in levers]
@@ -34,7 +35,7 @@ def judge_all(lab: Lab, depth: int) -> tuple[Ladder, Usual]:
             }
             for rung, p in product(rungs, POWERS)
         }
-        ladder |= hold(lab, entrants, tuning_members=tuners, members=members(lab, rungs[0]), tuning=SILENT, part=part)
+        ladder |= held(entrants, members=members(lab, max(levers)), tuning=SILENT, part=part)
     rates = {
         name: {
             rate: (
@@ -49,7 +50,7 @@ def judge_all(lab: Lab, depth: int) -> tuple[Ladder, Usual]:
         }
         for name in USUAL
     }
-    return ladder, hold(lab, rates, tuning_members=tuners, members=lab.seeds, part=(0.8, 0.9))
+    return ladder, held(rates, members=members(lab, 2), part=(0.8, 0.9))
 
 
 def go_deeper(lab: Lab, ladder: Ladder, best: Best, depth: int) -> dict[int, Trained]:
@@ -75,6 +76,11 @@ def budget(lab: Lab) -> int:
     return lab.choose(smoke=2, full=SETTINGS)
 
 
-def members(lab: Lab, rung: Rung) -> int:
-    """Return how many fresh networks judge a rung; the verdict is about one change, so that gets more of them."""
-    return lab.choose(smoke=6, full=16) if len(rung) <= 1 else lab.seeds
+def members(lab: Lab, levers: int) -> int:
+    """Return how many fresh networks judge a rung on a division of the data; one lever decides, so that gets more."""
+    return lab.choose(smoke=10, full=6) if levers <= 1 else lab.choose(smoke=3, full=4)
+
+
+def splits(lab: Lab) -> int:
+    """Return the number of divisions of the data on which a setting is judged."""
+    return lab.choose(smoke=1, full=3)

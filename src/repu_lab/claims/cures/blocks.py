@@ -2,7 +2,7 @@
 
 from repu_lab.claims.contest import Case, Grid
 from repu_lab.claims.lab import Lab
-from repu_lab.claims.trials import TUNING_SEED, Overrides
+from repu_lab.claims.trials import Overrides
 
 BLOCKS: dict[str, Overrides] = {
     "RMSNorm": ("block.norm=rms",),
@@ -11,8 +11,6 @@ BLOCKS: dict[str, Overrides] = {
     "skips and frozen scales": ("block=residual", "block.branch=auto", "block.scalar=true"),
     "ReZero": ("block=residual", "block.branch=rezero"),
 }
-# Settings are chosen on another division of the data than they are judged on.
-SETTINGS = {"tuning": (f"data_seed={TUNING_SEED}",), "tuning_share": 0.4}
 
 
 def case(lab: Lab, task: str, block: str, depth: int) -> Case:

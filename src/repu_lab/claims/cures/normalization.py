@@ -7,7 +7,7 @@ import numpy as np
 
 from repu_lab.claims.base import Claim, Evidence
 from repu_lab.claims.contest import CRITERION, accuracy_table, contest, described
-from repu_lab.claims.cures.blocks import SETTINGS, case, grid
+from repu_lab.claims.cures.blocks import case, grid
 from repu_lab.claims.lab import Lab
 from repu_lab.claims.statistics import Interval, median_interval
 from repu_lab.claims.verdicts import Verdict, below, together, within
@@ -27,7 +27,7 @@ def examine(lab: Lab) -> Evidence:
     criteria = {
         case(lab, task, norm, depth): bar for (task, bar), norm in product(CRITERIA.items(), ("RMSNorm", "LayerNorm"))
     }
-    entries = contest(lab, product(["RePU 2"], criteria), grid(lab), **SETTINGS)
+    entries = contest(lab, product(["RePU 2"], criteria), grid(lab), tuning_share=0.4)
     shares = {place: entry.reached(criteria[place[1]]) for place, entry in entries.items()}
     medians = {place[1].name: entry.metric for place, entry in entries.items()}
     return Evidence(

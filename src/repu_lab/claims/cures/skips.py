@@ -15,7 +15,7 @@ from repu_lab.claims.contest import (
     counting,
     described,
 )
-from repu_lab.claims.cures.blocks import SETTINGS, case, grid
+from repu_lab.claims.cures.blocks import case, grid
 from repu_lab.claims.lab import Lab
 from repu_lab.claims.statistics import Interval
 from repu_lab.claims.trials import metrics
@@ -34,7 +34,7 @@ def examine(lab: Lab) -> Evidence:
     single, double = ([case(lab, "XOR", block, d) for block in SKIPS] for d in (depth, 2 * depth))
     digits = case(lab, "digits", SKIPS[0], depth)
     places = [*product((REPU, LINEAR), double), *product(NAMES, single), *product((REPU, LINEAR), [digits])]
-    entries = contest(lab, places, grid(lab), **SETTINGS)
+    entries = contest(lab, places, grid(lab), tuning_share=0.4)
     xor = {place: entry for place, entry in entries.items() if place[1] is not digits}
     shares = counting(xor)
     repu = {at: share for (name, at), share in shares.items() if name == REPU}

@@ -7,19 +7,20 @@ from repu_lab.claims.base import Claim, Evidence, Picture
 from repu_lab.claims.contest import (
     COUNTS,
     LINEAR,
+    ORTHOGONAL,
     Case,
     Entries,
     Grid,
+    Place,
     accuracy_table,
     contest,
     counting,
     described,
-    medians_by_depth,
     sizes,
 )
 from repu_lab.claims.lab import Lab
 from repu_lab.claims.statistics import Interval
-from repu_lab.claims.trials import metrics, share
+from repu_lab.claims.trials import share
 from repu_lab.claims.verdicts import Verdict, above, below, together
 from repu_lab.configs.schema import OUTCOMES
 from repu_lab.figures.bars import outcome_bars
@@ -30,20 +31,22 @@ MREPU = ("MRePU 1", "MRePU 2")
 NAMES = (*REPU, *MREPU, "ReLU", "GELU", "tanh", LINEAR)
 DEEP = 20  # at each depth from here on RePU's share shall be
 NONE = 0.2  # below this
+GAUSSIAN, TURNED = ARMS = ("XOR", f"XOR, {ORTHOGONAL}")
 Shares = Mapping[tuple[str, int], Interval]  # of networks that count, by activation and depth
 
 
 def cases(lab: Lab) -> list[Case]:
-    """Return what the claims on depth train, the shallowest first."""
-    depths = lab.choose(smoke=(2, 5, 10, 30), full=(2, 3, 5, 8, 12, 20, 30, 50))
-    return [Case("XOR", depth, sizes(lab, "xor")) for depth in depths]
+    """Return what the claims on depth train, the shallowest first: with Gaussian weights, with orthogonal ones."""
+    depths = lab.choose(smoke=(2, 5, 30), full=(2, 3, 5, 8, 12, 20, 50))
+    plain = [Case(GAUSSIAN, depth, sizes(lab, "xor")) for depth in depths]
+    return [*plain, *(case.orthogonal for case in plain)]
 
 
 def shared_grid(lab: Lab) -> Grid:
     """Return the budget that every activation gets."""
     return lab.choose(
-        smoke=Grid(("critical", "small"), ("1e-3", "3e-3"), 3, 6),
-        full=Grid(("critical", "small", "pytorch"), ("1e-4", "3e-4", "1e-3", "3e-3"), 3, 10),
+        smoke=Grid(("critical", "small"), ("1e-3", "3e-3"), 1, 6),
+        full=Grid(("critical", "small", "pytorch"), ("3e-4", "1e-3", "3e-3"), 2, 4, splits=3),
     )
 
 
@@ -51,8 +54,8 @@ def repu_grid(lab: Lab) -> Grid:
     """Return the larger budget that RePU gets alone: no initialization shall save it."""
     return lab.choose(
         # None of 16 is the fewest whose interval ends below NONE.
-        smoke=Grid(("critical", "small", "pytorch"), ("1e-3", "3e-3"), 3, 16),
-        full=Grid(("critical", "small", "pytorch", "he", "biased"), ("1e-4", "3e-4", "1e-3", "auto"), 3, 20),
+        smoke=Grid(("critical", "small", "pytorch"), ("1e-3", "3e-3"), 1, 16),
+        full=Grid(("critical", "small", "pytorch", "he", "biased"), ("1e-4", "3e-4", "1e-3", "auto"), 2, 6, splits=3),
     )
 
 
@@ -61,24 +64,30 @@ def examine_repu(lab: Lab) -> Evidence:
     grid = repu_grid(lab)
     entries, shares = measure(lab, (*REPU, LINEAR), grid)
     # At the best setting: a share of all settings would be small however well one of them trained.
-    most = {name: max(shares[name, case.depth] for case in cases(lab) if case.depth >= DEEP) for name in REPU}
+    most = {
+        name: max(share for arm in ARMS for (of, depth), share in shares[arm].items() if of == name and depth >= DEEP)
+        for name in REPU
+    }
     reason = f"""at each depth from {DEEP} on at most
         {" and ".join(f"{counted} of {name}" for name, counted in most.items())} do"""
     outcomes: dict[str, dict[int, list[float]]] = {name: {} for name in REPU}
     for name, case in product(REPU, cases(lab)):
-        networks = entries[name, case].networks
-        outcomes[name][case.depth] = [share(networks, outcome).estimate for outcome in OUTCOMES]
+        if case.name == GAUSSIAN:
+            networks = entries[name, case].networks
+            outcomes[name][case.depth] = [share(networks, outcome).estimate for outcome in OUTCOMES]
+    deepest_ones = _deepest(shares[GAUSSIAN], REPU)
     picture = Picture(
         name="outcomes",
-        caption="What becomes of RePU networks by depth, each at the best setting of the grid for its depth.",
-        alt=f"Bars by depth, of the shares of each outcome: more than half count up to depth {_deepest(shares, REPU)}.",
+        caption="""What becomes of RePU networks with Gaussian weights by depth, each at the best setting of the grid
+            for its depth.""",
+        alt=f"Bars by depth, of the shares of each outcome: more than half count up to depth {deepest_ones}.",
         figure=outcome_bars(outcomes, OUTCOMES),
     )
-    return _evidence(lab, grid, entries, shares, judge_repu(shares), reason, picture)
+    return _evidence(lab, grid, entries, shares, together(map(judge_repu, shares.values())), reason, picture)
 
 
 def judge_repu(shares: Shares) -> Verdict:
-    """Apply claim 6's rule: most count at the smallest depth, fewer than NONE at each large one."""
+    """Apply claim 6's rule to one kind of weights: most count at the smallest depth, fewer than NONE at large ones."""
     shallowest = min(depth for _, depth in shares)
     of_repu = [(depth, counted) for (name, depth), counted in shares.items() if name in REPU]
     learn = [above(counted, 0.5) for depth, counted in of_repu if depth == shallowest]
@@ -89,20 +98,26 @@ def examine_mrepu(lab: Lab) -> Evidence:
     """Tune every activation at every depth with the same budget."""
     grid = shared_grid(lab)
     entries, shares = measure(lab, NAMES, grid)
-    last, fails = max(depth for _, depth in shares), failing(shares)
-    learns = [depth for depth in fails if any(above(shares[name, depth], 0.5) is Verdict.SUPPORTED for name in MREPU)]
-    reason = f"""RePU fails at depth {_listed(fails)}, where MRePU learns at {_listed(learns)}; at depth {last}:
-        {", ".join(f"{name} {shares[name, last].estimate:.0%}" for name in NAMES)}"""
-    accuracy = medians_by_depth(entries, NAMES, cases(lab), metrics)["XOR"]
-    counted = {name: {depth: shares[name, depth] for depth in accuracy[name]} for name in NAMES}
+    depths = sorted({case.depth for case in cases(lab)})
+    chances = len(depths) * len(MREPU)
+    judged = _by_arm(counting(entries, chances=chances))[GAUSSIAN]
+    fails = failing(judged)
+    learns = [depth for depth in fails if any(above(judged[name, depth], 0.5) is Verdict.SUPPORTED for name in MREPU)]
+    last = {arm: ", ".join(f"{name} {shares[arm][name, depths[-1]].estimate:.0%}" for name in NAMES) for arm in ARMS}
+    reason = f"""RePU fails at depth {_listed(fails)}, where MRePU learns at {_listed(learns)}; at depth {depths[-1]}:
+        {last[GAUSSIAN]}; with {ORTHOGONAL}: {last[TURNED]}"""
+    panels = {
+        panel: {name: {depth: shares[arm][name, depth] for depth in depths} for name in NAMES}
+        for panel, arm in (("Gaussian weights", GAUSSIAN), (ORTHOGONAL, TURNED))
+    }
     picture = Picture(
         name="trained",
-        caption="""a: share of fresh networks that count, with 95 % intervals. b: their median accuracy. Each activation
-            at the best setting of the same grid for each depth.""",
-        alt=f"Curves against depth: more than half count up to depth {_deepest(shares, NAMES)}.",
-        figure=by_depth({"share that counts": counted, "accuracy": accuracy}, ""),
+        caption="""Share of fresh networks that count, with 95 % intervals, each activation at the best setting of the
+            same grid for each depth. a: Gaussian weights, b: orthogonal ones.""",
+        alt=f"Curves against depth: more than half count up to depth {_deepest(shares[GAUSSIAN], NAMES)}.",
+        figure=by_depth(panels, "share that counts"),
     )
-    return _evidence(lab, grid, entries, shares, judge_mrepu(shares), reason, picture)
+    return _evidence(lab, grid, entries, shares, judge_mrepu(judged), reason, picture)
 
 
 def judge_mrepu(shares: Shares) -> Verdict:
@@ -113,10 +128,16 @@ def judge_mrepu(shares: Shares) -> Verdict:
     return Verdict.REFUTED if there == {Verdict.REFUTED} else Verdict.INCONCLUSIVE
 
 
-def measure(lab: Lab, names: Sequence[str], grid: Grid) -> tuple[Entries, Shares]:
-    """Return the contest over all depths, and the share of each activation's networks that count."""
+def measure(lab: Lab, names: Sequence[str], grid: Grid) -> tuple[Entries, dict[str, Shares]]:
+    """Return the contest over all depths, and by the kind of weights the share of the networks that count."""
     entries = contest(lab, product(names, cases(lab)), grid, tuning_share=0.8)
-    return entries, {(name, case.depth): counted for (name, case), counted in counting(entries).items()}
+    return entries, _by_arm(counting(entries))
+
+
+def _by_arm(counted: Mapping[Place, Interval]) -> dict[str, Shares]:
+    return {
+        arm: {(name, case.depth): share for (name, case), share in counted.items() if case.name == arm} for arm in ARMS
+    }
 
 
 def failing(shares: Shares) -> list[int]:
@@ -132,16 +153,27 @@ def deepest(shares: Shares, name: str) -> int:
 
 
 def _evidence(
-    lab: Lab, grid: Grid, entries: Entries, shares: Shares, verdict: Verdict, reason: str, picture: Picture
+    lab: Lab,
+    grid: Grid,
+    entries: Entries,
+    shares: Mapping[str, Shares],
+    verdict: Verdict,
+    reason: str,
+    picture: Picture,
 ) -> Evidence:
-    names = list(dict.fromkeys(name for name, _ in shares))
+    names = list(dict.fromkeys(name for name, _ in entries))
     return Evidence(
         setup=f"""XOR, the signs of x_1 x_2 and x_3 x_4 as four classes; {described(sizes(lab))}, float32, depths
-            {_listed([case.depth for case in cases(lab)])}; for every activation the same {grid}. {COUNTS}""",
+            {_listed(sorted({case.depth for case in cases(lab)}))}, Gaussian and orthogonal weights; for every
+            activation and kind of weights the same {grid}. {COUNTS}""",
         verdict=verdict,
-        reason=f"more than half of the fresh networks count up to depth {_deepest(shares, names)}; {reason}",
-        seeds=grid.members,
-        numbers={f"deepest with more than half that count, {name}": deepest(shares, name) for name in names},
+        reason=f"""more than half of the fresh networks count up to depth {_deepest(shares[GAUSSIAN], names)}, with
+            {ORTHOGONAL} up to {_deepest(shares[TURNED], names)}; {reason}""",
+        seeds=grid.splits * grid.members,
+        numbers={
+            f"deepest with more than half that count, {arm}, {name}": deepest(shares[arm], name)
+            for arm, name in product(ARMS, names)
+        },
         tables=[accuracy_table(entries, counting(entries))],
         pictures=[picture],
     )
@@ -161,11 +193,11 @@ REPU_FAILS = Claim(
     family="training",
     title="Plain RePU networks stop learning XOR within a few layers",
     statement="""The share of plain RePU networks that learn XOR falls to zero as the depth grows from 2 to 50, at the
-        best of a grid of initializations and learning rates.""",
+        best of a grid of initializations and learning rates, with Gaussian and with orthogonal weights.""",
     reference="Kim & Kang, arXiv:2408.02697: RePU networks fail to train whatever their initialization",
-    rule=f"""Supported if for p = 2 and 3 more than half of fresh networks count at the smallest depth, and
-        fewer than {NONE:.0%} at each depth from {DEEP} on, at the setting that is best for that depth (95 % Wilson
-        intervals). Refuted if one of these lies on the other side. Else inconclusive. {COUNTS}""",
+    rule=f"""Supported if for p = 2 and 3 and both kinds of weights more than half of fresh networks count at the
+        smallest depth, and fewer than {NONE:.0%} at each depth from {DEEP} on, at the setting that is best for that
+        depth (95 % Wilson intervals). Refuted if one of these lies on the other side. Else inconclusive. {COUNTS}""",
     cost={"smoke": 25, "full": 150},
     examine=examine_repu,
 )
@@ -178,10 +210,10 @@ MREPU_TRAINS = Claim(
     statement="""There are depths from 2 to 50 at which plain MRePU networks learn XOR and plain RePU networks do
         not.""",
     reference="Kim & Kang, arXiv:2408.02697: MRePU as the cure",
-    rule=f"""At the depths where fewer than half of RePU's fresh networks count, p = 2 and 3 (95 % Wilson
-        intervals): supported if at one of them more than half of MRePU's do for p = 1 or 2; refuted if at all of
-        them fewer than half do for both. Else inconclusive. How deep each activation trains stands beside it.
-        {COUNTS}""",
+    rule=f"""With Gaussian weights, at the depths where fewer than half of RePU's fresh networks count, p = 2 and 3:
+        supported if at one of them more than half of MRePU's do for p = 1 or 2; refuted if at all of them fewer than
+        half do for both. Else inconclusive. Wilson intervals at 5 % over the number of depths and powers, each of which
+        is a chance. How deep the others train, and all with orthogonal weights, stands beside it. {COUNTS}""",
     cost={"smoke": 20, "full": 900},
     examine=examine_mrepu,
 )

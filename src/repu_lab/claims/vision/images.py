@@ -7,6 +7,7 @@ from repu_lab.claims.base import Claim, Evidence, Picture, Table
 from repu_lab.claims.comparing import champion
 from repu_lab.claims.contest import (
     LINEAR,
+    ORTHOGONAL,
     Case,
     Entries,
     Grid,
@@ -32,7 +33,7 @@ USUAL = ("ReLU", "GELU", "tanh")
 BEYOND = "spline RePU 2"  # past the paper: shown, no part of the verdict
 NAMES = (*MREPU, *REPU, *USUAL, BEYOND, LINEAR)
 MARGIN = 0.01  # of the accuracy: as accurate as another means less accurate by no more than that
-LARGER_GRID = Grid(("critical", "pytorch"), ("3e-4", "1e-3"), 1, 10)
+LARGER_GRID = Grid(("critical", "pytorch"), ("3e-4", "1e-3"), 1, 12)
 LARGER_SIZES = ("width=64", "batch_size=128", "steps=600")
 LARGER_DEPTHS = (2, 5, 20)
 
@@ -55,14 +56,16 @@ def examine(lab: Lab) -> Evidence:
     errors = {name: pooled(entries, name, [*cases, *larger], misclassified) for name in NAMES}
     against, beyond_linear = compare(errors), above_linear(errors)
     residual = [Case("digits, residual", d, (*sizes(lab), "residual=true")) for d in depths if d > 2]
-    entries |= contest(lab, product(NAMES, residual), shared_grid(lab))
-    cases += [*larger, *residual]  # the residual ones are shown beside the others, no part of the verdict
+    turned = [case.orthogonal for case in cases if case.depth > 2]
+    entries |= contest(lab, product(NAMES, [*residual, *turned]), shared_grid(lab))
+    cases += [*larger, *residual, *turned]  # the last two are shown beside the others, no part of the verdict
     deepest = {case.name: case for case in sorted(cases, key=lambda case: case.depth)}.values()
     accuracy = {case: {name: entries[name, case].metric for name in NAMES} for case in deepest}
     return Evidence(
         setup=f"""digits: {described(sizes(lab))}, depths {", ".join(map(str, depths))}, float32;
-            {shared_grid(lab)}. The same with skip connections is shown and no part of the verdict: the paper's residual
-            networks are convolutional, these are perceptrons. Larger images: {_larger_set_up(missing)}.""",
+            {shared_grid(lab)}. The same with skip connections, and with {ORTHOGONAL}, is shown and no part of the
+            verdict: the paper's residual networks are convolutional, these are perceptrons. Larger images:
+            {_larger_set_up(missing)}.""",
         verdict=judge(errors),
         reason="; ".join(
             f"median accuracy on {case.name} at depth {case.depth}: "
@@ -70,7 +73,7 @@ def examine(lab: Lab) -> Evidence:
             for case, by_name in accuracy.items()
         )
         + f"; beyond the identity by more than the margin: {', '.join(beyond_linear) or 'none'}",
-        seeds=shared_grid(lab).members,
+        seeds=shared_grid(lab).splits * shared_grid(lab).members,
         numbers={
             f"median accuracy on {case.name}, depth {case.depth}, {name}": value
             for case, by_name in accuracy.items()
