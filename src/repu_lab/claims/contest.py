@@ -85,6 +85,10 @@ class Case:
         overrides = (*self.overrides, "initialization.weights=orthogonal")
         return replace(self, name=f"{self.name}, {ORTHOGONAL}", overrides=overrides)
 
+    def allows(self, setting: Setting) -> bool:
+        """Return whether the setting's initialization draws such weights: PyTorch's draws no orthogonal ones."""
+        return ORTHOGONAL not in self.name or setting[0] != "pytorch"
+
 
 Place = tuple[str, Case]  # an activation, what it learns
 Entry = Judged[Setting]
@@ -94,7 +98,7 @@ Entries = Mapping[Place, Entry]
 def contest(lab: Lab, places: Iterable[Place], grid: Grid, **stages: Any) -> dict[Place, Entry]:
     """Let activations try the grid in cases, (activation, case) each; stages: what else `hold` takes."""
     entrants = {
-        (name, case): {setting: _overrides(name, case, setting) for setting in grid.settings}
+        (name, case): {setting: _overrides(name, case, setting) for setting in grid.settings if case.allows(setting)}
         for name, case in sorted(places, key=lambda place: -place[1].depth)
     }
     budget = {"tuning_members": grid.tuning_members, "members": grid.members, "splits": grid.splits}

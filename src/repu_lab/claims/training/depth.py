@@ -165,7 +165,7 @@ def _evidence(
     return Evidence(
         setup=f"""XOR, the signs of x_1 x_2 and x_3 x_4 as four classes; {described(sizes(lab))}, float32, depths
             {_listed(sorted({case.depth for case in cases(lab)}))}, Gaussian and orthogonal weights; for every
-            activation and kind of weights the same {grid}. {COUNTS}""",
+            activation the same {grid}; PyTorch's initialization draws no orthogonal ones. {COUNTS}""",
         verdict=verdict,
         reason=f"""more than half of the fresh networks count up to depth {_deepest(shares[GAUSSIAN], names)}, with
             {ORTHOGONAL} up to {_deepest(shares[TURNED], names)}; {reason}""",
