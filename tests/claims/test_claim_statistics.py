@@ -44,11 +44,11 @@ def test_the_bootstrap_resamples_rows():
         bootstrap([])
 
 
-@pytest.mark.parametrize(("successes", "trials"), [(0, 10), (3, 10), (10, 10), (1, 3)])
-def test_wilson_is_the_root_of_its_equation(successes, trials):
-    """Both ends solve |share - p| = z sqrt(p (1 - p) / n)."""
-    z, share = stats.norm.ppf(0.975), successes / trials
-    found = wilson(successes, trials)
+@pytest.mark.parametrize(("successes", "trials", "chances"), [(0, 10, 1), (3, 10, 1), (10, 10, 14), (1, 3, 2)])
+def test_wilson_is_the_root_of_its_equation(successes, trials, chances):
+    """Both ends solve |share - p| = z sqrt(p (1 - p) / n); of several chances each errs in its share of 5 %."""
+    z, share = stats.norm.ppf(1 - 0.025 / chances), successes / trials
+    found = wilson(successes, trials, chances=chances)
     ends = np.roots([1 + z**2 / trials, -(2 * share + z**2 / trials), share**2])
     assert (found.estimate, found.low, found.high) == pytest.approx((share, *sorted(ends)), abs=1e-9)
 

@@ -57,6 +57,22 @@ def test_a_network_counts_only_above_the_best_linear_baseline_of_its_case():
     assert CRITERION > 0.25 + MARGIN and shares[LINEAR, HARD].estimate == 0
 
 
+def test_orthogonal_weights_are_a_case_of_their_own_without_what_cannot_draw_them():
+    """The identity's bar there is its own: it learns more than with Gaussian weights."""
+
+    def metric(keys: Keys, _: int) -> float:
+        orthogonal = keys.get("initialization.weights") == "orthogonal"
+        return (0.8 if orthogonal else 0.2) if keys["activation"] == "identity" else 0.75
+
+    lab = lab_of(metric)
+    grid = Grid(("pytorch", "he"), ("1e-3",), 1, 10)
+    turned = EASY.orthogonal
+    shares = counting(contest(lab, [(name, case) for name in ("ReLU", LINEAR) for case in (EASY, turned)], grid))
+    assert (shares["ReLU", EASY].estimate, shares["ReLU", turned].estimate) == (1, 0)
+    asked = {(keys["initialization"], keys.get("initialization.weights")) for keys in lab.asked}
+    assert asked == {("pytorch", None), ("he", None), ("he", "orthogonal")}
+
+
 def test_errors_are_pooled_in_one_order_for_all():
     lab = lab_of(lambda keys, number: int(keys["depth"]) / 10 + number / 100)
     entries = contest(lab, [(name, case) for name in ("tanh", "ReLU") for case in (HARD, EASY)], GRID)

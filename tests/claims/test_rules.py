@@ -11,9 +11,9 @@ from test_beyond_spline import CASES as SPLINE
 
 from repu_lab.claims import CLAIMS
 from repu_lab.claims.approximation import exact, learning
-from repu_lab.claims.beyond import safe, spline
+from repu_lab.claims.beyond import safe, spline, turned
 from repu_lab.claims.comparing import champion, decades
-from repu_lab.claims.cures import normalization, skips
+from repu_lab.claims.cures import layernorm, normalization, skips, tailored
 from repu_lab.claims.physics import burgers
 from repu_lab.claims.signal import fates, growth, keeping, meeting, ratio
 from repu_lab.claims.statistics import Interval, rank_test
@@ -68,6 +68,15 @@ def ranked(found: Mapping[str, Any], best: float = 0.01) -> Verdict:
 def beside_linear(found: Mapping[str, Any], behind: float) -> Verdict:
     """Claim 13 with the identity misclassifying so much more than the usual activations."""
     return images.judge({**found, "identity": found["ReLU"] + behind})
+
+
+NARROWS = {"tanh": 30.0, "spline": 3.0, "ReLU": 1.2}
+
+
+def gains(tanh: float, spline: float, relu: float, seeds: int = 12) -> dict[str, Any]:
+    """Decades by which the errors of each fall, for every seed much the same."""
+    scatter = np.linspace(-0.02, 0.02, seeds)
+    return {"tanh": tanh + scatter, "spline": spline + scatter, "ReLU": relu - scatter}
 
 
 BETTER, WORSE, EQUAL = errors(0.1), errors(10), errors(1, scatter=0.5)
@@ -136,6 +145,20 @@ CASES = {
     "17: in one block few do": (NO, lambda: skips.judge([HIGH, LOW], [0.01, 0.0])),
     "17: not clear": (UNKNOWN, lambda: skips.judge([HIGH, WIDE], [0.01, 0.0])),
     "17: ReLU is ahead": (UNKNOWN, lambda: skips.judge([HIGH, HIGH], [0.01, 0.06])),
+    "18: the shift is what it takes": (YES, lambda: layernorm.judge(around(1.03, 0.01), HIGH, LOW)),
+    "18: no shift is needed": (NO, lambda: layernorm.judge(around(1.03, 0.01), HIGH, HIGH)),
+    "18: it does not learn": (NO, lambda: layernorm.judge(around(1.03, 0.01), LOW, LOW)),
+    "18: another factor": (NO, lambda: layernorm.judge(around(4 / 3, 0.01), HIGH, LOW)),
+    "18: not clear": (UNKNOWN, lambda: layernorm.judge(around(1.03, 0.03), HIGH, LOW)),
+    "19: the maps are what it takes": (YES, lambda: tailored.judge(HIGH, LOW)),
+    "19: none are needed": (NO, lambda: tailored.judge(HIGH, HIGH)),
+    "19: it does not learn": (NO, lambda: tailored.judge(LOW, LOW)),
+    "19: not clear": (UNKNOWN, lambda: tailored.judge(WIDE, LOW)),
+    "20: whom theory promises help": (YES, lambda: turned.judge(NARROWS, gains(0.3, 0.4, 0.05))),
+    "20: not one of them": (NO, lambda: turned.judge(NARROWS, gains(0.3, -0.4, 0.05))),
+    "20: another gains more": (NO, lambda: turned.judge(NARROWS, gains(0.3, 0.4, 0.9))),
+    "20: another gains as much": (UNKNOWN, lambda: turned.judge(NARROWS, gains(0.3, 0.4, 0.3))),
+    "20: too few seeds": (UNKNOWN, lambda: turned.judge(NARROWS, gains(0.3, 0.4, 0.05, seeds=5))),
 }
 
 

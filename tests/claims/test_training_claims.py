@@ -8,9 +8,9 @@ import pytest
 from made_up_lab import Keys, MadeUp
 
 from repu_lab.claims.lab import Trained
-from repu_lab.claims.statistics import Interval
+from repu_lab.claims.statistics import Interval, wilson
 from repu_lab.claims.training import failure
-from repu_lab.claims.training.depth import DEEP, deepest, examine_repu, repu_grid
+from repu_lab.claims.training.depth import DEEP, deepest, examine_mrepu, examine_repu, repu_grid
 from repu_lab.claims.training.failure import first_failure
 from repu_lab.claims.verdicts import Verdict
 
@@ -24,14 +24,20 @@ def test_the_deepest_is_the_last_before_the_first_that_fails():
 
 @pytest.mark.parametrize(
     ("saving", "linear", "verdict"),
-    [("small", 0.25, Verdict.REFUTED), ("none", 0.25, Verdict.SUPPORTED), ("none", 0.85, Verdict.REFUTED)],
+    [
+        ("small", 0.25, Verdict.REFUTED),
+        ("orthogonal", 0.25, Verdict.REFUTED),
+        ("none", 0.25, Verdict.SUPPORTED),
+        ("none", 0.85, Verdict.REFUTED),
+    ],
 )
 def test_one_setting_that_learns_deep_refutes_that_repu_fails(saving, linear, verdict):
     """So does a linear network that is as good: then not even shallow ones count."""
 
     def member(keys: Keys, _: int) -> dict[str, Any]:
         small = keys.get("initialization.k1") == "1e-4" and saving == "small"
-        learns = int(keys["depth"]) < DEEP or (small and keys["optimizer.lr"] == "1e-3")
+        turned = keys.get("initialization.weights") == saving
+        learns = int(keys["depth"]) < DEEP or ((small or turned) and keys["optimizer.lr"] == "1e-3")
         accuracy = linear if keys["activation"] == "identity" else 0.9 if learns else 0.3
         return {"outcome": "trained", "metric": accuracy, "validation_metric": accuracy}
 
@@ -42,6 +48,22 @@ def test_one_setting_that_learns_deep_refutes_that_repu_fails(saving, linear, ve
     if saving == "small":
         deep = [row for row in evidence.tables[0].rows if row[1] == 50 and row[2] == "RePU 2"]
         assert deep[0][3:6] == ["small", "1e-3", 1]
+
+
+def test_one_of_many_chances_takes_more_networks():
+    """MRePU learns at depth 50 alone, 11 of 12: at 5 % that is more than half, of 14 depths and powers not."""
+
+    def member(keys: Keys, number: int) -> dict[str, Any]:
+        mrepu = keys["activation"] == "mrepu" and keys["depth"] == "50"
+        learns = mrepu and (keys["seed"], number) not in missing
+        return {"outcome": "trained", "metric": 0.9 if learns else 0.3, "validation_metric": 0.5}
+
+    missing = {("0", 0)}
+    assert wilson(11, 12).low > 0.5 > wilson(11, 12, chances=14).low
+    assert examine_mrepu(MadeUp(member, scale="full")).verdict is Verdict.INCONCLUSIVE
+    missing.clear()
+    evidence = examine_mrepu(MadeUp(member, scale="full"))
+    assert evidence.verdict is Verdict.SUPPORTED and "MRePU learns at 50;" in " ".join(evidence.reason.split())
 
 
 LEVEL = np.zeros((5, 3))  # hidden layers x inputs, in decades

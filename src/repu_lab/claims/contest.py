@@ -24,6 +24,7 @@ INITIALIZATIONS: dict[str, Overrides] = {
 ACTIVATIONS: dict[str, Overrides] = {
     "RePU 2": ("activation=repu", "activation.p=2"),
     "RePU 3": ("activation=repu", "activation.p=3"),
+    "RePU 2 of z + 4": ("activation=repu", "activation.p=2", "activation.shift=4"),
     "MRePU 1": ("activation=mrepu", "activation.p=1"),
     "MRePU 2": ("activation=mrepu", "activation.p=2"),
     "MRePU 3": ("activation=mrepu", "activation.p=3"),
@@ -36,6 +37,16 @@ ACTIVATIONS: dict[str, Overrides] = {
     "wide spline": ("activation=spline_repu", "activation.p=2", "activation.plateau=4"),
     "one-sided spline": ("activation=spline_repu", "activation.p=2", "activation.plateau=8", "activation.shift=-2"),
     "identity": ("activation=identity",),
+    **{
+        f"{name}, {kind}": (f"activation={activation}", f"activation.p={p}", f"tailor={kind}")
+        for name, activation, p, kind in (
+            ("MRePU 1", "mrepu", 1, "dks"),
+            ("MRePU 2", "mrepu", 2, "dks"),
+            ("MRePU 2", "mrepu", 2, "tat"),
+            ("RePU 2", "repu", 2, "shift"),
+            ("RePU 2", "repu", 2, "tat"),
+        )
+    },
 }
 # A deep network that computes something linear passes many a task: on the digits 50 layers of the identity do. So what
 # shall show depth has the identity beside it, and counts only above the identity's median by a margin.
@@ -139,9 +150,9 @@ def counting(entries: Entries, *, chances: int = 1) -> dict[Place, Interval]:
     return {place: entry.reached(bars[place[1].name], chances=chances) for place, entry in entries.items()}
 
 
-def accuracy_table(entries: Entries, shares: Mapping[Place, Interval]) -> Table:
-    """Return the share of each case and activation's fresh networks that count, and their median accuracy."""
-    return fresh_table(entries, {"accuracy": metrics}, "share that counts and median accuracy", shares)
+def accuracy_table(entries: Entries, shares: Mapping[Place, Interval], metric: str = "accuracy") -> Table:
+    """Return the share of each case and activation's fresh networks that count, and their median metric."""
+    return fresh_table(entries, {metric: metrics}, f"share that counts and median {metric}", shares)
 
 
 def fresh_table(

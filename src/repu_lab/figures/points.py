@@ -9,17 +9,23 @@ from repu_lab.figures.looks import LOOKS, PAGE
 from repu_lab.figures.style import INK, QUIET, canvas, legend, note, quiet
 
 
-def accuracies(groups: Mapping[str, Mapping[str, Sequence[float]]], *, chance: float, bar: float) -> Figure:
+def accuracies(
+    groups: Mapping[str, Mapping[str, Sequence[float]]],
+    *,
+    chance: float,
+    bar: float | None = None,
+    label: str = "accuracy on the test split",
+) -> Figure:
     """Draw the accuracy of every network, (group -> activation -> networks), with medians, chance and the bar."""
     figure = canvas(PAGE, 2.9)
     axes = figure.subplots()
-    quiet(axes, "", "accuracy on the test split")
-    names = list(next(iter(groups.values())))
-    step = 1 / (len(names) + 1)
+    quiet(axes, "", label)
+    names = list(dict.fromkeys(name for networks in groups.values() for name in networks))
+    step = 1 / (max(map(len, groups.values())) + 1)
+    labelled: set[str] = set()
     for g, networks in enumerate(groups.values()):
-        for name, values in networks.items():
-            i = names.index(name)
-            x = g + (i - (len(names) - 1) / 2) * step
+        for i, (name, values) in enumerate(networks.items()):
+            x = g + (i - (len(networks) - 1) / 2) * step
             colour, marker, _ = LOOKS[name]
             spread = np.linspace(-step / 4, step / 4, len(values)) if len(values) > 1 else [0.0]
             axes.plot(
@@ -30,13 +36,16 @@ def accuracies(groups: Mapping[str, Mapping[str, Sequence[float]]], *, chance: f
                 markersize=2.5,
                 alpha=0.7,
                 markeredgewidth=0.8 if marker in "xX" else 0,
-                label=name if g == 0 else "_",
+                label="_" if name in labelled else name,
             )
+            labelled.add(name)
             axes.plot([x - step / 3, x + step / 3], [float(np.median(values))] * 2, color=INK, linewidth=1.2)
     for value, word in ((chance, "chance"), (bar, "counts")):
+        if value is None:
+            continue
         axes.axhline(value, color=QUIET, linewidth=0.7, linestyle=(0, (2, 2)), zorder=1)
         note(axes, word, (1.0, value), (3, 0), xycoords=("axes fraction", "data"), va="center")
     axes.set_xticks(range(len(groups)), [name.replace(", ", "\n").replace(" and ", "\nand ") for name in groups])
-    axes.set_ylim(0, 1.02)
-    legend(axes, ncols=len(names), loc="lower center", bbox_to_anchor=(0.5, 1.0), handletextpad=0.2)
+    axes.set_ylim(min(0, chance - 0.12), 1.02)
+    legend(axes, ncols=min(5, len(names)), loc="lower center", bbox_to_anchor=(0.5, 1.0), handletextpad=0.2)
     return figure

@@ -10,6 +10,7 @@ BLOCKS: dict[str, Overrides] = {
     "skips and RMSNorm": ("block=residual", "block.branch=auto", "block.norm=rms"),
     "skips and frozen scales": ("block=residual", "block.branch=auto", "block.scalar=true"),
     "ReZero": ("block=residual", "block.branch=rezero"),
+    "LayerNorm after s": ("block.norm=layer_after",),
 }
 
 

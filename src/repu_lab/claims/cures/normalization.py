@@ -21,8 +21,11 @@ ROOM = 0.07  # relative: by how much a measured factor may miss the one of infin
 def examine(lab: Lab) -> Evidence:
     """Measure the gradient's growth in fresh networks with RMSNorm, and train networks with either norm."""
     depth = lab.choose(smoke=20, full=50)
-    networks, width = lab.choose(smoke=(8, 256), full=(32, 512))
-    factors = {p: growth(lab, p, lab.choose(smoke=12, full=30), width, networks) for p in POWERS}
+    networks, width = fresh(lab)
+    factors = {
+        p: growth(lab, "activation=repu", f"activation.p={p}", "block.norm=rms", depth=lab.choose(smoke=12, full=30))
+        for p in POWERS
+    }
     expected = {p: p * p / (2 * p - 1) for p in POWERS}
     criteria = {
         case(lab, task, norm, depth): bar for (task, bar), norm in product(CRITERIA.items(), ("RMSNorm", "LayerNorm"))
@@ -51,17 +54,15 @@ def examine(lab: Lab) -> Evidence:
     )
 
 
-def growth(lab: Lab, p: int, depth: int, width: int, networks: int) -> Interval:
+def fresh(lab: Lab) -> tuple[int, int]:
+    """Return how many fresh networks the growth is measured in, and their width."""
+    return lab.choose(smoke=(8, 256), full=(32, 512))
+
+
+def growth(lab: Lab, *overrides: str, depth: int) -> Interval:
     """Return by what the mean square gradient grows a layer backwards, its median over networks with its interval."""
-    experiment = lab.build(
-        "activation=repu",
-        f"activation.p={p}",
-        "block.norm=rms",
-        f"depth={depth}",
-        f"width={width}",
-        f"members={networks}",
-        "task=digits",
-    )
+    networks, width = fresh(lab)
+    experiment = lab.build(*overrides, f"depth={depth}", f"width={width}", f"members={networks}", "task=digits")
     population, probe = experiment.population(), experiment.task.test.x[:32]
     stats = measure(population, probe, lambda z_MBC: z_MBC.sum((1, 2)) / len(probe))
     slope_M = np.diff(-stats.log10_gradient[:-1], axis=0).mean(axis=(0, 2))  # of log10, a hidden layer
