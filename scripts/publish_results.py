@@ -1,8 +1,9 @@
 """Take a finished reproduction into the repository: scripts/publish_results.py FOLDER [--page report.html].
 
-Writes docs/results/PAGE, docs/results/NN-claim.json (statement, rule, verdict, numbers and tables of each claim), and
-in the README the table of verdicts, the claims that wait, and the picture of K by layer. Claims that this reproduction
-did not judge keep what was published of them, so that a family of claims can be run and shown on a page of its own.
+Writes docs/results/PAGE, docs/results/NN-claim.json (statement, rule, verdict, numbers and tables of each claim), in
+the README the table of verdicts and the claims that wait, in docs/cures.md the table of cures, and pictures of some
+claims. Claims that this reproduction did not judge keep what was published of them, so that a family of claims can be
+run and shown on a page of its own.
 """
 
 import argparse
@@ -11,13 +12,15 @@ import re
 import shutil
 import sys
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from repu_lab.claims import CLAIMS
 from repu_lab.claims.base import prose
 from repu_lab.configs.config import ConfigError
 from repu_lab.configs.files import Damaged
+from repu_lab.figures.narrow import FOR_PHONES
 from repu_lab.report.command import write_report
 from repu_lab.runs.reading import Contents
 
@@ -27,9 +30,70 @@ KEPT = (
     "number", "family", "title", "statement", "reference", "setup", "rule", "verdict", "reason", "seeds", "scale",
     "numbers", "tables", "seconds", "versions",
 )  # fmt: skip
-STORY = ("claims/01-double-exponential/story.png", "docs/pictures/story.png")
+PICTURES = (
+    "01-double-exponential/story", "17-skips/skips", "18-layernorm/layernorm", "19-tailored/tailored",
+    "20-orthogonal/orthogonal",
+)  # fmt: skip
 WAITING = re.compile(r"^Not yet run at full scale: .*$", re.MULTILINE)
 MARKS = ("<!-- verdicts: scripts/publish_results.py -->", "<!-- end of verdicts -->")
+CURE_MARKS = ("<!-- cures: scripts/publish_results.py -->", "<!-- end of cures -->")
+
+
+class Cure(NamedTuple):
+    """A row of the table of cures: what to type, the networks of a claim that show it, and what it keeps and costs.
+
+    cost: of a step over one of plain ReLU networks, by scripts/bench_cures.py.
+    """
+
+    name: str
+    keys: str
+    claim: int
+    case: str
+    activation: str
+    keeps: Sequence[str]  # of KEPT_BY
+    cost: float | None = None
+
+
+KEPT_BY = ("no skips", "no norms", "smooth", "polynomials exact")
+RESIDUAL = "activation=repu block=residual"
+CURES = (
+    Cure("RMSNorm alone", "activation=repu block.norm=rms", 16, "XOR, RMSNorm", "RePU 2", ("no skips", "smooth")),
+    Cure(
+        "skips and RMSNorm",
+        f"{RESIDUAL} block.branch=auto block.norm=rms",
+        17, "XOR, skips and RMSNorm", "RePU 2", ("smooth",), 2.2,
+    ),
+    Cure(
+        "skips and one frozen scale a layer",
+        f"{RESIDUAL} block.branch=auto block.scalar=true",
+        17, "XOR, skips and frozen scales", "RePU 2", ("no norms", "smooth", "polynomials exact"), 1.5,
+    ),
+    Cure(
+        "skips, branches that start at 0 (ReZero)",
+        f"{RESIDUAL} block.branch=rezero",
+        17, "XOR, ReZero", "RePU 2", ("no norms", "smooth", "polynomials exact"), 1.6,
+    ),
+    Cure(
+        "LayerNorm after RePU(z + 4), orthogonal weights",
+        "activation=repu activation.shift=4 block.norm=layer_after initialization.weights=orthogonal",
+        18, "XOR, LayerNorm after s, orthogonal weights", "RePU 2 of z + 4", ("no skips", "smooth"), 1.6,
+    ),
+    Cure(
+        "MRePU tailored to the depth",
+        "activation=mrepu activation.p=1 tailor=dks",
+        19, "xyz", "MRePU 1, dks", ("no skips", "no norms", "polynomials exact"), 2.2,
+    ),
+    Cure(
+        "RePU with a shift made for the depth",
+        "activation=repu tailor=shift",
+        19, "xyz", "RePU 2, shift", ("no skips", "no norms", "smooth", "polynomials exact"), 1.7,
+    ),
+    Cure(
+        "a spline of RePUs",
+        "activation=spline_repu activation.plateau=8 activation.shift=-2",
+        14, "XOR", "one-sided spline", ("no skips", "no norms", "smooth", "polynomials exact"), 2.1,
+    ),
+)  # fmt: skip
 
 
 def main() -> int:
@@ -55,11 +119,15 @@ def main() -> int:
         print(write_report(folder, RESULTS / arguments.page))
     except ConfigError as error:
         parser.error(str(error))
-    if (folder / STORY[0]).exists():
-        shutil.copyfile(folder / STORY[0], ROOT / STORY[1])
+    for picture, end in product(PICTURES, (".png", FOR_PHONES)):
+        drawn = folder / "claims" / f"{picture}{end}"
+        if drawn.exists():
+            shutil.copyfile(drawn, ROOT / "docs/pictures" / drawn.name)
     published = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))]
     readme = ROOT / "README.md"
     readme.write_text(with_verdicts(readme.read_text(encoding="utf-8"), published), encoding="utf-8")
+    page = ROOT / "docs/cures.md"
+    page.write_text(with_cures(page.read_text(encoding="utf-8"), published), encoding="utf-8")
     return 0
 
 
@@ -68,12 +136,44 @@ def with_verdicts(readme: str, findings: Sequence[dict[str, Any]]) -> str:
 
     ValueError if the marks or the line of the claims that wait are not there.
     """
-    before, _, rest = readme.partition(MARKS[0])
-    _, _, after = rest.partition(MARKS[1])
+    before, after = around(readme, MARKS)
     if not WAITING.search(after):
         raise ValueError(f"README.md must hold {MARKS[0]}, {MARKS[1]}, and behind them Not yet run at full scale: ...")
     line = f"Not yet run at full scale: {', '.join(map(str, waiting(findings))) or 'none'}."
     return f"{before}{MARKS[0]}\n\n{verdict_table(findings)}\n{MARKS[1]}{WAITING.sub(line, after)}"
+
+
+def with_cures(page: str, findings: Sequence[dict[str, Any]]) -> str:
+    """Return docs/cures.md with the table of what these findings say of each cure."""
+    before, after = around(page, CURE_MARKS)
+    return f"{before}{CURE_MARKS[0]}\n\n{cure_table(findings)}\n{CURE_MARKS[1]}{after}"
+
+
+def around(page: str, marks: tuple[str, str]) -> tuple[str, str]:
+    """Return what stands before and behind two marks; '' where one is missing."""
+    before, _, rest = page.partition(marks[0])
+    return before, rest.partition(marks[1])[2]
+
+
+def cure_table(findings: Sequence[dict[str, Any]]) -> str:
+    """Return a row for each cure: what to type, what its networks reached at each depth, what it keeps and costs."""
+    head = ("what", "type", "median on the test split", *KEPT_BY, "a step costs", "claim")
+    rows = [head, ["---"] * len(head)]
+    for cure in CURES:
+        reached = [
+            f"{row[-3]:.2f} at depth {row[1]} ({row[5]:.0%} count)"
+            for found in findings
+            if found["number"] == cure.claim
+            for table in found["tables"]
+            for row in table["rows"]
+            if (row[0], row[2]) == (cure.case, cure.activation)
+        ]
+        task = cure.case.partition(",")[0]
+        measured = f"{task}: {', '.join(reached)}" if reached else "not run yet"
+        keeps = ["yes" if kept in cure.keeps else "no" for kept in KEPT_BY]
+        cost = f"{cure.cost:g} times" if cure.cost else ""
+        rows.append([cure.name, f"`{cure.keys}`", measured, *keeps, cost, str(cure.claim)])
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 def waiting(findings: Sequence[dict[str, Any]]) -> list[int]:

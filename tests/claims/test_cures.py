@@ -6,9 +6,8 @@ import pytest
 from made_up_lab import Keys, MadeUp
 
 from repu_lab.activations import RePU
-from repu_lab.claims.beyond import turned
 from repu_lab.claims.contest import ACTIVATIONS, Case
-from repu_lab.claims.cures import layernorm, skips, tailored
+from repu_lab.claims.cures import layernorm, skips, tailored, turned
 from repu_lab.claims.statistics import Interval
 from repu_lab.claims.trials import TUNING_SEED
 from repu_lab.claims.verdicts import Verdict

@@ -11,9 +11,9 @@ from test_beyond_spline import CASES as SPLINE
 
 from repu_lab.claims import CLAIMS
 from repu_lab.claims.approximation import exact, learning
-from repu_lab.claims.beyond import safe, spline, turned
+from repu_lab.claims.beyond import safe, spline
 from repu_lab.claims.comparing import champion, decades
-from repu_lab.claims.cures import layernorm, normalization, skips, tailored
+from repu_lab.claims.cures import layernorm, normalization, skips, tailored, turned
 from repu_lab.claims.physics import burgers
 from repu_lab.claims.signal import fates, growth, keeping, meeting, ratio
 from repu_lab.claims.statistics import Interval, rank_test

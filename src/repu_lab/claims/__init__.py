@@ -5,8 +5,8 @@ from typing import Any
 
 from repu_lab.claims.approximation import exact, learning
 from repu_lab.claims.base import Claim
-from repu_lab.claims.beyond import safe, spline, turned
-from repu_lab.claims.cures import layernorm, normalization, skips, tailored
+from repu_lab.claims.beyond import safe, spline
+from repu_lab.claims.cures import layernorm, normalization, skips, tailored, turned
 from repu_lab.claims.physics import burgers
 from repu_lab.claims.signal import fates, growth, keeping, meeting, ratio
 from repu_lab.claims.training import depth, failure

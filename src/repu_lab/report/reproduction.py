@@ -24,6 +24,16 @@ from repu_lab.runs.reading import Contents
 
 CLAIM_LIMIT = 8 << 20  # bytes of a claim.json
 VERDICTS = ("supported", "refuted", "inconclusive")
+# What the claims of a family tell together.
+FAMILIES = {
+    "signal": "What fails, and why: the signal of fresh networks",
+    "training": "What that does to training",
+    "approximation": "What such networks can represent, and learn",
+    "physics": "A physics problem",
+    "vision": "Images",
+    "beyond": "Other activations and other starts",
+    "cures": "What cures it, and what does not",
+}
 PLAIN_NAME = re.compile(r"[\w][\w.\-]*")
 
 
@@ -96,7 +106,7 @@ def reproduction_page(folder: Path, findings: Sequence[Finding], runs: Sequence[
     manifest = _manifest(folder)
     page.add(_header(findings, manifest))
     if findings:
-        page.add(sections.verdicts(findings), "the verdicts")
+        page.add(sections.verdicts(findings, FAMILIES), "the verdicts")
     for finding in findings:
         page.add(_claim(page, finding), finding.heading)
     if runs:

@@ -118,7 +118,7 @@ def judge(narrower: Mapping[str, float], gains: Gains) -> Verdict:
 CLAIM = Claim(
     number=20,
     slug="orthogonal",
-    family="beyond",
+    family="cures",
     title="Orthogonal weights help plain networks of depth 50 whose signal theory says they steady",
     statement="""In plain networks of depth 50 on the digits, the activations whose band of K theory says orthogonal
         weights narrow gain from them, and more than the others.""",
