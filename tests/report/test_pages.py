@@ -181,7 +181,12 @@ def test_a_reproduction(tmp_path):
     figure.subplots().plot([1, 2])
     figure.savefig(home / "lines.svg")
     write_claim(
-        tmp_path, 10, verdict="refuted", title="Claim ten", commands=[f"repu-lab train seed={i}" for i in range(9)]
+        tmp_path,
+        10,
+        verdict="refuted",
+        title="Claim ten",
+        family="cures",
+        commands=[f"repu-lab train seed={i}" for i in range(9)],
     )
     write_claim(tmp_path, 1, verdict="inconclusive")
     write_run(tmp_path / "runs" / "a")
@@ -189,6 +194,8 @@ def test_a_reproduction(tmp_path):
     page = checked(tmp_path)
     places = [page.words.index(f"{number}. Claim") for number in (1, 2, 10)]
     assert places == sorted(places) and page.words.index("Verdicts") < places[0]
+    acts = [page.words.index(act) for act in ("What fails, and why", "What cures it")]
+    assert acts == sorted(acts) and acts[1] < places[0] and page.words.count("What fails, and why") == 1
     assert page.names.index("table") < page.names.index("img")
     for needle in (
         "1 run, 2 networks: trained 1, exploded 1",

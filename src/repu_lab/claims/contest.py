@@ -72,6 +72,11 @@ class Grid:
         """Every pair of an initialization and a learning rate."""
         return list(product(self.initializations, self.rates))
 
+    @property
+    def fresh(self) -> int:
+        """How many fresh networks judge a case, on all divisions of the data."""
+        return self.splits * self.members
+
     def __str__(self) -> str:
         """Say the budget in words."""
         splits = f" on each of {self.splits} divisions of the data" if self.splits > 1 else ""

@@ -90,7 +90,7 @@ def examine(lab: Lab) -> Evidence:
             Learning polynomials with 2 layers, relative L2 error: {standing(polynomial)}. Exact networks for
             {", ".join(TARGETS)} take {_neurons(exact)} neurons; s and s' take {costs[ODD] / costs["MRePU 1"]:.2g} times
             as long as those of MRePU 1""",
-        seeds=grid.splits * grid.members,
+        seeds=grid.fresh,
         numbers={
             **{f"share that counts at depth {d}, {ODD}": share.estimate for d, share in shares.items()},
             **{f"accuracy at depth {d} less {RIVAL}'s": gap.estimate for d, gap in gaps.items()},

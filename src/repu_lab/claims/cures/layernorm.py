@@ -57,7 +57,7 @@ def examine(lab: Lab) -> Evidence:
             medians of {", ".join(f"{entries[name, turned].metric:.2f}" for name in NAMES)}; of {SHIFTED}
             {shares[SHIFTED, plain].estimate:.0%} with Gaussian weights and {shares[SHIFTED, deeper].estimate:.0%} at
             depth {2 * depth}""",
-        seeds=grid(lab).splits * grid(lab).members,
+        seeds=grid(lab).fresh,
         numbers={
             "growth of the gradient": factor.estimate,
             **{f"median accuracy, {at.name}, depth {at.depth}": entries[SHIFTED, at].metric for at in (turned, plain)},

@@ -45,7 +45,7 @@ def examine(lab: Lab) -> Evidence:
         }; of networks of depth {depth} at most
             {max(share.estimate for share in shares.values()):.0%} count, with medians of
             {", ".join(f"{median:.2f} ({name})" for name, median in medians.items())}""",
-        seeds=grid(lab).splits * grid(lab).members,
+        seeds=grid(lab).fresh,
         numbers={
             **{f"growth of the gradient, p = {p}": factors[p].estimate for p in POWERS},
             **{f"median accuracy, {name}": median for name, median in medians.items()},

@@ -50,7 +50,7 @@ def examine(lab: Lab) -> Evidence:
             RePU 2 networks count, or more, with medians of {_range(xor, REPU)} (ReLU {_range(xor, "ReLU")}, tanh
             {_range(xor, "tanh")}, identity {_range(xor, LINEAR)}); on the digits at depth {depth}, which cannot
             tell, RePU 2 reaches {on_digits[REPU]:.3f} and the identity {on_digits[LINEAR]:.3f}""",
-        seeds=grid(lab).splits * grid(lab).members,
+        seeds=grid(lab).fresh,
         numbers={
             **{f"median accuracy, {at.name}, depth {at.depth}": xor[REPU, at].metric for at in repu},
             **{f"digits, {name}, depth {depth}": metric for name, metric in on_digits.items()},

@@ -49,7 +49,7 @@ def examine(lab: Lab) -> Evidence:
             centred weights and one bias for all units keep K, median {
             ", ".join(f"{value} (layer {l})" for l, value in kept.items())
         }, and compute what {SHOWN[2]} does to {difference:.0e} of its size""",
-        seeds=grid.splits * grid.members,
+        seeds=grid.fresh,
         numbers={
             **{f"median R^2, {name}": value for name, value in r2.items()},
             **{f"K of plain RePU 2 with a shift, layer {l}": value.estimate for l, value in kept.items()},

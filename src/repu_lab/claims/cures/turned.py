@@ -48,7 +48,7 @@ def examine(lab: Lab) -> Evidence:
         verdict=judge(narrower, gains),
         reason=f"""by which factor the errors fall with orthogonal weights: {helped}; theory's band narrows at least
             {NARROWER:g} times for {", ".join(name for name in NAMES if narrower[name] >= NARROWER)}""",
-        seeds=grid.splits * grid.members,
+        seeds=grid.fresh,
         numbers={
             **{f"errors fall by, {name}": factor.estimate for name, factor in factors.items()},
             **{f"band narrows by, {name}": min(narrower[name], 1e9) for name in NAMES},

@@ -169,7 +169,7 @@ def _evidence(
         verdict=verdict,
         reason=f"""more than half of the fresh networks count up to depth {_deepest(shares[GAUSSIAN], names)}, with
             {ORTHOGONAL} up to {_deepest(shares[TURNED], names)}; {reason}""",
-        seeds=grid.splits * grid.members,
+        seeds=grid.fresh,
         numbers={
             f"deepest with more than half that count, {arm}, {name}": deepest(shares[arm], name)
             for arm, name in product(ARMS, names)

@@ -73,7 +73,7 @@ def examine(lab: Lab) -> Evidence:
             for case, by_name in accuracy.items()
         )
         + f"; beyond the identity by more than the margin: {', '.join(beyond_linear) or 'none'}",
-        seeds=shared_grid(lab).splits * shared_grid(lab).members,
+        seeds=shared_grid(lab).fresh,
         numbers={
             f"median accuracy on {case.name}, depth {case.depth}, {name}": value
             for case, by_name in accuracy.items()
