@@ -10,7 +10,7 @@ from matplotlib.colors import to_rgb
 from repu_lab.activations import MRePU
 from repu_lab.claims.beyond import safe
 from repu_lab.claims.beyond.ladder import LEVERS, RUNGS, SETTINGS, UNCHANGED, named, pulled, settings
-from repu_lab.claims.beyond.trials import Place
+from repu_lab.claims.beyond.trials import RungAtPower
 from repu_lab.claims.lab import Trained
 from repu_lab.claims.statistics import Interval
 from repu_lab.claims.trials import TUNING_SEED
@@ -58,7 +58,7 @@ def test_the_command_line_builds_the_network_that_is_meant():
     assert network.overrides[-1] == "optimizer.lr=0.001" and pulled(("rate",), (3e-5,), 1, 5).rate == 3e-5
 
 
-def shares(default: Interval = LOW, **changed: Interval) -> dict[Place, Interval]:
+def shares(default: Interval = LOW, **changed: Interval) -> dict[RungAtPower, Interval]:
     """Shares trained, the same for both powers unless the name of a rung ends with _1 or _2."""
     table = {(rung, p): default for rung in RUNGS for p in safe.POWERS}
     for name, share in changed.items():

@@ -5,8 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from repu_lab.claims.base import Table
-from repu_lab.claims.statistics import LEVEL, Comparison, paired_test
-from repu_lab.claims.trials import Array
+from repu_lab.claims.statistics import LEVEL, Array, Comparison, paired_test
 from repu_lab.claims.verdicts import Verdict
 
 Comparisons = Mapping[str, Mapping[str, Comparison]]  # champion -> rival

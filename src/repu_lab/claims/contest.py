@@ -9,8 +9,8 @@ import numpy as np
 
 from repu_lab.claims.base import Cell, Table
 from repu_lab.claims.lab import Lab
-from repu_lab.claims.statistics import Interval, median_interval
-from repu_lab.claims.trials import Array, Judged, Measure, Overrides, hold, metrics
+from repu_lab.claims.statistics import Array, Interval, median_interval
+from repu_lab.claims.trials import Judged, Measure, Overrides, hold, metrics
 
 # small: MRePU's critical variances near K = 0, at any depth. biased: RePU's stable fixed point, whose signal neither
 # explodes nor vanishes, but forgets its input.

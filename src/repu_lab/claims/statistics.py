@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+Array = NDArray[np.float64]
+
 LEVEL = 0.95
 RESAMPLES = 4000
 
@@ -55,7 +57,7 @@ def median_interval(values: ArrayLike, seed: int = 0) -> Interval:
     return bootstrap(values, np.median, seed=seed)
 
 
-def ratio_of_sums(rows: NDArray[np.float64], axis: int) -> Any:
+def ratio_of_sums(rows: Array, axis: int) -> Any:
     """Return sum a / sum b of rows of pairs (a, b): a statistic for `bootstrap`, which a mean of a / b is not near."""
     total = rows.sum(axis)
     return total[..., 0] / total[..., 1]

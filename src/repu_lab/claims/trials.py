@@ -9,12 +9,10 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from repu_lab.claims.lab import Lab, Trained
-from repu_lab.claims.statistics import Interval, wilson
+from repu_lab.claims.statistics import Array, Interval, wilson
 
-Array = NDArray[np.float64]
 Overrides = tuple[str, ...]
 Networks = Sequence[Mapping[str, Any]]  # a record each, as result.json has them
 Measure = Callable[[Networks], Array]  # a number of each

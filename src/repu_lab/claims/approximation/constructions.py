@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from repu_lab.activations import Activation, MRePU, RePU, SplineRePU
+from repu_lab.claims.statistics import Array
 
-Array = NDArray[np.float64]
 # t^m = sum of weight * s(scale * t + shift) over these neurons, (scale, shift, weight) each
 Neurons = list[tuple[float, float, float]]
 X, Y, Z = np.eye(3)

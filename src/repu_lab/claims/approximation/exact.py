@@ -6,15 +6,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from repu_lab.claims.approximation.constructions import TARGETS, Construction, constructions
 from repu_lab.claims.base import Claim, Evidence, Picture, Table
 from repu_lab.claims.lab import Lab
+from repu_lab.claims.statistics import Array
 from repu_lab.claims.verdicts import Verdict, together
 from repu_lab.figures.rows import exact_networks
-
-Array = NDArray[np.float64]
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 # An identity leaves the rounding of about a dozen additions; an approximation leaves the same error in every format.

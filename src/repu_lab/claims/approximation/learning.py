@@ -9,8 +9,8 @@ from repu_lab.claims.base import Claim, Evidence, Picture, Table
 from repu_lab.claims.comparing import champion, decades, in_order, ratio_table, standing
 from repu_lab.claims.contest import Case, Entries, Grid, contest, fresh_table, medians_by_depth, pooled
 from repu_lab.claims.lab import Lab
-from repu_lab.claims.statistics import Comparison, Interval, median_interval
-from repu_lab.claims.trials import Array, Overrides, relative_h1, relative_l2
+from repu_lab.claims.statistics import Array, Comparison, Interval, median_interval
+from repu_lab.claims.trials import Overrides, relative_h1, relative_l2
 from repu_lab.figures.curves import by_depth
 from repu_lab.figures.rows import by_case
 

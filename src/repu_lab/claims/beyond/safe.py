@@ -8,7 +8,7 @@ from repu_lab.claims.beyond.trials import (
     USUAL_RATES,
     Best,
     Ladder,
-    Shares,
+    RungShares,
     budget,
     go_deeper,
     judge_all,
@@ -55,12 +55,12 @@ def examine(lab: Lab) -> Evidence:
     )
 
 
-def judge(shares: Shares) -> Verdict:
+def judge(shares: RungShares) -> Verdict:
     """Apply the rule to the shares that count by rung and power."""
     return together(_judge_power(shares, p) for p in POWERS)
 
 
-def _judge_power(shares: Shares, p: int) -> Verdict:
+def _judge_power(shares: RungShares, p: int) -> Verdict:
     half: dict[Rung, Verdict] = {rung: above(shares[rung, p], 0.5) for rung in RUNGS if len(rung) <= 1}
     unchanged = half.pop(UNCHANGED)
     if unchanged is Verdict.SUPPORTED or set(half.values()) == {Verdict.REFUTED}:
@@ -69,13 +69,13 @@ def _judge_power(shares: Shares, p: int) -> Verdict:
     return Verdict.SUPPORTED if needed else Verdict.INCONCLUSIVE
 
 
-def smallest(shares: Shares, p: int) -> Rung | None:
+def smallest(shares: RungShares, p: int) -> Rung | None:
     """Return the rung with the fewest changes of which more than half count, the highest share among equals."""
     works = [rung for rung in RUNGS if above(shares[rung, p], 0.5) is Verdict.SUPPORTED]
     return min(works, key=lambda rung: (len(rung), -shares[rung, p].estimate), default=None)
 
 
-def _reason(p: int, rung: Rung | None, shares: Shares, ladder: Ladder, deeper: dict[int, Interval]) -> str:
+def _reason(p: int, rung: Rung | None, shares: RungShares, ladder: Ladder, deeper: dict[int, Interval]) -> str:
     singles = ", ".join(f"{named(few)} {shares[few, p].estimate:.0%}" for few in RUNGS if len(few) <= 1)
     if rung is None:
         return f"p = {p}: no change of two levers at most makes more than half count for certain ({singles})"
@@ -85,7 +85,7 @@ def _reason(p: int, rung: Rung | None, shares: Shares, ladder: Ladder, deeper: d
         {deeper[p]}"""
 
 
-def _numbers(best: Best, shares: Shares, ladder: Ladder, deeper: dict[int, Interval]) -> dict[str, Cell]:
+def _numbers(best: Best, shares: RungShares, ladder: Ladder, deeper: dict[int, Interval]) -> dict[str, Cell]:
     numbers: dict[str, Cell] = {}
     for p, rung in best.items():
         numbers[f"smallest change, p = {p}"] = None if rung is None else named(rung)

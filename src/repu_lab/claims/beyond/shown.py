@@ -6,7 +6,7 @@ from repu_lab.activations import MRePU
 from repu_lab.blocks import PLAIN, RESIDUAL
 from repu_lab.claims.base import Cell, Picture, Table
 from repu_lab.claims.beyond.ladder import RUNGS, Network, named, pulled, said
-from repu_lab.claims.beyond.trials import POWERS, Best, Ladder, Shares, Usual, sizes
+from repu_lab.claims.beyond.trials import POWERS, Best, Ladder, RungShares, Usual, sizes
 from repu_lab.claims.lab import Lab, Trained
 from repu_lab.claims.statistics import Interval, median_interval, rank_test
 from repu_lab.claims.training.failure import first_update
@@ -18,7 +18,7 @@ from repu_lab.theory.kernel import kernel_layers
 from repu_lab.theory.rates import adam_change
 
 
-def outcomes(ladder: Ladder, usual: Usual, shares: Shares, bar: float) -> Table:
+def outcomes(ladder: Ladder, usual: Usual, shares: RungShares, bar: float) -> Table:
     """Return shares and accuracies, a row a rung and power, the usual activations below."""
     rows = [
         [named(rung), p, said(judged.setting), *_counted(judged, shares[rung, p])]
@@ -74,7 +74,7 @@ def beside_theory(lab: Lab, ladder: Ladder, depth: int) -> Table:
     )
 
 
-def picture(ladder: Ladder, usual: Usual, shares: Shares, depth: int) -> Picture:
+def picture(ladder: Ladder, usual: Usual, shares: RungShares, depth: int) -> Picture:
     """Draw the ladder."""
     rows = {
         named(rung): {p: (shares[rung, p], median_interval(metrics(ladder[rung, p].networks))) for p in POWERS}

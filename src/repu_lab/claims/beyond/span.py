@@ -11,8 +11,7 @@ from repu_lab.claims.approximation.constructions import constructions, spline_co
 from repu_lab.claims.approximation.exact import evaluate
 from repu_lab.claims.base import Cell, Picture, Table
 from repu_lab.claims.beyond.family import FAMILY, KEPT, affordable, critical_passage
-from repu_lab.claims.statistics import Comparison, Interval, median_interval
-from repu_lab.claims.trials import Array
+from repu_lab.claims.statistics import Array, Comparison, Interval, median_interval
 from repu_lab.figures.slopes import slopes_and_accuracies
 from repu_lab.theory import analyse
 

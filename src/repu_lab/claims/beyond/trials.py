@@ -15,17 +15,17 @@ USUAL = ("tanh", "ReLU", LINEAR)  # what the price is measured against
 USUAL_RATES = ("1e-3", "3e-4", "1e-4")
 SILENT = ("statistics=false",)
 
-Place = tuple[Rung, int]
-Ladder = Mapping[Place, Judged[tuple[float, ...]]]
+RungAtPower = tuple[Rung, int]
+Ladder = Mapping[RungAtPower, Judged[tuple[float, ...]]]
 Usual = Mapping[str, Judged[str]]  # their setting is the rate
 Best = Mapping[int, Rung | None]  # the smallest change that works, by power
-Shares = Mapping[Place, Interval]  # of the fresh networks that count
+RungShares = Mapping[RungAtPower, Interval]  # of the fresh networks that count
 
 
 def judge_all(lab: Lab, depth: int) -> tuple[Ladder, Usual]:
     """Return every rung at its best setting and the usual activations at their best rate."""
     held = partial(hold, lab, tuning_members=lab.choose(smoke=1, full=2), splits=splits(lab))
-    ladder: dict[Place, Judged[tuple[float, ...]]] = {}
+    ladder: dict[RungAtPower, Judged[tuple[float, ...]]] = {}
     for levers, part in (((0, 1), (0.0, 0.4)), ((2,), (0.4, 0.8))):
         rungs = [rung for rung in RUNGS if len(rung) in levers]
         entrants = {

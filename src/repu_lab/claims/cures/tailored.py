@@ -9,8 +9,8 @@ from repu_lab.activations import RePU
 from repu_lab.claims.base import Claim, Evidence, Picture
 from repu_lab.claims.contest import CRITERION, LINEAR, MARGIN, Case, Grid, accuracy_table, contest, counting, described
 from repu_lab.claims.lab import Lab
-from repu_lab.claims.statistics import Interval, median_interval
-from repu_lab.claims.trials import Array, Networks, metrics
+from repu_lab.claims.statistics import Array, Interval, median_interval
+from repu_lab.claims.trials import Networks, metrics
 from repu_lab.claims.verdicts import Verdict, above, below, together
 from repu_lab.figures.points import accuracies
 from repu_lab.networks.initialization import critical, draw_

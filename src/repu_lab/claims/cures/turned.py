@@ -12,8 +12,8 @@ import numpy as np
 from repu_lab.claims.base import Claim, Evidence, Picture, Table
 from repu_lab.claims.contest import ACTIVATIONS, LINEAR, Case, Grid, contest, described, fresh_table, sizes
 from repu_lab.claims.lab import Lab
-from repu_lab.claims.statistics import LEVEL, Comparison, Interval, median_interval, paired_test
-from repu_lab.claims.trials import Array, metrics, misclassified
+from repu_lab.claims.statistics import LEVEL, Array, Comparison, Interval, median_interval, paired_test
+from repu_lab.claims.trials import metrics, misclassified
 from repu_lab.claims.verdicts import Verdict, above, together
 from repu_lab.figures.points import accuracies
 from repu_lab.theory.chain import chain

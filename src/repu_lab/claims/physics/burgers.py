@@ -8,8 +8,8 @@ from repu_lab.claims.base import Claim, Evidence, Picture, Table
 from repu_lab.claims.comparing import Comparisons, champion, decades, in_order, ratio_table, standing
 from repu_lab.claims.contest import Case, Entry, Grid, contest
 from repu_lab.claims.lab import Lab, Trained
-from repu_lab.claims.statistics import median_interval, rank_test
-from repu_lab.claims.trials import WORST, Array, relative_l2
+from repu_lab.claims.statistics import Array, median_interval, rank_test
+from repu_lab.claims.trials import WORST, relative_l2
 from repu_lab.claims.verdicts import Verdict, provided
 from repu_lab.figures.burgers import burgers_solution
 from repu_lab.figures.rows import ranking

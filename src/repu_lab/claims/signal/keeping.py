@@ -33,7 +33,7 @@ INPUTS = 16  # of a batch that must all be kept
 
 
 @dataclass(frozen=True)
-class Cell:
+class Kept:
     """Networks of one power, width and k1: the share that is kept, by layer too, and by the exact one-input chain.
 
     tight: within the smaller factor; batch: for all inputs at once; limit: blow up in infinitely many layers.
@@ -59,7 +59,7 @@ def examine(lab: Lab) -> Evidence:
     """Measure the share of networks that keep K at every width and k1, beside the exact one-input chain."""
     widths = lab.choose(smoke=(64, 128, 256), full=(64, 128, 256, 512, 1024))
     members, chains = lab.choose(smoke=20, full=40), lab.choose(smoke=400, full=2000)
-    cells: list[Cell] = []
+    cells: list[Kept] = []
     for width in widths:
         networks = min(members, 10) if width > 512 else members
         for p in POWERS:
@@ -170,14 +170,14 @@ def _hidden(drawn: Iterable[Population], x_PI: torch.Tensor) -> Array:
     return np.concatenate([log10_kernel(population, x_PI) for population in drawn], axis=1)[:-1]
 
 
-def _cells(lab: Lab, p: float, width: int, networks: int, chains: int) -> list[Cell]:
+def _cells(lab: Lab, p: float, width: int, networks: int, chains: int) -> list[Kept]:
     a_1 = 6 * p * p - 3 * p
     kernels = [*(x / (a_1 * DEPTH) for x in SHARES), ORDINARY]
     cells = []
     for log10_K, k1 in zip(np.moveaxis(measured(lab, p, width, networks, kernels), 2, 0), kernels, strict=True):
         drawn = chain(Law.of(MRePU(p), 1.0, 0.0, k1, DEPTH, width), chains).T[:DEPTH]
         first = kept_by_layer(log10_K[:, :, :1], FACTOR)
-        cell = Cell(
+        cell = Kept(
             p=p,
             width=width,
             k1=k1,
@@ -192,7 +192,7 @@ def _cells(lab: Lab, p: float, width: int, networks: int, chains: int) -> list[C
     return cells
 
 
-def _picture(cells: Sequence[Cell]) -> Picture:
+def _picture(cells: Sequence[Kept]) -> Picture:
     profiles: Mapping[float, tuple[Array, Array]] = {
         cell.k1: (cell.by_layer, cell.chain_by_layer) for cell in cells if cell.width == REFERENCE_WIDTH
     }

@@ -6,16 +6,14 @@ Shapes: D = L + 1 layers z^1 .. z^{L+1}, M members, P probe inputs, N units.
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from repu_lab.activations import Activation
+from repu_lab.claims.statistics import Array
 from repu_lab.networks.initialization import Rule, draw_
 from repu_lab.networks.population import Population
 
-Array = NDArray[np.float64]
 # Weights drawn at once (numbers): 400 MB in float64, which they are drawn in.
 CHUNK = 50_000_000
 

@@ -20,14 +20,14 @@ KERNELS = (1e-6, 1e-4, 1e-2, 0.1, 1.0, 10.0)
 INPUTS = 8
 MEETING = 0.01  # how near to 1 both must come at the smallest K
 APART = 0.1  # from this K on the interval of their ratio must exclude 1
-Place = tuple[float, float]  # a power, a kernel
+Point = tuple[float, float]  # a power, a kernel
 
 
 def examine(lab: Lab) -> Evidence:
     """Measure both susceptibilities of MRePU's first layer at kernels from 1e-6 to 10, C_W = 1, C_b = 0."""
     width, members = lab.choose(smoke=1024, full=4096), lab.choose(smoke=10, full=20)
-    chi: dict[Place, tuple[Interval, Interval]] = {}
-    ratio: dict[Place, Interval] = {}
+    chi: dict[Point, tuple[Interval, Interval]] = {}
+    ratio: dict[Point, Interval] = {}
     for p in POWERS:
         experiment = lab.build(
             *("activation=mrepu", f"activation.p={p:g}", "depth=1", f"width={width}", f"members={members}"),
@@ -104,7 +104,7 @@ def first_layer_chi(population: Population, x_PI: torch.Tensor) -> Array:
     return torch.stack([parallel, slope.square().mean((-1, -2))], dim=-1).cpu().numpy()
 
 
-def _picture(chi: Mapping[Place, tuple[Interval, Interval]]) -> Picture:
+def _picture(chi: Mapping[Point, tuple[Interval, Interval]]) -> Picture:
     K = np.logspace(-6, 1.3, 60)
     curves = {
         f"MRePU {p:g}": {

@@ -16,7 +16,7 @@ DEPTH, WIDTH, INPUTS = 50, 256, 8
 CRITICAL = ("initialization=critical",)
 
 
-class Case(NamedTuple):
+class Drawn(NamedTuple):
     """Networks of the picture: whose colour they have, their overrides, whether they leave float32."""
 
     look: str
@@ -28,13 +28,13 @@ def _custom(k1: float) -> tuple[str, ...]:
     return ("initialization=custom", "initialization.c_w=1", f"initialization.k1={k1:g}")
 
 
-CASES = {
-    "RePU 2, $K^1 = 1$": Case("RePU 2", ("activation=repu", *_custom(1.0)), leaves=True),
-    "RePU 2, $K^1 = 0.4$": Case("RePU 3", ("activation=repu", *_custom(0.4)), leaves=True),
-    "MRePU 1, $K^1 = 1$": Case("MRePU 2", ("activation=mrepu", "activation.p=1", *_custom(1.0)), leaves=True),
-    "ReLU": Case("ReLU", ("activation=relu", *CRITICAL)),
-    "spline RePU 2\n(falls as $1/l$)": Case("spline RePU 2", ("activation=spline_repu", "activation.p=2", *CRITICAL)),
-    "MRePU 1, small $K^1$": Case("MRePU 1", ("activation=mrepu", "activation.p=1", *CRITICAL)),
+DRAWN = {
+    "RePU 2, $K^1 = 1$": Drawn("RePU 2", ("activation=repu", *_custom(1.0)), leaves=True),
+    "RePU 2, $K^1 = 0.4$": Drawn("RePU 3", ("activation=repu", *_custom(0.4)), leaves=True),
+    "MRePU 1, $K^1 = 1$": Drawn("MRePU 2", ("activation=mrepu", "activation.p=1", *_custom(1.0)), leaves=True),
+    "ReLU": Drawn("ReLU", ("activation=relu", *CRITICAL)),
+    "spline RePU 2\n(falls as $1/l$)": Drawn("spline RePU 2", ("activation=spline_repu", "activation.p=2", *CRITICAL)),
+    "MRePU 1, small $K^1$": Drawn("MRePU 1", ("activation=mrepu", "activation.p=1", *CRITICAL)),
 }
 
 
@@ -42,7 +42,7 @@ def story(lab: Lab) -> Picture:
     """Measure K at initialization, in float64, and draw it up to where float32 would end."""
     members = lab.choose(smoke=10, full=40)
     curves = {}
-    for name, case in CASES.items():
+    for name, case in DRAWN.items():
         experiment = lab.build(
             *case.overrides, f"depth={DEPTH}", f"width={WIDTH}", f"members={members}", "dtype=float64"
         )

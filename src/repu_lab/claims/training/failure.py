@@ -16,7 +16,7 @@ from repu_lab.claims.verdicts import Verdict, above
 from repu_lab.figures.bars import first_failures
 from repu_lab.runs.outcome import EXCURSION
 
-Array = NDArray[np.floating[Any]]
+Floats = NDArray[np.floating[Any]]
 
 CAUSES = ("none", "forward", "gradient", "step", "slow")
 SHOWN = ("RePU 2", "RePU 3", "MRePU 1", "MRePU 2", "ReLU")
@@ -33,16 +33,16 @@ class Failure(NamedTuple):
     step: int | None = None
 
 
-Place = tuple[str, int, str]  # activation, depth, rate
-Runs = Mapping[Place, Trained]
-Failures = Mapping[Place, Sequence[Failure]]  # of each network
+Condition = tuple[str, int, str]  # activation, depth, rate
+Runs = Mapping[Condition, Trained]
+Failures = Mapping[Condition, Sequence[Failure]]  # of each network
 
 
 def examine(lab: Lab) -> Evidence:
     """Train with statistics at a large and a small rate, and find the first thing that fails in each network."""
     depths = lab.choose(smoke=(3, 8, 20), full=(2, 3, 5, 8, 12, 20, 50))
     members = lab.choose(smoke=5, full=10)
-    places: list[Place] = [
+    places: list[Condition] = [
         (name, depth, rate) for depth, name, rate in product(reversed(depths), SHOWN, (LARGE, SMALL))
     ]
     runs = dict(zip(places, lab.train([_job(lab, *place, members) for place in places]), strict=True))
@@ -117,7 +117,9 @@ def lost_yet_trained(run: Trained) -> list[set[str]]:
     return [{cause for cause, array in log10.items() if _lost(array[0, :-1, i])} for i in trained]
 
 
-def first_failure(outcome: str, log10_K_LP: Array, log10_gradient_LP: Array, loss_S: Array, steps_S: Array) -> Failure:
+def first_failure(
+    outcome: str, log10_K_LP: Floats, log10_gradient_LP: Floats, loss_S: Floats, steps_S: Floats
+) -> Failure:
     """Judge one network by K and the gradient of its hidden layers, (layers, inputs), before any step, and its loss.
 
     The rule is that of the claim's set-up: what is lost on the first pass comes before what a step breaks.
@@ -158,7 +160,7 @@ def _job(lab: Lab, name: str, depth: int, rate: str, members: int) -> tuple[str,
     )
 
 
-def _untrained(failed: Failures, kind: str) -> list[tuple[Place, int]]:
+def _untrained(failed: Failures, kind: str) -> list[tuple[Condition, int]]:
     """Return the networks of an activation, of either power, that did not train at the large rate."""
     return [
         (place, i)
@@ -172,7 +174,7 @@ def _causes(failed: Failures, kind: str) -> Counter[str]:
     return Counter(failed[place][i].cause for place, i in _untrained(failed, kind))
 
 
-def _lost(log10_LP: Array) -> bool:
+def _lost(log10_LP: Floats) -> bool:
     with np.errstate(invalid="ignore"):
         return not bool((np.ptp(log10_LP, axis=0) <= MOVED).all())  # NaN and infinities are not
 

@@ -19,9 +19,9 @@ from repu_lab.claims.contest import (
     sizes,
 )
 from repu_lab.claims.lab import Lab
-from repu_lab.claims.statistics import LEVEL, Comparison, median_interval, paired_test
+from repu_lab.claims.statistics import LEVEL, Array, Comparison, median_interval, paired_test
 from repu_lab.claims.training.depth import shared_grid
-from repu_lab.claims.trials import Array, metrics, misclassified
+from repu_lab.claims.trials import metrics, misclassified
 from repu_lab.claims.verdicts import Verdict, provided
 from repu_lab.figures.curves import by_depth
 from repu_lab.tasks.datasets import CIFAR10, FASHION_MNIST, MNIST, Dataset, DataUnavailable, cache_folder
