@@ -89,9 +89,9 @@ CURES = (
         19, "xyz", "RePU 2, shift", ("no skips", "no norms", "smooth", "polynomials exact"), 1.7,
     ),
     Cure(
-        "a spline of RePUs",
-        "activation=spline_repu activation.plateau=8 activation.shift=-2",
-        14, "XOR", "one-sided spline", ("no skips", "no norms", "smooth", "polynomials exact"), 2.1,
+        "a spline of RePUs, orthogonal weights",
+        "activation=spline_repu activation.plateau=8 activation.shift=-2 initialization.weights=orthogonal",
+        14, "XOR, orthogonal weights", "one-sided spline", ("no skips", "no norms", "smooth", "polynomials exact"), 2.1,
     ),
 )  # fmt: skip
 

@@ -68,7 +68,7 @@ def test_the_gradient_behind_layernorm_grows_as_theory_says():
 def test_biases_that_are_the_shift_keep_the_signal_of_plain_repu_networks():
     """K = beta^2 + 1 at every layer; one network of width n misses it by 2 beta / sqrt(n)."""
     depth, width, networks = 20, 64, 16
-    K, difference = tailored.realised(depth, width, networks)
+    K, difference = tailored.realised(depth, width, range(networks))
     beta = tailor(RePU(2), depth, "shift").beta
     assert K.shape == (depth, networks) and difference < 1e-9
     assert abs(K.mean(1) - beta**2 - 1).max() < 4 * 2 * beta / (width * networks) ** 0.5

@@ -39,3 +39,15 @@ def test_a_job_that_cannot_run_is_refused_before_any_runs(lab):
     with pytest.raises(ConfigError, match=r"activation\.p=0\.3"):
         lab.train([["activation=relu", *TINY], ["activation=repu", "activation.p=0.3", *TINY]])
     assert not (lab.folder / "runs").exists()
+
+
+def test_another_seed_is_other_networks_and_other_data_everywhere(lab, tmp_path):
+    """Those of no seed of the first reproduction: tuning begins at 1,000 there."""
+    other = Lab(tmp_path, scale="smoke", versions={}, threads=1, seed=2)
+    jobs = [[*TINY, "members=2"], [*TINY, "members=1", "seed=1000", "data_seed=1"]]
+    asked = [run.overrides for run in other.train(jobs)]
+    assert [text for text in asked[0] if "seed" in text] == ["seed=20000", "data_seed=20000"]
+    assert [text for text in asked[1] if "seed" in text] == ["seed=21000", "data_seed=20001"]
+    one = (*TINY[:2], "members=1")
+    assert other.build(*one).seeds == [20000] and other.numbers(2, 5) == range(20005, 20007)
+    assert lab.build(*one).seeds == [0] and lab.numbers(2) == range(2)

@@ -78,6 +78,7 @@ def _judge(claim: Claim, config: ReproduceConfig, folder: RunFolder, bar: "tqdm[
         device=config.device,
         threads=config.threads,
         rerun=config.rerun,
+        seed=config.seed,
         progress=progress,
     )
     home = RunFolder(folder.path / claim.folder)

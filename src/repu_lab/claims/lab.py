@@ -23,6 +23,7 @@ from repu_lab.sweeps.job_table import error_of, stored_result
 from repu_lab.sweeps.launching import launch
 
 Choice = TypeVar("Choice")
+APART = 10_000  # between the first seeds of reproductions of other seeds: more than a claim's networks and tuning take
 
 
 class RunFailed(RuntimeError):
@@ -61,11 +62,13 @@ class Lab:
         device: str = "auto",
         threads: int | None = None,
         rerun: bool = False,
+        seed: int = 0,
         progress: Callable[[float], None] = lambda share: None,
     ):
         """Take the reproduction's folder and what its config says; `progress` hears the share of the claim done."""
         self.folder, self.scale, self.versions, self.rerun = folder, scale, versions, rerun
         self.progress = progress
+        self.first_seed = APART * seed
         self.machine = [f"device={device}"] if device != "auto" else []
         self.machine += [f"threads={threads}"] if threads is not None else []
         picked = pick_device(device)
@@ -85,6 +88,10 @@ class Lab:
     def seeds(self) -> int:
         """Networks behind a number that is compared: 10, or 3 for smoke."""
         return self.choose(smoke=3, full=10)
+
+    def numbers(self, count: int, start: int = 0) -> range:
+        """Return the seeds of so many networks that a claim draws by itself, behind `start` others."""
+        return range(self.first_seed + start, self.first_seed + start + count)
 
     def note(self, command: str, overrides: Sequence[str]) -> None:
         """Keep the command line that makes networks which a claim examines."""
@@ -120,8 +127,17 @@ class Lab:
 
     def _compose(self, command: str, jobs: Sequence[Sequence[str]]) -> list[Job]:
         with _outside_hydra(), composer(command) as composing:
-            parsed = [[composing.parse(text) for text in [*overrides, *self.machine]] for overrides in jobs]
+            texts = [[*self._seeded(overrides), *self.machine] for overrides in jobs]
+            parsed = [[composing.parse(text) for text in job] for job in texts]
             return [job for overrides in parsed for job in composing.jobs(overrides, multirun=False)]
+
+    def _seeded(self, overrides: Sequence[str]) -> Sequence[str]:
+        """Return overrides whose seeds, of the networks and of the data, start at this reproduction's first one."""
+        if not self.first_seed:
+            return overrides
+        keys = {"seed": "0", "data_seed": "0"} | dict(text.split("=", 1) for text in overrides)
+        shifted = [f"{key}={int(keys[key]) + self.first_seed}" for key in ("seed", "data_seed")]
+        return [*(text for text in overrides if not text.startswith(("seed=", "data_seed="))), *shifted]
 
     def _at_home(self, job: Job) -> Job:
         """Return the job in the reproduction's own folder of runs, and note it."""

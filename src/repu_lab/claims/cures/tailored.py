@@ -1,5 +1,6 @@
 """Claim 19: affine maps around the activation, made for the depth: which of them lets 50 plain layers learn x y z."""
 
+from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
@@ -36,7 +37,7 @@ def examine(lab: Lab) -> Evidence:
     shares = {name: share for (name, _), share in counting(entries).items()}
     r2 = {name: entries[name, case].metric for name in NAMES}
     medians = ", ".join(f"{value:.2f} ({name})" for name, value in r2.items())
-    K, difference = realised(depth, width, lab.choose(smoke=20, full=200))
+    K, difference = realised(depth, width, lab.numbers(lab.choose(smoke=20, full=200)))
     kept = {l: median_interval(K[l - 1]) for l in (1, (depth + 1) // 2, depth)}
     return Evidence(
         setup=f"""x y z on [-1, 1]^3, plain networks of depth {depth}; {described((*sizes, "task=xyz"))}, float32; for
@@ -75,7 +76,7 @@ def examine(lab: Lab) -> Evidence:
     )
 
 
-def realised(depth: int, width: int, networks: int) -> tuple[Array, float]:
+def realised(depth: int, width: int, seeds: Sequence[int]) -> tuple[Array, float]:
     """Follow plain RePU_2 networks whose biases are the shift of a tailored activation, and the tailored ones.
 
     s_hat(u) = gamma (relu(u + beta)^2 + delta) of weights W whose rows have the mean 0 is RePU_2 of y = u + beta: the
@@ -83,9 +84,9 @@ def realised(depth: int, width: int, networks: int) -> tuple[Array, float]:
     much the outputs differ, relative to their root mean square, the largest of all networks.
     """
     s, sizes = tailor(RePU(2), depth, "shift"), (width, *[width] * depth, 1)
-    tailored, plain = (Population(a, sizes, networks, dtype=torch.float64) for a in (s, RePU(2)))
+    tailored, plain = (Population(a, sizes, len(seeds), dtype=torch.float64) for a in (s, RePU(2)))
     rule = critical(s, sizes, weights="centred")
-    draw_(tailored, rule, range(networks))
+    draw_(tailored, rule, seeds)
     x_BI = torch.randn(16, width, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     x_BI *= width**0.5 / x_BI.norm(dim=1, keepdim=True)
     with torch.no_grad():

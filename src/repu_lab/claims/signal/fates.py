@@ -126,10 +126,10 @@ def _plane(lab: Lab, name: str, C_W: Array, C_b: Array, width: int, members: int
     s, sizes = experiment.activation, experiment.sizes
     start = critical_initialization(s, DEPTH)
     cells = [rule_at(sizes, w, b, start.k1) for b in C_b for w in C_W]
-    fate, moved = fates(s, sizes, cells, range(members, members + len(cells)), lab)
+    fate, moved = fates(s, sizes, cells, lab.numbers(len(cells), members), lab)
     critical = uniform_depth("critical", sizes, C_W=start.C_W, C_b=start.C_b, k1=start.k1)
     candidates = [critical, cells[int(np.argmin(moved))]]
-    kept = [int((fates(s, sizes, [rule] * members, range(members), lab)[1] < KEPT).sum()) for rule in candidates]
+    kept = [int((fates(s, sizes, [rule] * members, lab.numbers(members), lab)[1] < KEPT).sum()) for rule in candidates]
     known = analyse(s)
     return Plane(
         measured=fate.reshape(len(C_b), len(C_W)),

@@ -142,7 +142,7 @@ def measured(lab: Lab, p: float, width: int, networks: int, kernels: Sequence[fl
     x = sphere(INPUTS, experiment.sizes[0])
     scaled = (x * torch.tensor(kernels, dtype=x.dtype).sqrt()[:, None, None]).flatten(0, 1)
     rules = [experiment.rule] * networks
-    drawn = populations(experiment.activation, experiment.sizes, rules, range(networks), device=experiment.device)
+    drawn = populations(experiment.activation, experiment.sizes, rules, lab.numbers(networks), device=experiment.device)
     layers = _hidden(drawn, scaled)
     return layers.reshape(*layers.shape[:2], len(kernels), INPUTS)
 
