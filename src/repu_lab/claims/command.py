@@ -1,5 +1,6 @@
 """`repu-lab reproduce`: judge the claims one after another; what has been judged is kept."""
 
+import logging
 import os
 import time
 import traceback
@@ -25,6 +26,7 @@ from repu_lab.runs.folder import RunFolder
 
 # The packages whose version can change a number; a page that mixes two of them would say so nowhere.
 DECISIVE = ("torch", "numpy", "scipy", "scikit-learn")
+logging.getLogger("fontTools").setLevel(logging.ERROR)  # it warns of the fonts' dates as it puts them into a PDF
 
 
 def prepare(config: ReproduceConfig, path: Path) -> Prepared:
