@@ -41,7 +41,7 @@ def examine(lab: Lab) -> Evidence:
     K, difference = realised(depth, width, lab.numbers(lab.choose(smoke=20, full=200)))
     middle = {l: median_interval(K[l - 1]) for l in (1, (depth + 1) // 2, depth)}
     by_layer = ", ".join(f"{value} (layer {l})" for l, value in middle.items())
-    kept = wilson(int((K < FACTOR * K[0]).all(0).sum()), K.shape[1])
+    kept = wilson(int((K / K[0] < FACTOR).all(0).sum()), K.shape[1])
     return Evidence(
         setup=f"""x y z on [-1, 1]^3, plain networks of depth {depth}; {described((*sizes, "task=xyz"))}, float32; for
             every activation the same {grid}. DKS and TAT are solved for this depth; a shift has alpha = 1. {COUNTS}
