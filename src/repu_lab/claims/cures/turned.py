@@ -96,7 +96,7 @@ def band(lab: Lab, name: str, case: Case) -> float:
     """
     keys = [text for text in case.overrides if not text.startswith(("batch_size", "steps"))]
     law = lab.build(*ACTIVATIONS[name], f"depth={case.depth}", "initialization=critical", *keys).law
-    log10_K = chain(law, CHAINS).log10_K[:, law.depth - 1]
+    log10_K = chain(law, CHAINS)[:, law.depth - 1]
     with np.errstate(invalid="ignore"):
         low, high = np.quantile(log10_K, [0.05, 0.95], method="inverted_cdf")
         return float(high - low)
