@@ -27,11 +27,11 @@ COUNTS = f"A network counts if its R^2 is {CRITERION:g} and {MARGIN:g} above the
 
 def examine(lab: Lab) -> Evidence:
     """Train plain networks of tailored and usual activations, and follow K in a plain RePU network with a shift."""
-    depth, width = lab.choose(smoke=(20, 32), full=(50, 64))
-    sizes = (f"width={width}", "batch_size=64", f"steps={lab.choose(smoke=300, full=600)}")
+    depth, width = lab.choose(smoke=(12, 32), full=(50, 64))
+    sizes = (f"width={width}", "batch_size=64", f"steps={lab.choose(smoke=200, full=600)}")
     case = Case("xyz", depth, ("task=polynomial", "task.target=xyz", *sizes))
     grid = lab.choose(
-        smoke=Grid(("critical",), ("3e-4", "1e-3"), 1, 6),
+        smoke=Grid(("critical",), ("1e-3",), 1, 6),
         full=Grid(("critical",), ("1e-4", "3e-4", "1e-3"), 2, 4, splits=3),
     )
     entries = contest(lab, product(NAMES, [case]), grid, tuning_share=0.4)
