@@ -27,7 +27,7 @@ NETWORKS = {
     "RePU 2 of z + 4, LayerNorm after it": (*REPU, "activation.shift=4", "block.norm=layer_after"),
     "MRePU 1, tailor=dks": ("activation=mrepu", "activation.p=1", "tailor=dks"),
     "RePU 2, tailor=shift": (*REPU, "tailor=shift"),
-    "spline RePU 2": ("activation=spline_repu", "activation.p=2"),
+    "one-sided spline": ("activation=spline_repu", "activation.plateau=8", "activation.shift=-2"),
 }
 
 

@@ -81,7 +81,8 @@ def test_variances_are_told_as_the_standard_deviations_that_one_sets():
     assert weights(1.98305825744, 0.172922390756) == told
     assert start(he([4, 8, 8, 2])) == "weights:  standard deviation sqrt(2/fan_in), no biases (C_W=2, C_b=0)"
     assert start(pytorch([4, 8, 2])).startswith("weights:  uniform standard deviation sqrt(0.3333/fan_in)")
-    assert start(xavier([4, 8, 8, 2])) == "weights:  C_W from 1 to 1.6, as xavier has them"
+    by_layer = "standard deviation from sqrt(1/fan_in) to sqrt(1.6/fan_in), as xavier has them (C_W by layer)"
+    assert start(xavier([4, 8, 8, 2])) == f"weights:  {by_layer}"
     rule = uniform_depth("critical", [4, 8, 2], C_W=2.0, C_b=0.0, k1=0.5, note="because")
     assert start(rule).splitlines() == [
         "start:    because",

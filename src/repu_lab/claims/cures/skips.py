@@ -46,8 +46,8 @@ def examine(lab: Lab) -> Evidence:
             {" and ".join(str(depth * by) for by in multiples)} for RePU 2 and the identity; these two with skips and
             RMSNorm on the digits too; {described(digits.overrides)}; {grid(lab)}. {COUNTS}""",
         verdict=judge(list(repu.values()), behind),
-        reason=f"""in every block and depth {min(share.estimate for share in repu.values()):.0%} of the fresh
-            RePU 2 networks count, or more, with medians of {_range(xor, REPU)} (ReLU {_range(xor, "ReLU")}, tanh
+        reason=f"""in every block and depth at least {min(share.estimate for share in repu.values()):.0%} of the fresh
+            RePU 2 networks count, with medians of {_range(xor, REPU)} (ReLU {_range(xor, "ReLU")}, tanh
             {_range(xor, "tanh")}, identity {_range(xor, LINEAR)}); on the digits at depth {depth}, which cannot
             tell, RePU 2 reaches {on_digits[REPU]:.3f} and the identity {on_digits[LINEAR]:.3f}""",
         seeds=grid(lab).fresh,
