@@ -61,10 +61,8 @@ def examine(lab: Lab) -> Evidence:
     xor, digits = ({d: Case(name, d, sizes(lab, name.lower())) for d in (depth, deeper)} for name in ("XOR", "digits"))
     narrow = ("task=polynomial", "width=32", "batch_size=128", f"steps={lab.choose(smoke=100, full=400)}")
     shallow = Case("x, x^2, xy, xyz", 2, narrow)
-    few, turned = (
-        lab.choose(smoke=(RIVAL, ODD, LINEAR), full=(RIVAL, ODD, "one-sided spline", LINEAR)),
-        xor[depth].orthogonal,
-    )
+    few = lab.choose(smoke=(RIVAL, ODD, LINEAR), full=(RIVAL, ODD, "one-sided spline", LINEAR))
+    turned = xor[depth].orthogonal
     places = [*product(names, [xor[depth]]), *product(deep_names, [xor[deeper]]), *product(few, [turned])]
     deep = contest(lab, places, grid, part=(0.0, 0.6))
     linear = contest(lab, product(few, digits.values()), grid, part=(0.6, 0.9))

@@ -49,9 +49,9 @@ def examine(lab: Lab) -> Evidence:
             the tailored networks that they realise, float64.""",
         verdict=judge(shares[TAILORED], shares[PLAIN]),
         reason=f"""of the fresh networks of {TAILORED} {shares[TAILORED]} count, of {PLAIN} without {shares[PLAIN]};
-            median R^2 {medians}. Plain RePU 2 networks with
-            centred weights and one bias for all units keep K within a factor {FACTOR:g} in {kept} of networks, median
-            {by_layer}; half of them compute what {SHOWN[2]} does to {difference:.0e} of its size""",
+            median R^2 {medians}. Plain RePU 2 networks with centred weights and one bias for all units keep K below
+            {FACTOR:g} times its first value in {kept} of networks, median {by_layer}; half of them compute what
+            {SHOWN[2]} does to {difference:.0e} of its size""",
         seeds=grid.fresh,
         numbers={
             **{f"median R^2, {name}": value for name, value in r2.items()},
