@@ -95,7 +95,7 @@ def write_everything(folder: Path, members: int = MEMBERS) -> None:
             tracker.by_member(step, dict.fromkeys(("train/loss", "test/loss", "test/metric"), np.ones(members)))
             tracker.statistics(step, digest(stats))
             tracker.profiles(step, depth_profile(stats))
-            tracker.histograms(step, stats)
+            tracker.histograms(step, stats.histogram_of())
         tracker.profiles(None, depth_profile(stats))
         tracker.scalars(100, {"train_outcome/trained": members})
         tracker.text("outcome", "**trained**", 100)
@@ -357,7 +357,7 @@ def test_nothing_that_is_not_finite_is_drawn_and_all_is_counted(tmp_path: Path) 
         tracker.by_member(0, {"train/loss": np.full(MEMBERS, np.nan), "test/loss": np.zeros(MEMBERS)})
         tracker.statistics(0, digest(stats))
         tracker.profiles(0, depth_profile(stats))
-        tracker.histograms(0, stats)
+        tracker.histograms(0, stats.histogram_of())
     found = scalars(tmp_path)
     assert all(np.isfinite(value) for rows in found.values() for _, value in rows)
     assert found["z_nonfinite/scalars"] == [(0, 2.0)]
@@ -401,8 +401,8 @@ def test_histograms_keep_counts_and_edges(tmp_path: Path) -> None:
     stats.histogram[0, 1:, 80:90] = 0
     stats.histogram[1] = 0  # nothing finite there: no histogram, and no error
     with Tracker(tmp_path, depth=DEPTH, members=MEMBERS) as tracker:
-        tracker.histograms(64, stats)
-        tracker.histograms(65, make_stats(histogram=False))
+        tracker.histograms(64, stats.histogram_of())
+        tracker.histograms(65, make_stats(histogram=False).histogram_of())
     events = read(tmp_path)
     assert events.Tags()["histograms"] == ["z_histogram/step_000064"]
     drawn = events.Histograms("z_histogram/step_000064")

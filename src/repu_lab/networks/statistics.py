@@ -7,7 +7,7 @@ right up to the last layer whose z is finite, where a mean square in float32 wou
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -29,6 +29,13 @@ COUNTS = {
     "nan": MEMBER, "plus_inf": MEMBER, "minus_inf": MEMBER, "histogram": ("layer", "member", "bin"), "zeros": MEMBER,
 }  # fmt: skip
 AXES: dict[str, tuple[str, ...]] = {quantity.name: quantity.axes for quantity in QUANTITIES} | COUNTS
+
+
+class Histogram(NamedTuple):
+    """Of the log10|z| of a run, by layer: counts in HISTOGRAM_EDGES' bins (D, bins), and of exact zeros (D,)."""
+
+    counts_DB: NDArray[np.int64]
+    zeros_D: NDArray[np.int64]
 
 
 class LayerStatistics:
@@ -61,6 +68,16 @@ class LayerStatistics:
     def members(self, rows: slice) -> "LayerStatistics":
         """Return what was measured on some of the members."""
         return LayerStatistics(**{name: value[:, rows] for name, value in self.measured()})
+
+    def histogram_of(self, rows: slice = slice(None)) -> Histogram | None:
+        """Return the histogram of some members together; None if it was not taken.
+
+        Summed where it lies: to send those of 4,096 networks takes as long as twenty of their steps.
+        """
+        if self.histogram is None or self.zeros is None:
+            return None
+        counts, zeros = (torch.as_tensor(value)[:, rows].sum(1).cpu().numpy() for value in (self.histogram, self.zeros))
+        return Histogram(counts, zeros)
 
     def plain(self) -> "LayerStatistics":
         """Return the same without histograms."""

@@ -109,12 +109,13 @@ def observe(state: State, sight: Sight, watched: Sequence[Part], ending: Sequenc
     seen = sight.all(profiling) if complete else sight.some([part.rows for part in watched], profiling)
     evaluation = seen.evaluation
     sizes = [part.rows.stop - part.rows.start for part in watched]
+    there: LayerStatistics | None = None
     stats: LayerStatistics | None = None
     digested: Sequence[Digest | None] = [None] * len(watched)
     if seen.layers is not None:
         there = seen.layers if torch.as_tensor(seen.layers.log10_K).numel() > LARGE else seen.layers.on_host()
         digested = digests(there, sizes, profiled=profiling)
-        stats = there.on_host(getattr(torch, np.dtype(watched[0].table.precision).name))
+        stats = there.plain().on_host(getattr(torch, np.dtype(watched[0].table.precision).name))
     progress = state.progress
     alive = progress.alive.cpu().numpy()
     last_loss = np.where(alive, progress.last_loss.cpu(), np.nan)  # one that is frozen has no loss any more
@@ -134,17 +135,16 @@ def observe(state: State, sight: Sight, watched: Sequence[Part], ending: Sequenc
         values = {"train/loss": last_loss[rows]} | {name: value[here] for name, value in judged.items()}
         tracker.by_member(state.step, values)
         tracker.scalars(state.step, {"train/active": float(alive[rows].sum())})
-        own = None if stats is None else stats.members(here)
-        if digest is not None and own is not None:
+        histogram = None
+        if there is not None and digest is not None:
             tracker.statistics(state.step, digest)
             if digest.profile is not None and (part in ending or is_profiled(state.step, config.steps)):
                 part.table.profiles[state.step] = digest.profile
                 tracker.profiles(state.step, digest.profile)
-                tracker.histograms(state.step, own)
-            else:
-                own = own.plain()
+                histogram = there.histogram_of(here)
+                tracker.histograms(state.step, histogram)
         tracker.flush()
-        part.table.add(state.step, own, values)
+        part.table.add(state.step, None if stats is None else stats.members(here), values, histogram)
 
 
 @torch.no_grad()

@@ -49,12 +49,12 @@ def propagate(experiment: Experiment, folder: RunFolder, expected: Forecast | No
     theory = None if expected is None else theory_profile(experiment, expected, measured)
     figure = signal_propagation({0: measured}, theory, dtype=config.dtype, heading=title(experiment))
     table = StatisticsTable(experiment.seeds, np.float64)
-    table.add(0, stats, {})
+    table.add(0, stats, {}, stats.histogram_of())
     with Tracker(folder.path, depth=config.depth, members=config.members) as tracker:
         tracker.layout()
         tracker.statistics(0, digested)
         tracker.profiles(0, measured)
-        tracker.histograms(0, stats)
+        tracker.histograms(0, stats.histogram_of())
         if theory is not None:
             tracker.theory(theory, within=None)  # measured in the logarithm, to the end
     with folder.writing("propagation.png") as path:

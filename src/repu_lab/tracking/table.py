@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from repu_lab.networks.statistics import AXES, HISTOGRAM_EDGES, LayerStatistics
+from repu_lab.networks.statistics import AXES, HISTOGRAM_EDGES, Histogram, LayerStatistics
 
 COUNTED = ("histogram", "zeros")  # counts, on profiled steps only
 
@@ -35,7 +35,13 @@ class StatisticsTable:
         self.histogram_steps: list[int] = []
         self.profiles: dict[int, dict[str, NDArray[np.float64]]] = {}  # profiled step -> what is drawn against depth
 
-    def add(self, step: int, stats: LayerStatistics | None, by_member: dict[str, NDArray[Any]]) -> None:
+    def add(
+        self,
+        step: int,
+        stats: LayerStatistics | None,
+        by_member: dict[str, NDArray[Any]],
+        histogram: Histogram | None = None,
+    ) -> None:
         """Append what was measured after `step` updates."""
         self.steps.append(step)
         rows: dict[str, tuple[NDArray[Any], tuple[str, ...]]] = {}
@@ -45,10 +51,9 @@ class StatisticsTable:
                 value = getattr(stats, name)
                 if name not in COUNTED:
                     rows[name] = (value.astype(self.precision) if value.dtype == np.float64 else value, axes)
-            if stats.histogram is not None and stats.zeros is not None:  # kept as sums over the members
-                rows["histogram"] = (stats.histogram.sum(axis=1), ("layer", "bin"))
-                rows["zeros"] = (stats.zeros.sum(axis=1), ("layer",))
-                self.histogram_steps.append(step)
+        if histogram is not None:
+            rows |= {"histogram": (histogram.counts_DB, ("layer", "bin")), "zeros": (histogram.zeros_D, ("layer",))}
+            self.histogram_steps.append(step)
         for name, (value, axes) in rows.items():
             self.values.setdefault(name, []).append(value)
             self.axes[name] = ("profiled_step" if name in COUNTED else "step", *axes)

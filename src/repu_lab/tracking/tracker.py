@@ -20,7 +20,7 @@ from repu_lab.tracking.events import EVENTS_NAME, EventFile
 from repu_lab.tracking.summaries import HParam
 
 if TYPE_CHECKING:
-    from repu_lab.networks.statistics import LayerStatistics
+    from repu_lab.networks.statistics import Histogram
 
 SHARED = ("start", "end", "theory")  # curves that networks of any depth have in common
 WHOLE = 1000  # TensorBoard's step, a whole number, at the output layer where it is the share of the depth
@@ -118,17 +118,16 @@ class Tracker:
                 columns[tag] = np.where(drawn, column, np.nan)
         self._write_by_layer(columns)
 
-    def histograms(self, step: int, stats: "LayerStatistics") -> None:
+    def histograms(self, step: int, histogram: "Histogram | None") -> None:
         """Write a histogram of log10|z| per layer, stacked by depth, and the counts of exact zeros, without a bin."""
         from repu_lab.networks.statistics import HISTOGRAM_EDGES  # here, since it brings torch
 
-        if stats.histogram is None or stats.zeros is None:
+        if histogram is None:
             return
-        bins, zeros = stats.histogram.sum(axis=1), stats.zeros.sum(axis=1).tolist()
         drawn, counted = f"z_histogram/step_{step:06d}", f"z_profile_zeros/{_curve(step)}"
         self._write(
             (layer, summaries.histogram(drawn, counts, HISTOGRAM_EDGES) + summaries.scalars({counted: zero}))
-            for layer, (counts, zero) in enumerate(zip(bins, zeros, strict=True), 1)
+            for layer, (counts, zero) in enumerate(zip(histogram.counts_DB, histogram.zeros_D.tolist(), strict=True), 1)
         )
 
     # --- once a run
