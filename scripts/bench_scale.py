@@ -2,7 +2,8 @@
 
 Members are of width and batch 32.
 A step that is linear in one of them has the exponent 1 in it; below, what a launch costs hides the work. Usage:
-scripts/bench_scale.py FOLDER [--device cpu] [--threads 2] [--seconds 60]. FOLDER gets scale.json and scale.png.
+scripts/bench_scale.py FOLDER [--axes members depth] [--device cpu] [--threads 2] [--seconds 60]. FOLDER gets
+scale.json and scale.png.
 """
 
 import argparse
@@ -36,13 +37,14 @@ AXES: dict[str, tuple[Case, list[int]]] = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--axes", nargs="+", default=[*AXES], choices=[*AXES])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=60, help="after so many an axis goes no further")
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     points = {}
-    for axis in AXES:  # each in a process of its own, whose memory never falls
+    for axis in arguments.axes:  # each in a process of its own, whose memory never falls
         with ProcessPoolExecutor(1, get_context("spawn")) as pool:
             points[axis] = pool.submit(measured, axis, arguments.device, arguments.threads, arguments.seconds).result()
     of = torch.cuda.get_device_name() if arguments.device == "cuda" else f"CPU, {arguments.threads} threads"
@@ -83,11 +85,12 @@ def peak_memory(device: str) -> Callable[[], float]:
 def draw(points: dict[str, list[dict[str, Any]]], of: str) -> Figure:
     """Draw milliseconds and GiB against each size, and print the exponents between the last two points."""
     figure = Figure(figsize=(9, 4), layout="constrained")
-    for axes, quantity, label in zip(figure.subplots(1, 2), ("ms", "GiB"), ("ms a step", "GiB at most"), strict=True):
+    times, memory = figure.subplots(1, 2)
+    for axes, quantity, label in ((times, "ms", "ms a step"), (memory, "GiB", "GiB at most")):
         for axis, row in points.items():
             axes.loglog([p["size"] for p in row], [p[quantity] for p in row], "o-", label=axis)
         axes.set(xlabel="size", ylabel=label)
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper")
+    figure.legend(*times.get_legend_handles_labels(), loc="outside right upper")
     figure.suptitle(of, fontsize=10)
     for axis, row in points.items():
         slopes = [

@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from repu_lab.runs import observation
 from repu_lab.runs.graphs import equal_bits
 from repu_lab.runs.observation import Sight
 from repu_lab.runs.state import State
@@ -44,20 +43,17 @@ def move(state):
 
 
 @pytest.mark.parametrize("settings", [[], ["activation=repu", "depth=12", "initialization=he"], ["task=polynomial"]])
-@pytest.mark.parametrize("cheap", [True, False])
-def test_a_graphs_look_is_the_plain_one(experiment, monkeypatch, settings, cheap):
-    monkeypatch.setattr(observation, "CHEAP", 10**6 if cheap else 0)
+def test_a_graphs_look_is_the_plain_one_and_always_counts_the_histogram(experiment, settings):
     built = experiment("members=3", *settings)
     state = State.start([built])
     graphs, (sees, said) = [], sight(built, state, lambda *args: graphs.append(Agreeing(*args)) or graphs[-1])
     state.stepping = CAPTURED
     for histogram in (True, False, True, False):
-        seen, plain = sees.all(histogram), sees.some([slice(0, 3)], True if cheap else histogram)
+        seen, plain = sees.all(histogram), sees.some([slice(0, 3)], True)
         assert all(map(equal_bits, seen.tensors(), plain.tensors()))
-        assert seen.layers is not None and (seen.layers.histogram is not None) == (cheap or histogram)
+        assert seen.layers is not None and seen.layers.histogram is not None
         move(state)
-    # A graph each, or one for both: tried at once and used again.
-    assert [graph.replays for graph in graphs] == ([4] if cheap else [2, 2]) and not said
+    assert [graph.replays for graph in graphs] == [4] and not said  # tried at once and used again
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,6 @@ from repu_lab.tracking.digest import Digest, digests
 
 # A table of more numbers is sorted on the GPU, one of fewer sooner on the host.
 LARGE = 100_000
-# A graph that looks at no more preactivations always counts the histogram, which costs less than a second graph.
-CHEAP = 4_000_000
 # Bound on the preactivations an evaluation on the test split holds at once (elements).
 CHUNK = 16_000_000
 
@@ -55,37 +53,37 @@ class Sight:
     ):
         """Take what is trained; `say` gets the line that says why there is no graph, `capture` makes one."""
         self.experiment, self._state, self._say, self._capture = experiment, state, say, capture
-        self._graphs: dict[bool, Graph[Seen]] = {}
-        sizes = state.population.sizes[1:]
-        self._cheap = state.population.members * experiment.config.probe * sum(sizes) <= CHEAP
+        self._graph: Graph[Seen] | None = None
         self._plain = False
 
     def all(self, histogram: bool) -> Seen:
-        """Look at every member; the next look may overwrite what this one gave, and may hold a histogram unasked."""
+        """Look at every member; the next look may overwrite what this one gave.
+
+        A graph always counts the histogram: a tenth of the look, where capturing a second graph takes four looks.
+        """
+        theta_MP = self._state.population.theta.detach()
+        if self._graph is not None:
+            return self._graph.replay()
         if self._plain or self._state.stepping != CAPTURED:
-            return self._look(self._state.population.theta.detach(), histogram)
-        histogram = histogram or self._cheap
-        if histogram not in self._graphs:
-            return self._first(histogram)
-        return self._graphs[histogram].replay()
+            return self._look(theta_MP, histogram)
+        return self._first(theta_MP)
 
     def some(self, rows: Sequence[slice], histogram: bool) -> Seen:
         """Look at the members of some rows, one after another."""
         theta_MP = self._state.population.theta.detach()
         return self._look(torch.cat([theta_MP[each] for each in rows]), histogram)
 
-    def _first(self, histogram: bool) -> Seen:
-        theta_MP = self._state.population.theta.detach()
+    def _first(self, theta_MP: Tensor) -> Seen:
         try:
-            graph = self._capture(lambda: self._look(theta_MP, histogram), theta_MP.device)
+            graph = self._capture(lambda: self._look(theta_MP, True), theta_MP.device)
             again = graph.replay()
             if not all(map(equal_bits, graph.first.tensors(), again.tensors())):
                 raise RuntimeError("it does not give the same bits")
         except Exception as error:  # whatever torch, or an activation's own code, raises of it
             self._plain = True
             self._say(f"looks:    one kernel at a time, not as one graph: {one_line(error)}")
-            return self._look(theta_MP, histogram)
-        self._graphs[histogram] = graph
+            return self._look(theta_MP, True)
+        self._graph = graph
         return again
 
     def _look(self, theta_MP: Tensor, histogram: bool) -> Seen:
