@@ -13,6 +13,7 @@ from pathlib import Path
 
 from repu_lab import __version__
 from repu_lab.configs.command import COMMANDS, JobCommand, PathCommand
+from repu_lab.configs.importing import kept
 from repu_lab.runs.interruption import Interrupted, terminable
 from repu_lab.runs.streams import standard_streams
 
@@ -108,12 +109,12 @@ def _dispatch(arguments: list[str]) -> int:
 
 def _run_jobs(command: JobCommand, arguments: list[str], multirun: bool) -> int:
     """Compose and check every job of a command line, and run them; ConfigError before any has started."""
-    from repu_lab.configs.composition import compose_jobs, shown_config
-    from repu_lab.configs.config import ConfigError
-    from repu_lab.configs.configfile import unfold
-    from repu_lab.configs.points import has_points
-    from repu_lab.configs.spelling import spelt_out
-
+    with kept():
+        from repu_lab.configs.composition import compose_jobs, shown_config
+        from repu_lab.configs.config import ConfigError
+        from repu_lab.configs.configfile import unfold
+        from repu_lab.configs.points import has_points
+        from repu_lab.configs.spelling import spelt_out
     options, overrides = _split(arguments)
     if multirun and not command.sweeps:
         raise ConfigError(f"-m: {command.name} makes no sweep; leave it out, as in {command.examples[-1]}")

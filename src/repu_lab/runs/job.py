@@ -8,6 +8,7 @@ from typing import Any
 from repu_lab.configs.command import JobCommand, Prepared
 from repu_lab.configs.config import ConfigError
 from repu_lab.configs.files import Damaged
+from repu_lab.configs.importing import kept
 from repu_lab.configs.text import escaped, one_line
 from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.interruption import asked
@@ -62,8 +63,8 @@ def stored_result(command: JobCommand, config: Any, folder: RunFolder) -> dict[s
 
 def build_job(config: Any, path: Path) -> Prepared:
     """Build the networks, the data and all else that a job is made of: what a command of networks prepares."""
-    from repu_lab.runs.building import build
-
+    with kept():
+        from repu_lab.runs.building import build
     experiment = build(config)
     circumstances = {"device": str(experiment.device), "threads": experiment.threads}
     return Prepared(parts=experiment, circumstances=circumstances, afresh=config.rerun)
