@@ -1,4 +1,4 @@
-"""Importing without collecting: the collector is as it was afterwards, and what was made is not looked through again."""
+"""Importing without collecting: the collector is then as it was, and what was made is not looked through again."""
 
 import gc
 
