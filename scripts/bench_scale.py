@@ -48,7 +48,9 @@ def main() -> None:
         with ProcessPoolExecutor(1, get_context("spawn")) as pool:
             points[axis] = pool.submit(measured, axis, arguments.device, arguments.threads, arguments.seconds).result()
     of = torch.cuda.get_device_name() if arguments.device == "cuda" else f"CPU, {arguments.threads} threads"
-    (arguments.folder / "scale.json").write_text(json.dumps({"of": of, "points": points}, indent=1) + "\n")
+    (arguments.folder / "scale.json").write_text(
+        json.dumps({"of": of, "points": points}, indent=1) + "\n", encoding="utf-8"
+    )
     draw(points, of).savefig(arguments.folder / "scale.png", dpi=150)
 
 
