@@ -9,12 +9,12 @@ from repu_lab.configs.importing import kept
 
 @pytest.mark.parametrize("collecting", [True, False])
 def test_the_collector_rests_meanwhile_and_is_then_as_it_was(collecting):
-    before, frozen = gc.isenabled(), gc.get_freeze_count()
+    before, frozen, made = gc.isenabled(), gc.get_freeze_count(), []
     try:
         (gc.enable if collecting else gc.disable)()
         with pytest.raises(ImportError), kept():
             assert not gc.isenabled()
-            made = [[] for _ in range(1000)]
+            made += [[] for _ in range(1000)]
             raise ImportError
         assert gc.isenabled() == collecting
         assert gc.get_freeze_count() >= frozen + len(made)

@@ -132,16 +132,18 @@ class Composer:
             self.compose(typed)  # so that a mistake is named also where a later override replaces it
         for number, (point, overrides) in enumerate(every, 1):
             texts = tuple(str(override.input_line) for override in overrides)
+            cfg = None
             try:
                 cfg = self.compose(overrides)
-                if missing := sorted(OmegaConf.missing_keys(cfg)):
-                    raise ConfigError(mistakes.missing(missing[0]))
                 checked = config.check(self.command, cfg)
                 folders = [self._folder(key, overrides, typed, checked, number) for key in DIRECTORIES[multirun]]
             except (OmegaConfBaseException, ConfigError) as error:
                 key = getattr(error, "full_key", None)
                 where = f" (job {number} of {len(every)}: {' '.join(texts)})" if multirun and len(every) > 1 else ""
-                line = one_line(f"{key}: {error}" if key else error) + printable(where)
+                # Looked for only where something is wrong: it takes a third of the time of a job.
+                missing = sorted(OmegaConf.missing_keys(cfg)) if cfg is not None else ()
+                said = mistakes.missing(missing[0]) if missing else f"{key}: {error}" if key else error
+                line = one_line(said) + printable(where)
                 raise ConfigError(f"{point}: {line}" if point else line) from error
             launcher = _launcher(self._base(overrides)[1]) if multirun else None
             yield Job(texts, checked, Path(*folders), Path(folders[0]) if multirun else None, launcher)

@@ -4,6 +4,7 @@ import dataclasses
 import re
 import typing
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
@@ -145,11 +146,16 @@ def field_of(schema: type, key: str) -> tuple[dataclasses.Field[typing.Any] | No
     """Return the field of a config's dataclass that a dotted key means, and its type; None if there is none."""
     *parents, name = key.split(".")
     for parent in parents:
-        schema = typing.get_type_hints(schema).get(parent, type(None))
+        schema = _hints(schema).get(parent, type(None))
         if not dataclasses.is_dataclass(schema):
             return None, None
     spec = {field.name: field for field in dataclasses.fields(schema)}.get(name)
-    return spec, typing.get_type_hints(schema).get(name)
+    return spec, _hints(schema).get(name)
+
+
+@cache
+def _hints(schema: type) -> dict[str, typing.Any]:
+    return typing.get_type_hints(schema)
 
 
 def has_key(cfg: DictConfig, key: str) -> bool:

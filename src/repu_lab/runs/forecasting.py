@@ -17,7 +17,6 @@ from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.outcome import finite
 from repu_lab.runs.words import start
 from repu_lab.theory.forecast import Forecast, forecast_law
-from repu_lab.theory.kernel import susceptibilities
 from repu_lab.theory.patience import waiting
 from repu_lab.theory.rates import adam_rate, risk, safety, stable_rate
 from repu_lab.tracking.digest import Profile
@@ -88,15 +87,14 @@ def theory_profile(experiment: Experiment, expected: Forecast, measured: Profile
     the measured median at the output, since theory does not know the loss; where layers normalise, by the median at
     this width, which is 10/n a layer less for RePU_2 behind RMSNorm (2 decades at depth 50, width 128).
     """
-    median = expected.log10_K_quantiles[2]
-    parallel, perp = susceptibilities(experiment.law, median[:-1])
+    parallel, perp = expected.susceptibilities
     into_output = np.log10(experiment.sizes[-1] / experiment.sizes[-2])
     gains = expected.log10_gain if experiment.law.block.normal else perp
     gains = gains + np.append(np.zeros(len(perp) - 1), into_output)
     at_output = measured["log10_gradient"][1, -1]
     growth = np.append(np.cumsum(gains[::-1])[::-1], 0.0)
     return {
-        "log10_K": median,
+        "log10_K": expected.log10_K_quantiles[2],
         "log10_K_quantiles": expected.log10_K_quantiles,
         "log10_chi_parallel": parallel,
         "log10_chi_perp": perp,

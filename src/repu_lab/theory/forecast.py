@@ -7,6 +7,7 @@ network, and since of a batch of inputs a single one that overflows ends the run
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -29,7 +30,7 @@ from repu_lab.theory.fate import (
 )
 from repu_lab.theory.formats import DTYPES, limits, overflow_layers, underflow_layers
 from repu_lab.theory.inputs import Pair, batch_of
-from repu_lab.theory.kernel import kernel_layers
+from repu_lab.theory.kernel import kernel_layers, susceptibilities
 from repu_lab.theory.law import Law, Variances
 from repu_lab.theory.pair_chain import pair_chain
 from repu_lab.theory.power_law import leading_power
@@ -97,6 +98,11 @@ class Forecast:
     def activation(self) -> str:
         """The activation's name, with its parameters."""
         return self.law.activation.described
+
+    @cached_property
+    def susceptibilities(self) -> tuple[Floats, Floats]:
+        """log10 chi_parallel and log10 chi_perp of the maps l = 2..L+1 at the median K of networks of this width."""
+        return susceptibilities(self.law, self.log10_K_quantiles[2, :-1])
 
     @property
     def correlation(self) -> Floats:
