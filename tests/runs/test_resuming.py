@@ -275,6 +275,18 @@ def test_a_finished_run_gives_its_stored_result_without_torch(run):
     assert done.stdout.startswith(f"stored result of {manifest(run)['end']} (commit ") and "measured: " in done.stdout
 
 
+def test_a_finished_run_that_failed_says_the_next_command_again_and_one_that_trains_does_not(run, capsys):
+    def next_of(depth: int) -> list[str]:
+        folder = run.with_name(f"depth{depth}")
+        assert train(folder, "activation=repu", "steps=0", "batch_size=32", f"depth={depth}", "width=16") == 0
+        return [line for line in capsys.readouterr().out.splitlines() if line.startswith("next:")]
+
+    first = next_of(20)
+    assert len(first) == 1 and "block=residual" in first[0]
+    assert next_of(20) == first
+    assert next_of(2) == next_of(2) == []
+
+
 def test_rerun_starts_afresh_and_keeps_the_old_folder_aside(run, unbroken):
     assert train(run, *ADAM) == 0
     assert train(run, *ADAM, "rerun=true") == 0

@@ -32,9 +32,10 @@ def work(config: TrainConfig, experiment: "Experiment", folder: "RunFolder") -> 
         pace = Pace(bar, config.steps, needs(experiment), folder.log, terminal=sys.stderr.isatty())
         (result,) = train([run], checkpoints, pace)
     folder.log(ended(result))
-    # Said, not stored: jobs that train together store what each would alone, and 256 of them are given no advice.
     advice = next_command(experiment, run.expected, result["members"], folder.path / "config.yaml")
-    if advice is not None:
+    # Not in the result: jobs that train together store what each would alone, and 256 of them are given no advice.
+    folder.notes["next"] = advice and f"next:     {advice}"
+    if advice:
         folder.log(f"next:     {advice}")
     return result
 

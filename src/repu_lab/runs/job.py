@@ -76,6 +76,7 @@ def _show_stored(folder: RunFolder, result: Mapping[str, Any]) -> None:
         print(f"warning:  not as it was written: {', '.join(damaged)}; rerun=true makes it again")
     made = f"stored result of {manifest.get('end')} (commit {manifest.get('git_commit')}); rerun=true runs it again"
     texts = [made, *(str(result[key]) for key in ("table", "verdict", "text") if key in result)]
+    texts += [str(manifest["next"])] if manifest.get("next") else []
     for line in (line for text in texts for line in text.splitlines()):
         print(escaped(line))  # the folder may be somebody else's
     print(f"folder:   {folder.path}")
