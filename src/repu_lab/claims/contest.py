@@ -171,7 +171,7 @@ def fresh_table(
     for place, entry in sorted(entries.items(), key=lambda item: (item[0][1].name, item[0][1].depth)):
         name, case = place
         share = entry.trained if shares is None else shares[place]
-        medians = [median_interval(measure(entry.networks)) for measure in measures.values()]
+        medians = [median_interval(measure(entry.networks), alike=entry.alike) for measure in measures.values()]
         cells = [cell for interval in medians for cell in interval]
         rows.append([case.name, case.depth, name, *entry.setting, *share, *cells])
     columns = ["trained" if shares is None else "share", *measures]
@@ -199,5 +199,12 @@ def medians_by_depth(
     for case in sorted(cases, key=lambda case: case.depth):
         for name in names:
             by_depth = curves.setdefault(case.name, {}).setdefault(name, {})
-            by_depth[case.depth] = median_interval(measure(entries[name, case].networks))
+            entry = entries[name, case]
+            by_depth[case.depth] = median_interval(measure(entry.networks), alike=entry.alike)
     return curves
+
+
+def networks_by_name(entries: Entries, names: Sequence[str], case: Case) -> dict[str, list[float]]:
+    """Return the test metrics of each activation's fresh networks in a case, to be drawn: at least -.1."""
+    took_part = [name for name in names if (name, case) in entries]
+    return {name: np.maximum(metrics(entries[name, case].networks), -0.1).tolist() for name in took_part}

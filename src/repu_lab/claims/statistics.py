@@ -11,6 +11,10 @@ Array = NDArray[np.float64]
 
 LEVEL = 0.95
 RESAMPLES = 4000
+# Correlation of networks that are judged on one division of the data, by what is judged of them: which count, paired
+# differences, medians by themselves. Pooled analyses of variance over the cells of claims 6 to 20, of three divisions,
+# gave at most .07, .18 and .53 (upper ends of 95 % intervals): docs/decisions.md.
+SAME_DIVISION = {"share": 0.1, "difference": 0.2, "median": 0.5}
 
 
 class Interval(NamedTuple):
@@ -24,6 +28,11 @@ class Interval(NamedTuple):
         """Return `0.693 [0.690, 0.697]`."""
         return f"{self.estimate:.3g} [{self.low:.3g}, {self.high:.3g}]"
 
+    def stretched(self, factor: float) -> "Interval":
+        """Return the interval so many times as wide around the same estimate."""
+        low, high = (self.estimate + factor * (end - self.estimate) for end in (self.low, self.high))
+        return Interval(self.estimate, low, high)
+
 
 class Comparison(NamedTuple):
     """Two samples: p-value of a two-sided test, effect size, and the median difference a - b with its interval.
@@ -36,25 +45,35 @@ class Comparison(NamedTuple):
     difference: Interval
 
 
+def design_effect(judged: str, alike: int) -> float:
+    """Return 1 + (m - 1) rho: how much larger a variance is with m = `alike` networks on each division of the data.
+
+    rho: SAME_DIVISION of what is judged (Kish 1965). So many times fewer independent networks would tell as much.
+    """
+    return 1 + (alike - 1) * SAME_DIVISION[judged]
+
+
 def bootstrap(
-    values: ArrayLike, statistic: Callable[..., Any] = np.median, *, resamples: int = RESAMPLES, seed: int = 0
+    values: ArrayLike, statistic: Callable[..., Any] = np.median, *, chances: int = 1, resamples: int = RESAMPLES
 ) -> Interval:
     """Return the percentile bootstrap interval of a statistic of independent rows (n, ...).
 
     `statistic(rows, axis)` reduces the axis of the rows. The interval of a median of n numbers reaches from the
-    smallest to the largest at most, which covers 1 - 2^(1-n): 75 % for n = 3, 95 % from n = 6. ValueError without rows.
+    smallest to the largest at most, which covers 1 - 2^(1-n): 75 % for n = 3, 95 % from n = 6. chances: of how many
+    intervals one is enough for a verdict, which all hold together with 95 % (Bonferroni). ValueError without rows.
     """
     rows = np.asarray(values, np.float64)
     if len(rows) == 0:
         raise ValueError("an interval needs at least one number")
-    index = np.random.default_rng(seed).integers(0, len(rows), (resamples, len(rows)))
-    low, high = np.quantile(statistic(rows[index], axis=1), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    index = np.random.default_rng(0).integers(0, len(rows), (resamples, len(rows)))
+    tail = (1 - LEVEL) / chances / 2
+    low, high = np.quantile(statistic(rows[index], axis=1), [tail, 1 - tail])
     return Interval(float(statistic(rows, axis=0)), float(low), float(high))
 
 
-def median_interval(values: ArrayLike, seed: int = 0) -> Interval:
-    """Return the median of a sample and its bootstrap interval."""
-    return bootstrap(values, np.median, seed=seed)
+def median_interval(values: ArrayLike, *, chances: int = 1, alike: int = 1) -> Interval:
+    """Return the median of a sample and its bootstrap interval; `alike` of them share a division of the data."""
+    return bootstrap(values, chances=chances).stretched(design_effect("median", alike) ** 0.5)
 
 
 def ratio_of_sums(rows: Array, axis: int) -> Any:
@@ -63,27 +82,35 @@ def ratio_of_sums(rows: Array, axis: int) -> Any:
     return total[..., 0] / total[..., 1]
 
 
-def wilson(successes: int, trials: int, *, chances: int = 1) -> Interval:
+def wilson(successes: int, trials: int, *, chances: int = 1, alike: int = 1) -> Interval:
     """Return the share of successes with Wilson's interval: (s + z^2/2 +- z sqrt(s f / n + z^2/4)) / (n + z^2).
 
-    s successes, f = n - s failures, z = 1.96 (Wilson 1927). Right for shares of 0 and 1 too. chances: of how many
-    shares one is enough for a verdict, whose intervals all hold together with 95 % (Bonferroni). ValueError for n < 1.
+    s successes, f = n - s failures, z = 1.96 (Wilson 1927), right for shares of 0 and 1 too; s and n over the design
+    effect where `alike` networks share a division of the data. chances: as of `bootstrap`. ValueError for n < 1.
     """
     if not 0 <= successes <= trials or trials < 1:
         raise ValueError(f"{successes} successes of {trials}: need 0 <= successes <= trials and a trial")
-    ends = stats.binomtest(successes, trials).proportion_ci(1 - (1 - LEVEL) / chances, method="wilson")
-    return Interval(successes / trials, float(ends.low), float(ends.high))
+    z2 = float(stats.norm.isf((1 - LEVEL) / chances / 2)) ** 2
+    share, n = successes / trials, trials / design_effect("share", alike)
+    half = (z2 * (n * share * (1 - share) + z2 / 4)) ** 0.5
+    low, high = ((n * share + z2 / 2 + sign * half) / (n + z2) for sign in (-1, 1))
+    return Interval(share, low, high)
 
 
-def paired_test(a: ArrayLike, b: ArrayLike) -> Comparison:
-    """Compare two samples of the same seeds by Wilcoxon's signed-rank test; zeros are split between the signs."""
+def paired_test(a: ArrayLike, b: ArrayLike, *, chances: int = 1, alike: int = 1) -> Comparison:
+    """Compare two samples of the same seeds by Wilcoxon's signed-rank test; zeros are split between the signs.
+
+    alike: how many of the pairs share a division of the data; the test's normal deviate shrinks and the interval grows
+    by the root of the design effect. chances: of the interval, as of `bootstrap`.
+    """
     difference = np.asarray(a, np.float64) - np.asarray(b, np.float64)
+    wider = design_effect("difference", alike) ** 0.5
     p_value = 1.0
     if difference.any():
         signed_rank: Any = stats.wilcoxon(difference, zero_method="zsplit")
-        p_value = float(signed_rank.pvalue)
+        p_value = float(2 * stats.norm.sf(stats.norm.isf(signed_rank.pvalue / 2) / wider))
     effect = np.mean(difference > 0) + np.mean(difference == 0) / 2
-    return Comparison(p_value, float(effect), median_interval(difference))
+    return Comparison(p_value, float(effect), bootstrap(difference, chances=chances).stretched(wider))
 
 
 def rank_test(a: ArrayLike, b: ArrayLike) -> Comparison:

@@ -44,9 +44,14 @@ class Judged(Generic[Setting]):
         return [member for run in self.fresh for member in run.members]
 
     @property
+    def alike(self) -> int:
+        """How many of the fresh networks share a division of the data."""
+        return len(self.fresh[0].members)
+
+    @property
     def trained(self) -> Interval:
         """The share of the fresh networks that met the task's criterion."""
-        return share(self.networks, "trained")
+        return share(self.networks, "trained", self.alike)
 
     @property
     def metric(self) -> float:
@@ -56,7 +61,7 @@ class Judged(Generic[Setting]):
     def reached(self, bar: float, *, chances: int = 1) -> Interval:
         """Return the share of the fresh networks whose test metric is at least the bar; chances: see `wilson`."""
         reached = metrics(self.networks) >= bar
-        return wilson(int(reached.sum()), len(reached), chances=chances)
+        return wilson(int(reached.sum()), len(reached), chances=chances, alike=self.alike)
 
 
 def hold(
@@ -121,6 +126,6 @@ def relative(measure: str) -> Measure:
 relative_l2, relative_h1 = relative("relative_l2"), relative("relative_h1")
 
 
-def share(networks: Networks, outcome: str) -> Interval:
-    """Return the share of the networks that ended so."""
-    return wilson(sum(member["outcome"] == outcome for member in networks), len(networks))
+def share(networks: Networks, outcome: str, alike: int = 1) -> Interval:
+    """Return the share of the networks that ended so; alike: see `wilson`."""
+    return wilson(sum(member["outcome"] == outcome for member in networks), len(networks), alike=alike)

@@ -1,6 +1,6 @@
 """Statistical rules: from numbers to a verdict. Pure, so that a claim's rule stands before its run."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 
 from repu_lab.claims.statistics import Interval
@@ -43,6 +43,16 @@ def together(verdicts: Iterable[Verdict]) -> Verdict:
     if Verdict.REFUTED in parts:
         return Verdict.REFUTED
     return Verdict.SUPPORTED if parts == {Verdict.SUPPORTED} else Verdict.INCONCLUSIVE
+
+
+def corrected(parts: int, judged: Callable[[int], Verdict]) -> Verdict:
+    """Return what a rule of several parts says if each is a chance to refute it, and supports only with all others.
+
+    judged: chances -> the verdict by intervals at 5 % over so many. It supports at 5 % and refutes at 5 % over `parts`.
+    """
+    if (supported := judged(1)) is not Verdict.REFUTED:
+        return supported
+    return Verdict.REFUTED if judged(parts) is Verdict.REFUTED else Verdict.INCONCLUSIVE
 
 
 def provided(instrument: bool, verdict: Verdict) -> Verdict:
