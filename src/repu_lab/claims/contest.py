@@ -135,6 +135,14 @@ def sizes(lab: Lab, task: str = "digits") -> Overrides:
     )
 
 
+def deep_grid(lab: Lab) -> Grid:
+    """Return the budget of the claims on plain networks of 50 layers and more: from `critical`, a rate to choose."""
+    return lab.choose(
+        smoke=Grid(("critical",), ("1e-3",), 1, 6),
+        full=Grid(("critical",), ("3e-5", "1e-4", "3e-4", "1e-3"), 2, 4, splits=3),
+    )
+
+
 def described(overrides: Overrides) -> str:
     """Return `width 64, batches of 128, 400 steps of Adam` of sizes as they are typed."""
     key = dict(text.split("=", 1) for text in overrides)

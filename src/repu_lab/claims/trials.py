@@ -27,10 +27,14 @@ WORST = 1.0
 
 @dataclass(frozen=True)
 class Judged(Generic[Setting]):
-    """An entrant's setting, chosen among those tried, and its fresh networks, a run a split."""
+    """An entrant's setting, chosen among those tried, and its fresh networks, a run a split.
+
+    validation: what it was chosen by, the median metric of the networks that tried it.
+    """
 
     setting: Setting
     fresh: Sequence[Trained]
+    validation: float
 
     @property
     def run(self) -> Trained:
@@ -94,7 +98,10 @@ def hold(
     runs = lab.train([(*entrants[entrant][best[entrant]], *judging, *draw) for entrant in best for draw in draws])
     lab.progress(part[1])
     fresh = [runs[i : i + splits] for i in range(0, len(runs), splits)]
-    return {entrant: Judged(best[entrant], few) for entrant, few in zip(entrants, fresh, strict=True)}
+    return {
+        entrant: Judged(setting, few, merit[entrant, setting])
+        for (entrant, setting), few in zip(best.items(), fresh, strict=True)
+    }
 
 
 def validated(run: Trained) -> float:

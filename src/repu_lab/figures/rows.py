@@ -39,17 +39,13 @@ def by_case(panels: Mapping[str, Mapping[str, Sequence[Three]]], cases: Sequence
 
 
 def ladder(rows: Mapping[str, Mapping[int, tuple[Three, Three]]], marks: Mapping[str, float]) -> Figure:
-    """Draw shares and accuracies by change and power; marks: accuracies as lines.
-
-    Lines part the rows by the number of changes, which their names join with a plus.
-    """
+    """Draw shares and accuracies by change and power; marks: accuracies as lines."""
     figure = canvas(COLUMN, 0.9 + 0.24 * len(rows))
     panels = figure.subplots(1, 2, sharey=True)
     places = np.arange(len(rows), dtype=float)[::-1]
-    changes = np.array([name.count("+") + (name != "unchanged") for name in rows])
     for panel, axes in enumerate(panels):
         quiet(axes)
-        title(axes, ("a  trained", "b  accuracy")[panel])
+        title(axes, ("a  share that counts", "b  accuracy")[panel])
         for i, (power, (colour, marker, face)) in enumerate(POWERS.items()):
             values = [by_power[power][panel] for by_power in rows.values()]
             _intervals(
@@ -63,8 +59,6 @@ def ladder(rows: Mapping[str, Mapping[int, tuple[Three, Three]]], marks: Mapping
             )
         axes.set_xlim(-0.04, 1.04)
         axes.set_xticks([0, 0.5, 1], ["0", ".5", "1"])
-        for edge in places[1:][np.diff(changes) > 0] + 0.5:
-            axes.axhline(edge, color=FAINT, linewidth=0.7, zorder=0)
     _name_rows(panels[0], places, list(rows))
     panels[0].axvline(0.5, color=QUIET, linewidth=0.7, linestyle=(0, (1, 2)), zorder=0)
     for dash, (name, value) in zip(DASHES, marks.items(), strict=False):

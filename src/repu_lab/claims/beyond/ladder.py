@@ -1,18 +1,19 @@
-"""What could make a deep MRePU network train: five changes of an ordinary one, and every rung of one or two of them.
+"""What could make a deep MRePU network train: four changes of an ordinary one.
 
-Ordinary is what the usual activations get: C_W = 1, C_b = 0, K^1 = 1, Gaussian weights, no skip connections, Adam at
-1e-3. Theory asks for a_1 K^1 / scale^2 <= 0.15 / L: a smaller input and a larger scale of the argument are the same
-network in other units at initialization, but not for the steps of Adam, whose size knows no units.
+Ordinary is what the usual activations get: C_W = 1, C_b = 0, K^1 = 1, Gaussian weights, no skip connections, and a rate
+of Adam that is chosen, as with every change. Theory asks for a_1 K^1 / scale^2 <= 0.15 / L: a smaller input and a
+larger scale of the argument are the same network in other units at initialization, but not for the steps of Adam, whose
+size knows no units.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations, product
+from itertools import product
 
 from repu_lab.activations import MRePU
 from repu_lab.theory import analyse
 
-Rung = tuple[str, ...]  # the names of the levers that are pulled; none for the unchanged network
+Setting = tuple[float, float]  # how far a lever is pulled, and the rate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,49 +59,36 @@ class Network:
 
 @dataclass(frozen=True)
 class Lever:
-    """One change and its free parameter: the values tried where it is pulled alone, and beside another one."""
+    """One change, and how far it may be pulled."""
 
     pull: Callable[[Network, float], Network]
-    alone: Sequence[float]
-    beside: Sequence[float]  # the likelier first
+    values: Sequence[float]
 
 
+UNCHANGED = "unchanged"
 # input, argument: x = a_1 L K^1 / scale^2, whose first value is that of `critical`. branches: C_W of all together.
 SHARES = (0.15, 0.02, 0.003)
 LEVERS: Mapping[str, Lever] = {
-    "input": Lever(lambda net, x: replace(net, k1=x / (net.a_1 * net.depth)), SHARES, (0.02, 0.15)),
-    "argument": Lever(lambda net, x: replace(net, scale=(net.a_1 * net.depth / x) ** 0.5), SHARES, (0.02, 0.15)),
-    "branches": Lever(lambda net, share: replace(net, branch=share), (1, 0.1, 0.01), (0.1, 0.01)),
-    "orthogonal": Lever(lambda net, _: replace(net, weights="orthogonal"), (1,), (1,)),  # nothing to choose
-    "rate": Lever(lambda net, rate: replace(net, rate=rate), (3e-4, 1e-4, 3e-5), (3e-4, 1e-4)),
+    UNCHANGED: Lever(lambda net, _: net, (1,)),
+    "input": Lever(lambda net, x: replace(net, k1=x / (net.a_1 * net.depth)), SHARES),
+    "argument": Lever(lambda net, x: replace(net, scale=(net.a_1 * net.depth / x) ** 0.5), SHARES),
+    "branches": Lever(lambda net, share: replace(net, branch=share), (1, 0.1, 0.01)),
+    "orthogonal": Lever(lambda net, _: replace(net, weights="orthogonal"), (1,)),  # nothing to choose
 }
-UNCHANGED: Rung = ()
-RUNGS: Sequence[Rung] = tuple(rung for changes in range(3) for rung in combinations(LEVERS, changes))
-SETTINGS = 3  # of every changed rung, but where there is less to choose
+RATES = (1e-3, 3e-4, 1e-4)
 
 
-def settings(rung: Rung, count: int = SETTINGS) -> list[tuple[float, ...]]:
-    """Return how far the levers of a rung are pulled, each setting a value for each lever.
-
-    `count` of them at most: a rung of two levers leaves out both second values together.
-    """
-    values = [LEVERS[name].alone if len(rung) == 1 else LEVERS[name].beside for name in rung]
-    return list(product(*values))[:count]
+def settings(lever: str, rates: Sequence[float] = RATES) -> list[Setting]:
+    """Return what is tried of a lever."""
+    return list(product(LEVERS[lever].values, rates))
 
 
-def pulled(rung: Rung, setting: Sequence[float], p: int, depth: int) -> Network:
-    """Return the ordinary network with the levers of a rung pulled this far."""
-    network = Network(p=p, depth=depth)
-    for name, value in zip(rung, setting, strict=True):
-        network = LEVERS[name].pull(network, value)
-    return network
+def pulled(lever: str, setting: Setting, p: int, depth: int) -> Network:
+    """Return the ordinary network with a lever pulled this far, at this rate."""
+    value, rate = setting
+    return LEVERS[lever].pull(Network(p=p, depth=depth, rate=rate), value)
 
 
-def named(rung: Rung) -> str:
-    """Return `argument + rate`, or `unchanged`."""
-    return " + ".join(rung) or "unchanged"
-
-
-def said(setting: Sequence[float]) -> str:
-    """Return `0.15, 0.0003`: how far the levers are pulled."""
-    return ", ".join(f"{value:g}" for value in setting)
+def said(values: Sequence[float]) -> str:
+    """Return `0.15, 0.0003`."""
+    return ", ".join(f"{value:g}" for value in values)

@@ -15,8 +15,6 @@ from repu_lab.claims.statistics import Array, Comparison, Interval, median_inter
 from repu_lab.figures.slopes import slopes_and_accuracies
 from repu_lab.theory import analyse
 
-Accuracy = Mapping[tuple[str, int], Array]  # of the fresh networks, by activation and depth
-
 ODD, RIVAL = "spline RePU 2", "tanh"
 # What theory picks of each kind: `skew` keeps the gradient, `wide` and `one-sided` keep gradient and angle.
 PICKED: dict[str, Activation] = {

@@ -21,7 +21,7 @@ from repu_lab.claims.contest import (
 from repu_lab.claims.lab import Lab
 from repu_lab.claims.statistics import Interval
 from repu_lab.claims.trials import share
-from repu_lab.claims.verdicts import Verdict, above, below, together
+from repu_lab.claims.verdicts import Verdict, above, below, corrected, together
 from repu_lab.configs.schema import OUTCOMES
 from repu_lab.figures.bars import outcome_bars
 from repu_lab.figures.curves import by_depth
@@ -43,7 +43,7 @@ def cases(lab: Lab) -> list[Case]:
 
 
 def shared_grid(lab: Lab) -> Grid:
-    """Return the budget that every activation gets."""
+    """Return the budget that every activation but RePU gets."""
     return lab.choose(
         smoke=Grid(("critical", "small"), ("1e-3", "3e-3"), 1, 6),
         full=Grid(("critical", "small", "pytorch"), ("3e-4", "1e-3", "3e-3"), 2, 4, splits=3),
@@ -53,16 +53,17 @@ def shared_grid(lab: Lab) -> Grid:
 def repu_grid(lab: Lab) -> Grid:
     """Return the larger budget that RePU gets alone: no initialization shall save it."""
     return lab.choose(
-        # None of 16 is the fewest whose interval ends below NONE.
         smoke=Grid(("critical", "small", "pytorch"), ("1e-3", "3e-3"), 1, 16),
-        full=Grid(("critical", "small", "pytorch", "he", "biased"), ("1e-4", "3e-4", "1e-3", "auto"), 2, 6, splits=3),
+        # None of 24 on four divisions is the fewest whose interval ends below NONE.
+        full=Grid(("critical", "small", "pytorch", "he", "biased"), ("1e-4", "3e-4", "1e-3", "auto"), 2, 6, splits=4),
     )
 
 
 def examine_repu(lab: Lab) -> Evidence:
     """Tune RePU at every depth and count what becomes of its networks."""
     grid = repu_grid(lab)
-    entries, shares = measure(lab, (*REPU, LINEAR), grid)
+    entries = contest(lab, product((*REPU, LINEAR), cases(lab)), grid, tuning_share=0.8)
+    shares = _by_arm(counting(entries))
     # At the best setting: a share of all settings would be small however well one of them trained.
     most = {
         name: max(share for arm in ARMS for (of, depth), share in shares[arm].items() if of == name and depth >= DEEP)
@@ -83,7 +84,13 @@ def examine_repu(lab: Lab) -> Evidence:
         alt=f"Bars by depth, of the shares of each outcome: more than half count up to depth {deepest_ones}.",
         figure=outcome_bars(outcomes, OUTCOMES),
     )
-    return _evidence(lab, grid, entries, shares, together(map(judge_repu, shares.values())), reason, picture)
+    depths = {case.depth for case in cases(lab)}
+    parts = len(REPU) * len(ARMS) * (1 + sum(depth >= DEEP for depth in depths))
+
+    def judged(chances: int) -> Verdict:
+        return together(map(judge_repu, _by_arm(counting(entries, chances=chances)).values()))
+
+    return _evidence(lab, f"the same {grid}", grid.fresh, entries, corrected(parts, judged), reason, picture)
 
 
 def judge_repu(shares: Shares) -> Verdict:
@@ -95,12 +102,14 @@ def judge_repu(shares: Shares) -> Verdict:
 
 
 def examine_mrepu(lab: Lab) -> Evidence:
-    """Tune every activation at every depth with the same budget."""
-    grid = shared_grid(lab)
-    entries, shares = measure(lab, NAMES, grid)
+    """Tune every activation at every depth with the same budget, RePU with the larger one of claim 6."""
+    grid, larger = shared_grid(lab), repu_grid(lab)
+    others = [name for name in NAMES if name not in REPU]
+    entries = contest(lab, product(REPU, cases(lab)), larger, tuning_share=0.8, part=(0.0, 0.3))
+    entries |= contest(lab, product(others, cases(lab)), grid, tuning_share=0.8, part=(0.3, 1.0))
+    shares = _by_arm(counting(entries))
     depths = sorted({case.depth for case in cases(lab)})
-    chances = len(depths) * len(MREPU)
-    judged = _by_arm(counting(entries, chances=chances))[GAUSSIAN]
+    judged = _by_arm(counting(entries, chances=len(depths) * len(MREPU)))[GAUSSIAN]
     fails = failing(judged)
     learns = [depth for depth in fails if any(above(judged[name, depth], 0.5) is Verdict.SUPPORTED for name in MREPU)]
     last = {arm: ", ".join(f"{name} {shares[arm][name, depths[-1]].estimate:.0%}" for name in NAMES) for arm in ARMS}
@@ -113,11 +122,12 @@ def examine_mrepu(lab: Lab) -> Evidence:
     picture = Picture(
         name="trained",
         caption="""Share of fresh networks that count, with 95 % intervals, each activation at the best setting of the
-            same grid for each depth. a: Gaussian weights, b: orthogonal ones.""",
+            same grid for each depth, RePU of a larger one. a: Gaussian weights, b: orthogonal ones.""",
         alt=f"Curves against depth: more than half count up to depth {_deepest(shares[GAUSSIAN], NAMES)}.",
         figure=by_depth(panels, "share that counts"),
     )
-    return _evidence(lab, grid, entries, shares, judge_mrepu(judged), reason, picture)
+    budget = f"the same {grid}; RePU, which no setting shall save, {larger}"
+    return _evidence(lab, budget, grid.fresh, entries, judge_mrepu(judged), reason, picture)
 
 
 def judge_mrepu(shares: Shares) -> Verdict:
@@ -126,12 +136,6 @@ def judge_mrepu(shares: Shares) -> Verdict:
     if Verdict.SUPPORTED in there:
         return Verdict.SUPPORTED
     return Verdict.REFUTED if there == {Verdict.REFUTED} else Verdict.INCONCLUSIVE
-
-
-def measure(lab: Lab, names: Sequence[str], grid: Grid) -> tuple[Entries, dict[str, Shares]]:
-    """Return the contest over all depths, and by the kind of weights the share of the networks that count."""
-    entries = contest(lab, product(names, cases(lab)), grid, tuning_share=0.8)
-    return entries, _by_arm(counting(entries))
 
 
 def _by_arm(counted: Mapping[Place, Interval]) -> dict[str, Shares]:
@@ -153,23 +157,18 @@ def deepest(shares: Shares, name: str) -> int:
 
 
 def _evidence(
-    lab: Lab,
-    grid: Grid,
-    entries: Entries,
-    shares: Mapping[str, Shares],
-    verdict: Verdict,
-    reason: str,
-    picture: Picture,
+    lab: Lab, budget: str, fresh: int, entries: Entries, verdict: Verdict, reason: str, picture: Picture
 ) -> Evidence:
+    shares = _by_arm(counting(entries))
     names = list(dict.fromkeys(name for name, _ in entries))
     return Evidence(
         setup=f"""XOR, the signs of x_1 x_2 and x_3 x_4 as four classes; {described(sizes(lab))}, float32, depths
             {_listed(sorted({case.depth for case in cases(lab)}))}, Gaussian and orthogonal weights; for every
-            activation the same {grid}; PyTorch's initialization draws no orthogonal ones. {COUNTS}""",
+            activation {budget}; PyTorch's initialization draws no orthogonal ones. {COUNTS}""",
         verdict=verdict,
         reason=f"""more than half of the fresh networks count up to depth {_deepest(shares[GAUSSIAN], names)}, with
             {ORTHOGONAL} up to {_deepest(shares[TURNED], names)}; {reason}""",
-        seeds=grid.fresh,
+        seeds=fresh,
         numbers={
             f"deepest with more than half that count, {arm}, {name}": deepest(shares[arm], name)
             for arm, name in product(ARMS, names)
@@ -197,7 +196,8 @@ REPU_FAILS = Claim(
     reference="Kim & Kang, arXiv:2408.02697: RePU networks fail to train whatever their initialization",
     rule=f"""Supported if for p = 2 and 3 and both kinds of weights more than half of fresh networks count at the
         smallest depth, and fewer than {NONE:.0%} at each depth from {DEEP} on, at the setting that is best for that
-        depth (95 % Wilson intervals). Refuted if one of these lies on the other side. Else inconclusive. {COUNTS}""",
+        depth (95 % Wilson intervals). Refuted if one of these lies on the other side, at 5 % over their number. Else
+        inconclusive. {COUNTS}""",
     cost={"smoke": 25, "full": 150},
     examine=examine_repu,
 )
@@ -212,8 +212,9 @@ MREPU_TRAINS = Claim(
     reference="Kim & Kang, arXiv:2408.02697: MRePU as the cure",
     rule=f"""With Gaussian weights, at the depths where fewer than half of RePU's fresh networks count, p = 2 and 3:
         supported if at one of them more than half of MRePU's do for p = 1 or 2; refuted if at all of them fewer than
-        half do for both. Else inconclusive. Wilson intervals at 5 % over the number of depths and powers, each of which
-        is a chance. How deep the others train, and all with orthogonal weights, stands beside it. {COUNTS}""",
+        half do for both. Else inconclusive. RePU has claim 6's settings, more than MRePU. Wilson intervals at 5 % over
+        the number of depths and powers, each of which is a chance. How deep the others train, and all with orthogonal
+        weights, stands beside it. {COUNTS}""",
     cost={"smoke": 20, "full": 900},
     examine=examine_mrepu,
 )
