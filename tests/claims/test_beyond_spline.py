@@ -79,23 +79,26 @@ def test_affordable_nonlinearity_knows_no_scale_and_ranks_the_kinds():
 
 
 @pytest.mark.parametrize(
-    ("odd", "verdict"), [(0.93, Verdict.SUPPORTED), (0.85, Verdict.REFUTED), (0.5, Verdict.REFUTED)]
+    ("odd", "wide", "verdict"),
+    [(0.93, 0.95, Verdict.SUPPORTED), (0.85, 0.95, Verdict.REFUTED), (0.5, 0.95, Verdict.REFUTED)],
 )
-def test_the_claim_says_what_was_measured(odd, verdict):
-    def quality(activation: str, plateau: str) -> float:
-        if activation == "identity":
-            return 0.3
-        return 0.95 if plateau == "4" else odd if activation == "spline_repu" else 0.94
+def test_the_claim_judges_the_spline_that_validation_picks(odd, wide, verdict):
+    """At depth 20 the wide one, whose test accuracy is the odd one's; at depth 30 the odd one is the only spline."""
 
     def member(keys, _):
-        good = quality(keys["activation"], keys.get("activation.plateau", "1"))
-        return {"outcome": "learning", "metric": good, "validation_metric": good, "measures": {"relative_l2": 1 - good}}
+        kind = "wide" if keys.get("activation.plateau") == "4" else keys["activation"]
+        good = {"identity": 0.3, "wide": wide, "spline_repu": odd}.get(kind, 0.94)
+        seen = odd if kind == "wide" else good
+        return {
+            "outcome": "learning", "metric": seen, "validation_metric": good, "measures": {"relative_l2": 1 - good}
+        }  # fmt: skip
 
     evidence = spline.examine(MadeUp(member))
     assert evidence.verdict is verdict
     reason = prose(evidence.reason)
-    assert reason.count("the best of the span there is the wide spline, accuracy 95.0%") == 1  # not deeper
-    assert "more than tanh" in reason and "more than spline RePU 2" in reason
+    assert "depth 20: the best on the validation split is the wide spline" in reason
+    assert "depth 30: the best on the validation split is the spline RePU 2" in reason
+    assert reason.count("more than tanh") == 2 and reason.count("more than spline RePU 2") == 1
     table = evidence.tables[0]
     rows = {str(row[0]): dict(zip(table.columns, row, strict=True)) for row in table.rows}
     assert rows["spline RePU 2"]["accuracy"] == odd

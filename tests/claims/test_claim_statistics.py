@@ -9,13 +9,14 @@ from scipy import stats
 from repu_lab.claims.statistics import (
     Interval,
     bootstrap,
+    design_effect,
     median_interval,
     paired_test,
     rank_test,
     ratio_of_sums,
     wilson,
 )
-from repu_lab.claims.verdicts import Verdict, above, below, provided, together, within
+from repu_lab.claims.verdicts import Verdict, above, below, corrected, provided, together, within
 
 
 def test_the_bootstrap_interval_of_a_median_covers_it():
@@ -51,6 +52,39 @@ def test_wilson_is_the_root_of_its_equation(successes, trials, chances):
     found = wilson(successes, trials, chances=chances)
     ends = np.roots([1 + z**2 / trials, -(2 * share + z**2 / trials), share**2])
     assert (found.estimate, found.low, found.high) == pytest.approx((share, *sorted(ends)), abs=1e-9)
+
+
+@pytest.mark.parametrize(("judged", "rho"), [("share", 0.1), ("difference", 0.2), ("median", 0.5)])
+def test_networks_of_one_division_tell_less_than_as_many_independent_ones(judged, rho):
+    """Four of each division: as little as n / (1 + 3 rho) of them, or errors so many times the root of that."""
+    effect = 1 + 3 * rho
+    assert design_effect(judged, 4) == pytest.approx(effect) and design_effect(judged, 1) == 1
+    sample = np.random.default_rng(0).normal(0.4, 1, 12)
+    alone, alike = {
+        "share": lambda: (wilson(100, 200), wilson(round(100 * effect), round(200 * effect), alike=4)),
+        "difference": lambda: [paired_test(sample, 0 * sample, alike=m).difference for m in (1, 4)],
+        "median": lambda: [median_interval(sample, alike=m) for m in (1, 4)],
+    }[judged]()
+    wider = 1.0 if judged == "share" else effect**0.5
+    assert alike.estimate == alone.estimate
+    assert (alike.low - alike.estimate) == pytest.approx(wider * (alone.low - alone.estimate))
+    assert (alike.high - alike.estimate) == pytest.approx(wider * (alone.high - alone.estimate))
+
+
+def test_a_paired_test_of_alike_pairs_errs_in_one_of_twenty():
+    """400 times 3 divisions of 4 pairs whose differences correlate by .2: 5 %, 3 standard errors; uncorrected more."""
+    generator = np.random.default_rng(1)
+    own, shared = generator.normal(size=(400, 3, 4)), generator.normal(size=(400, 3, 1))
+    differences = (0.8**0.5 * own + 0.2**0.5 * shared).reshape(400, 12)
+    errs = [np.mean([paired_test(d, 0 * d, alike=m).p_value < 0.05 for d in differences]) for m in (1, 4)]
+    assert errs[1] < 0.05 + 3 * (0.05 * 0.95 / 400) ** 0.5 < errs[0]
+
+
+def test_an_interval_of_many_chances_is_wider():
+    """For a mean of normal numbers by the ratio of the quantiles at 5 % and at 5 % over ten, 2.81 / 1.96."""
+    values = np.random.default_rng(2).normal(size=2000)
+    one, ten = (bootstrap(values, np.mean, chances=chances) for chances in (1, 10))
+    assert (ten.high - ten.low) / (one.high - one.low) == pytest.approx(2.81 / 1.96, rel=0.05)
 
 
 def test_wilson_refuses_what_is_no_share():
@@ -95,4 +129,10 @@ def test_parts_are_joined_and_a_blind_instrument_says_nothing():
     assert together([yes, yes]) is yes
     assert together([yes, unknown, no]) is no
     assert together([yes, unknown]) is unknown and together([]) is unknown
+
+
+def test_refuting_is_corrected_for_the_parts_and_supporting_is_not():
+    yes, no, unknown = Verdict.SUPPORTED, Verdict.REFUTED, Verdict.INCONCLUSIVE
+    for once, of_five, verdict in ((yes, unknown, yes), (no, no, no), (no, unknown, unknown), (unknown, no, unknown)):
+        assert corrected(5, {1: once, 5: of_five}.__getitem__) is verdict
     assert provided(True, no) is no and provided(False, no) is unknown

@@ -59,7 +59,7 @@ def test_one_of_many_chances_takes_more_networks():
         return {"outcome": "trained", "metric": 0.9 if learns else 0.3, "validation_metric": 0.5}
 
     missing = {("0", 0)}
-    assert wilson(11, 12).low > 0.5 > wilson(11, 12, chances=14).low
+    assert wilson(11, 12, alike=4).low > 0.5 > wilson(11, 12, chances=14, alike=4).low
     assert examine_mrepu(MadeUp(member, scale="full")).verdict is Verdict.INCONCLUSIVE
     missing.clear()
     evidence = examine_mrepu(MadeUp(member, scale="full"))
