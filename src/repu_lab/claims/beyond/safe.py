@@ -87,7 +87,7 @@ CLAIM = Claim(
     number=15,
     slug="safe-mrepu",
     family="beyond",
-    title="One change, beside the rate, makes plain MRePU learn XOR at depth 50",
+    title="One change beside the rate makes MRePU learn XOR at depth 50",
     statement="""A single change of an ordinary MRePU network (a smaller input, a scaled argument, residual branches or
         orthogonal weights), at a rate chosen with it, makes networks of 50 hidden layers learn XOR, which no linear
         network does and they do not without it.""",

@@ -161,7 +161,7 @@ CLAIM = Claim(
     number=14,
     slug="spline",
     family="beyond",
-    title="A bounded spline in the span of RePU, the best of five, learns XOR at depth 50 and 100",
+    title="The best of five bounded splines of RePU learns XOR at depth 50 and 100",
     statement="""Among five spline RePUs that theory picks, bounded combinations of shifted RePUs that are as smooth,
         one learns XOR in plain networks of depth 50 and 100 as well as tanh does; the odd one of degree 2 represents
         polynomials exactly on a box.""",
