@@ -97,6 +97,6 @@ CLAIM = Claim(
         power p = 1 and 2: supported if more than half count with some change and fewer than half without any; refuted
         if fewer than half count with every change, or more than half without any; else inconclusive. Supported if it is
         for both, refuted if for one. {COUNTS}""",
-    cost={"smoke": 11, "full": 240},
+    cost={"smoke": 13, "full": 260},
     examine=examine,
 )

@@ -147,6 +147,6 @@ CLAIM = Claim(
         least {NARROWER:g} times. For each such activation the share misclassified falls (Wilcoxon's signed-rank test of
         the logarithms, paired by seed), and by a larger factor than for each of the others; 5 % over all these tests.
         Supported if all hold, refuted if one holds for certain the other way round, else inconclusive.""",
-    cost={"smoke": 15, "full": 400},
+    cost={"smoke": 19, "full": 480},
     examine=examine,
 )
