@@ -96,7 +96,7 @@ def test_the_claim_judges_the_spline_that_validation_picks(odd, wide, verdict):
     evidence = spline.examine(MadeUp(member))
     assert evidence.verdict is verdict
     reason = prose(evidence.reason)
-    assert "depth 20: the best on the validation split is the wide spline" in reason
+    assert "depth 20: the best on the validation split is the wide spline" in reason and "of 5 tests)" in reason
     assert "depth 30: the best on the validation split is the spline RePU 2" in reason
     assert reason.count("more than tanh") == 2 and reason.count("more than spline RePU 2") == 1
     table = evidence.tables[0]

@@ -9,7 +9,7 @@ import numpy as np
 
 from repu_lab.claims.base import Cell, Table
 from repu_lab.claims.lab import Lab
-from repu_lab.claims.statistics import Array, Interval, median_interval
+from repu_lab.claims.statistics import Array, Comparison, Interval, median_interval, paired_test
 from repu_lab.claims.trials import Judged, Measure, Overrides, hold, metrics
 
 # small: MRePU's critical variances near K = 0, at any depth. biased: RePU's stable fixed point, whose signal neither
@@ -161,6 +161,12 @@ def counting(entries: Entries, *, chances: int = 1) -> dict[Place, Interval]:
             linear[case.name] = max(entry.metric, linear.get(case.name, entry.metric))
     bars = {name: max(CRITERION, metric + MARGIN) for name, metric in linear.items()}
     return {place: entry.reached(bars[place[1].name], chances=chances) for place, entry in entries.items()}
+
+
+def ahead(entries: Entries, name: str, rival: str, at: Case, chances: int = 1) -> Comparison:
+    """Compare the test metrics of two activations in a case, paired by seed and division; chances: of the interval."""
+    first, second = (entries[activation, at] for activation in (name, rival))
+    return paired_test(metrics(first.networks), metrics(second.networks), chances=chances, alike=first.alike)
 
 
 def accuracy_table(entries: Entries, shares: Mapping[Place, Interval], metric: str = "accuracy") -> Table:

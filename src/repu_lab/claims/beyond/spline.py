@@ -28,6 +28,7 @@ from repu_lab.claims.contest import (
     Case,
     Entries,
     accuracy_table,
+    ahead,
     contest,
     counting,
     deep_grid,
@@ -36,7 +37,7 @@ from repu_lab.claims.contest import (
     sizes,
 )
 from repu_lab.claims.lab import Lab
-from repu_lab.claims.statistics import Comparison, Interval, paired_test
+from repu_lab.claims.statistics import Comparison, Interval
 from repu_lab.claims.trials import metrics, relative_l2
 from repu_lab.claims.verdicts import Verdict, above, corrected, together
 
@@ -66,10 +67,11 @@ def examine(lab: Lab) -> Evidence:
     exact, exact_errors = exact_networks(lab.choose(smoke=20_000, full=300_000))
 
     def judged(chances: int) -> Verdict:
-        shares, gaps = counting(deep, chances=chances), (ahead_of(deep, RIVAL, at, best[at], chances) for at in best)
+        shares, gaps = counting(deep, chances=chances), (ahead(deep, best[at], RIVAL, at, chances) for at in best)
         return judge([shares[best[at], at] for at in best], [gap.difference for gap in gaps], exact_errors)
 
-    compared = {(best[at], name, at.depth): ahead_of(deep, name, at, best[at]) for name, at in deep if at in best}
+    rivals = [(name, at) for name, at in deep if best.get(at, name) != name]
+    compared = {(best[at], name, at.depth): ahead(deep, best[at], name, at) for name, at in rivals}
     polynomial = {name: relative_l2(entry.networks) for (name, _), entry in curved.items()}
     costs = relative_costs({RIVAL: Tanh(), "MRePU 1": MRePU(1), ODD: PICKED[ODD], "wide spline": PICKED["wide spline"]})
     accuracy = {name: metrics(deep[name, xor[depth]].networks) for name in names}
@@ -122,18 +124,12 @@ def _splines(entries: Entries, at: Case) -> list[str]:
     return [name for name, case in entries if case == at and name in PICKED]
 
 
-def ahead_of(entries: Entries, rival: str, at: Case, best: str, chances: int = 1) -> Comparison:
-    """Compare the accuracies of the best spline and a rival in a case, paired by seed and division."""
-    own, other = (entries[name, at] for name in (best, rival))
-    return paired_test(metrics(own.networks), metrics(other.networks), chances=chances, alike=own.alike)
-
-
 def _standing(entries: Entries, best: Mapping[Case, str], compared: Mapping[tuple[str, str, int], Comparison]) -> str:
     """Say how the spline judged does at each depth, against tanh and the odd spline, and the others' medians."""
     counted, tests = counting(entries), len(compared)
     parts = []
     for at, name in best.items():
-        ahead = [
+        more = [
             f"{pair.difference} (p = {min(1.0, tests * pair.p_value):.2g}, of {tests} tests) more than {rival}"
             for (_, rival, d), pair in compared.items()
             if d == at.depth and rival in (ODD, RIVAL) and rival != name
@@ -141,7 +137,7 @@ def _standing(entries: Entries, best: Mapping[Case, str], compared: Mapping[tupl
         medians = [f"{other} {entries[other, at].metric:.2f}" for other in _splines(entries, at) if other != name]
         parts.append(
             f"""depth {at.depth}: the best on the validation split is the {name}; {counted[name, at]} of it count,
-            median {entries[name, at].metric:.2f}, {", ".join([*ahead, *medians])}"""
+            median {entries[name, at].metric:.2f}, {", ".join([*more, *medians])}"""
         )
     return "; ".join(parts)
 

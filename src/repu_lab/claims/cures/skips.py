@@ -11,6 +11,7 @@ from repu_lab.claims.contest import (
     Case,
     Entries,
     accuracy_table,
+    ahead,
     contest,
     counting,
     described,
@@ -18,8 +19,7 @@ from repu_lab.claims.contest import (
 )
 from repu_lab.claims.cures.blocks import case, grid
 from repu_lab.claims.lab import Lab
-from repu_lab.claims.statistics import Interval, paired_test
-from repu_lab.claims.trials import metrics
+from repu_lab.claims.statistics import Interval
 from repu_lab.claims.verdicts import Verdict, above, below, corrected, together
 from repu_lab.figures.points import accuracies
 
@@ -41,13 +41,13 @@ def examine(lab: Lab) -> Evidence:
     xor = {place: entry for place, entry in entries.items() if place[1] is not digits}
     shares = counting(xor)
     repu = {at: share for (name, at), share in shares.items() if name == REPU}
-    behind = {at: less_than_relu(xor, at) for at in single}
+    behind = {at: ahead(xor, "ReLU", REPU, at).difference for at in single}
 
     def judged(chances: int) -> Verdict:
         counted = [share for (name, _), share in counting(xor, chances=chances).items() if name == REPU]
-        return judge(counted, [less_than_relu(xor, at, chances) for at in single])
+        return judge(counted, [ahead(xor, "ReLU", REPU, at, chances).difference for at in single])
 
-    ahead = ", ".join(f"{gap} ({at.name.removeprefix('XOR, ')})" for at, gap in behind.items())
+    gaps = ", ".join(f"{gap} ({at.name.removeprefix('XOR, ')})" for at, gap in behind.items())
     on_digits = {name: entries[name, digits].metric for name in (REPU, LINEAR)}
     return Evidence(
         setup=f"""XOR, the signs of x_1 x_2 and x_3 x_4 as four classes; depth {depth}, and
@@ -56,7 +56,7 @@ def examine(lab: Lab) -> Evidence:
         verdict=corrected(PARTS, judged),
         reason=f"""in every block and depth at least {min(share.estimate for share in repu.values()):.0%} of the fresh
             RePU 2 networks count, with medians of {_range(xor, REPU)} (ReLU {_range(xor, "ReLU")}, tanh
-            {_range(xor, "tanh")}, identity {_range(xor, LINEAR)}); at depth {depth} ReLU is ahead of it by {ahead};
+            {_range(xor, "tanh")}, identity {_range(xor, LINEAR)}); at depth {depth} ReLU is ahead of it by {gaps};
             on the digits there, which cannot tell, RePU 2 reaches {on_digits[REPU]:.3f} and the identity
             {on_digits[LINEAR]:.3f}""",
         seeds=grid(lab).fresh,
@@ -68,12 +68,6 @@ def examine(lab: Lab) -> Evidence:
         tables=[accuracy_table(xor, shares)],
         pictures=[_picture(xor, list(chain(*zip(single, deeper[0], strict=True))))],
     )
-
-
-def less_than_relu(entries: Entries, at: Case, chances: int = 1) -> Interval:
-    """Return by how much ReLU is more accurate than RePU in a case: median difference, paired by seed and division."""
-    relu, repu = (metrics(entries[name, at].networks) for name in ("ReLU", REPU))
-    return paired_test(relu, repu, chances=chances, alike=entries[REPU, at].alike).difference
 
 
 def judge(shares: Sequence[Interval], behind: Sequence[Interval]) -> Verdict:
