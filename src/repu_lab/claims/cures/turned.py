@@ -145,8 +145,9 @@ CLAIM = Claim(
     reference="past the paper; theory: a semi-orthogonal matrix keeps the size of what it turns",
     rule=f"""Theory promises help where the band of log10 K at the last layer, 5 to 95 % by the exact chain, narrows at
         least {NARROWER:g} times. For each such activation the share misclassified falls (Wilcoxon's signed-rank test of
-        the logarithms, paired by seed), and by a larger factor than for each of the others; 5 % over all these tests.
-        Supported if all hold, refuted if one holds for certain the other way round, else inconclusive.""",
+        the logarithms, paired by seed, six divisions of the data), and by a larger factor than for each of the others;
+        5 % over all these tests. Supported if all hold, refuted if one holds for certain the other way round, else
+        inconclusive.""",
     cost={"smoke": 19, "full": 480},
     examine=examine,
 )
