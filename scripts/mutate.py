@@ -3,7 +3,7 @@
     scripts/mutate.py [ROOM ...] [--mutations 40] [--seed 0] [--cpu 900]
 
 Rooms are folders of src/repu_lab, theory and networks unless named; places are drawn evenly from all of their files.
-The tests beside a file are those of tests/ROOM, until one fails, its own first. It works on a copy, one change and one
+The tests beside a file are those of its room, until one fails, its own first. It works on a copy, one change and one
 process at a time, and begins none after `cpu` seconds. Some changes make no difference that a user could notice (a
 tolerance, a bound on memory): a survivor is a place to read, not yet a missing test.
 """
@@ -23,6 +23,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 HOME = Path(__file__).resolve().parents[1]
+# The tests of a room that has no folder of that name in tests/.
+TESTS = {
+    "activations": ("test_*activations.py", "test_formula.py"), "blocks": ("networks/test_*.py", "theory/test_*.py"),
+    "commands": ("test_cli*.py",), "figures": ("test_figure*.py",),
+}  # fmt: skip
 SECONDS = 600  # of CPU, of a mutation's tests: what runs for ever is noticed, and what waits ten times as long
 OPERATORS: dict[type, type] = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult, ast.Pow: ast.Mult,
@@ -139,7 +144,8 @@ def tests_beside(file: Path) -> list[str]:
     def farness(test: Path) -> tuple[bool, bool]:
         return test.stem != f"test_{module}", imports.search(test.read_text(encoding="utf-8")) is None
 
-    return [str(test.relative_to(HOME)) for test in sorted((HOME / "tests" / room).glob("test_*.py"), key=farness)]
+    tests = (test for pattern in TESTS.get(room, (f"{room}/test_*.py",)) for test in (HOME / "tests").glob(pattern))
+    return [str(test.relative_to(HOME)) for test in sorted(tests, key=farness)]
 
 
 def cpu_seconds() -> float:

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from repu_lab.figures.comparison import Curve, comparison
+from repu_lab.figures.comparison import RunCurves, comparison
 
 
 def test_curves_of_different_depth_share_an_axis_and_end_with_their_name():
-    deep = Curve(
+    deep = RunCurves(
         "relu", 5, measured=np.array([0.0, -0.1, -0.2, -0.3, -0.4]), theory=np.array([0.0, 0.0, 0.0, 0.0, 0.0])
     )
-    flat = Curve("repu", 5, measured=np.array([0.0, 3.0, np.inf]))  # not finite at its end: named where it was last
+    flat = RunCurves("repu", 5, measured=np.array([0.0, 3.0, np.inf]))  # not finite at its end: named where it was last
     (axes,) = comparison([deep, flat]).axes
     theory, points, exploding = axes.lines
     assert np.asarray(points.get_xdata()).tolist() == [0.0, 0.25, 0.5, 0.75, 1.0]
@@ -24,7 +24,7 @@ def test_curves_of_different_depth_share_an_axis_and_end_with_their_name():
 
 def test_the_metric_is_the_median_with_a_network_without_a_number_as_the_worst():
     metric = np.array([[0.1, 0.1, 0.1], [0.9, np.nan, 0.5]])
-    figure = comparison([Curve("a", 3, np.zeros(3), steps=[0, 100], metric=metric)], "accuracy")
+    figure = comparison([RunCurves("a", 3, np.zeros(3), steps=[0, 100], metric=metric)], "accuracy")
     _, right = figure.axes
     (line,) = right.lines
     assert (np.asarray(line.get_xdata()).tolist(), np.asarray(line.get_ydata()).tolist()) == ([0, 100], [0.1, 0.5])

@@ -20,7 +20,7 @@ COMMAND = '''
 from dataclasses import dataclass
 from typing import Any
 
-from repu_lab.configs.command import JobCommand, Prepared, Result
+from repu_lab.configs.command import JobCommand, Prepared, JobResult
 from repu_lab.configs.schema import Handling
 from repu_lab.configs.settings import number, setting, whole
 
@@ -38,7 +38,7 @@ def prepare(config: SpreadConfig, path: Any) -> Prepared:
     return Prepared(afresh=config.rerun)
 
 
-def work(config: SpreadConfig, _: Any, folder: Any) -> Result:
+def work(config: SpreadConfig, _: Any, folder: Any) -> JobResult:
     import numpy as np
 
     numbers = np.random.default_rng(config.seed).normal(0.0, config.sigma, config.count)

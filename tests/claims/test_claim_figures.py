@@ -10,7 +10,7 @@ from matplotlib.text import Annotation
 
 from repu_lab.configs.schema import OUTCOMES
 from repu_lab.figures import bars, chi, curves, fates, growth, looks, rows, shares
-from repu_lab.figures.kernels import Curve, kernels_by_layer
+from repu_lab.figures.kernels import KernelCurves, kernels_by_layer
 from repu_lab.figures.narrow import WIDTH, narrow
 
 GENERATOR = np.random.default_rng(0)
@@ -66,7 +66,9 @@ def kernels() -> Figure:
     layer = np.arange(1.0, 51)
     up = np.stack([2.0 ** (layer - 2), 2.0**layer, 2.0 ** (layer + 1)])  # leaves float32 behind layer 6, 5, 4
     flat = np.stack([layer * 0 - 1, layer * 0, layer * 0 + 1])
-    return kernels_by_layer({"up": Curve(up, up, "#D55E00", leaves=True), "flat": Curve(flat, flat, "#0072B2")})
+    return kernels_by_layer(
+        {"up": KernelCurves(up, up, "#D55E00", leaves=True), "flat": KernelCurves(flat, flat, "#0072B2")}
+    )
 
 
 NAMES = list(looks.LOOKS)[:9]  # the largest contest

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from repu_lab.activations import GELU, Identity, MRePU, ReLU, RePU, Tanh
 from repu_lab.blocks import PLAIN, RESIDUAL, Block, kinds
-from repu_lab.networks.observing import observe
+from repu_lab.networks.observing import as_perceptron
 from repu_lab.networks.population import Population
 
 SIZES = (5, 7, 6, 7, 3)
@@ -91,7 +91,7 @@ KNOWN = {
 @pytest.mark.parametrize("name", KNOWN)
 def test_perceptrons_are_known(name: str, dtype: torch.dtype) -> None:
     network, named, wanted = KNOWN[name]
-    found = observe(network.to(dtype), named)
+    found = as_perceptron(network.to(dtype), named)
     assert found.sizes == SIZES and found.dtype == dtype and found.block == PLAIN
     z = torch.linspace(-3, 3, 61, dtype=torch.float64)
     torch.testing.assert_close(found.activation(z), wanted.double()(z.clone()))
@@ -99,7 +99,7 @@ def test_perceptrons_are_known(name: str, dtype: torch.dtype) -> None:
 
 def test_order_is_that_of_running_not_of_registering() -> None:
     network = Backwards()
-    assert list(observe(network, nn.Tanh()).linears) == list(reversed(network.layers))
+    assert list(as_perceptron(network, nn.Tanh()).linears) == list(reversed(network.layers))
 
 
 @pytest.mark.parametrize("depth", [3, 50])
@@ -110,16 +110,16 @@ def test_neither_weights_nor_depth_matter(depth: int) -> None:
         network = nn.Sequential(nn.Linear(4, 8), RePU(3), *hidden, nn.Linear(8, 2))
         for parameter in network.parameters():
             nn.init.constant_(parameter, size)
-        assert len(observe(network).linears) == depth + 1
+        assert len(as_perceptron(network).linears) == depth + 1
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_skips_are_seen_in_any_spelling(dtype: torch.dtype) -> None:
-    found = observe(Residual().to(dtype))
+    found = as_perceptron(Residual().to(dtype))
     assert found.block == RESIDUAL and len(found.linears) == 5
     members = Population(MRePU(1), (4, 6, 6, 6, 6, 2), 2, block=RESIDUAL, dtype=dtype)
-    assert observe(members.member(1)).block == RESIDUAL
-    assert observe(Population(MRePU(1), (4, 6, 6, 2), 1, dtype=dtype).member(0)).block == PLAIN
+    assert as_perceptron(members.member(1)).block == RESIDUAL
+    assert as_perceptron(Population(MRePU(1), (4, 6, 6, 2), 1, dtype=dtype).member(0)).block == PLAIN
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
@@ -129,9 +129,9 @@ def test_every_kind_of_layer_without_numbers_of_its_own_is_known(block: Block, d
     network = Population(MRePU(1), (4, 6, 6, 6, 6, 2), 2, block=block, dtype=dtype).member(1)
     if block.branch == 9**-0.5:
         with pytest.raises(ValueError, match=r"Linear 2 feeds|between two Linears"):
-            observe(network)
+            as_perceptron(network)
     else:
-        found = observe(network)
+        found = as_perceptron(network)
         assert (found.block, type(found.activation)) == (block, MRePU)
 
 
@@ -141,7 +141,7 @@ def test_numbers_of_a_networks_own_are_refused() -> None:
         with torch.no_grad():
             population.theta.fill_(0.3)
         with pytest.raises(ValueError, match=r"is a weight of no nn.Linear|lie Scaled"):
-            observe(population.member(0))
+            as_perceptron(population.member(0))
 
 
 class Scaled(nn.Linear):
@@ -202,7 +202,7 @@ UNKNOWN = {
 def test_what_is_no_perceptron_is_refused_by_name(name: str) -> None:
     network, named, message = UNKNOWN[name]
     with pytest.raises(ValueError, match=message) as refusal:
-        observe(network, named)
+        as_perceptron(network, named)
     assert "theory knows nn.Linear layers with the same elementwise activation" in str(refusal.value)
     assert "any other network is measured by repu_lab.examine" in str(refusal.value)
     assert "\n" not in str(refusal.value)
@@ -212,7 +212,7 @@ def test_what_is_no_perceptron_is_refused_by_name(name: str) -> None:
 def test_the_network_is_left_as_it_was(network: nn.Module) -> None:
     before = {name: value.clone() for name, value in network.state_dict().items()}
     try:
-        observe(network)
+        as_perceptron(network)
     except ValueError as error:
         assert "BatchNorm1d" in str(error)
     for name, value in network.state_dict().items():
@@ -224,8 +224,8 @@ def test_the_network_is_left_as_it_was(network: nn.Module) -> None:
 
 @pytest.mark.parametrize(("function", "kind"), [(torch.relu, ReLU), (F.gelu, GELU), (torch.tanh, Tanh)])
 def test_a_function_of_the_labs_own_need_not_be_named(function, kind) -> None:
-    assert type(observe(Backwards(function)).activation) is kind
+    assert type(as_perceptron(Backwards(function)).activation) is kind
 
 
 def test_modules_that_change_nothing_are_passed_over() -> None:
-    assert type(observe(small(Tanh(), nn.Unflatten(-1, (2, 3)), nn.Flatten(1))).activation) is Tanh
+    assert type(as_perceptron(small(Tanh(), nn.Unflatten(-1, (2, 3)), nn.Flatten(1))).activation) is Tanh

@@ -10,8 +10,8 @@ from repu_lab.activations import MRePU, ReLU, RePU, Tanh
 from repu_lab.blocks import Block, Skip
 from repu_lab.blocks.maps import RMS
 from repu_lab.networks.initialization import draw_, uniform_depth
-from repu_lab.networks.observing import observe
-from repu_lab.networks.passing import first_pass, recognise
+from repu_lab.networks.observing import as_perceptron
+from repu_lab.networks.passing import pass_batch, recognise
 from repu_lab.networks.population import Population
 
 
@@ -61,8 +61,8 @@ def test_what_is_measured_is_what_torch_does(q: float) -> None:
     """K, the largest numbers and the gradient against the module itself and autograd."""
     torch.manual_seed(1)
     made = drawn(Tanh(), 6, nn.init.normal_, 1.5, 20)
-    found = observe(made)
-    seen = first_pass(found.population(), inputs=4, mean_square=q, seed=3)
+    found = as_perceptron(made)
+    seen = pass_batch(found.population(), inputs=4, mean_square=q, seed=3)
     random = torch.Generator().manual_seed(3)
     x = torch.randn(4, 20, generator=random, dtype=torch.float64)
     h, zs = x * (q / x.square().mean(1, keepdim=True)).sqrt(), []
@@ -104,7 +104,7 @@ def test_draws_are_told_apart(name: str) -> None:
     draw, weights, wanted = DRAWS[name]
     torch.manual_seed(2)
     for depth in (3, 12):
-        kind, told = recognise(observe(drawn(Tanh(), depth, draw, 1.0)))
+        kind, told = recognise(as_perceptron(drawn(Tanh(), depth, draw, 1.0)))
         assert kind == weights
         assert all(any(t.startswith(w) for t in told) for w in wanted), told
         assert bool(told) == bool(wanted), told
@@ -146,7 +146,7 @@ def test_orthogonal_networks_have_their_own_law(name: str) -> None:
             made[-1] = last = nn.Linear(64, 64).double()
             nn.init.orthogonal_(last.weight).mul_(C_W**0.5)
             last.bias.zero_()
-        K = first_pass(observe(made).population(), inputs=1, mean_square=1.0, seed=seed).log10_K[0, -1]
+        K = pass_batch(as_perceptron(made).population(), inputs=1, mean_square=1.0, seed=seed).log10_K[0, -1]
         inside += low <= K <= high
     assert inside >= 12
 
@@ -157,8 +157,8 @@ def test_a_normalised_network_with_skips_is_measured_as_it_is() -> None:
     population = Population(RePU(2), (20, 16, 16, 16, 16, 5), block=block, dtype=torch.float64)
     draw_(population, uniform_depth("custom", population.sizes, C_W=0.7, C_b=0.1, k1=1.0), [4])
     network = population.member(0)
-    found = observe(network)
-    seen = first_pass(found.population(), inputs=4, mean_square=1.0, seed=3)
+    found = as_perceptron(network)
+    seen = pass_batch(found.population(), inputs=4, mean_square=1.0, seed=3)
     assert found.block == block
     random = torch.Generator().manual_seed(3)
     x = torch.randn(4, 20, generator=random, dtype=torch.float64)

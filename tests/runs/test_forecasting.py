@@ -13,7 +13,7 @@ from repu_lab.configs.command import job_command
 from repu_lab.configs.composition import compose_jobs
 from repu_lab.networks.statistics import measure
 from repu_lab.runs.building import build
-from repu_lab.runs.forecasting import as_record, first_covariance, forecast_run, theory_profile, title, with_rate
+from repu_lab.runs.forecasting import as_record, first_covariance, forecast_run, heading_of, theory_profile, with_rate
 from repu_lab.runs.job import run_job
 from repu_lab.tracking.digest import depth_profile
 
@@ -241,4 +241,4 @@ def test_a_residual_run_has_a_forecast_and_its_profile(experiment):
 def test_the_head_of_a_picture_calls_nothing_critical_that_is_not(activation, initialization, why):
     overrides = [f"activation={activation}", f"initialization={initialization}", "depth=3", "width=8"]
     (job,) = compose_jobs("propagate", overrides)
-    assert title(build(job.config)).endswith(why)
+    assert heading_of(build(job.config)).endswith(why)

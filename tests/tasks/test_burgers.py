@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from repu_lab.activations import GELU, Identity, MRePU, Tanh
-from repu_lab.figures.burgers import burgers_solution as burgers_figure
+from repu_lab.figures.burgers import learnt_solution
 from repu_lab.networks.derivatives import Jet
 from repu_lab.networks.initialization import draw_, lecun
 from repu_lab.networks.population import Population
@@ -218,7 +218,7 @@ def _batch(task: Task) -> Split:
 def test_the_picture_holds_the_solution_and_its_error():
     population = drawn(members=1)
     x, t, exact, (learnt,) = solution(population, FORM)
-    figure = burgers_figure(x, t, exact, learnt, heading="drawn")
+    figure = learnt_solution(x, t, exact, learnt, heading="drawn")
     meshes = [axes.collections[0].get_array() for axes in figure.axes[:3]]
     for mesh, values in zip(meshes, (exact, learnt, np.log10(np.abs(learnt - exact).clip(1e-4))), strict=True):
         assert mesh is not None and np.allclose(mesh, values.T)

@@ -7,7 +7,7 @@ from oracles import mrepu
 
 from repu_lab.activations import ELU, GELU, LeakyReLU, MRePU, ReLU, RePU, Sigmoid, SplineRePU, Tanh
 from repu_lab.theory import Law, gaussian, kernel
-from repu_lab.theory.kernel import correlations, layers, log_mean_square
+from repu_lab.theory.kernel import correlations, layers, log_g
 
 
 @pytest.mark.parametrize("depth", [50, 1000])
@@ -79,9 +79,9 @@ def test_log_mean_square_is_continuous_where_it_changes_its_method():
     for activation in (Tanh(), GELU(), MRePU(2), ELU(), RePU(2.5), Sigmoid()):
         for edge in (kernel.SMALL_K, kernel.LARGE_K):
             x = np.log(edge) + np.array([-1e-9, 1e-9])
-            low, high = log_mean_square(activation, x)
+            low, high = log_g(activation, x)
             assert high - low == pytest.approx(0, abs=1e-7)
-        assert np.isneginf(log_mean_square(activation, np.array([-np.inf]))[0]) == (not isinstance(activation, Sigmoid))
+        assert np.isneginf(log_g(activation, np.array([-np.inf]))[0]) == (not isinstance(activation, Sigmoid))
 
 
 def test_stable_points_are_approached_as_power_laws():

@@ -12,7 +12,7 @@ from typing import Any
 
 from repu_lab.activations.base import LARGEST, LARGEST_DEGREE
 
-Step = tuple[Any, ...]
+Operation = tuple[Any, ...]
 Fold = Callable[[str, list[float]], float]
 
 VARIABLE = "z"
@@ -29,7 +29,7 @@ LONGEST = 500  # characters
 MADE_OF = f"z, numbers, parameters, + - * / **, {', '.join(FUNCTIONS)}"
 
 
-def compiled(text: str, parameters: Mapping[str, float], fold: Fold) -> tuple[Step, ...]:
+def compiled(text: str, parameters: Mapping[str, float], fold: Fold) -> tuple[Operation, ...]:
     """Return the program of a formula; the last step is s(z).
 
     fold(operation, numbers) computes a step whose operands are numbers. ValueError of one line for what is not a
@@ -68,7 +68,7 @@ def _parsed(text: str) -> ast.Expression:
         raise ValueError(f"is not an expression{at} ({getattr(error, 'msg', error)}); {_example()}") from error
 
 
-def _needed(steps: list[Step]) -> tuple[Step, ...]:
+def _needed(steps: list[Operation]) -> tuple[Operation, ...]:
     """Return the steps that the last one is made of, numbered afresh."""
     needed = {len(steps) - 1}
     for place in range(len(steps) - 1, -1, -1):
@@ -90,8 +90,8 @@ class _Program:
 
     def __init__(self, parameters: Mapping[str, float], fold: Fold):
         self.parameters, self.fold = parameters, fold
-        self.steps: list[Step] = []
-        self.places: dict[Step, int] = {}
+        self.steps: list[Operation] = []
+        self.places: dict[Operation, int] = {}
         self.used: set[str] = set()
 
     def read(self, node: ast.expr) -> int:
@@ -154,7 +154,7 @@ class _Program:
                 return self.steps[other][1]
         return None
 
-    def place(self, step: Step) -> int:
+    def place(self, step: Operation) -> int:
         if step not in self.places:
             self.places[step] = len(self.steps)
             self.steps.append(step)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from repu_lab.activations.base import LARGEST_DEGREE, Activation, WithDerivative, finite_number
 from repu_lab.activations.checks import check_activation
-from repu_lab.activations.expression import Step, compiled
+from repu_lab.activations.expression import Operation, compiled
 from repu_lab.activations.taylor import as_tensor, folded, run
 
 F64 = torch.float64
@@ -74,7 +74,7 @@ def _kinks(activation: Formula) -> tuple[float, ...]:
     """Return the roots of what decides between branches, and of the bases of broken exponents."""
     program = activation.program
 
-    def decides(step: Step) -> int | None:
+    def decides(step: Operation) -> int | None:
         broken = step[0] == "power" and program[step[2]][1] % 1
         return step[1] if step[0] == "switch" or broken else None
 
@@ -89,7 +89,7 @@ def _check_finite(activation: Formula) -> None:
     """Raise ValueError if s is infinite, or nearly, where a denominator or the argument of a logarithm is 0."""
     program = activation.program
 
-    def divides(step: Step) -> int | None:
+    def divides(step: Operation) -> int | None:
         negative = step[0] == "power" and program[step[2]][1] < 0
         return step[2] if step[0] == "divide" else step[1] if step[0] == "log" or negative else None
 
@@ -106,14 +106,14 @@ def _check_finite(activation: Formula) -> None:
         )
 
 
-def _zeros(program: tuple[Step, ...], chosen: Callable[[Step], int | None]) -> tuple[float, ...]:
+def _zeros(program: tuple[Operation, ...], chosen: Callable[[Operation], int | None]) -> tuple[float, ...]:
     """Return the roots of the steps that a function chooses."""
     z = torch.linspace(-SCANNED, SCANNED, POINTS, dtype=F64)
     places = {place for step in program if (place := chosen(step)) is not None and program[place][0] != "number"}
     return tuple(sorted({root for place in places for root in _roots(program[: place + 1], z)}))
 
 
-def _roots(program: tuple[Step, ...], z: Tensor) -> set[float]:
+def _roots(program: tuple[Operation, ...], z: Tensor) -> set[float]:
     """Return where the last step is 0: exactly if it is a line, else where it or its slope changes sign on a grid."""
 
     def at(z: Tensor) -> list[Tensor]:

@@ -13,15 +13,15 @@ from torch import Tensor
 
 from repu_lab.activations import smooth
 from repu_lab.activations.base import Activation, power
-from repu_lab.activations.expression import Step
+from repu_lab.activations.expression import Operation
 
-Part = Tensor | float  # a float does not depend on z: 0.0 is left out of sums and products
-Jet = tuple[Part, ...]  # value, first and second derivative, as far as they are asked for
+Term = Tensor | float  # a float does not depend on z: 0.0 is left out of sums and products
+Series = tuple[Term, ...]  # value, first and second derivative, as far as they are asked for
 
 
-def run(program: tuple[Step, ...], z: Tensor, order: int) -> list[Jet]:
+def run(program: tuple[Operation, ...], z: Tensor, order: int) -> list[Series]:
     """Return what every step of a program is at z, with its derivatives up to an order."""
-    made: list[Jet] = []
+    made: list[Series] = []
     for operation, *operands in program:
         if operation == "z":
             made.append((z, 1.0, 0.0)[: order + 1])
@@ -34,11 +34,11 @@ def run(program: tuple[Step, ...], z: Tensor, order: int) -> list[Jet]:
 
 def folded(operation: str, numbers: list[float]) -> float:
     """Return a step of numbers alone; NaN or infinity where it has no value."""
-    jets = [(torch.tensor(number, dtype=torch.float64),) for number in numbers]
-    return float(_step(operation, *jets)[0])
+    operands = [(torch.tensor(number, dtype=torch.float64),) for number in numbers]
+    return float(_step(operation, *operands)[0])
 
 
-def as_tensor(part: Part, like: Tensor) -> Tensor:
+def as_tensor(part: Term, like: Tensor) -> Tensor:
     """Return a number as a tensor without axes, of the dtype and on the device of another."""
     return part if isinstance(part, Tensor) else like.new_full((), part)
 
@@ -68,40 +68,40 @@ _FUNCTIONS: dict[str, _Smooth | Activation] = {
 }
 
 
-def _step(operation: str, *jets: Jet) -> Jet:
+def _step(operation: str, *operands: Series) -> Series:
     match operation:
         case "add":
-            return tuple(map(_plus, *jets))
+            return tuple(map(_plus, *operands))
         case "subtract":
-            return tuple(_plus(a, _times(-1.0, b)) for a, b in zip(*jets, strict=True))
+            return tuple(_plus(a, _times(-1.0, b)) for a, b in zip(*operands, strict=True))
         case "multiply":
-            return _product(*jets)
-        case "divide" if isinstance(number := jets[1][0], float):
-            return tuple(part if _is_zero(part) else part / number for part in jets[0])
+            return _product(*operands)
+        case "divide" if isinstance(number := operands[1][0], float):
+            return tuple(part if _is_zero(part) else part / number for part in operands[0])
         case "divide":
-            return _product(jets[0], _power(jets[1], -1.0))
+            return _product(operands[0], _power(operands[1], -1.0))
         case "power":
-            return _power(jets[0], float(jets[1][0]))
+            return _power(operands[0], float(operands[1][0]))
         case "switch":
-            return _switch(*jets)
-    function, u = _FUNCTIONS[operation], jets[0]
+            return _switch(*operands)
+    function, u = _FUNCTIONS[operation], operands[0]
     parts = (function.forward, function.derivative, function.second_derivative)[: len(u)]
     return _chain([part(u[0]) for part in parts], u)  # pyright: ignore[reportArgumentType]
 
 
-def _plus(a: Part, b: Part) -> Part:
+def _plus(a: Term, b: Term) -> Term:
     return b if _is_zero(a) else a if _is_zero(b) else a + b
 
 
-def _times(a: Part, b: Part) -> Part:
+def _times(a: Term, b: Term) -> Term:
     return 0.0 if _is_zero(a) or _is_zero(b) else a * b
 
 
-def _is_zero(a: Part) -> bool:
+def _is_zero(a: Term) -> bool:
     return isinstance(a, float) and a == 0
 
 
-def _product(a: Jet, b: Jet) -> Jet:
+def _product(a: Series, b: Series) -> Series:
     terms = (
         (_times(a[0], b[0]),),
         (_times(a[1], b[0]), _times(a[0], b[1])) if len(a) > 1 else (),
@@ -110,7 +110,7 @@ def _product(a: Jet, b: Jet) -> Jet:
     return tuple(reduce(_plus, parts) for parts in terms if parts)
 
 
-def _chain(f: list[Tensor], u: Jet) -> Jet:
+def _chain(f: list[Tensor], u: Series) -> Series:
     """Return f(u): its value, f' u', f'' u'^2 + f' u''."""
     terms = (
         (f[0],),
@@ -120,7 +120,7 @@ def _chain(f: list[Tensor], u: Jet) -> Jet:
     return tuple(reduce(_plus, parts) for parts in terms if parts)
 
 
-def _power(u: Jet, p: float) -> Jet:
+def _power(u: Series, p: float) -> Series:
     base, whole = u[0], p == int(p)
     assert isinstance(base, Tensor)
 
@@ -133,7 +133,7 @@ def _power(u: Jet, p: float) -> Jet:
     return _chain([value, raised(p, p - 1), raised(p * (p - 1), p - 2)][: len(u)], u)
 
 
-def _switch(u: Jet, positive: Jet, otherwise: Jet) -> Jet:
+def _switch(u: Series, positive: Series, otherwise: Series) -> Series:
     """Choose by u > 0; for derivatives as it is a little to the left of z."""
     at = u[0]
     assert isinstance(at, Tensor)
@@ -144,7 +144,7 @@ def _switch(u: Jet, positive: Jet, otherwise: Jet) -> Jet:
     return tuple(_either(chosen, a, b, at) for a, b in zip(positive, otherwise, strict=True))
 
 
-def _either(chosen: Tensor, a: Part, b: Part, like: Tensor) -> Part:
+def _either(chosen: Tensor, a: Term, b: Term, like: Tensor) -> Term:
     if isinstance(a, float) and isinstance(b, float) and a == b:
         return a
     return torch.where(chosen, as_tensor(a, like), as_tensor(b, like))

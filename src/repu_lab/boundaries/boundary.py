@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from repu_lab.boundaries.bisection import Boundary, Flags, Floats, Round, trace
+from repu_lab.boundaries.bisection import Boundary, Flags, Floats, trace
 from repu_lab.configs.config import ConfigError
 from repu_lab.configs.schema import OUTCOMES, InitializationConfig, TrainConfig
 from repu_lab.networks.initialization import uniform_depth
@@ -34,23 +34,14 @@ WIDTHS = 4
 
 
 def trace_boundary(
-    config: TrainConfig,
-    axis: str,
-    low: float,
-    high: float,
-    *,
-    succeeds: Collection[str] = TRAINED,
-    precision: float = 0.02,
-    members: int = 32,
-    most: int = 4096,
-    watch: Round | None = None,
+    config: TrainConfig, axis: str, low: float, high: float, *, succeeds: Collection[str] = TRAINED, **options: Any
 ) -> Boundary:
     """Return the value of `axis` at which half of the networks end with an outcome of `succeeds`.
 
     `config` is that of `repu-lab train` and gives all but the axis, one of AXES; c_w, c_b and k1 vary alone, the other
     two staying as its initialization has them (k1 = c_w + c_b where a custom one leaves k1 out). Each network has a
-    seed of its own, from config.seed on, and `members` of them train side by side. `precision`, `most`, `watch` and
-    errors: see `bisection.trace`; ConfigError for an axis that cannot vary.
+    seed of its own, from config.seed on, and `members` of them train side by side. Options (precision, members, most,
+    watch) and errors: see `bisection.trace`; ConfigError for an axis that cannot vary.
     """
     config = _with_axis(config, axis)
     steps = 0 if frozenset(succeeds) == SURVIVED else config.steps
@@ -62,18 +53,9 @@ def trace_boundary(
         ends = [end for jobs in populations for end in outcomes(jobs, steps)]
         return np.array([end in succeeds for end in ends])
 
-    whole = axis == "width"
-    return trace(
-        trial,
-        low,
-        high,
-        precision=precision,
-        members=members,
-        most=most,
-        whole=whole,
-        distinct=WIDTHS if whole else None,
-        watch=watch,
-    )
+    if axis == "width":
+        options |= {"whole": True, "distinct": WIDTHS}
+    return trace(trial, low, high, **options)
 
 
 def theory_boundary(

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from repu_lab.configs.command import JobCommand, Result, lazy
+from repu_lab.configs.command import JobCommand, JobResult, lazy
 from repu_lab.configs.schema import PropagateConfig
 
 if TYPE_CHECKING:
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from repu_lab.runs.folder import RunFolder
 
 
-def work(config: PropagateConfig, experiment: "Experiment", folder: "RunFolder") -> Result:
+def work(config: PropagateConfig, experiment: "Experiment", folder: "RunFolder") -> JobResult:
     """Measure every layer, and print it beside theory."""
     from repu_lab.runs.forecasting import announce
     from repu_lab.runs.memory import keys_named

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from repu_lab.configs.command import JobCommand, Result, lazy
+from repu_lab.configs.command import JobCommand, JobResult, lazy
 from repu_lab.configs.schema import ReproduceConfig
 
 if TYPE_CHECKING:
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 EXIT_FAILED = 1
 
 
-def work(config: ReproduceConfig, claims: Any, folder: "RunFolder") -> Result:
+def work(config: ReproduceConfig, claims: Any, folder: "RunFolder") -> JobResult:
     """Judge the claims that have not been judged."""
     from repu_lab.claims.command import judge_all
 

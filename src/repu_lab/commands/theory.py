@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from repu_lab.configs.command import JobCommand, Prepared, Result
+from repu_lab.configs.command import JobCommand, JobResult, Prepared
 from repu_lab.configs.schema import TheoryConfig
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ def prepare(config: TheoryConfig, path: Any) -> Prepared:
     return Prepared(parts=(config, *check_theory(config)), afresh=config.rerun)
 
 
-def work(config: TheoryConfig, parts: Any, folder: "RunFolder") -> Result:
+def work(config: TheoryConfig, parts: Any, folder: "RunFolder") -> JobResult:
     """Analyse the activation and print the answer."""
     from repu_lab.runs.analysis import analyse_activation
     from repu_lab.theory.patience import waiting
@@ -39,7 +39,7 @@ def forecast(parts: Any) -> "Forecast":
     return forecast_law(law, config.inputs)
 
 
-def row(result: Result) -> tuple[str, ...]:
+def row(result: JobResult) -> tuple[str, ...]:
     """Return the cells of a sweep's table, four digits each."""
     points = result.get("critical_points") or []
     # That which initialization=critical takes, where there is one: the others stand in theory.json.

@@ -3,7 +3,7 @@
 import sys
 from typing import TYPE_CHECKING
 
-from repu_lab.configs.command import JobCommand, Result, lazy
+from repu_lab.configs.command import JobCommand, JobResult, lazy
 from repu_lab.configs.schema import TrainConfig
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 EXIT_NOT_MET = 3
 
 
-def work(config: TrainConfig, experiment: "Experiment", folder: "RunFolder") -> Result:
+def work(config: TrainConfig, experiment: "Experiment", folder: "RunFolder") -> JobResult:
     """Train, and say what became of the networks and what to try next."""
     from tqdm import tqdm
 
@@ -40,7 +40,7 @@ def work(config: TrainConfig, experiment: "Experiment", folder: "RunFolder") -> 
     return result
 
 
-def ending(config: TrainConfig, result: Result) -> tuple[int, str]:
+def ending(config: TrainConfig, result: JobResult) -> tuple[int, str]:
     """Return whether every member ended as `require` asks, and if not, what became of them."""
     outcomes = result.get("outcomes")
     known = isinstance(outcomes, dict)

@@ -17,7 +17,7 @@ import repu_lab
 PLACE = Path(repu_lab.__file__).parent / "commands"
 FIRST = ("train", "propagate", "theory", "reproduce")  # in every list; then the others by name
 
-Result = Mapping[str, Any]
+JobResult = Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,16 +44,16 @@ class JobCommand:
     config: type  # the dataclass of its keys, see configs/schema.py
     examples: tuple[str, ...]
     prepare: Callable[[Any, Path], Prepared]
-    work: Callable[[Any, Any, Any], Result]
+    work: Callable[[Any, Any, Any], JobResult]
     result: str | None = "result.json"  # the file of a job's result; None: each job finds out what is done
     good: tuple[str, ...] = ()  # the outcomes of networks that did well
-    ending: Callable[[Any, Result], tuple[int, str]] = lambda config, result: (0, "")
+    ending: Callable[[Any, JobResult], tuple[int, str]] = lambda config, result: (0, "")
     after: Callable[[Path], str | None] = lambda folder: None  # makes something of a finished folder, and says what
     folder: Callable[[Any], str] | None = None  # a job's folder; None: named by its networks and a hash of the config
     populations: bool = False  # whether jobs that differ in what a member may have of its own are one population
     forecast: Callable[[Any], Any] | None = None  # theory's Forecast of those parts; ValueError if it has none
     columns: tuple[str, ...] = ()  # titles of a sweep's table; none: outcomes, metric and seconds
-    row: Callable[[Result], tuple[str, ...]] | None = None  # the cells below them
+    row: Callable[[JobResult], tuple[str, ...]] | None = None  # the cells below them
 
     @property
     def sweeps(self) -> bool:

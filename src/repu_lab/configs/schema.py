@@ -166,7 +166,7 @@ class CheckpointConfig:
 
 
 @dataclass(kw_only=True)
-class Network:
+class NetworkConfig:
     """The networks that every command is about."""
 
     activation: dict[str, Any] = setting(dict, "activation function, a group: see conf/activation")
@@ -213,7 +213,7 @@ class Handling:
 
 
 @dataclass(kw_only=True)
-class TrainConfig(Handling, Sample, Network):
+class TrainConfig(Handling, Sample, NetworkConfig):
     """Train a population of multilayer perceptrons."""
 
     optimizer: OptimizerConfig = setting(OptimizerConfig, "how weights follow their gradient, a group")
@@ -226,14 +226,14 @@ class TrainConfig(Handling, Sample, Network):
 
 
 @dataclass(kw_only=True)
-class PropagateConfig(Handling, Sample, Network):
+class PropagateConfig(Handling, Sample, NetworkConfig):
     """Pass a probe batch through networks at initialization, forward and backward, once."""
 
     members: int = setting(32, "M, networks side by side", whole(1, 1_000_000))
 
 
 @dataclass(kw_only=True)
-class TheoryConfig(Handling, Network):
+class TheoryConfig(Handling, NetworkConfig):
     """Ask the theory alone: no network is built."""
 
     residual: bool = later(False, RESIDUAL)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from repu_lab.figures.narrow import WIDTH
 from repu_lab.figures.style import INK, NORMAL, QUIET, SMALL, canvas, legend, quiet, title
 
-Values = NDArray[np.float64]
+Floats = NDArray[np.float64]
 SHOWN_TIMES = (0.25, 0.5, 1.0)
 COLOUR = "#0072B2"
 MAP = "cividis"  # brighter with the value, in grey too
@@ -17,7 +17,7 @@ MAP = "cividis"  # brighter with the value, in grey too
 SMALLEST_ERROR, LARGEST_ERROR = 1e-4, 1.0
 
 
-def burgers_solution(x: Values, t: Values, exact: Values, learnt: Values, *, heading: str = "") -> Figure:
+def learnt_solution(x: Floats, t: Floats, exact: Floats, learnt: Floats, *, heading: str = "") -> Figure:
     """Draw u(x, t) exact and learnt, log10 |learnt - exact|, and both curves at three times.
 
     x (X,), t (T,), exact and learnt (T, X); NaN leaves a gap.
@@ -45,7 +45,7 @@ def burgers_solution(x: Values, t: Values, exact: Values, learnt: Values, *, hea
     return figure
 
 
-def _plane(axes: Axes, x: Values, t: Values, values: Values, bounds: tuple[float, float], name: str) -> QuadMesh:
+def _plane(axes: Axes, x: Floats, t: Floats, values: Floats, bounds: tuple[float, float], name: str) -> QuadMesh:
     quiet(axes, "$t$", "$x$")
     title(axes, name)
     low, high = bounds

@@ -18,7 +18,7 @@ MOST = len(PALETTE) * len(DASHES)
 
 
 @dataclass(frozen=True)
-class Curve:
+class RunCurves:
     """What is drawn of a run of so many layers, the output's included.
 
     log10 K of the first of them as measured and by theory, NaN or infinite where it is not known; the metric (steps,
@@ -33,7 +33,7 @@ class Curve:
     metric: Floats = field(default_factory=lambda: np.empty((0, 0)))
 
 
-def comparison(curves: Sequence[Curve], metric: str = "metric") -> Figure:
+def comparison(curves: Sequence[RunCurves], metric: str = "metric") -> Figure:
     """Draw at most MOST runs: log10 K against depth as a share of it, points measured and lines by theory; the metric.
 
     Depth is a share, since runs may differ in it: 0 is the first layer, 1 the output. A line of the metric is the
@@ -76,7 +76,7 @@ def _shares(values: Floats, layers: int) -> Floats:
     return np.arange(values.size) / max(1, layers - 1)
 
 
-def _last(curve: Curve) -> tuple[float, float] | None:
+def _last(curve: RunCurves) -> tuple[float, float] | None:
     """Return where a curve ends, as measured if it was: its share of the depth, and its last finite value."""
     values = curve.measured if np.isfinite(curve.measured).any() else curve.theory
     known = np.flatnonzero(np.isfinite(values))

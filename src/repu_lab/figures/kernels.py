@@ -34,7 +34,7 @@ BAND = (0, (2, 1.5))
 
 
 @dataclass(frozen=True)
-class Curve:
+class KernelCurves:
     """One kind of network: log10 K at 5, 50, 95 %, measured and by theory, both (3, layers); whether it leaves."""
 
     measured: ArrayLike
@@ -43,7 +43,7 @@ class Curve:
     leaves: bool = False  # the number format; drawn on an axis of its own, up to there
 
 
-def kernels_by_layer(curves: Mapping[str, Curve], dtype: str = "float32") -> Figure:
+def kernels_by_layer(curves: Mapping[str, KernelCurves], dtype: str = "float32") -> Figure:
     """Draw log10 K of networks that leave the format beside that of those that do not, measured and by theory."""
     figure = canvas(WIDTH, HEIGHT)
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.15))
@@ -74,7 +74,7 @@ def kernels_by_layer(curves: Mapping[str, Curve], dtype: str = "float32") -> Fig
     return figure
 
 
-def _draw(axes: Axes, curve: Curve, marker: str, within: tuple[float, float]) -> None:
+def _draw(axes: Axes, curve: KernelCurves, marker: str, within: tuple[float, float]) -> None:
     bottom, median, top = (_inside(row, *within) for row in np.asarray(curve.measured, np.float64))
     layer = np.arange(1, median.size + 1)
     axes.fill_between(layer, bottom, top, color=curve.colour, alpha=0.2, linewidth=0, zorder=2)

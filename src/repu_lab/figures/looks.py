@@ -5,7 +5,7 @@ from typing import Any
 from repu_lab.figures.style import INK
 
 COLUMN, PAGE = 3.4, 7.0  # inches
-SERIES = ("#0072B2", "#D55E00", "#009E73", "#8F4B86")
+SERIES = ("#0072B2", "#D55E00", "#009E73", "#8F4B86", "#B37700", INK, "#56B4E9", "#777777")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
 # Colour, marker, dash of each activation.
 LOOKS: dict[str, tuple[str, str, Any]] = {

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from repu_lab.figures.style import INK, QUIET, SMALL, canvas, decades_axis, end_labels, extent, finite, quiet, title
 from repu_lab.networks.quantiles import quantiles, ranked
 
-Values = NDArray[np.float64]
+Floats = NDArray[np.float64]
 TRAIN, TEST = "#0072B2", "#D55E00"
 
 
@@ -48,17 +48,17 @@ def losses(
     return figure
 
 
-def _quantiles(values: Values, worst: float) -> Values:
+def _quantiles(values: Floats, worst: float) -> Floats:
     return quantiles(ranked(values, worst), (0.05, 0.5, 0.95))
 
 
-def _log10(values: Values) -> Values:
+def _log10(values: Floats) -> Floats:
     with np.errstate(divide="ignore"):
         return np.log10(values)
 
 
 def _draw(
-    axes: Axes, steps: Sequence[int], rows: Values, colour: str, style: object, name: str
+    axes: Axes, steps: Sequence[int], rows: Floats, colour: str, style: object, name: str
 ) -> list[tuple[float, float, str, str]]:
     """Draw median and band and return the label at its end."""
     low, median, high = (finite(row) for row in rows)

@@ -32,14 +32,14 @@ from repu_lab.figures.style import (
 )
 from repu_lab.networks.quantities import Panel, Quantity, over_depth
 
-Profile = Mapping[str, ArrayLike]
-Values = NDArray[np.float64]
+Curves = Mapping[str, ArrayLike]
+Floats = NDArray[np.float64]
 BANDS = 3  # above this many steps, only the first and the last have their band drawn
 DASHED = (0, (4, 1.5))
 
 
 def signal_propagation(
-    measured: Mapping[int, Profile], theory: Profile | None = None, *, dtype: str = "float32", heading: str = ""
+    measured: Mapping[int, Curves], theory: Curves | None = None, *, dtype: str = "float32", heading: str = ""
 ) -> Figure:
     """Draw the quantities that have a panel against the layer: K, chi_parallel and chi_perp, the gradient, pairs.
 
@@ -80,14 +80,14 @@ def signal_propagation(
     return figure
 
 
-def _depth(measured: Mapping[int, Profile], theory: Profile) -> int:
+def _depth(measured: Mapping[int, Curves], theory: Curves) -> int:
     shapes = [np.shape(values)[-1] for profile in (*measured.values(), theory) for values in profile.values()]
     if not shapes:
         raise ValueError("nothing to draw: neither a measured nor a theoretical profile")
     return max(shapes)
 
 
-def _first_bad(measured: Mapping[int, Profile]) -> tuple[int, int] | None:
+def _first_bad(measured: Mapping[int, Curves]) -> tuple[int, int] | None:
     """Return the first layer with an entry that is no number, over all steps, and the first step where it is so."""
     places = []
     for step, profile in sorted(measured.items()):
@@ -97,7 +97,7 @@ def _first_bad(measured: Mapping[int, Profile]) -> tuple[int, int] | None:
     return min(places, default=None)
 
 
-def _values(quantity: str, measured: Mapping[int, Profile], theory: Profile) -> tuple[list[ArrayLike], list[ArrayLike]]:
+def _values(quantity: str, measured: Mapping[int, Curves], theory: Curves) -> tuple[list[ArrayLike], list[ArrayLike]]:
     names = [quantity, f"{quantity}_quantiles"]
     return [p[quantity] for p in measured.values() if quantity in p], [theory[name] for name in names if name in theory]
 
@@ -106,8 +106,8 @@ def _scale(
     axes: Axes,
     panel: Panel,
     quantities: Sequence[Quantity],
-    measured: Mapping[int, Profile],
-    theory: Profile,
+    measured: Mapping[int, Curves],
+    theory: Curves,
     dtype: str,
 ) -> None:
     """Choose the vertical range; theory may leave it where the dtype's range ends before theory does."""
@@ -142,7 +142,7 @@ def _scale(
         axes.set_title("0 is critical", loc="right", fontsize=SMALL, color=QUIET)
 
 
-def _draw(axes: Axes, quantity: Quantity, measured: Mapping[int, Profile], theory: Profile) -> None:
+def _draw(axes: Axes, quantity: Quantity, measured: Mapping[int, Curves], theory: Curves) -> None:
     name, colour = quantity.name, quantity.colour
     if f"{name}_quantiles" in theory:
         rows = finite(theory[f"{name}_quantiles"])
@@ -178,7 +178,7 @@ def _draw(axes: Axes, quantity: Quantity, measured: Mapping[int, Profile], theor
         axes.plot(np.arange(1, line.size + 1), line, color=INK, linewidth=1.1, linestyle=style, zorder=4)
 
 
-def _band(axes: Axes, low: Values, high: Values) -> tuple[Values, Values]:
+def _band(axes: Axes, low: Floats, high: Floats) -> tuple[Floats, Floats]:
     """Return a band's bounds with an infinite one at the picture's edge; a gap where both are infinite."""
     bottom, top = axes.get_ylim()
     known = np.isfinite(low) | np.isfinite(high)
@@ -195,7 +195,7 @@ def _name_curves(axes: Axes, quantities: Sequence[Quantity]) -> None:
     axes.legend(handles=handles, loc="best", frameon=False, fontsize=NORMAL, handlelength=1.4, borderaxespad=0.3)
 
 
-def _legend(figure: Figure, steps: Sequence[int], theory: Profile, heading: str) -> None:
+def _legend(figure: Figure, steps: Sequence[int], theory: Curves, heading: str) -> None:
     handles: list[Line2D | Patch] = []
     for i, step in enumerate(steps):
         shade = tint("#444444", 0.6 * i / max(1, len(steps) - 1))

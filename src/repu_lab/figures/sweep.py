@@ -8,10 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
+from repu_lab.figures.looks import DASHES, SERIES
 from repu_lab.figures.style import FAINT, INK, MARKERS, NORMAL, QUIET, SMALL, canvas, finite, legend, quiet, title
 
-SERIES = ("#0072B2", "#D55E00", "#009E73", "#8F4B86", "#B37700", "#222222", "#56B4E9", "#777777")
-DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
 DODGE = 0.16  # of the distance between two values: curves at 0 and at 1 would hide each other
 ANNOTATED = 150  # cells of a map with their number written in
 DARK = 0.55  # share above which a cell's number is white

@@ -31,8 +31,8 @@ from repu_lab.figures.style import (
     title,
 )
 
-CriticalPoint = Mapping[str, Any]
-FATES = {"explodes": "#F6D2BC", "survives": "#BFE3D2", "vanishes": "#C9DDEE", "collapses": "#F3E6A8"}
+MarkedPoint = Mapping[str, Any]
+PHASE_FILLS = {"explodes": "#F6D2BC", "survives": "#BFE3D2", "vanishes": "#C9DDEE", "collapses": "#F3E6A8"}
 # A susceptibility below this is as good as none (sin's chi_parallel falls to 1e-300): the curve leaves the panel there.
 LOWEST_CHI = 1e-9
 OTHER_FATES = ("#DDCFE6", "#E3E3E3", "#CFE8E8", "#EBD3D3")
@@ -42,7 +42,7 @@ def susceptibilities(
     K: ArrayLike,
     chi_parallel: ArrayLike,
     chi_perp: ArrayLike,
-    critical_points: Sequence[CriticalPoint] = (),
+    critical_points: Sequence[MarkedPoint] = (),
     *,
     heading: str = "",
 ) -> Figure:
@@ -121,7 +121,7 @@ def phase_diagram(
     C_W: ArrayLike,
     fate: ArrayLike,
     names: Sequence[str],
-    critical_points: Sequence[CriticalPoint] = (),
+    critical_points: Sequence[MarkedPoint] = (),
     *,
     initialization: tuple[float, float] | None = None,
     heading: str = "",
@@ -143,7 +143,7 @@ def phase_diagram(
     for x, y in [*stars, *([initialization] if initialization else [])]:  # room for the point and its name
         taken |= (np.abs(w - y) < 0.05 * np.ptp(w))[:, None] & (np.abs(b - x) < 0.25 * np.ptp(b))[None, :]
     others = iter(OTHER_FATES * len(names))
-    colours = [FATES[name] if name in FATES else next(others) for name in names]
+    colours = [PHASE_FILLS[name] if name in PHASE_FILLS else next(others) for name in names]
     axes.pcolormesh(
         b, w, code, cmap=ListedColormap(colours), vmin=-0.5, vmax=len(names) - 0.5, shading="nearest", rasterized=True
     )
@@ -164,7 +164,7 @@ def phase_diagram(
     return figure
 
 
-def _mark_critical(upper: Axes, lower: Axes, points: Sequence[CriticalPoint]) -> None:
+def _mark_critical(upper: Axes, lower: Axes, points: Sequence[MarkedPoint]) -> None:
     notes = []
     for point in points:
         k, kind = point["K"], point.get("universality_class", "")

@@ -23,15 +23,15 @@ CHUNK = 50  # steps between two states that are handed out
 
 Loss = Callable[[Tensor], Tensor]
 Evaluate = Callable[[Tensor], tuple[Tensor, Tensor]]  # losses and gradients
-Saved = dict[str, Any]
+Iterate = dict[str, Any]
 
 
 def lbfgs(
     loss: Loss,
     theta_MP: Tensor,
     steps: int,
-    saved: Saved | None = None,
-    keep: Callable[[Saved], None] = lambda state: None,
+    saved: Iterate | None = None,
+    keep: Callable[[Iterate], None] = lambda state: None,
     *,
     at_once: int | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -58,7 +58,7 @@ def history(parameters: int) -> int:
     return max(FEWEST, min(HISTORY, ROOM // (16 * parameters)))
 
 
-def _start(evaluate: Evaluate, theta_MP: Tensor, steps: int) -> Saved:
+def _start(evaluate: Evaluate, theta_MP: Tensor, steps: int) -> Iterate:
     loss_M, gradient_MP = evaluate(theta_MP)
     M, P = theta_MP.shape
     H = min(history(P), max(steps, 1))
@@ -76,7 +76,7 @@ def _start(evaluate: Evaluate, theta_MP: Tensor, steps: int) -> Saved:
     }
 
 
-def _step(evaluate: Evaluate, state: Saved) -> None:
+def _step(evaluate: Evaluate, state: Iterate) -> None:
     """Do a step of every member that is going; one that cannot go lower forgets its history, and then ends."""
     theta_MP, gradient_MP, place = state["theta"], state["gradient"], state["step"] % len(state["s"])
     direction_MP = _direction(state)
@@ -95,7 +95,7 @@ def _step(evaluate: Evaluate, state: Saved) -> None:
     state["step"] += 1
 
 
-def _direction(state: Saved) -> Tensor:
+def _direction(state: Iterate) -> Tensor:
     """Return -H g of every member by the two-loop recursion, newest pair first, then oldest first."""
     s, y, inverse, count = state["s"], state["y"], state["inverse"], state["step"]
     places = [i % len(s) for i in range(max(0, count - len(s)), count)]
@@ -114,7 +114,7 @@ def _direction(state: Saved) -> Tensor:
 
 
 def _searched(
-    evaluate: Evaluate, state: Saved, direction_MP: Tensor, slope_M: Tensor, downhill: Tensor
+    evaluate: Evaluate, state: Iterate, direction_MP: Tensor, slope_M: Tensor, downhill: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return which members found a step that keeps both conditions, and where all are then, with loss and gradient."""
     theta_MP, before_M = state["theta"], state["loss"]

@@ -1,6 +1,6 @@
 """Networks of the user's own, in plain torch: initialize and forecast them as the lab does its populations.
 
-Any nn.Module will do that `observe` knows for a multilayer perceptron of nn.Linear layers and one activation.
+Any nn.Module will do that `as_perceptron` knows for a multilayer perceptron of nn.Linear layers and one activation.
 """
 
 import math
@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from repu_lab.networks import initialization
-from repu_lab.networks.observing import observe
-from repu_lab.networks.passing import Pass, first_pass, recognise
+from repu_lab.networks.observing import as_perceptron
+from repu_lab.networks.passing import Pass, pass_batch, recognise
 from repu_lab.networks.population import Population
 from repu_lab.theory import Initialization, Law
 from repu_lab.theory.fate import COLLAPSE, FATES, LOG10_WEIGHT_GRADIENT, collapsed_layer, first_ends
@@ -49,7 +49,7 @@ def initialize_(
     if seed is not None and generator is not None:
         raise ValueError(f"seed={seed} and a generator: give one of them")
     _check_input(input_mean_square)
-    perceptron = observe(network, activation)
+    perceptron = as_perceptron(network, activation)
     biases = all(linear.bias is not None for linear in perceptron.linears[:-1])
     rule = initialization.critical(
         perceptron.activation, perceptron.sizes, perceptron.block, biases=biases, weights=weights
@@ -89,7 +89,7 @@ def forecast_network(
     harmonic mean. See `forecast`, also for its errors; ValueError as for `initialize_`.
     """
     _check_input(input_mean_square)
-    perceptron = observe(network, activation)
+    perceptron = as_perceptron(network, activation)
     C_W = tuple(linear.in_features * _mean_square(linear.weight) for linear in perceptron.linears)
     C_b = tuple(0.0 if linear.bias is None else _mean_square(linear.bias) for linear in perceptron.linears)
     k1 = C_b[0] + C_W[0] * input_mean_square
@@ -98,7 +98,7 @@ def forecast_network(
     dtype, (weights, departures) = limits(perceptron.dtype).name, recognise(perceptron)
     law = Law(perceptron.activation, C_W[1:], C_b[1:], k1, perceptron.sizes, perceptron.block, dtype, weights)
     expected = forecast_law(law, inputs, correlation=correlation, seed=seed)
-    seen = first_pass(perceptron.population(), inputs=inputs, mean_square=input_mean_square, seed=seed)
+    seen = pass_batch(perceptron.population(), inputs=inputs, mean_square=input_mean_square, seed=seed)
     return _measured(expected, departures, seen)
 
 

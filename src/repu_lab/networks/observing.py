@@ -58,7 +58,7 @@ class Perceptron:
         return made
 
 
-def observe(network: nn.Module, activation: nn.Module | None = None) -> Perceptron:
+def as_perceptron(network: nn.Module, activation: nn.Module | None = None) -> Perceptron:
     """Return what the network computes; ValueError, which lists what was found in it, if that is no perceptron.
 
     One forward pass of BATCH inputs, in the mode (train or eval) in which the network is; it is left as it was.

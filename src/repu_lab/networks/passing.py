@@ -38,7 +38,7 @@ class Pass:
     log10_distance: Floats
 
 
-def first_pass(network: Population, *, inputs: int, mean_square: float, seed: int) -> Pass:
+def pass_batch(network: Population, *, inputs: int, mean_square: float, seed: int) -> Pass:
     """Send `inputs` Gaussian inputs, all with |x|^2/n_0 = mean_square, through a network: a population of one."""
     random = torch.Generator().manual_seed(seed)
     x_BI = torch.randn(max(inputs, 2), network.sizes[0], generator=random, dtype=torch.float64)

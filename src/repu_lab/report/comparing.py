@@ -20,7 +20,7 @@ from repu_lab.configs.command import job_command
 from repu_lab.configs.config import ConfigError
 from repu_lab.configs.files import Damaged
 from repu_lab.configs.text import printable
-from repu_lab.figures.comparison import MOST, Curve, comparison
+from repu_lab.figures.comparison import MOST, RunCurves, comparison
 from repu_lab.report.stored import Statistics, theory_of_events, theory_of_rows
 from repu_lab.runs.output import check_output, write_output
 from repu_lab.runs.reading import Contents
@@ -66,7 +66,7 @@ def name_of(run: Run) -> str:
     return printable(with_tailor(name, run.config.get("tailor")), LONGEST)
 
 
-def curve_of(run: Run, name: str) -> Curve:
+def curve_of(run: Run, name: str) -> RunCurves:
     """Return what a run's folder holds of log10 K by layer, at its first look, and of its metric."""
     measured, metric, steps = np.empty(0), np.empty((0, 0)), []
     if run.command != "theory":
@@ -80,7 +80,7 @@ def curve_of(run: Run, name: str) -> Curve:
             pass
     depth = run.config.get("depth")
     layers = max(measured.size, depth + 1 if isinstance(depth, int) else 0)
-    return Curve(name, layers, measured, _theory(run), steps, metric)
+    return RunCurves(name, layers, measured, _theory(run), steps, metric)
 
 
 def _theory(run: Run) -> NDArray[np.float64]:

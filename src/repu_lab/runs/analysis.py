@@ -14,7 +14,7 @@ from repu_lab.figures import kernel_by_layer, phase_diagram, susceptibilities
 from repu_lab.networks.initialization import Rule
 from repu_lab.runs.building import build_block, build_rule, build_tailored, law_of
 from repu_lab.runs.folder import RunFolder
-from repu_lab.runs.outcome import finite
+from repu_lab.runs.outcome import json_number
 from repu_lab.runs.words import start, tailor_record, weights
 from repu_lab.theory import (
     PHASES,
@@ -85,21 +85,21 @@ def analyse_activation(config: TheoryConfig, law: Law, rule: Rule, folder: RunFo
         "k1": law.k1,
         "initialization": rule.name,
         "weights": rule.weights,
-        "fixed_points": [point | {"chi_perp": finite(point["chi_perp"])} for point in fixed],
+        "fixed_points": [point | {"chi_perp": json_number(point["chi_perp"])} for point in fixed],
         "layers": [
             {
                 "layer": int(layer),
-                "log10_K": finite(expected.log10_K[i]),
-                "log10_K_quantiles": [finite(value) for value in expected.log10_K_quantiles[:, i]],
+                "log10_K": json_number(expected.log10_K[i]),
+                "log10_K_quantiles": [json_number(value) for value in expected.log10_K_quantiles[:, i]],
                 "chi_parallel": _power(expected.log10_chi_parallel[i]),
                 "chi_perp": _power(expected.log10_chi_perp[i]),
-                "log10_chi_parallel": finite(expected.log10_chi_parallel[i]),
-                "log10_chi_perp": finite(expected.log10_chi_perp[i]),
-                "log10_gradient": finite(expected.log10_gradient[i]),
-                "log10_gain": None if i == law.depth else finite(expected.log10_gain[i]),
-                "correlation": finite(expected.correlation[i]),
+                "log10_chi_parallel": json_number(expected.log10_chi_parallel[i]),
+                "log10_chi_perp": json_number(expected.log10_chi_perp[i]),
+                "log10_gradient": json_number(expected.log10_gradient[i]),
+                "log10_gain": None if i == law.depth else json_number(expected.log10_gain[i]),
+                "correlation": json_number(expected.correlation[i]),
                 "ntk": _power(ntk[i]),
-                "log10_ntk": finite(ntk[i]),
+                "log10_ntk": json_number(ntk[i]),
             }
             for i, layer in enumerate(expected.layers)
         ],

@@ -14,7 +14,7 @@ from repu_lab.configs.schema import TrainConfig
 from repu_lab.networks.initialization import Rule
 from repu_lab.runs.building import Experiment
 from repu_lab.runs.folder import RunFolder
-from repu_lab.runs.outcome import finite
+from repu_lab.runs.outcome import json_number
 from repu_lab.runs.words import start
 from repu_lab.theory.forecast import Forecast, forecast_law
 from repu_lab.theory.patience import waiting
@@ -109,12 +109,12 @@ def as_record(expected: Forecast) -> dict[str, Any]:
         "summary": expected.summary(),
         "fate": expected.fate,
         "probability": round(expected.probability, 4),
-        "stable_rate": None if expected.stable_rate is None else finite(expected.stable_rate),
+        "stable_rate": None if expected.stable_rate is None else json_number(expected.stable_rate),
         "layers": None if expected.layer_range is None else list(expected.layer_range),
     }
 
 
-def title(experiment: Experiment) -> str:
+def heading_of(experiment: Experiment) -> str:
     """Return the run in a few words, for the head of a figure, and below why it starts with these variances."""
     config, rule = experiment.config, experiment.rule
     details = ", ".join(f"{k}={v}" for k, v in config.activation.items() if k not in ("name", "_target_"))

@@ -239,22 +239,23 @@ def judge(
             outcome = "stalled"
         came_back = not frozen and state["last_loss"][i] <= EXCURSION * state["first_loss"][i]
         excursion = state["excursion_step"][i] if came_back and state["excursion_step"][i] >= 0 else None
+        growth = None if excursion is None else json_number(state["peak_loss"][i] / state["first_loss"][i])
         records.append(
             {
                 "seed": seed,
                 "outcome": outcome,
                 "layer": layer,
                 "step": step,
-                "loss": finite(loss),
-                "metric": finite(metric),
+                "loss": json_number(loss),
+                "metric": json_number(metric),
                 "metric_name": task.objective.metric_name,
                 "excursion_step": excursion,
-                "excursion_size": None if excursion is None else finite(state["peak_loss"][i] / state["first_loss"][i]),
+                "excursion_size": growth,
             }
         )
     return records
 
 
-def finite(value: float) -> float | None:
+def json_number(value: float) -> float | None:
     """Return the value, or None if it is NaN or infinite: strict JSON knows neither."""
     return float(value) if math.isfinite(value) else None

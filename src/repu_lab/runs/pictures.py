@@ -17,12 +17,12 @@ def draw_solution(
     ranked = sorted((value, i) for i, value in error.items() if value is not None)
     if not ranked:
         return
-    from repu_lab.figures.burgers import burgers_solution  # matplotlib: half a second that no first step waits for
+    from repu_lab.figures.burgers import learnt_solution  # matplotlib: half a second that no first step waits for
     from repu_lab.tasks.burgers import solution
 
     value, member = ranked[(len(ranked) - 1) // 2]
     x, t, exact, (learnt,) = solution(population, task.form, theta_MP[member : member + 1])
     heading = f"member {member} of {len(records)}, the median: relative error {value:.3g}"
-    figure = burgers_solution(x, t, exact, learnt, heading=heading)
+    figure = learnt_solution(x, t, exact, learnt, heading=heading)
     with folder.writing("solution.png") as path:
         figure.savefig(path, format="png", dpi=200)

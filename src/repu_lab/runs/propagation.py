@@ -15,7 +15,7 @@ from repu_lab.networks.quantities import over_depth
 from repu_lab.networks.statistics import measure
 from repu_lab.runs.building import Experiment
 from repu_lab.runs.folder import RunFolder
-from repu_lab.runs.forecasting import Profile, as_record, theory_profile, title
+from repu_lab.runs.forecasting import Profile, as_record, heading_of, theory_profile
 from repu_lab.runs.outcome import first_pass
 from repu_lab.runs.words import tailor_record
 from repu_lab.tasks import Split
@@ -47,7 +47,7 @@ def propagate(experiment: Experiment, folder: RunFolder, expected: Forecast | No
     digested = digest(stats)
     measured = digested.profile or {}
     theory = None if expected is None else theory_profile(experiment, expected, measured)
-    figure = signal_propagation({0: measured}, theory, dtype=config.dtype, heading=title(experiment))
+    figure = signal_propagation({0: measured}, theory, dtype=config.dtype, heading=heading_of(experiment))
     table = StatisticsTable(experiment.seeds, np.float64)
     table.add(0, stats, {}, stats.histogram_of())
     with Tracker(folder.path, depth=config.depth, members=config.members) as tracker:

@@ -10,7 +10,7 @@ from repu_lab.networks.lbfgs import history, lbfgs
 from repu_lab.networks.population import Population
 from repu_lab.runs.building import Experiment, build_task
 from repu_lab.runs.checkpoint import Checkpoints
-from repu_lab.runs.outcome import finite
+from repu_lab.runs.outcome import json_number
 from repu_lab.tasks import Evaluation, Task, on_device
 from repu_lab.tasks.measures import in_float64
 
@@ -79,12 +79,12 @@ def add_validation(records: list[dict[str, Any]], evaluation: Evaluation) -> Non
     A network that no step has changed has no metric there either.
     """
     for record, loss, metric in zip(records, evaluation.loss.tolist(), evaluation.metric.tolist(), strict=True):
-        record["validation_loss"] = finite(loss)
-        record["validation_metric"] = None if record["metric"] is None else finite(metric)
+        record["validation_loss"] = json_number(loss)
+        record["validation_metric"] = None if record["metric"] is None else json_number(metric)
 
 
 def add_measures(records: list[dict[str, Any]], measures: dict[str, Tensor]) -> None:
     """Write what a task measures into every member's record, None where it is not finite."""
     columns = {name: values.tolist() for name, values in measures.items()}
     for i, record in enumerate(records):
-        record["measures"] = {name: finite(values[i]) for name, values in columns.items()}
+        record["measures"] = {name: json_number(values[i]) for name, values in columns.items()}

@@ -28,9 +28,8 @@ def plan(command: str, jobs: Sequence[Job], settings: Mapping[str, Any] | None) 
 
     if settings is None:
         return print_plan(command, jobs, [Slot()], 1)
-    if settings["where"] == "slurm":
-        return print_plan(command, jobs, [Slot(threads=settings["cpus"])], settings["max_members"])
-    return print_plan(command, jobs, slots(settings), settings["max_members"])
+    places = [Slot(threads=settings["cpus"])] if settings["where"] == "slurm" else slots(settings)
+    return print_plan(command, jobs, places, settings["max_members"])
 
 
 def slots(settings: Mapping[str, Any]) -> list[Slot]:

@@ -16,7 +16,7 @@ from repu_lab.networks.derivatives import Jet
 from repu_lab.networks.population import Population
 from repu_lab.tasks.base import Split, Task
 from repu_lab.tasks.burgers_reference import VISCOSITY, burgers_solution
-from repu_lab.tasks.equations import EXACT, Form, Judged, columns, grid_error, residual, sobol
+from repu_lab.tasks.equations import EXACT, Form, OfOutputs, columns, grid_error, residual, sobol
 from repu_lab.tasks.measures import by_rows, in_float64
 from repu_lab.tasks.objectives import Regression
 
@@ -109,7 +109,7 @@ def _factor(x_BI: Tensor) -> Jet:
 FORM = Form(known=_start, factor=_factor)
 
 
-def solution(population: Population, form: Judged | None, theta_MP: Tensor | None = None) -> Solution:
+def solution(population: Population, form: OfOutputs | None, theta_MP: Tensor | None = None) -> Solution:
     """Return the exact solution and those of the given rows, or of all, on the grid of PLACES x TIMES points.
 
     form: that of the task they were trained on.

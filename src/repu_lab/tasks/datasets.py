@@ -35,13 +35,12 @@ class DataUnavailable(ValueError):
 class Dataset:
     """Images in classes: how many, the last how many to test, of the rest how many to validate; pixels of one.
 
-    counts: of each class. places: where they lie below a folder of data, and on Debian. openml_name, version, wait: at
-    openml.org, and what to wait for.
+    counts: of each class. places: where they lie below a folder of data, and on Debian. openml_name: at
+    openml.org; wait: for what.
     """
 
     name: str
     openml_name: str
-    version: int
     examples: int
     test: int
     validation: int
@@ -55,7 +54,6 @@ class Dataset:
 MNIST = Dataset(
     "mnist",
     "mnist_784",
-    1,
     70_000,
     10_000,
     5000,
@@ -67,7 +65,6 @@ MNIST = Dataset(
 FASHION_MNIST = Dataset(
     "fashion_mnist",
     "Fashion-MNIST",
-    1,
     70_000,
     10_000,
     5000,
@@ -80,7 +77,6 @@ FASHION_MNIST = Dataset(
 CIFAR10 = Dataset(
     "cifar10",
     "CIFAR_10",
-    1,
     60_000,
     10_000,
     5000,
@@ -138,10 +134,10 @@ def _found(dataset: Dataset, root: Path, cure: str) -> tuple[Images, str] | None
     return None
 
 
-Form = tuple[str, Path, Callable[[Dataset, Path], Images]]
+Layout = tuple[str, Path, Callable[[Dataset, Path], Images]]
 
 
-def _forms(dataset: Dataset, root: Path) -> Iterator[Form]:
+def _forms(dataset: Dataset, root: Path) -> Iterator[Layout]:
     """Yield name, one file, and reader of every form in which the data set may lie in a folder."""
     for place in (root, *(root / name for name in dataset.places)):
         yield ".npz", place / f"{dataset.name}.npz", _npz

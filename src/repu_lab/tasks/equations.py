@@ -14,10 +14,9 @@ from repu_lab.networks.population import Population
 from repu_lab.tasks.base import Equation, Measurement, Passed, Split
 from repu_lab.tasks.measures import by_rows, in_float64, relative_error
 
-EXACT, SOFT = "exact", "soft"
-CONDITIONS = (EXACT, SOFT)
+EXACT = "exact"  # conditions are met by the form of u, not by a part of the loss
 # What is judged, of points and the outputs there.
-Judged = Callable[[Tensor, Tensor], Tensor]
+OfOutputs = Callable[[Tensor, Tensor], Tensor]
 # Of points x (B, I) and the derivatives of u there what is to equal the target of the training split.
 Operator = Callable[[Tensor, Jet], Tensor]
 
@@ -74,7 +73,7 @@ def residual(operator: Operator, second: Sequence[int], form: Form | None) -> Eq
     return equation
 
 
-def grid_error(points_BI: Tensor, exact_B1: Tensor, form: Judged | None) -> Measurement:
+def grid_error(points_BI: Tensor, exact_B1: Tensor, form: OfOutputs | None) -> Measurement:
     """Return what measures the relative L2 error on a grid of points, for every row of theta."""
 
     def measure(population: Population, theta_MP: Tensor) -> dict[str, Tensor]:

@@ -42,7 +42,7 @@ def fetch(dataset: Dataset, file: Path) -> None:
 
             answer: Any = fetch_openml(
                 dataset.openml_name,
-                version=dataset.version,
+                version=1,
                 data_home=str(download),
                 as_frame=False,
                 parser="liac-arff",

@@ -30,7 +30,7 @@ SCALED = {
 }
 
 
-class Table(NamedTuple):
+class Examples(NamedTuple):
     """Inputs (B, I), targets (B,) or (B, C), and the names of the inputs where the file has some."""
 
     x: NDArray[Any]
@@ -79,7 +79,7 @@ def file(
     return replace(task, source=source)
 
 
-def _read(place: Path, target: str | None) -> Table:
+def _read(place: Path, target: str | None) -> Examples:
     ending = place.suffix.lower()
     if ending not in READERS:
         raise Unreadable(f"is none of {', '.join(READERS)}")
@@ -90,7 +90,7 @@ def _read(place: Path, target: str | None) -> Table:
     return READERS[ending](place, target)
 
 
-def _csv(place: Path, target: str | None) -> Table:
+def _csv(place: Path, target: str | None) -> Examples:
     with open(place, encoding="utf-8-sig", newline="") as stream:
         rows = csv.reader(stream)
         header = next(rows, [])
@@ -111,7 +111,7 @@ def _csv(place: Path, target: str | None) -> Table:
                 raise Unreadable(_not_a_number(row, names, rows.line_num)) from error
     columns = header[:place_y] + header[place_y + 1 :]
     x = np.frombuffer(numbers, np.float64).reshape(len(targets), len(columns))
-    return Table(x, _typed(targets, target), columns, f"column {target}")
+    return Examples(x, _typed(targets, target), columns, f"column {target}")
 
 
 def _not_a_number(row: list[str], names: list[str], line: int) -> str:
@@ -150,22 +150,22 @@ def _kind(cell: str) -> str:
     return "whole" if digits.isascii() and digits.isdigit() and len(digits) < 19 else "real"
 
 
-def _npz(place: Path, target: str | None) -> Table:
+def _npz(place: Path, target: str | None) -> Examples:
     with opened(place) as stream, ZipFile(stream) as stored:
         wanted = ("x", target or "y")
         names = {name.removesuffix(".npy") for name in stored.namelist()}
         if not names.issuperset(wanted):
             raise Unreadable(f"holds {_listed(sorted(names))}; must hold {wanted[0]} and {wanted[1]}")
         with stored.open(f"{wanted[0]}.npy") as inputs, stored.open(f"{wanted[1]}.npy") as values:
-            return Table(_array("x", inputs), _array(wanted[1], values), [], wanted[1])
+            return Examples(_array("x", inputs), _array(wanted[1], values), [], wanted[1])
 
 
-def _npy(place: Path, target: str | None) -> Table:
+def _npy(place: Path, target: str | None) -> Examples:
     if target is None or not target.endswith(".npy"):
         raise Unreadable("holds the inputs; add task.target=FILE.npy with what is to be learnt")
     targets = Path(target).expanduser()
     with opened(place) as inputs, opened(targets) as values:
-        return Table(_array(place.name, inputs), _array(targets.name, values), [], targets.name)
+        return Examples(_array(place.name, inputs), _array(targets.name, values), [], targets.name)
 
 
 READERS = {".csv": _csv, ".npz": _npz, ".npy": _npy}
@@ -178,7 +178,7 @@ def _array(name: str, stream: Any) -> NDArray[Any]:
         raise Unreadable(f"{name}: {' '.join(str(error).split())[:200] or type(error).__name__}") from error
 
 
-def _inputs(table: Table) -> NDArray[Any]:
+def _inputs(table: Examples) -> NDArray[Any]:
     """Return the inputs as real numbers (B, I), all of them finite."""
     x = table.x
     if x.dtype.kind not in "fiub" or x.ndim == 0:
@@ -195,7 +195,7 @@ def _inputs(table: Table) -> NDArray[Any]:
     return x
 
 
-def _targets(table: Table) -> tuple[NDArray[Any], str]:
+def _targets(table: Examples) -> tuple[NDArray[Any], str]:
     """Return classes as whole numbers from 0 or values as real ones, and what they are in words."""
     y, column = table.y, table.target
     if y.ndim == 2 and y.shape[1] == 1:

@@ -156,7 +156,7 @@ def correlations(law: Law, K22: float, K12: float) -> CorrelationLayers:
     )
 
 
-def log_mean_square(activation: Activation, log_K: Array) -> Array:
+def log_g(activation: Activation, log_K: Array) -> Array:
     """Return log g(K) as a function of natural log K, at any size of K; +inf where g does not exist."""
     form, x = moments(activation), np.asarray(log_K, dtype=np.float64)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
@@ -202,8 +202,8 @@ def _follow(law: Law, k1: float, table: Tabulated) -> tuple[Array, Array]:
                 x[i + 1] = np.log(K[i + 1])
             else:
                 log_in = np.nan_to_num(block.enters(K[i : i + 1])[1], nan=0.0, posinf=0.0, neginf=0.0)
-                log_g = log_mean_square(law.activation, x[i : i + 1] + log_in)[0] + _log_kept(block, form, x[i])
-                x[i + 1] = np.logaddexp(np.log(C_b), np.log(C_W) + log_g)
+                log_square = log_g(law.activation, x[i : i + 1] + log_in)[0] + _log_kept(block, form, x[i])
+                x[i + 1] = np.logaddexp(np.log(C_b), np.log(C_W) + log_square)
                 K[i + 1] = np.exp(x[i + 1])
             if law.skips[i]:
                 K[i + 1], x[i + 1] = K[i] + K[i + 1], np.logaddexp(x[i], x[i + 1])

@@ -15,7 +15,7 @@ import numpy as np
 from repu_lab.blocks import CENTRED
 from repu_lab.theory.angles import Array
 from repu_lab.theory.closed_forms import PowerMoments, moments
-from repu_lab.theory.kernel import LARGE_K, LN10, SMALL_K, KernelLayers, kernel_layers, log_mean_square
+from repu_lab.theory.kernel import LARGE_K, LN10, SMALL_K, KernelLayers, kernel_layers, log_g
 from repu_lab.theory.law import Law
 
 
@@ -39,7 +39,7 @@ def tangent_layers(law: Law) -> TangentLayers:
         for i in range(law.depth):
             own = np.log(-np.expm1(x[i] - x[i + 1])) if law.skips[i] else 0.0
             if law.block.after == CENTRED:  # steps see the mean of s, which the weights that are drawn do not
-                g = log_mean_square(law.activation, x[i : i + 1])[0]
+                g = log_g(law.activation, x[i : i + 1])[0]
                 own = np.logaddexp(log_b[i], log_W[i] + g) - x[i + 1]
             log_ratio[i + 1] = np.logaddexp(own, log_gain[i] + log_ratio[i])
         direct = kernel.K * np.exp(log_ratio)

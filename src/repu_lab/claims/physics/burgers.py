@@ -11,7 +11,7 @@ from repu_lab.claims.lab import Lab, Trained
 from repu_lab.claims.statistics import Array, median_interval, rank_test
 from repu_lab.claims.trials import WORST, relative_l2
 from repu_lab.claims.verdicts import Verdict, provided
-from repu_lab.figures.burgers import burgers_solution
+from repu_lab.figures.burgers import learnt_solution
 from repu_lab.figures.rows import ranking
 from repu_lab.runs.building import load_population
 from repu_lab.tasks.burgers import FORM, solution
@@ -146,7 +146,7 @@ def _solution_picture(name: str, run: Trained) -> Picture:
             one, its error, and both at three times.""",
         alt=f"""Exact and learnt u(x, t), the logarithm of the error, which is largest along the shock at x = 0, and
             curves at three times, for {name}.""",
-        figure=burgers_solution(x, t, exact, learnt, heading=f"{name}: relative error {errors[member]:.2g}"),
+        figure=learnt_solution(x, t, exact, learnt, heading=f"{name}: relative error {errors[member]:.2g}"),
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from repu_lab.claims.base import Picture
 from repu_lab.claims.lab import Lab
 from repu_lab.claims.signal.measuring import log10_kernel, sphere
-from repu_lab.figures.kernels import Curve, kernels_by_layer
+from repu_lab.figures.kernels import KernelCurves, kernels_by_layer
 from repu_lab.figures.looks import LOOKS
 from repu_lab.theory.forecast import forecast_law
 
@@ -48,7 +48,7 @@ def story(lab: Lab) -> Picture:
         )
         log10_K = log10_kernel(experiment.population(), sphere(INPUTS, experiment.sizes[0]))
         expected = forecast_law(experiment.law)
-        curves[name] = Curve(
+        curves[name] = KernelCurves(
             np.quantile(_ranked(log10_K.reshape(len(log10_K), -1)), (0.05, 0.5, 0.95), axis=1, method="nearest"),
             expected.log10_K_quantiles[[0, 2, 4]],
             LOOKS[case.look][0],
