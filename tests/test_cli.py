@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from repu_lab import __version__
-from repu_lab.cli import main
+from repu_lab.cli import SPINS, main
 from repu_lab.configs.groups import conf_dir
 from repu_lab.runs import training
 from repu_lab.tasks import images
@@ -163,6 +163,20 @@ def test_an_unwritable_folder_is_a_mistake(empty_folder, monkeypatch, capsys):
     assert main(["train", *TINY]) == 2
     assert "not writable" in capsys.readouterr().err
     assert list(empty_folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "spins"),
+    [({}, SPINS), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None)],
+)
+def test_threads_spin_briefly_unless_the_user_says_how_they_wait(monkeypatch, given, spins):
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    code = "import os; from repu_lab.cli import main; main(['--version']); print(os.environ.get('GOMP_SPINCOUNT'))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == str(spins)
 
 
 def test_help_and_version(capsys):

@@ -38,6 +38,9 @@ examples:
 completion: eval "$(repu-lab -sc install=bash)", or zsh; in fish: repu-lab -sc install=fish | source
 """
 
+# How often one of torch's threads looks whether the others are done before it sleeps; OpenMP's own 300,000 take its
+# core from whoever else wants it, and from the thread it waits for.
+SPINS = "2500"
 MULTIRUN = ("-m", "--multirun")
 HELP = ("-h", "--help")
 COMPLETION = ("-sc", "--shell-completion")
@@ -48,6 +51,8 @@ CFG, PARTS, RESOLVE = ("-c", "--cfg"), ("job", "hydra", "all"), "--resolve"
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # read when torch is imported
     before, sys.argv = sys.argv, [sys.argv[0], *arguments]  # what was typed, for the manifests
     try:
         with standard_streams() as lost:
