@@ -104,6 +104,8 @@ MISTAKES = [
     (["train", "depth=5,10"], ["depth=5,10", "-m"]),
     (["train", "-m", "depth=interval(1,2)"], ["interval", "range("]),
     (["train", "-m", "depth=range(5,5)"], ["depth=range(5,5)", "no value"]),
+    (["train", "-m", "depth=range(5,1,0)"], ["depth=range(5,1,0)", "zero"]),
+    (["train", "-m", "depth=range(200000,1,-1)"], ["depth=range(200000,1,-1)", "more than 100000 jobs"]),
     (["train", "-m", "activation=glob(x*)"], ["activation=glob(x*)", "no value", "relu"]),
     (["train", "-m", "depth=rnge(1,5)"], ["rnge", "range"]),
     (["train", "-m", "depth=5,5"], ["same run", "depth=5"]),

@@ -9,7 +9,9 @@ from repu_lab.cli import main
 from repu_lab.configs.command import job_command
 from repu_lab.configs.composition import compose_jobs
 from repu_lab.configs.configfile import unfold
-from repu_lab.runs.advice import next_of_jobs
+from repu_lab.runs.advice import next_command, next_of_jobs
+from repu_lab.runs.building import build
+from repu_lab.runs.forecasting import forecast_run
 from repu_lab.runs.job import run_job
 
 SMALL = ("width=32", "members=4", "steps=150", "batch_size=64", "statistics=false", "threads=1")
@@ -66,6 +68,16 @@ def test_the_next_command_helps(tmp_path, capsys, name):
     good = ("trained", "learning")
     assert sum(after["outcomes"].get(kind, 0) for kind in good) > sum(outcomes.get(kind, 0) for kind in good)
     assert not after["outcomes"].keys() & {"exploded", "vanished", "diverged"}, (told, after["verdict"])
+
+
+def test_the_smallest_change_that_helps_is_named(tmp_path):
+    """ReLU at C_W = 1e5 survives with other weights alone: no other kind of layer is asked for."""
+    typed = ["activation=relu", "depth=20", "width=64", "initialization=custom", "initialization.c_w=1e5", "threads=1"]
+    experiment = build(compose_jobs("train", typed)[0].config)
+    record = {"outcome": "exploded", "layer": 7, "step": 0}
+    said = next_command(experiment, forecast_run(experiment), [record], tmp_path / "config.yaml")
+    change = f"initialization=critical: repu-lab train config={tmp_path / 'config.yaml'} initialization=critical"
+    assert said == f"exploded at layer 7; 100% would survive with {change}"
 
 
 def test_a_run_that_trains_names_none(tmp_path, capsys):

@@ -194,6 +194,7 @@ def test_the_loss_of_helmholtz_equation_is_that_of_autograd(conditions):
         second = [torch.autograd.grad(slope[k], point, retain_graph=True)[0][k] for k in range(2)]
         residual.append((second[0] + second[1] + u) / (5 * torch.pi**2) - y[0])
     wanted = torch.stack(residual).square().mean()
+    assert (task.conditions is not None) == (conditions == "soft")
     if task.conditions is not None:
         assert (task.conditions.x.abs().amax(1) == 1).all()
         wanted = wanted + network(task.conditions.x).square().mean()

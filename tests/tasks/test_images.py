@@ -34,6 +34,11 @@ SOURCES = {"mnist": (mnist, MNIST, 554, "pixel{}", 1), "cifar10": (cifar10, CIFA
 URLS = ("_SEARCH_NAME", "_DATA_INFO", "_DATA_FEATURES", "_DATA_QUALITIES")
 
 
+def test_the_classes_of_a_data_set_hold_its_examples():
+    for dataset in (MNIST, FASHION_MNIST, CIFAR10):
+        assert sum(dataset.counts) == dataset.examples > dataset.test + dataset.validation
+
+
 def data(name: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     generator = np.random.default_rng(len(name))
     x = generator.integers(0, 256, (EXAMPLES, SOURCES[name][1].pixels))

@@ -66,6 +66,16 @@ def test_a_kink_is_a_jump_and_a_smooth_derivative_is_none():
     assert jump.item() == pytest.approx(2 * (2 / GRID) / 3, rel=1e-6)
 
 
+def test_a_jump_is_measured_by_the_steepest_slope_wherever_it_is():
+    """Runge's function is steepest at 5 x = 1/sqrt(3), 10 (1/sqrt 3) (9/16), and nearly flat at the ends."""
+    task = function(target="runge")
+    assert isinstance(task.measurement, FunctionErrors)
+    kink = [([[1.0, -1.0]], [0.0, 0.0]), ([[1 / task.measurement.std_C.item()]] * 2, [0.0])]  # |x|
+    population = by_weights(ReLU(), (1, 2, 1), kink)
+    jump = task.measures(population, population.theta)["derivative_jump"]
+    assert jump.item() == pytest.approx(2 / (10 * 3**-0.5 * 9 / 16), rel=1e-4)
+
+
 def test_errors_of_float32_networks_are_measured_in_float64_and_rows_alone():
     task = function(target="runge")
     population = Population(ReLU(), (1, 8, 8, 1), 3)

@@ -9,7 +9,7 @@ import math
 import os
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -141,7 +141,10 @@ class Composer:
                 key = getattr(error, "full_key", None)
                 where = f" (job {number} of {len(every)}: {' '.join(texts)})" if multirun and len(every) > 1 else ""
                 # Looked for only where something is wrong: it takes a third of the time of a job.
-                missing = sorted(OmegaConf.missing_keys(cfg)) if cfg is not None else ()
+                missing: list[str] = []
+                if cfg is not None:
+                    with suppress(OmegaConfBaseException):  # a reference to nothing, which the error names
+                        missing = sorted(OmegaConf.missing_keys(cfg))
                 said = mistakes.missing(missing[0]) if missing else f"{key}: {error}" if key else error
                 line = one_line(said) + printable(where)
                 raise ConfigError(f"{point}: {line}" if point else line) from error
@@ -311,8 +314,9 @@ def _is_longer(override: Override, count: int) -> bool:
         return False
     assert values.start is not None and values.stop is not None
     try:
-        way = (values.stop - values.start) * (1 if values.step > 0 else -1)
-        return way > count * abs(values.step)
+        return (values.stop - values.start) / values.step > count
+    except ZeroDivisionError:  # which listing them will refuse
+        return False
     except OverflowError:
         return True
 
