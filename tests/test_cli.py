@@ -120,6 +120,7 @@ MISTAKES = [
     (["train", "activation=custom"], ["activation._target_", "my_module.MyActivation"]),
     (["train", "activation=custom", "activation.a=1"], ["+activation.a=1"]),
     (["train", "width=${foo}"], ["width", "foo"]),
+    (["theory", "activation=formula", "activation.formula=abs(z)**.4", "initialization=he"], ["formula", "than 1/2"]),
     (["train", "hydra.run.dir=${foo}"], ["hydra.run.dir", "foo"]),
     (["train", "-m", "seed=1,2", "hydra.sweeper.max_batch_size=2"], ["max_batch_size=2", "you may set"]),
     (["train", "hydra.run.dr=x"], ["hydra.run.dr", "did you mean hydra.run.dir?"]),
