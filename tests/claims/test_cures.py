@@ -8,6 +8,7 @@ from made_up_lab import Keys, MadeUp
 
 from repu_lab.claims.contest import ACTIVATIONS, Case
 from repu_lab.claims.cures import blocks, layernorm, skips, tailored, turned
+from repu_lab.claims.statistics import wilson
 from repu_lab.claims.trials import TUNING_SEED
 from repu_lab.claims.verdicts import Verdict
 
@@ -29,10 +30,19 @@ def test_the_claim_on_skips_from_networks_to_the_verdict(repu, identity, verdict
     rows = {tuple(row[:3]): row for row in evidence.tables[0].rows}
     assert len(rows) == 3 * 4 + 3 * 2
     assert rows["XOR, ReZero", 12, "RePU 2"][8:] == [repu] * 3
-    assert rows["XOR, ReZero", 12, "RePU 2"][5] == (repu >= identity + 0.1)
+    counted = wilson(4 * (repu >= identity + 0.1), 4, alike=4)  # all four share a division of the data
+    assert rows["XOR, ReZero", 12, "RePU 2"][5:8] == pytest.approx(list(counted))
     assert f"{identity:.2f}" in evidence.reason and evidence.pictures[0].alt.count(f"{repu:.2f}") == 6
     tuning = [keys for keys in lab.asked if keys["seed"] == str(TUNING_SEED)]
     assert {keys["data_seed"] for keys in tuning} == {str(TUNING_SEED)}  # settings are chosen on another division
+
+
+def test_as_many_parts_are_corrected_for_as_can_refute():
+    """At full scale a share for each block and depth, and a difference from ReLU for each block."""
+    member = {"outcome": "learning", "metric": 0.5, "validation_metric": 0.5}
+    evidence = skips.examine(MadeUp(lambda *_: member, scale="full"))
+    shares = [row for row in evidence.tables[0].rows if row[2] == skips.REPU]
+    assert len(shares) + sum(name.startswith("ReLU ahead") for name in evidence.numbers) == skips.PARTS
 
 
 @pytest.mark.parametrize(("unshifted", "verdict"), [(0.3, Verdict.INCONCLUSIVE), (0.9, Verdict.REFUTED)])

@@ -60,7 +60,10 @@ def test_one_of_many_chances_takes_more_networks():
 
     missing = {("0", 0)}
     assert wilson(11, 12, alike=4).low > 0.5 > wilson(11, 12, chances=14, alike=4).low
-    assert examine_mrepu(MadeUp(member, scale="full")).verdict is Verdict.INCONCLUSIVE
+    lab = MadeUp(member, scale="full")
+    assert examine_mrepu(lab).verdict is Verdict.INCONCLUSIVE
+    biased = {keys["activation"] for keys in lab.asked if keys.get("initialization.c_b") == "0.1"}
+    assert biased == {"repu"}  # whose settings are claim 6's
     missing.clear()
     evidence = examine_mrepu(MadeUp(member, scale="full"))
     assert evidence.verdict is Verdict.SUPPORTED and "MRePU learns at 50;" in " ".join(evidence.reason.split())
