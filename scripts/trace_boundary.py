@@ -52,17 +52,17 @@ def follow(arguments: argparse.Namespace) -> None:
         seconds = time.perf_counter() - start
         print(f"{seconds:5.0f} s, {networks} networks: {low:.4g} to {high:.4g}", file=sys.stderr, flush=True)
 
-    found = trace_boundary(
+    traced = trace_boundary(
         *where, succeeds=succeeds, precision=arguments.precision, members=arguments.members, watch=watch
     )
     seconds = time.perf_counter() - start
     theory = theory_boundary(*where, succeeds=succeeds)
-    side = "above" if found.rising else "below"
-    print(f"half of the networks {what} at {arguments.axis} = {found}; they do {side} it")
+    side = "above" if traced.rising else "below"
+    print(f"half of the networks {what} at {arguments.axis} = {traced}; they do {side} it")
     print("theory, first pass: " + ("none in the range" if theory is None else f"{theory:.4g}"))
     print(
-        f"cost: {found.networks} networks in {seconds:.0f} s; an even grid with an interval as narrow needs "
-        f"{found.grid_networks}, {found.grid_networks / found.networks:.1f} times as many"
+        f"cost: {traced.networks} networks in {seconds:.0f} s; an even grid with an interval as narrow needs "
+        f"{traced.grid_networks}, {traced.grid_networks / traced.networks:.1f} times as many"
     )
     if arguments.picture:
         from repu_lab.figures import boundary
@@ -70,13 +70,13 @@ def follow(arguments: argparse.Namespace) -> None:
         config = job.config
         heading = f"{config.activation['name']}, depth {config.depth}, width {config.width}: {what}"
         figure = boundary(
-            found.values,
-            found.successes,
-            value=found.value,
-            low=found.low,
-            high=found.high,
-            spread=found.spread,
-            rising=found.rising,
+            traced.values,
+            traced.successes,
+            value=traced.value,
+            low=traced.low,
+            high=traced.high,
+            spread=traced.spread,
+            rising=traced.rising,
             theory=theory,
             axis=arguments.axis,
             heading=heading,

@@ -73,9 +73,9 @@ def results(folder: Path | str = "outputs", *, by: str = "member") -> Any:
     """
     if by not in BY:
         raise ValueError(f"by={by!r}: must be one of {', '.join(BY)}")
-    found = ordered(rows(find_runs(str(folder)), by))
-    first = ("outcome", "metric", "layer", *shown_columns(found))
-    table = [{name: row.cells[name] for name in first if name in row.cells} | row.cells for row in found]
+    shown = ordered(rows(find_runs(str(folder)), by))
+    first = ("outcome", "metric", "layer", *shown_columns(shown))
+    table = [{name: row.cells[name] for name in first if name in row.cells} | row.cells for row in shown]
     try:
         pandas = import_module("pandas")
     except ImportError:

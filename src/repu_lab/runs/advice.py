@@ -65,8 +65,8 @@ def _advice(
     too_fast = known and experiment.lr > NEAR * limit
     if limit != 0 and (kind == "diverged" or (kind == "stalled" and too_fast)):
         change = [f"optimizer.lr={limit / safe if known else experiment.lr / SLOWER:.2g}"]
-        about = f"; the largest stable one is {limit:.2g}" if known else ""
-        return f"{where}{about}: {shlex.join([*base, *change])}"
+        largest = f"; the largest stable one is {limit:.2g}" if known else ""
+        return f"{where}{largest}: {shlex.join([*base, *change])}"
     if kind == "stalled" and (expected is None or expected.fate == "survives"):
         more = (f"{where}{why}: {shlex.join([*base, change])}" for change, why in _more_training(experiment))
         return next(more, None)

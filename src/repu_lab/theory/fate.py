@@ -178,8 +178,8 @@ def fading(law: Law, batch: Batch, samples: PairChain, log10_distance: Floats, s
     lost = _is_noise(log10_error[:, -1], freedom, 2 if dtype.name == "float64" else 1, generator)
     if batch.count > 1 and (dtype.name != "float64" or batch.count % ROWS == 0):
         lost |= generator.random(chains) < _identical(samples, first, law.width)
-    alike = samples.log10_spread[:, -1] + excess < 2 * math.log10(DOUBTFUL * dtype.eps)
-    lost &= alike | (samples.log10_own.max(1) >= 0)
+    narrow = samples.log10_spread[:, -1] + excess < 2 * math.log10(DOUBTFUL * dtype.eps)
+    lost &= narrow | (samples.log10_own.max(1) >= 0)
     equal = np.where(lost, np.minimum(first, below.shape[1]), 0)
     lost_from = log10_gradient(samples, law.width) + SPREAD_GRADIENT * jitter[1]
     faint = lost_from + LOG10_LAYER_GRADIENT < dtype.smallest_normal

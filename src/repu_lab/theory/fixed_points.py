@@ -40,20 +40,20 @@ def fixed_points(activation: Activation, C_W: float, C_b: float) -> list[FixedPo
     if not (C_W >= 0 and C_b >= 0):
         raise ValueError(f"C_W={C_W} and C_b={C_b} must be at least 0: they are variances")
     form = moments(activation)
-    found = _at_zero(form, C_W, C_b)
+    at_zero = _at_zero(form, C_W, C_b)
     if C_W == 0:
-        return found if C_b == 0 else [FixedPoint(C_b, 0.0, 0.0, True)]
+        return at_zero if C_b == 0 else [FixedPoint(C_b, 0.0, 0.0, True)]
     if isinstance(form, PowerMoments):
         if form.p == 1:
             chi = C_W * form.amplitude / 2
             if abs(chi - 1) < 4 * np.finfo(float).eps:
                 return [FixedPoint(None, 1.0, 1.0, False)] if C_b == 0 else []
-            return found if C_b == 0 else [_point(form, C_b / (1 - chi), C_W)] if chi < 1 else []
+            return at_zero if C_b == 0 else [_point(form, C_b / (1 - chi), C_W)] if chi < 1 else []
         # The stationary point of F, p C_W A c_p K^(p-1) = 1, known in closed form, and the scale of everything else.
         middle = float(np.exp(-(np.log(C_W * form.p) + form.log_c) / (form.p - 1)))
         low = max(1e-300, min(C_b / 2 if C_b else middle * 1e-3, middle * 1e-3))
         high = max(middle, C_b) * max(1e3, (2 * form.p) ** (2 / abs(form.p - 1)))
-        return found + _roots(form, C_W, C_b, [low, middle, min(high, 1e300)])
+        return at_zero + _roots(form, C_W, C_b, [low, middle, min(high, 1e300)])
     low = min(K_MIN, C_b / 2) if C_b else K_MIN
     grid = np.logspace(np.log10(max(low, 1e-100)), np.log10(max(K_MAX, 10 * C_b)), POINTS)
     slope = C_W * form.stein(grid)
@@ -64,7 +64,7 @@ def fixed_points(activation: Activation, C_W: float, C_b: float) -> list[FixedPo
     felt = int(np.argmax(np.abs(slope - 1) > TANGENT))
     grid, slope = _refined(form, C_W, grid[felt:], slope[felt:])
     turning = sign_changes(lambda K: C_W * float(form.stein(np.array([K]))[0]) - 1, grid, slope - 1)
-    return found + _roots(form, C_W, C_b, [float(grid[0]), *turning, float(grid[-1])])
+    return at_zero + _roots(form, C_W, C_b, [float(grid[0]), *turning, float(grid[-1])])
 
 
 def fixed_correlation(activation: Activation) -> tuple[float, float]:
@@ -157,14 +157,14 @@ def _roots(form: QuadratureMoments, C_W: float, C_b: float, ends: list[float]) -
         0 < i < len(ends) - 1 and abs(value) <= TANGENT * K
         for i, (K, value) in enumerate(zip(ends, values, strict=True))
     ]
-    found = []
+    points = []
     for i in range(len(ends) - 1):
         if not (tangent[i] or tangent[i + 1]) and values[i] * values[i + 1] < 0:
-            found.append(_point(form, _root(F, ends[i], ends[i + 1]), C_W))
+            points.append(_point(form, _root(F, ends[i], ends[i + 1]), C_W))
         if tangent[i + 1]:
             perp = C_W * float(form.mean_square_slope(np.array([ends[i + 1]]))[0])
-            found.append(FixedPoint(ends[i + 1], 1.0, perp, False))
-    return found
+            points.append(FixedPoint(ends[i + 1], 1.0, perp, False))
+    return points
 
 
 def _at_zero(form: QuadratureMoments, C_W: float, C_b: float) -> list[FixedPoint]:

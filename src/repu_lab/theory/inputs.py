@@ -54,8 +54,8 @@ def batch_of(law: Law, count: int, *, correlation: float | None = None, covarian
         return Batch(count, largest(covariance, MAX_INPUTS), *pairs, in_pairs(covariance))
     c = law.C_b[0] / law.k1 if correlation is None else correlation
     followed, pair = min(count, MAX_INPUTS), Pair(law.k1, 1.0, 1 - c)
-    alike = law.k1 * (np.eye(followed) * (1 - c) + c)
-    return Batch(count, alike, pair, pair, in_pairs(alike))
+    of_one_size = law.k1 * (np.eye(followed) * (1 - c) + c)
+    return Batch(count, of_one_size, pair, pair, in_pairs(of_one_size))
 
 
 def typical_pair(covariance: Floats, k1: float) -> Pair:
