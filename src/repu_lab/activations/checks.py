@@ -7,13 +7,16 @@ import copy
 import pickle
 import random
 import sys
+import traceback
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import FunctionType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+import repu_lab
 from repu_lab.activations.base import LARGEST_DEGREE, Activation
 
 F64 = torch.float64
@@ -263,7 +266,11 @@ def _autograd(activation: Activation, z: Tensor) -> Tensor:
 
 
 def _brief(error: Exception) -> str:
-    return " ".join(str(error).split()).partition(". ")[0]
+    """Return the first sentence of an error, and the line of the user's own file that raised it."""
+    installed = tuple(str(Path(file).parent) for file in (torch.__file__, repu_lab.__file__))
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(installed)]
+    where = f", in line {frames[-1].lineno} of {Path(frames[-1].filename).name}" if frames else ""
+    return " ".join(str(error).split()).partition(". ")[0] + where
 
 
 def _kind(dtype: torch.dtype) -> str:

@@ -95,10 +95,6 @@ class Function(nn.Module):
         """Return the function's value."""
         return self.function(z)
 
-    def extra_repr(self) -> str:
-        """Return its name."""
-        return getattr(self.function, "__name__", "")
-
 
 def differentiates_twice(activation: "Adapted") -> bool:
     """Say whether autograd gives s''; False too where s itself cannot be applied, which the check reports."""
