@@ -122,12 +122,26 @@ def test_rare_classes_have_examples_to_train_on():
         assert torch.bincount(task.train.y, minlength=3).min() >= 1
 
 
+def test_tensors_that_cannot_be_learnt_from_are_refused():
+    x, y = torch.randn(30, 2), torch.arange(30) % 2
+    broken = x.index_put((torch.tensor(7), torch.tensor(1)), torch.tensor(torch.nan))
+    for given, message in (
+        ((broken, y), "x[7] is not finite: fill what is missing, or leave the example out"),
+        ((x, broken), "y[7] is not finite: fill what is missing, or leave the example out"),
+        ((x.tolist(), y), "x is a list: must be a torch.Tensor"),
+        ((x, y.numpy()), "y is a ndarray: must be a torch.Tensor"),
+    ):
+        with pytest.raises(ValueError) as error:
+            task_of(*given)
+        assert str(error.value) == message
+
+
 HEAD = "a,b,y\n"
 GOOD = "".join(f"{i},{i * i % 7},{i % 2}\n" for i in range(40))
 MISTAKES: dict[str, tuple[str, str]] = {
     "missing": (HEAD + GOOD + "1,,0\n", "line 42, column b: is empty; fill it"),
     "nan": (HEAD + GOOD + "1,nan,0\n", "row 41, column b: holds nan; fill what is missing"),
-    "word": (HEAD + GOOD + "1,two,0\n", "line 42, column b: holds 'two', no number"),
+    "word": (HEAD + GOOD + "1,two,0\n", "line 42, column b: holds 'two', which is not a number; correct it"),
     "target missing": (HEAD + GOOD + "1,2,\n", "column y: 1 values are missing, first in row 41"),
     "mixed target": (HEAD + GOOD + "1,2,yes\n", "column y: holds numbers, and words such as 'yes'"),
     "one class": (HEAD + GOOD.replace(",1\n", ",0\n"), "column y: holds one class only, 0"),
@@ -138,7 +152,7 @@ MISTAKES: dict[str, tuple[str, str]] = {
         "10 examples are too few for three splits; at least 20 are needed",
     ),
     "many": (HEAD + "".join(f"{i},2,{i}\n" for i in range(40)), "column y: holds 40 different values in 40 examples"),
-    "empty": ("", "task.target=COLUMN y is not in the header"),
+    "empty": ("", "a.csv: has no header; its first line must name the columns"),
     "no y": (HEAD.replace("y", "z") + GOOD, "task.target=COLUMN y is not in the header; columns are a, b, z"),
     "no text": ("\udcff", "can't decode"),
 }
@@ -162,7 +176,8 @@ REFUSED = {
     "task=file task.path=a.txt": "task.path=a.txt: is none of .csv, .npz, .npy",
     "task=file task.path=a.csv": "task.path=a.csv: task.target=COLUMN is needed; columns are a, b, y",
     "task=file task.path=x.npy": "task.path=x.npy: holds the inputs; add task.target=FILE.npy",
-    "task=file task.path=x.npy task.target=z.npy": "task.path=x.npy: there is no such file",
+    "task=file task.path=x.npy task.target=z.npy": "task.target=z.npy: there is no such file",
+    "task=file task.path=x.npy task.target=objects.npy": "task.target=objects.npy: objects.npy: it holds Python obj",
     "task=file task.path=objects.npz": "task.path=objects.npz: x: it holds Python objects",
     "task=file task.path=bomb.npz": "task.path=bomb.npz: x: it holds 8796.1 GB; valid are up to 2",
     "task=file task.path=cut.npz": "task.path=cut.npz: File is not a zip file",
@@ -183,6 +198,7 @@ def test_mistakes_name_key_cause_and_cure(overrides, tmp_path, monkeypatch):
     Path("a.txt").write_text(HEAD + GOOD)
     x, y = np.random.default_rng(0).normal(size=(30, 2)), np.arange(30) % 2
     np.save("x.npy", x)
+    np.save("objects.npy", np.array([{}] * 30))
     np.savez("good.npz", x=x, y=y)
     np.savez("other.npz", a=x, b=y)
     np.savez("one.npz", x=x[:, :1], y=y)

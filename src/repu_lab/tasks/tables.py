@@ -94,6 +94,8 @@ def _csv(place: Path, target: str | None) -> Examples:
     with open(place, encoding="utf-8-sig", newline="") as stream:
         rows = csv.reader(stream)
         header = next(rows, [])
+        if not header:
+            raise Unreadable("has no header; its first line must name the columns")
         if target is None or header.count(target) != 1:
             wrong = "is needed" if target is None else f"{target} is {header.count(target) or 'not'} in the header"
             raise Unreadable(f"task.target=COLUMN {wrong}; columns are {_listed(header)}")
@@ -119,8 +121,8 @@ def _not_a_number(row: list[str], names: list[str], line: int) -> str:
         try:
             float(cell)
         except ValueError:
-            what = f"holds {cell[:40]!r}, no number" if cell.strip() else "is empty"
-            return f"line {line}, column {name}: {what}; fill it, or leave the row or the column out"
+            what = f"holds {cell[:40]!r}, which is not a number; correct" if cell.strip() else "is empty; fill"
+            return f"line {line}, column {name}: {what} it, or leave the row or the column out"
     raise AssertionError("one of them is no number")
 
 
@@ -164,8 +166,13 @@ def _npy(place: Path, target: str | None) -> Examples:
     if target is None or not target.endswith(".npy"):
         raise Unreadable("holds the inputs; add task.target=FILE.npy with what is to be learnt")
     targets = Path(target).expanduser()
-    with opened(place) as inputs, opened(targets) as values:
-        return Examples(_array(place.name, inputs), _array(targets.name, values), [], targets.name)
+    with opened(place) as inputs:
+        x = _array(place.name, inputs)
+    try:
+        with opened(targets) as values:
+            return Examples(x, _array(targets.name, values), [], targets.name)
+    except Unreadable as error:
+        raise ValueError(f"target={target}: {error}") from error
 
 
 READERS = {".csv": _csv, ".npz": _npz, ".npy": _npy}

@@ -42,6 +42,12 @@ def task_of(
     are standardised by the training split. criterion: the accuracy or R^2 of a trained network; left out, three
     quarters of the way from always naming the commonest class to 1, or R^2 = 0.9. ValueError says what is wrong.
     """
+    for which, values in (("x", x_BI), ("y", y)):
+        if not isinstance(values, Tensor):
+            raise ValueError(f"{which} is a {type(values).__name__}: must be a torch.Tensor")
+        if not (finite := values.isfinite()).all():
+            first = int(torch.nonzero(~finite)[0, 0])
+            raise ValueError(f"{which}[{first}] is not finite: fill what is missing, or leave the example out")
     x_BI = x_BI.flatten(1) if x_BI.dim() > 1 else x_BI.unsqueeze(1)
     if len(x_BI) != len(y):
         raise ValueError(f"x has {len(x_BI)} examples, y has {len(y)}: must be as many")
