@@ -208,6 +208,11 @@ def test_what_is_no_perceptron_is_refused_by_name(name: str) -> None:
     assert "\n" not in str(refusal.value)
 
 
+def test_what_is_no_module_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^function: must be a torch.nn.Module$"):
+        as_perceptron(lambda z: z)  # pyright: ignore
+
+
 @pytest.mark.parametrize("network", [small(nn.BatchNorm1d(6), Tanh()), small(nn.Tanh())], ids=["refused", "known"])
 def test_the_network_is_left_as_it_was(network: nn.Module) -> None:
     before = {name: value.clone() for name, value in network.state_dict().items()}

@@ -64,6 +64,8 @@ def as_perceptron(network: nn.Module, activation: nn.Module | None = None) -> Pe
     One forward pass of BATCH inputs, in the mode (train or eval) in which the network is; it is left as it was.
     `activation` need be named only if forward calls a function that is not among the lab's own.
     """
+    if not isinstance(network, nn.Module):
+        raise ValueError(f"{type(network).__name__}: must be a torch.nn.Module")
     parts = dict.fromkeys(_parts(network))
     linears = [part for part in parts if _is_linear(part)]
     if len(linears) < 2:

@@ -21,7 +21,7 @@ def moments(activation: Activation) -> QuadratureMoments:
     ValueError for a homogeneous activation of degree <= 1/2, whose E[s'^2] is infinite, or of a wrong degree.
     """
     if not isinstance(activation, Activation):
-        raise ValueError(f"{type(activation).__name__} is not an Activation: wrap it with activations.as_activation")
+        raise ValueError(f"{type(activation).__name__} is not an Activation: take repu_lab.as_activation of it")
     if activation.degree is not None:
         return PowerMoments(activation)
     return by_quadrature(activation)
