@@ -132,7 +132,7 @@ def test_tensors_that_cannot_be_learnt_from_are_refused():
         ((x, y.numpy()), "y is a ndarray: must be a torch.Tensor"),
     ):
         with pytest.raises(ValueError) as error:
-            task_of(*given)
+            task_of(*given)  # pyright: ignore
         assert str(error.value) == message
 
 
