@@ -163,6 +163,6 @@ CLAIM = Claim(
         four errors are larger (level 5 % over 2, for two chances); refuted if for each p at least two are smaller (5 %
         over 4); else inconclusive. Void unless the best median is below {SHOCKLESS / 2:g}, half that without a shock.
         Three seeds against three, as in a smoke run, can show nothing.""",
-    cost={"smoke": 17, "full": 2400},
+    cost={"smoke": 17, "full": 1000},
     examine=examine,
 )
