@@ -284,3 +284,13 @@ def test_tensorboard_gets_the_labs_tags(tmp_path):
 def test_nothing_seen_is_said():
     with pytest.raises(ValueError, match="nothing was seen"):
         watch(Mixed(), folder=None).report()
+
+
+def test_what_cannot_be_watched_is_refused_in_one_line():
+    network = nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(network.parameters(), 0.1)
+    with pytest.raises(ValueError, match=r"^SGD: must be a torch.nn.Module$"):
+        watch(optimizer, network)  # pyright: ignore
+    with pytest.raises(ValueError, match=r"^float: must be a torch.optim.Optimizer; without one call .step\(\)$"):
+        watch(network, 0.1)  # pyright: ignore
+    assert not network._forward_hooks  # nothing is left on it

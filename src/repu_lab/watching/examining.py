@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from repu_lab.watching.health import Report, report_of
 from repu_lab.watching.measures import measures
-from repu_lab.watching.recording import recorded
+from repu_lab.watching.recording import check_module, recorded
 
 
 def examine(network: nn.Module, batch: Any, *, loss: Callable[[Any], Tensor] | None = None, seed: int = 0) -> Report:
@@ -18,8 +18,7 @@ def examine(network: nn.Module, batch: Any, *, loss: Callable[[Any], Tensor] | N
     from what forward returns to a number; left out, a Gaussian gradient is sent back from all outputs. The network is
     left as it was: weights, gradients, buffers, mode and the state of random numbers.
     """
-    if not isinstance(network, nn.Module):
-        raise ValueError(f"{type(network).__name__}: must be a torch.nn.Module")
+    check_module(network)
     weights = [weight for weight in network.parameters() if weight.requires_grad]
     if not weights:
         raise ValueError(f"{type(network).__name__}: has no weight that requires a gradient, so nothing comes back")

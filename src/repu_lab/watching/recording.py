@@ -79,6 +79,12 @@ def recorded(network: nn.Module) -> Iterator[Recording]:
             handle.remove()
 
 
+def check_module(network: object) -> None:
+    """Raise ValueError unless it is a module, whose layers can be looked at."""
+    if not isinstance(network, nn.Module):
+        raise ValueError(f"{type(network).__name__}: must be a torch.nn.Module")
+
+
 def attach(network: nn.Module, recording: Recording) -> list[Any]:
     """Put the hooks of a recording on a network; return the handles that take them off."""
     running = False

@@ -17,7 +17,7 @@ from repu_lab.tracking.digest import Profile, digest
 from repu_lab.tracking.tracker import Tracker
 from repu_lab.watching.health import Report, report_of
 from repu_lab.watching.measures import Floats, Measures, measures
-from repu_lab.watching.recording import INPUTS, Layer, Recording, attach
+from repu_lab.watching.recording import INPUTS, Layer, Recording, attach, check_module
 
 UNKNOWN = -1  # the last step, of a loop that the lab does not run
 
@@ -44,6 +44,9 @@ class Watch:
 
     def __init__(self, network: nn.Module, optimizer: Optimizer | None, folder: Path | str | None):
         """Start looking at step 0."""
+        check_module(network)
+        if not (optimizer is None or isinstance(optimizer, Optimizer)):
+            raise ValueError(f"{type(optimizer).__name__}: must be a torch.optim.Optimizer; without one call .step()")
         self.network, self.folder = network, None if folder is None else Path(folder)
         self.steps = 0
         self.reports: list[Report] = []
