@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import shlex
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 from hydra.core.global_hydra import GlobalHydra
 
-from repu_lab.configs.composition import Job, composer
+from repu_lab.configs.composition import Base, Job, composer
 from repu_lab.configs.config import folder_name
 from repu_lab.runs.building import Experiment, build, pick_device
 from repu_lab.runs.folder import RunFolder
@@ -79,6 +80,7 @@ class Lab:
         self.commands: list[str] = []
         self.runs: list[str] = []
         self._done: set[Path] = set()
+        self._bases: defaultdict[str, dict[tuple[str, ...], Base]] = defaultdict(dict)  # by command
 
     def choose(self, *, smoke: Choice, full: Choice) -> Choice:
         """Return what belongs to this reproduction's scale."""
@@ -126,7 +128,7 @@ class Lab:
         return [_trained(job) for job in composed]
 
     def _compose(self, command: str, jobs: Sequence[Sequence[str]]) -> list[Job]:
-        with _outside_hydra(), composer(command) as composing:
+        with _outside_hydra(), composer(command, bases=self._bases[command]) as composing:
             texts = [[*self._seeded(overrides), *self.machine] for overrides in jobs]
             parsed = [[composing.parse(text) for text in job] for job in texts]
             return [job for overrides in parsed for job in composing.jobs(overrides, multirun=False)]

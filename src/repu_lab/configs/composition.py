@@ -31,6 +31,9 @@ from repu_lab.configs.points import KEY, read_points
 from repu_lab.configs.spelling import spelt_out
 from repu_lab.configs.text import one_line, printable
 
+# A config, pickled, and its hydra node.
+Base = tuple[bytes, DictConfig]
+
 MOST_JOBS = 100_000  # composing one takes milliseconds
 LONGEST_NAME, LONGEST_PATH = 240, 3000  # bytes; file systems take 255 and 4096, and a folder's files need some
 # The keys of Hydra that name the folder of a single run, and of a sweep and its jobs.
@@ -93,22 +96,29 @@ def shown_config(command: str, overrides: Sequence[str], part: str, resolve: boo
 
 
 @contextmanager
-def composer(command: str, searchpath: Sequence[str] = ()) -> Iterator["Composer"]:
-    """Hydra, pointed at conf/ and what a hydra.searchpath override names, for as long as the context lasts."""
+def composer(
+    command: str, searchpath: Sequence[str] = (), bases: dict[tuple[str, ...], Base] | None = None
+) -> Iterator["Composer"]:
+    """Hydra, pointed at conf/ and what a hydra.searchpath override names, for as long as the context lasts.
+
+    `bases`: what earlier composers of the same command and search path have composed.
+    """
     config.register()
     with initialize_config_dir(str(conf_dir()), job_name=command, version_base="1.3"):
-        yield Composer(command, GlobalHydra.instance().config_loader(), searchpath)
+        yield Composer(command, GlobalHydra.instance().config_loader(), searchpath, {} if bases is None else bases)
 
 
 class Composer:
     """Composes jobs of one command. Composing is slow, so jobs that choose the same groups share the work."""
 
-    def __init__(self, command: str, loader: ConfigLoader, searchpath: Sequence[str] = ()):
-        """Take the command and the loader of a Hydra that knows conf/."""
+    def __init__(
+        self, command: str, loader: ConfigLoader, searchpath: Sequence[str], bases: dict[tuple[str, ...], Base]
+    ):
+        """Take the command, the loader of a Hydra that knows conf/, and what is composed already."""
         self.command = command
         self.parser = OverridesParser.create(config_loader=loader)
         self.groups = Groups(command, loader, searchpath)
-        self._bases: dict[tuple[str, ...], tuple[bytes, DictConfig]] = {}
+        self._bases = bases
         self._parsed: dict[str, Override] = {}
         self._sweep: str | None = None
 
@@ -190,7 +200,7 @@ class Composer:
                 self._apply(cfg, override)
         return cfg
 
-    def _base(self, overrides: Sequence[Override]) -> tuple[bytes, DictConfig]:
+    def _base(self, overrides: Sequence[Override]) -> Base:
         """Compose what the choices of groups and Hydra's own settings decide: the config and its hydra node.
 
         The config is pickled, since every job takes a copy and deepcopy is eight times as slow.
