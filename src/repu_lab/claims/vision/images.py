@@ -40,7 +40,7 @@ LARGER_DEPTHS = (2, 5, 20)
 
 def examine(lab: Lab) -> Evidence:
     """Tune every activation at every depth on the digits, and on the larger sets of images if they can be had."""
-    depths = lab.choose(smoke=(2, 5, 10), full=(2, 5, 12, 20))
+    depths = lab.choose(smoke=(2, 10), full=(2, 5, 12, 20))
     cases = [Case("digits", depth, sizes(lab)) for depth in depths]
     entries = contest(lab, product(NAMES, cases), shared_grid(lab))
     missing = {
@@ -182,6 +182,6 @@ CLAIM = Claim(
         4); else inconclusive. Void unless one of ReLU, GELU and tanh misclassifies less than the identity by more
         than that margin (level 5 %), on data that can tell a network from a linear one. Data that cannot be had are
         left out.""",
-    cost={"smoke": 30, "full": 600},
+    cost={"smoke": 25, "full": 600},
     examine=examine,
 )
