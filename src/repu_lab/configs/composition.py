@@ -105,20 +105,21 @@ def composer(
     """
     config.register()
     with initialize_config_dir(str(conf_dir()), job_name=command, version_base="1.3"):
-        yield Composer(command, GlobalHydra.instance().config_loader(), searchpath, {} if bases is None else bases)
+        composing = Composer(command, GlobalHydra.instance().config_loader(), searchpath)
+        if bases is not None:
+            composing._bases = bases
+        yield composing
 
 
 class Composer:
     """Composes jobs of one command. Composing is slow, so jobs that choose the same groups share the work."""
 
-    def __init__(
-        self, command: str, loader: ConfigLoader, searchpath: Sequence[str], bases: dict[tuple[str, ...], Base]
-    ):
-        """Take the command, the loader of a Hydra that knows conf/, and what is composed already."""
+    def __init__(self, command: str, loader: ConfigLoader, searchpath: Sequence[str] = ()):
+        """Take the command and the loader of a Hydra that knows conf/."""
         self.command = command
         self.parser = OverridesParser.create(config_loader=loader)
         self.groups = Groups(command, loader, searchpath)
-        self._bases = bases
+        self._bases: dict[tuple[str, ...], Base] = {}
         self._parsed: dict[str, Override] = {}
         self._sweep: str | None = None
 

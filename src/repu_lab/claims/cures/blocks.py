@@ -21,7 +21,7 @@ BLOCKS: dict[str, Overrides] = {
 def case(lab: Lab, task: str, block: str, depth: int) -> Case:
     """Return what is tried, `XOR, ReZero` at a depth."""
     sizes = lab.choose(
-        smoke=("width=32", "batch_size=64", "steps=200"), full=("width=64", "batch_size=64", "steps=400")
+        smoke=("width=32", "batch_size=64", "steps=150"), full=("width=64", "batch_size=64", "steps=400")
     )
     return Case(f"{task}, {block}", depth, (f"task={task.lower()}", *BLOCKS[block], *sizes))
 
