@@ -39,7 +39,6 @@ CASES = {
     "one network, spline_repu": (Case(1, 50, 128, 128, activation="spline_repu"), {}),
     "4,096 small networks, spline_repu": (Case(4096, 10, 32, 32, activation="spline_repu"), {}),
 }
-STATISTICS_SHARE = 0.05  # asked, of a run of 1,000 steps
 SECONDS_A_CASE = 1.0  # of steps that are timed
 CASES_SECONDS = 110  # that are kept for what follows the checks
 
