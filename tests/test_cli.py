@@ -135,6 +135,18 @@ MISTAKES = [
     (["train", "device=cuda:99"], ["device=cuda:99", "cpu"]),
     (["train", "activation=custom", "activation._target_=no.Thing"], ["activation._target_=no.Thing", "No module"]),
     (["train", "activation=custom", "activation._target_=torch.nn.Thing"], ["activation._target_", "has no Thing"]),
+    (
+        ["train", "activation=custom", "activation._target_=torch.nn.ELU", "+activation.alhpa=2"],
+        ["activation.alhpa=2: ELU takes no alhpa, did you mean alpha?; valid: alpha, inplace"],
+    ),
+    (
+        ["train", "activation=custom", "activation._target_=torch.nn.functional.elu", "+activation.input=2"],
+        ["activation.input=2: elu takes no input; valid: alpha, inplace"],
+    ),
+    (
+        ["train", "activation=custom", "activation._target_=torch.nn.Threshold", "+activation.value=2"],
+        ["activation: Threshold needs threshold; add +activation.threshold=VALUE"],
+    ),
     (["train", "activation=custom", "activation._target_=math.pi"], ["activation._target_", "torch.nn.Module"]),
     (["train", "width=100000", "members=1000"], ["width=100000", "GiB free"]),
 ]

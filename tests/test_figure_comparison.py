@@ -22,6 +22,15 @@ def test_curves_of_different_depth_share_an_axis_and_end_with_their_name():
     assert {text.get_text() for text in axes.texts} == {"relu", "repu"}
 
 
+def test_beside_a_curve_that_leaves_float32_the_others_are_still_told_apart():
+    (axes,) = comparison([RunCurves("a", 3, np.array([0.0, 2.0, 4.0])), RunCurves("b", 3, np.zeros(3))]).axes
+    assert axes.get_yscale() == "linear"
+    (axes,) = comparison([RunCurves("a", 3, np.array([0.0, 4.0, 80.0])), RunCurves("b", 3, np.zeros(3))]).axes
+    low, high = axes.get_ylim()
+    place = axes.transScale.transform
+    assert (place((0, 4))[1] - place((0, 0))[1]) / (place((0, high))[1] - place((0, low))[1]) > 0.2
+
+
 def test_the_metric_is_the_median_with_a_network_without_a_number_as_the_worst():
     metric = np.array([[0.1, 0.1, 0.1], [0.9, np.nan, 0.5]])
     figure = comparison([RunCurves("a", 3, np.zeros(3), steps=[0, 100], metric=metric)], "accuracy")

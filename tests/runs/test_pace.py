@@ -72,7 +72,9 @@ def test_a_run_without_a_step_has_no_speed():
     assert took({**result, "seconds": 30.0, "steps": 10, "steps_per_second": 0.3, "statistics_share": 0.04}) == (
         "30 s for 10 steps, 3.3 s each"
     )
-    assert took({**result, "seconds": 2.0, "steps": 100, "steps_per_second": 50.0}).endswith("looking took 70% of it")
+    assert took({**result, "seconds": 2.0, "steps": 100, "steps_per_second": 50.0}).endswith(
+        "; measuring the layers took 70% of it"
+    )
 
 
 def test_variances_are_told_as_the_standard_deviations_that_one_sets():

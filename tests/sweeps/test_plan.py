@@ -14,6 +14,7 @@ from repu_lab.runs.memory import member_bytes
 from repu_lab.runs.schedule import is_measured, measured_steps
 from repu_lab.sweeps import costs
 from repu_lab.sweeps.group import Group
+from repu_lab.sweeps.job_table import own_overrides
 
 TINY = ("width=64", "batch_size=16", "steps=2", "probe=4", "statistics=false", "threads=1", "initialization=custom")
 POINTS = "activation,depth,initialization.c_w,seed\nrepu,20,2,0\nrepu,20,2,1\ntanh,3,1,\n"
@@ -60,6 +61,12 @@ def test_the_plan_of_a_points_file_is_what_its_run_does(empty_folder, capsys):
     assert main(["train", *typed, "plan=true"]) == 0
     out = capsys.readouterr().out
     assert "jobs:    3 finished\n" in out and "group:" not in out
+
+
+def test_what_decides_no_result_sets_no_job_apart():
+    typed = ["activation=tanh", "depth=3", "plan=true", "checkpoint.every_seconds=5", "hydra.run.dir=here"]
+    assert own_overrides(compose_jobs("train", typed)) == ["activation=tanh depth=3"]
+    assert own_overrides(compose_jobs("train", [*typed[:2], "seed=0,1"], multirun=True)) == ["seed=0", "seed=1"]
 
 
 def test_seconds_follow_the_runs_that_finished(monkeypatch):

@@ -184,6 +184,15 @@ def test_a_sweep_is_typed_again_and_only_says_what_there_is(empty_folder, capsys
     assert "3 jobs in" in out and "total: 3 " in out
 
 
+def test_a_finished_sweep_says_again_what_to_type_next(empty_folder, capsys):
+    typed = ["train", "-m", *TINY, "activation=repu", "depth=15", "initialization=critical", "seed=0,1", "steps=2"]
+    said = []
+    for _ in range(2):
+        assert main(typed) == 0
+        said.append([line for line in capsys.readouterr().out.splitlines() if line.startswith("next:")])
+    assert len(said[0]) == 1 and "exploded in 2 of 2 jobs" in said[0][0] and said[0] == said[1]
+
+
 def test_rerun_keeps_the_finished_runs_aside(empty_folder):
     typed = ["train", "-m", *TINY, "initialization.c_w=1", "seed=0,1", "steps=2", "statistics=false"]
     assert main(typed) == main([*typed, "rerun=true"]) == 0
@@ -301,6 +310,9 @@ def test_jobs_of_theory_and_propagate_run_one_by_one(empty_folder, capsys):
     assert main(["propagate", "-m", "activation=relu,repu", "depth=3", "width=8", "members=2", "probe=4"]) == 0
     assert len(list(empty_folder.rglob("theory.json"))) == len(list(empty_folder.rglob("table.csv"))) == 2
     out = capsys.readouterr().out
+    (sweep,) = {path.parent.parent for path in empty_folder.rglob("theory.json")}
+    picture = sweep / "comparison.png"
+    assert f"picture:  {picture.relative_to(empty_folder)}\n" in out and picture.read_bytes()[:4] == b"\x89PNG"
     assert "total: 2 done\n" in out and "total: 4 survived\n" in out
 
 

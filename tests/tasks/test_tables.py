@@ -153,6 +153,8 @@ MISTAKES: dict[str, tuple[str, str]] = {
     ),
     "many": (HEAD + "".join(f"{i},2,{i}\n" for i in range(40)), "column y: holds 40 different values in 40 examples"),
     "empty": ("", "a.csv: has no header; its first line must name the columns"),
+    "no header": (GOOD, "a.csv: line 1 holds no names; write a line with the names of the columns above it"),
+    "semicolons": ((HEAD + GOOD).replace(",", ";"), "a.csv: cells stand apart by ';'; write a comma in its place"),
     "no y": (HEAD.replace("y", "z") + GOOD, "task.target=COLUMN y is not in the header; columns are a, b, z"),
     "no text": ("\udcff", "can't decode"),
 }

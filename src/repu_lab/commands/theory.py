@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from repu_lab.configs.command import JobCommand, JobResult, Prepared
+from repu_lab.configs.command import JobCommand, JobResult, Prepared, lazy
 from repu_lab.configs.schema import TheoryConfig
 
 if TYPE_CHECKING:
@@ -66,4 +66,5 @@ COMMAND = JobCommand(
     forecast=forecast,
     columns=("forecast", "class", "C_W", "C_b", "K*", "a_1"),
     row=row,
+    picture=lazy("repu_lab.report.comparing:draw_sweep"),
 )

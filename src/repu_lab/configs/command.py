@@ -54,6 +54,7 @@ class JobCommand:
     forecast: Callable[[Any], Any] | None = None  # theory's Forecast of those parts; ValueError if it has none
     columns: tuple[str, ...] = ()  # titles of a sweep's table; none: outcomes, metric and seconds
     row: Callable[[JobResult], tuple[str, ...]] | None = None  # the cells below them
+    picture: Callable[[Sequence[Any]], str | None] = lambda jobs: None  # draws a sweep, and says where
 
     @property
     def sweeps(self) -> bool:

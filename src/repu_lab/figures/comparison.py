@@ -14,6 +14,7 @@ Floats = NDArray[np.float64]
 # Okabe and Ito's colours, which colour-blind readers tell apart; then the same with other dashes.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES = ("-", (0, (5, 1.5)), (0, (1, 1.2)))
+FLAT = 30.0  # decades; beside one that leaves float32 all curves that stay would lie on each other
 MOST = len(PALETTE) * len(DASHES)
 
 
@@ -54,7 +55,7 @@ def comparison(curves: Sequence[RunCurves], metric: str = "metric") -> Figure:
         if ends := _last(curve):
             labels.append((ends[0], ends[1], curve.name, colour))
     if (whole := extent([values for curve in curves for values in (curve.measured, curve.theory)])) is not None:
-        decades_axis(left, *whole)
+        decades_axis(left, *whole, linear_up_to=FLAT)
     end_labels(left, labels)
     if trained:
         right = panels[1]

@@ -106,9 +106,11 @@ def set_extent(axes: Axes, low: float, high: float, smallest: float, margin: flo
     axes.set_ylim(low - room, high + room)
 
 
-def decades_axis(axes: Axes, low: float, high: float, smallest: float = 2.0) -> None:
-    """Scale a vertical axis of log10 values: linear, or symmetric logarithmic where they exceed 400 decades."""
-    if max(-low, high) <= LINEAR_UP_TO:
+def decades_axis(
+    axes: Axes, low: float, high: float, smallest: float = 2.0, linear_up_to: float = LINEAR_UP_TO
+) -> None:
+    """Scale a vertical axis of log10 values: linear, or symmetric logarithmic where they exceed so many decades."""
+    if max(-low, high) <= linear_up_to:
         set_extent(axes, low, high, smallest)
         return
     axes.set_yscale("symlog", linthresh=1.0, linscale=0.6)

@@ -17,6 +17,7 @@ from repu_lab.catalogue.rows import metric_name, rows
 from repu_lab.catalogue.scanning import Run
 from repu_lab.configs.code import with_tailor
 from repu_lab.configs.command import job_command
+from repu_lab.configs.composition import Job
 from repu_lab.configs.config import ConfigError
 from repu_lab.configs.files import Damaged
 from repu_lab.configs.text import printable
@@ -24,6 +25,7 @@ from repu_lab.figures.comparison import MOST, RunCurves, comparison
 from repu_lab.report.stored import Statistics, theory_of_events, theory_of_rows
 from repu_lab.runs.output import check_output, write_output
 from repu_lab.runs.reading import Contents
+from repu_lab.sweeps.job_table import own_overrides
 
 OPTIONS = {"--picture": None}
 FORMATS = (".png", ".svg", ".pdf")
@@ -43,15 +45,28 @@ def command(arguments: Sequence[str]) -> int:
     table = rows(runs, "run")
     letters = ascii_uppercase[: len(runs)] if len(runs) <= MOST else ""
     print("\n".join([as_table(table, "run", names=letters), *notes(runs)]))
-    if not letters:
-        print(f"picture:  none, since {len(runs)} runs cannot be told apart (at most {MOST}); name fewer")
-        return 0
-    curves = [curve_of(run, f"{letter} {name_of(run)}") for run, letter in zip(runs, letters, strict=True)]
-    stream = io.BytesIO()
-    comparison(curves, metric_name(table)).savefig(stream, format=picture.suffix[1:], dpi=200)
-    write_output("--picture", picture, stream.getvalue())
-    print(f"picture:  {printable(str(picture))}")
+    names = [f"{letter} {name_of(run)}" for run, letter in zip(runs, letters, strict=False)]
+    print(f"picture:  {_draw(runs, names, metric_name(table), picture)}")
     return 0
+
+
+def draw_sweep(jobs: Sequence[Job]) -> str:
+    """Draw the finished jobs of a sweep into its folder and return where, or why not."""
+    sweep = jobs[0].places[0]
+    typed = dict(zip([job.folder.resolve() for job in jobs], own_overrides(jobs), strict=True))
+    runs = {run.path.resolve(): run for run in find_runs(str(sweep))}
+    names = [printable(typed[path].replace("activation=", ""), LONGEST) for path in runs if path in typed]
+    return _draw([runs[path] for path in runs if path in typed], names, "metric", sweep / "comparison.png")
+
+
+def _draw(runs: Sequence[Run], names: Sequence[str], metric: str, picture: Path) -> str:
+    if len(runs) > MOST:
+        return f"none, since {len(runs)} runs cannot be told apart (at most {MOST}); name fewer"
+    curves = [curve_of(run, name) for run, name in zip(runs, names, strict=True)]
+    stream = io.BytesIO()
+    comparison(curves, metric).savefig(stream, format=picture.suffix[1:], dpi=200)
+    write_output("--picture", picture, stream.getvalue())
+    return printable(str(picture))
 
 
 def told_apart(runs: Mapping[Path, Run]) -> list[Run]:
@@ -84,13 +99,14 @@ def curve_of(run: Run, name: str) -> RunCurves:
 
 
 def _theory(run: Run) -> NDArray[np.float64]:
-    """Return theory's log10 K by layer: of a theory or propagate run from its result, of train from its events."""
+    """Return theory's log10 K by layer in the typical network: from the result of theory or propagate, or events."""
     file = job_command(run.command).result
     try:
         layers = Contents(run.path).json(file).get("layers") if file else None
     except Damaged:
         return np.empty(0)
     if run.command == "theory":
-        column = [row.get("log10_K") if isinstance(row, dict) else None for row in layers or ()]
+        spread = [row.get("log10_K_quantiles") if isinstance(row, dict) else None for row in layers or ()]
+        column = [each[len(each) // 2] if isinstance(each, list) and each else None for each in spread]
         return np.array([value if isinstance(value, (int, float)) else np.nan for value in column], np.float64)
     return (theory_of_rows(layers) or theory_of_events(run.path)).get("log10_K", np.empty(0))

@@ -183,7 +183,7 @@ def _answer(
         lines.append(f"  why none: {criticality.certificate}")
     if criticality.a_1 is not None and all(point.K is not None for point in criticality.points):
         lines.append(
-            f"  near K=0: C_W g = K + a_1 K^2 with a_1={criticality.a_1:.4g}, "
+            f"  near K=0 a critical layer makes of K: K + a_1 K^2, a_1={criticality.a_1:.4g}; "
             f"chi_perp = 1 + b_1 K, b_1={criticality.b_1:.4g}"
         )
     lines += [

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -19,7 +20,7 @@ from repu_lab.blocks import NORMS, Block
 from repu_lab.configs.config import ConfigError
 from repu_lab.configs.files import Damaged
 from repu_lab.configs.schema import HIGHEST, TAILOR_KEYS, BlockConfig, TailorConfig, TrainConfig
-from repu_lab.configs.text import one_line
+from repu_lab.configs.text import nearest, one_line
 from repu_lab.configs.untrusted import OWN_PACKAGE, foreign_target
 from repu_lab.networks.initialization import RULES, Rule, critical, draw_, drawn_as, uniform_depth
 from repu_lab.networks.optimizers import Optimizer
@@ -204,6 +205,7 @@ def build_activation(settings: dict[str, Any], dtype: str = "float32") -> Activa
     arguments = {key: value for key, value in settings.items() if key not in ("name", "_target_")}
     target = str(settings.get("_target_") or "")
     named: Any = _find(target)
+    _check_arguments(named, arguments)
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
@@ -263,6 +265,22 @@ def _find(target: str) -> Any:
     if not callable(named):
         raise ConfigError(f"activation._target_={target}: must be a torch.nn.Module or a function of a tensor")
     return named
+
+
+def _check_arguments(named: Any, arguments: dict[str, Any]) -> None:
+    """Raise ConfigError for an argument that a class or function does not take, and for one that it needs."""
+    try:
+        known = list(signature(named).parameters.values())
+    except (TypeError, ValueError):  # built in: it does not say what it takes
+        return
+    if any(each.kind in (each.VAR_KEYWORD, each.VAR_POSITIONAL) for each in known):
+        return
+    valid = {each.name: each for each in known[not isinstance(named, type) :]}  # a function's first is z
+    for key in arguments.keys() - valid.keys():
+        cause = f"{named.__name__} takes no {key}{nearest(key, valid)}; valid: {', '.join(valid) or 'none'}"
+        raise ConfigError(f"activation.{key}={arguments[key]}: {cause}")
+    for key in (each.name for each in valid.values() if each.default is each.empty and each.name not in arguments):
+        raise ConfigError(f"activation: {named.__name__} needs {key}; add +activation.{key}=VALUE")
 
 
 def build_block(config: Any) -> Block:

@@ -73,5 +73,5 @@ def took(result: Mapping[str, Any]) -> str:
     rate = result["steps_per_second"]
     speed = f"{rate:.3g} a second" if rate >= 1 else f"{duration(1 / rate)} each" if rate else "slowly"
     share = result["statistics_share"]
-    looking = f"; looking took {share:.0%} of it" if share >= 0.1 else ""
-    return f"{duration(result['seconds'])} for {result['steps']} steps, {speed}{looking}"
+    measuring = f"; measuring the layers took {share:.0%} of it" if share >= 0.1 else ""
+    return f"{duration(result['seconds'])} for {result['steps']} steps, {speed}{measuring}"

@@ -1,9 +1,10 @@
 """The table at the end of a sweep, and what it is made of: the folders of the jobs."""
 
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 from repu_lab.configs.command import job_command
@@ -18,6 +19,7 @@ from repu_lab.runs.reading import Contents
 FAILED = 1
 WHOLE = ("finished", "extended")  # states of jobs that a sweep leaves as they are
 TRACEBACK_LIMIT = 1 << 20  # bytes
+KEY = re.compile(r"\w*\w")  # the first word of an override is its key, or the group that this is in
 
 
 def print_table(command: str, jobs: Sequence[Job]) -> int:
@@ -62,9 +64,13 @@ def print_columns(rows: Sequence[Sequence[str]]) -> None:
 
 
 def own_overrides(jobs: Sequence[Job]) -> list[str]:
-    """Return what sets each job apart from the others: the overrides that not all share."""
+    """Return what sets each job apart from the others: overrides that not all share, of keys that decide its result."""
+    aside = {"hydra"} | {key.name for key in fields(jobs[0].config) if not key.metadata["affects_result"]}
     shared = set.intersection(*(set(job.overrides) for job in jobs)) if len(jobs) > 1 else set()
-    return [" ".join(override for override in job.overrides if override not in shared) for job in jobs]
+    return [
+        " ".join(text for text in job.overrides if text not in shared and KEY.findall(text)[0] not in aside)
+        for job in jobs
+    ]
 
 
 def stored_result(command: str, job: Job) -> dict[str, Any] | None:

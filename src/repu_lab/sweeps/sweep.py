@@ -80,20 +80,34 @@ def run_sweep(
                         remove_group(stale, sweep)
                 runner = pool if cluster is None else cluster(place.path)
                 stopped = _Driver(command, runner, len(left)).drive(groups, asked)
-            if job_command(command).populations and not stopped and asked.number is None:
-                advice = pool.ask(next_of_sweep, tuple(jobs))
+            if not stopped and asked.number is None:
+                advice = _advice(pool, command, jobs)
         if asked.number is not None:
             again = "the same command without rerun=true" if left[0].config.rerun else "the same command"
             print(f"interrupted; {again} goes on with what is left in {sweep}")
             raise Interrupted(asked.number)
         if stopped:
             print(stopped, file=sys.stderr)
+    else:
+        with Pool(slots) as pool:
+            advice = _advice(pool, command, jobs)
     code = print_table(command, jobs)
     if advice:
         print(escaped(f"next:     {advice}"))
+    if (picture := job_command(command).picture(jobs)) is not None:
+        print(escaped(f"picture:  {picture}"))
     if any(jobs[0].folder.glob(EVENTS)):
         print(where_to_look(sweep_of(jobs)))
     return code
+
+
+def _advice(pool: Pool, command: str, jobs: Sequence[Job]) -> str | None:
+    """Return what to type next after a sweep in which networks failed, see advice.next_of_jobs; else None."""
+    asked = job_command(command)
+    results = (read_result(command, RunFolder(job.folder)) or {} for job in jobs)
+    if not asked.populations or {name for result in results for name in result.get("outcomes", ())} <= {*asked.good}:
+        return None
+    return pool.ask(next_of_sweep, tuple(jobs))
 
 
 def sweep_of(jobs: Sequence[Job]) -> Path:

@@ -97,6 +97,10 @@ def _csv(place: Path, target: str | None) -> Examples:
         if not header:
             raise Unreadable("has no header; its first line must name the columns")
         if target is None or header.count(target) != 1:
+            if len(header) == 1 and (sign := next((sign for sign in ";\t|" if sign in header[0]), None)):
+                raise Unreadable(f"cells stand apart by {sign!r}; write a comma in its place")
+            if "word" not in map(_kind, header):
+                raise Unreadable("line 1 holds no names; write a line with the names of the columns above it")
             wrong = "is needed" if target is None else f"{target} is {header.count(target) or 'not'} in the header"
             raise Unreadable(f"task.target=COLUMN {wrong}; columns are {_listed(header)}")
         place_y, numbers, targets = header.index(target), array("d"), []

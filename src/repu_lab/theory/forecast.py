@@ -227,7 +227,7 @@ def forecast_law(
 
 
 _NEVER = (
-    "Without biases no C_W and k1 hold the signal of a power of degree {:g}: the only size K > 0 that they keep repels."
+    "Without biases no C_W and k1 keep the signal of a power of degree {:g}: at the only K that stays, errors grow."
 )
 
 
