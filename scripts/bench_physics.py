@@ -1,7 +1,9 @@
-"""Error against time of physics-informed networks, 7 x 20 in float64: Adam, then L-BFGS, members side by side.
+"""Error against time of physics-informed networks, 7 x 20 in float64: Adam, then Gauss-Newton.
 
-Usage: scripts/bench_physics.py [--task burgers] [--activations tanh,gelu] [--members 3] [--steps 3000] [--adam 800]
-       [--conditions exact] [--json FILE]
+Usage: scripts/bench_physics.py [--task burgers] [--activations tanh,gelu] [--members 3] [--steps 100,200,400]
+       [--adam 800] [--conditions exact] [--json FILE]
+
+Every number of steps begins at Adam's weights, since the length of a step depends on how many there are.
 """
 
 import argparse
@@ -13,17 +15,17 @@ from typing import Any
 import torch
 
 from repu_lab.activations import ACTIVATIONS
+from repu_lab.networks.gauss_newton import gauss_newton
 from repu_lab.networks.initialization import draw_, uniform_depth
-from repu_lab.networks.lbfgs import lbfgs
 from repu_lab.networks.optimizers import Optimizer
 from repu_lab.networks.population import Population
 from repu_lab.runs.stepping import train_step
 from repu_lab.tasks import TASKS, Task
+from repu_lab.tasks.residuals import BatchResiduals
 from repu_lab.theory import critical_initialization
 
 SIZES = (2, *[20] * 7, 1)
 BATCH, RATE = 500, 2e-3
-EVERY = 250  # steps of L-BFGS between two rows
 
 
 def drawn(activation: str, members: int) -> Population:
@@ -38,48 +40,42 @@ def drawn(activation: str, members: int) -> Population:
 
 
 def traced(task: Task, activation: str, options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Train the networks and return a row of CPU seconds a member, loss and errors at every look."""
+    """Train the networks and return, after Adam and after so many steps each, CPU seconds a member, loss and errors."""
     population = drawn(activation, options.members)
     optimizer = Optimizer("adam", population.theta, lr=RATE)
-    alive, rows, start = torch.ones(options.members, dtype=torch.bool), [], time.process_time()
-    looked = 0.0
-
-    def look(stage: str, step: int, theta_MP: torch.Tensor, loss_M: torch.Tensor) -> None:
-        nonlocal looked
-        began = time.process_time()
-        errors = task.measures(population, theta_MP)["relative_l2"].nan_to_num(nan=1.0).clamp(max=1.0)
-        row = {
-            "activation": activation,
-            "stage": stage,
-            "step": step,
-            "cpu_seconds": (began - start - looked) / options.members,
-            "loss": loss_M.median().item(),
-            "median": errors.median().item(),
-            "errors": errors.tolist(),
-        }
-        rows.append(row)
-        print(
-            f"{activation:12} {stage:6} {step:5} {row['cpu_seconds']:7.1f} s of CPU a member  loss {row['loss']:.2e}  "
-            f"error {row['median']:.4f} ({errors.min():.4f} to {errors.max():.4f})",
-            flush=True,
-        )
-        looked += time.process_time() - began
-
+    alive, start = torch.ones(options.members, dtype=torch.bool), time.process_time()
     for step in range(options.adam):
         train_step(population, optimizer, task, task.batch(step, BATCH), alive)
-    with torch.no_grad():
-        look("Adam", options.adam, population.theta.detach(), task.losses(population, task.train))
-
-    def keep(state: dict[str, Any]) -> None:
-        if state["step"] % EVERY == 0:
-            look("L-BFGS", state["step"], state["theta"], state["loss"])
-
-    def loss(theta_MP: torch.Tensor) -> torch.Tensor:
-        return task.losses(population, task.train, theta_MP)
-
-    theta_MP, _, loss_M = lbfgs(loss, population.theta, options.steps, keep=keep, at_once=1)
-    look("L-BFGS", options.steps, theta_MP, loss_M)
+    adam_MP, seconds = population.theta.detach(), time.process_time() - start
+    rows = [row(task, population, adam_MP, activation, 0, seconds)]
+    for steps in map(int, options.steps.split(",")):
+        start = time.process_time()
+        theta_MP = gauss_newton(BatchResiduals(population, task), adam_MP, steps)
+        rows.append(row(task, population, theta_MP, activation, steps, seconds + time.process_time() - start))
     return rows
+
+
+def row(
+    task: Task, population: Population, theta_MP: torch.Tensor, activation: str, steps: int, seconds: float
+) -> dict[str, Any]:
+    """Return and print how far the networks are."""
+    errors = task.measures(population, theta_MP)["relative_l2"].nan_to_num(nan=1.0).clamp(max=1.0)
+    with torch.no_grad():
+        loss = task.losses(population, task.train, theta_MP).median().item()
+    seconds /= len(theta_MP)
+    print(
+        f"{activation:12} {steps:5} steps {seconds:7.1f} s of CPU a member  loss {loss:.2e}  "
+        f"error {errors.median():.2e} ({errors.min():.1e} to {errors.max():.1e})",
+        flush=True,
+    )
+    return {
+        "activation": activation,
+        "steps": steps,
+        "cpu_seconds": seconds,
+        "loss": loss,
+        "median": errors.median().item(),
+        "errors": errors.tolist(),
+    }
 
 
 def main() -> None:
@@ -88,7 +84,7 @@ def main() -> None:
     parser.add_argument("--task", choices=("burgers", "helmholtz"), default="burgers")
     parser.add_argument("--activations", default="tanh,gelu")
     parser.add_argument("--members", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--steps", default="100,200,400")
     parser.add_argument("--adam", type=int, default=800)
     parser.add_argument("--conditions", choices=("exact", "soft"), default="exact")
     parser.add_argument("--json", type=Path)

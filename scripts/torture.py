@@ -57,15 +57,15 @@ KINDS = {
     "three of four diverge": ("activation=repu", "depth=2", "initialization=he", "optimizer=sgd", "optimizer.lr=1"),
     "two of four explode at once": ("activation=repu", "depth=8", "seed=4"),
     "ends early": ("activation=relu", "depth=2", "optimizer=sgd", "optimizer.lr=1e30", "seed=3"),
-    "residual, L-BFGS at the end": (
-        "activation=tanh", "depth=2", "residual=true", "task=polynomial", "task.lbfgs_steps=120",
+    "residual, Gauss-Newton at the end": (
+        "activation=tanh", "depth=2", "residual=true", "task=polynomial", "task.newton_steps=120",
     ),
     "AdamW, bfloat16": (
         "activation=gelu", "depth=2", "optimizer=adamw", "optimizer.weight_decay=0.1", "optimizer.clip=0.5",
         "dtype=bfloat16",
     ),
-    "Burgers, L-BFGS at the end": (
-        "activation=tanh", "depth=2", "members=2", "task=burgers", "task.collocation=64", "task.lbfgs_steps=2",
+    "Burgers, Gauss-Newton at the end": (
+        "activation=tanh", "depth=2", "members=2", "task=burgers", "task.collocation=64", "task.newton_steps=2",
     ),
     "parameters of its own": ("activation=custom", "activation._target_=torture_activation.Swish", "depth=2"),
 }  # fmt: skip

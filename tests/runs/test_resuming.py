@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from repu_lab.configs.config import ConfigError
-from repu_lab.networks import lbfgs
+from repu_lab.networks import gauss_newton
 from repu_lab.runs import stepping
 from repu_lab.runs.checkpoint import PLACE, Checkpoints, read, write
 from repu_lab.runs.folder import RunFolder
@@ -65,8 +65,8 @@ def test_the_kinds_are_what_they_are_called(unbroken):
     dtypes = {"sgd with momentum, float64": torch.float64, "AdamW, bfloat16": torch.bfloat16}
     for kind, dtype in dtypes.items():
         assert torch.load(unbroken(kind) / "weights.pt", weights_only=True)["theta"].dtype == dtype
-    for kind in (kind for kind in KINDS if "L-BFGS" in kind):
-        assert "refined:  L-BFGS" in (unbroken(kind) / "run.log").read_text()
+    for kind in (kind for kind in KINDS if "Gauss-Newton" in kind):
+        assert "refined:  Gauss-Newton" in (unbroken(kind) / "run.log").read_text()
 
 
 def test_a_failed_run_goes_on_when_it_is_typed_again(run, unbroken, monkeypatch, capsys):
@@ -111,11 +111,11 @@ def test_another_machine_is_told(run, monkeypatch, capsys):
     assert "goes on elsewhere (threads was 64, is 1)" in capsys.readouterr().out
 
 
-def test_lbfgs_killed_in_its_middle_goes_on_there_and_what_started_elsewhere_is_passed_over(
+def test_gauss_newton_killed_in_its_middle_goes_on_there_and_what_started_elsewhere_is_passed_over(
     run, unbroken, monkeypatch, capsys
 ):
-    kind, long = "residual, L-BFGS at the end", ("task.lbfgs_steps=30",)
-    monkeypatch.setattr(lbfgs, "CHUNK", 4)
+    kind, long = "residual, Gauss-Newton at the end", ("task.newton_steps=30",)
+    monkeypatch.setattr(gauss_newton, "CHUNK", 4)
     evaluated = 0
 
     def counted(original):
@@ -142,7 +142,7 @@ def test_lbfgs_killed_in_its_middle_goes_on_there_and_what_started_elsewhere_is_
         patch.setattr(Checkpoints, "save_part", killed)
         with pytest.raises(Interrupted):
             train(run, *KINDS[kind], *long)
-    part = run / PLACE / "lbfgs_000000.part"
+    part = run / PLACE / "newton_000000.part"
     assert read(part)["state"]["step"] == 20
     for copy in ("damaged", "foreign"):
         shutil.copytree(run, copy)
@@ -152,10 +152,10 @@ def test_lbfgs_killed_in_its_middle_goes_on_there_and_what_started_elsewhere_is_
     assert evaluated < 0.75 * whole
     assert same(Path("straight"), run) and not part.exists()
 
-    # From a damaged part, one that is no state of L-BFGS, and one of other weights, L-BFGS starts anew.
+    # From a damaged part, one that is no state of Gauss-Newton, and one of other weights, Gauss-Newton starts anew.
     (Path("damaged") / PLACE / part.name).write_bytes(begun[:-1])
     assert train(Path("damaged"), *KINDS[kind], *long) == 0
-    assert "lbfgs_000000.part is passed over" in capsys.readouterr().out
+    assert "newton_000000.part is passed over" in capsys.readouterr().out
     assert same(Path("straight"), Path("damaged"))
     write(RunFolder("foreign"), f"{PLACE}/{part.name}", {"start": 1})
     assert train(Path("foreign"), *KINDS[kind], *long) == 0
@@ -166,9 +166,9 @@ def test_lbfgs_killed_in_its_middle_goes_on_there_and_what_started_elsewhere_is_
     assert same(Path("longer"), run)
 
 
-def test_a_state_of_lbfgs_of_other_weights_or_steps_is_passed_over(experiment, monkeypatch):
-    """A run of 8 steps remembers 8 of them, one of 16 all."""
-    monkeypatch.setattr(lbfgs, "CHUNK", 4)
+def test_a_state_of_gauss_newton_of_other_weights_or_steps_is_passed_over(experiment, monkeypatch):
+    """How long steps are depends on how many there are."""
+    monkeypatch.setattr(gauss_newton, "CHUNK", 4)
 
     def refined(steps: int, begun=None, moved: float = 0.0):
         saved = []
@@ -177,7 +177,7 @@ def test_a_state_of_lbfgs_of_other_weights_or_steps_is_passed_over(experiment, m
             due=lambda _: True,
             save_part=lambda _, state: saved.append(deepcopy(state)),
         )
-        built = experiment("members=2", "task=function", "activation=tanh", f"task.lbfgs_steps={steps}")
+        built = experiment("members=2", "task=function", "activation=tanh", f"task.newton_steps={steps}")
         population = built.population()
         start, alive = population.theta.detach() + moved, torch.ones(2, dtype=torch.bool)
         _, theta, _ = refine(built, population, start, alive, cast(Checkpoints, checkpoints), "part")
@@ -186,7 +186,7 @@ def test_a_state_of_lbfgs_of_other_weights_or_steps_is_passed_over(experiment, m
     straight, (*_, own) = refined(16)
     _, (*_, shorter) = refined(8)
     _, (*_, elsewhere) = refined(16, moved=0.01)
-    assert [begun["state"]["step"] for begun in (own, shorter, elsewhere)] == [12, 4, 12]
+    assert [begun["state"]["step"] for begun in (own, shorter, elsewhere)] == [16, 8, 16]
     for begun in (None, own, shorter, elsewhere):
         assert torch.equal(refined(16, begun)[0], straight)
 

@@ -63,13 +63,13 @@ def test_every_task_trains_and_writes_its_measures(run: Run, overrides: str):
         assert np.isfinite(table["log10_gradient"]).all() and np.isfinite(table["log10_K"]).all()
 
 
-@pytest.mark.parametrize("overrides", ["task=function task.target=bump", "task=burgers task.collocation=100"])
-def test_lbfgs_goes_on_in_float64_from_the_last_step(run: Run, overrides: str):
+@pytest.mark.parametrize("overrides", ["task=function task.target=bump", "task=burgers task.collocation=1000"])
+def test_gauss_newton_goes_on_in_float64_from_the_last_step(run: Run, overrides: str):
     settings = (*overrides.split(), "statistics=false", "depth=2")
     before, _ = run(*settings)
-    after, folder = run(*settings, "task.lbfgs_steps=40")
+    after, folder = run(*settings, "task.newton_steps=40")
     log = (folder.path / "run.log").read_text()
-    assert "refined:  L-BFGS, 40 steps in " in log
+    assert "refined:  Gauss-Newton, 40 steps in " in log
     for member, old in zip(after["members"], before["members"], strict=True):
         assert member["measures"]["relative_l2"] < old["measures"]["relative_l2"]
         assert member["metric"] > old["metric"]
@@ -106,7 +106,8 @@ REFUSED = {
     "task=function task.degree=3": "task.degree=3: belongs to task.target=legendre or chebyshev or random",
     "task=polynomial task.target=legendre task.dimension=2": "task.dimension=2: belongs to task.target=random",
     "task=digits task.k=2": "task.k=2.0: belongs to task.target=sin",
-    "task=digits task.lbfgs_steps=10": "task.lbfgs_steps=10: belongs to task=burgers or helmholtz or polynomial or",
+    "task=digits task.newton_steps=10": "task.newton_steps=10: belongs to task=burgers or helmholtz or polynomial or",
+    "task=function task.lbfgs_steps=10": "task.lbfgs_steps=10: is a key of earlier versions; use task.newton_steps",
     "task=function task.collocation=10": "task.collocation=10: belongs to task=burgers or helmholtz",
     "task=burgers task.boundary=1": "task.boundary=1: must be a whole number from 2",
     "task=burgers task.collocation=100": "batch_size=128: must be at most 100, the examples that burgers has for it",

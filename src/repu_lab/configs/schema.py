@@ -3,7 +3,19 @@
 from dataclasses import dataclass
 from typing import Any
 
-from repu_lab.configs.settings import aside, branch, device, later, learning_rate, named, number, one_of, setting, whole
+from repu_lab.configs.settings import (
+    aside,
+    branch,
+    device,
+    earlier,
+    later,
+    learning_rate,
+    named,
+    number,
+    one_of,
+    setting,
+    whole,
+)
 
 MISSING = "???"  # omegaconf's own, without importing it
 HIGHEST = "highest"
@@ -29,7 +41,7 @@ TASK_KEYS = {
     "collocation": EQUATIONS,
     "boundary": EQUATIONS,
     "conditions": EQUATIONS,
-    "lbfgs_steps": (*EQUATIONS, *TARGETS),
+    "newton_steps": (*EQUATIONS, *TARGETS),
     "path": ("file",),
     "scale": ("file",),
     "criterion": ("file",),
@@ -122,9 +134,10 @@ class TaskConfig:
         "initial and boundary values: met exactly by the form of u, or a part of the loss (equations; left out: exact)",
         one_of("exact", "soft"),
     )
-    lbfgs_steps: int | None = setting(
+    lbfgs_steps: int | None = earlier("use task.newton_steps")
+    newton_steps: int | None = later(
         None,
-        "steps of float64 L-BFGS on all examples, after those of the optimizer (equations, polynomial, function)",
+        "steps of Gauss-Newton in float64, after those of the optimizer (equations, polynomial, function)",
         whole(0, 1_000_000),
     )
     cache: str | None = aside(

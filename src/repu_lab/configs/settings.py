@@ -44,6 +44,14 @@ def later(default: Any, doc: str, check: Check | None = None) -> Any:
     return setting(default, doc, check, named_if_set=True)
 
 
+def earlier(cure: str) -> Any:
+    """Declare a key that only earlier versions had: as None it stays in the run's identity, and it takes nothing else.
+
+    So finished runs are found again. `cure` ends "is a key of earlier versions; ...".
+    """
+    return setting(None, f"a key of earlier versions; {cure}", lambda _: f"is a key of earlier versions; {cure}")
+
+
 def aside(default: Any, doc: str, check: Check | None = None, *, several: bool = False) -> Any:
     """Declare a key that does not decide the result."""
     return setting(default, doc, check, affects_result=False, several=several)

@@ -34,15 +34,16 @@ def jets(
 ) -> list[Jet]:
     """Return z^1 .. z^{L+1} with dz/dx_k for k in `first` and d2z/dx_k2 for k in `second`, with which `first` begins.
 
-    About 1 + K + J times the work of a forward pass. At a kink s' and s'' are limits from the left; delta functions of
-    s'' are left out. ValueError unless `first` begins with `second`.
+    Inputs are (B, I) or, one batch a member, (M, B, I). About 1 + K + J times the work of a forward pass. At a kink s'
+    and s'' are limits from the left; delta functions of s'' are left out. ValueError unless `first` begins with
+    `second`.
     """
     K, J = len(first), len(second)
     if tuple(first[:J]) != tuple(second):
         raise ValueError(f"first={tuple(first)}: must begin with second={tuple(second)}, the derivatives those need")
     maps = population.affine_maps(theta_MP)
     W_MIO, b_M1O, *_ = maps[0]
-    M, B = len(W_MIO), len(x_BI)
+    M, B = len(W_MIO), x_BI.shape[-2]
     z = torch.baddbmm(b_M1O, x_BI.expand(M, -1, -1), W_MIO)
     # Not W[:, list(first)]: its index would be sent to the device, and every step would wait for it.
     slopes = torch.stack([W_MIO[:, k] for k in first], dim=1).unsqueeze(2).expand(-1, -1, B, -1)

@@ -299,7 +299,7 @@ def build_task(config: Any) -> Task:
     if config.task.name not in TASKS:
         raise ConfigError(f"task={config.task.name}: must be one of {', '.join(TASKS)}")
     given = {key: value for key, value in vars(config.task).items() if value is not None}
-    arguments = {key: value for key, value in given.items() if key not in ("name", "lbfgs_steps")}
+    arguments = {key: value for key, value in given.items() if key not in ("name", "newton_steps")}
     try:
         task = TASKS[config.task.name](data_seed=config.data_seed, **arguments)
     except DataUnavailable as error:

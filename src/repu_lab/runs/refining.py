@@ -1,21 +1,20 @@
-"""What follows the last step: L-BFGS where the task asks for it, and what is measured once."""
+"""What follows the last step: Gauss-Newton where the task asks for it, and what is measured once."""
 
 import time
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from repu_lab.networks.lbfgs import history, lbfgs
+from repu_lab.networks.gauss_newton import gauss_newton
 from repu_lab.networks.population import Population
 from repu_lab.runs.building import Experiment, build_task
 from repu_lab.runs.checkpoint import Checkpoints
 from repu_lab.runs.outcome import json_number
 from repu_lab.tasks import Evaluation, Task, on_device
-from repu_lab.tasks.measures import in_float64
-
-# Numbers of a layer that members pass at once, on a CPU and on a GPU: more leave the cache, or the memory.
-CACHED, LARGE = 200_000, 20_000_000
+from repu_lab.tasks.measures import by_rows, in_float64
+from repu_lab.tasks.residuals import BatchResiduals
 
 
 def refine(
@@ -26,12 +25,12 @@ def refine(
     checkpoints: Checkpoints,
     part: str,
 ) -> tuple[Task, Tensor, str | None]:
-    """Return the task and the weights to be judged, those given unless the task has `lbfgs_steps`, and what to say.
+    """Return the task and the weights to be judged, those given unless the task has `newton_steps`, and what to say.
 
-    Then L-BFGS goes on from them on all training examples, in float64, for every member that is alive. How far it has
-    come is saved as that part of the checkpoints, and it goes on from there if it started from these weights.
+    Then Gauss-Newton goes on from them in float64, for every member that is alive. How far it has come is saved as that
+    part of the checkpoints, and it goes on from there if it started from these weights.
     """
-    steps = experiment.config.task.lbfgs_steps
+    steps = experiment.config.task.newton_steps
     if not steps:
         return experiment.task, theta_MP, None
     refined_MP = in_float64(theta_MP).clone()
@@ -40,36 +39,42 @@ def refine(
     if not alive_M.any():
         return task, refined_MP, None
     start_MP = refined_MP[alive_M]
-    size = 2 * len(start_MP) * (1 + min(history(start_MP.shape[1]), steps)) * start_MP[0].nbytes
-    numbers = len(task.train) * max(population.sizes)
-    at_once = max(1, (LARGE if refined_MP.is_cuda else CACHED) // numbers)
     begun = checkpoints.part(part, refined_MP.device)
     if begun is not None and not _goes_on(begun, start_MP, steps):
         begun = None
     before = 0.0 if begun is None else begun["seconds"]
     clock = time.perf_counter()
 
-    def loss(theta_MP: Tensor) -> Tensor:
-        return task.losses(population, task.train, theta_MP)
-
     def keep(state: dict[str, Any]) -> None:
-        if checkpoints.due(size):
+        if checkpoints.due(2 * start_MP.nbytes):
             seconds = before + time.perf_counter() - clock
             saved = {"start": start_MP, "steps": steps, "seconds": seconds, "state": state}
             checkpoints.save_part(part, saved)
 
     saved = None if begun is None else begun["state"]
-    refined_MP[alive_M], first, last = lbfgs(loss, start_MP, steps, saved, keep, at_once=at_once)
+    refined_MP[alive_M] = gauss_newton(BatchResiduals(population, task), start_MP, steps, saved, keep)
     seconds = before + time.perf_counter() - clock
-    said = f"L-BFGS, {steps} steps in {seconds:.1f} s: median training loss {first.median():.3g} -> {last.median():.3g}"
-    return task, refined_MP, said
+    first, last = (
+        by_rows(partial(_loss, task, population), population, rows_MP, len(task.train)).median()
+        for rows_MP in (start_MP, refined_MP[alive_M])
+    )
+    return (
+        task,
+        refined_MP,
+        f"Gauss-Newton, {steps} steps in {seconds:.1f} s: median training loss {first:.3g} -> {last:.3g}",
+    )
+
+
+def _loss(task: Task, population: Population, theta_MP: Tensor) -> Tensor:
+    with torch.no_grad():
+        return task.losses(population, task.train, theta_MP)
 
 
 def _goes_on(begun: dict[str, Any], start_MP: Tensor, steps: int) -> bool:
     """Whether a state is of these weights and steps: not of a shorter run, an earlier attempt, or somebody else."""
     start = begun.get("start") if isinstance(begun, dict) else None
     same_start = isinstance(start, Tensor) and start.dtype == start_MP.dtype and torch.equal(start, start_MP)
-    known = isinstance(begun.get("state"), dict) and "inverse" in begun["state"] if same_start else False
+    known = isinstance(begun.get("state"), dict) and "last" in begun["state"] if same_start else False
     return known and begun.get("steps") == steps and "seconds" in begun
 
 

@@ -127,14 +127,14 @@ def finish(run: TrainingRun, state: State, part: Part, checkpoints: Checkpoints)
         at = int(progress.updates[member])
         return bad_layer(population, task, task.batch(at, config.batch_size), rows.start + member)
 
-    refining = f"lbfgs_{state.parts.index(part):06d}.part"
+    refining = f"newton_{state.parts.index(part):06d}.part"
     judged, theta_MP, said = refine(experiment, population, theta_MP, progress.alive, checkpoints, refining)
     if said is not None:
         run.folder.log(f"refined:  {said}")
     evaluation = evaluate(population, judged, theta_MP)
     progress.record_evaluation(step, evaluation, task.criterion)
     if said is not None:  # what TensorBoard's table shows is what the result says
-        judged_at = step + config.task.lbfgs_steps
+        judged_at = step + config.task.newton_steps
         tracker.by_member(judged_at, {"test/loss": evaluation.loss.cpu(), "test/metric": evaluation.metric.cpu()})
     records = judge(
         progress, first, evaluation, judged, experiment.seeds, step, diverged_layer, refined=said is not None

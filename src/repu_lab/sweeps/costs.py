@@ -66,7 +66,7 @@ def cost_of(group: Group, known: dict[str, float], *, lost: bool) -> Cost:
 
 
 def _by_steps(group: Group, lost: bool) -> float:
-    """Time a population's start, one look at it and some of its steps, done as in training. L-BFGS is not counted."""
+    """Time a population's start, one look at it and some of its steps, done as in training, but no Gauss-Newton."""
     experiments = build_group([job.config for job in group.jobs])
     config, task = experiments[0].config, experiments[0].task
     begun = time.perf_counter()

@@ -34,9 +34,9 @@ class Passed(NamedTuple):
     loss_M: Tensor
 
 
-# The loss of a population (of the rows theta, or all) on a batch where it is no function of the outputs alone; the
-# second split, the conditions, are points at which values are prescribed, if any.
-Equation = Callable[[Population, Split, Split | None, Tensor | None], Passed]
+# The preactivations of a population (of the rows theta, or all) on a batch, and what is to vanish there, (M, B, 1):
+# no function of the outputs alone.
+Equation = Callable[[Population, Split, Tensor | None], tuple[list[Tensor], Tensor]]
 # Numbers beside the metric, by name, for every row of theta; NaN where they are not finite.
 Measurement = Callable[[Population, Tensor], dict[str, Tensor]]
 
@@ -55,7 +55,8 @@ class Task:
     """Data, objective and success criterion; `input_mean_square` is the mean of |x|^2/n_0 (exactly 1 for images).
 
     Settings are chosen by the validation split, networks judged by the test split. A task with an `equation` trains on
-    it, at the training inputs and at `conditions`; the objective judges the other splits. `form` makes of inputs and
+    the mean square of its residual at the training inputs and, added to it, of the error at `conditions`, points at
+    which values are prescribed, if any; the objective judges the other splits. `form` makes of inputs and
     outputs what is judged. `measurement` gives what is measured once, at the end.
     """
 
@@ -94,13 +95,18 @@ class Task:
     def losses(self, population: Population, batch: Split, theta_MP: Tensor | None = None) -> Tensor:
         """Return the training loss of each member on a batch, shape (M,), of the given rows or of all."""
         if self.equation is not None:
-            return self.equation(population, batch, self.conditions, theta_MP).loss_M
+            return self.passed(population, batch, theta_MP).loss_M
         return self.objective.losses(population(batch.x, theta_MP), batch.y).mean(-1)
 
     def passed(self, population: Population, batch: Split, theta_MP: Tensor | None = None) -> Passed:
         """Return the same losses with the preactivations on the way to them, which cost memory."""
         if self.equation is not None:
-            return self.equation(population, batch, self.conditions, theta_MP)
+            z_D, residual_MBC = self.equation(population, batch, theta_MP)
+            loss_M = residual_MBC.square().mean((1, 2))
+            if self.conditions is not None:
+                error_MBC = population(self.conditions.x, theta_MP) - self.conditions.y
+                loss_M = loss_M + error_MBC.square().mean((1, 2))
+            return Passed(z_D, loss_M)
         z_D = population.preactivations(batch.x, theta_MP)
         return Passed(z_D, self.objective.losses(z_D[-1], batch.y).mean(-1))
 

@@ -95,14 +95,14 @@ def _towards_the_shock(count: int, seed: int) -> Tensor:
 
 def _start(x_BI: Tensor) -> Jet:
     """Return -sin(pi x), with its derivatives along x and t and its second one along x."""
-    angle = math.pi * x_BI[:, 0]
+    angle = math.pi * x_BI[..., 0]
     sine = torch.sin(angle)
     return columns(-sine, [-math.pi * torch.cos(angle), torch.zeros_like(sine)], [math.pi**2 * sine])
 
 
 def _factor(x_BI: Tensor) -> Jet:
     """Likewise t (1 - x^2)."""
-    x, t = x_BI.unbind(1)
+    x, t = x_BI.unbind(-1)
     return columns(t * (1 - x**2), [-2 * x * t, 1 - x**2], [-2 * t])
 
 

@@ -1,6 +1,7 @@
 """What physics-informed networks share: conditions met by the form of the solution, residuals, errors on a grid.
 
-Shapes: M members, B points, I coordinates, C = 1 output, K first and J second derivatives.
+Shapes: M members, B points, I coordinates, C = 1 output, K first and J second derivatives. Points are (B, I) or, others
+for each member, (M, B, I); what is known of them then has an M in front, too.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from repu_lab.networks.derivatives import Jet, jets
 from repu_lab.networks.population import Population
-from repu_lab.tasks.base import Equation, Measurement, Passed, Split
+from repu_lab.tasks.base import Equation, Measurement, Split
 from repu_lab.tasks.measures import by_rows, in_float64, relative_error
 
 EXACT = "exact"  # conditions are met by the form of u, not by a part of the loss
@@ -39,36 +40,32 @@ class Form:
     def jet(self, x_BI: Tensor, outputs: Jet) -> Jet:
         """Return u with its derivatives, by the product rule."""
         g, d = self.known(x_BI), self.factor(x_BI)
-        z = outputs.z_MBN.unsqueeze(1)
+        z, factor = outputs.z_MBN.unsqueeze(1), d.z_MBN.unsqueeze(-3)
         J = outputs.second_MJBN.shape[1]
-        mixed = 2 * d.first_MKBN[:J] * outputs.first_MKBN[:, :J]
+        mixed = 2 * d.first_MKBN[..., :J, :, :] * outputs.first_MKBN[:, :J]
         return Jet(
             self(x_BI, outputs.z_MBN),
-            g.first_MKBN + d.first_MKBN * z + d.z_MBN * outputs.first_MKBN,
-            g.second_MJBN + d.second_MJBN * z + mixed + d.z_MBN * outputs.second_MJBN,
+            g.first_MKBN + d.first_MKBN * z + factor * outputs.first_MKBN,
+            g.second_MJBN + d.second_MJBN * z + mixed + factor * outputs.second_MJBN,
         )
 
 
 def columns(value: Tensor, first: Sequence[Tensor], second: Sequence[Tensor]) -> Jet:
     """Return a function of the points as a Jet, from its value and derivatives (B,)."""
-    return Jet(value.unsqueeze(1), torch.stack(list(first)).unsqueeze(2), torch.stack(list(second)).unsqueeze(2))
+    stacked = (torch.stack(list(parts), dim=-2).unsqueeze(-1) for parts in (first, second))
+    return Jet(value.unsqueeze(-1), *stacked)
 
 
 def residual(operator: Operator, second: Sequence[int], form: Form | None) -> Equation:
-    """Return the loss mean (operator(u) - y)^2, plus mean (u - u_given)^2 where conditions are given.
+    """Return the residual operator(u) - y of a network, with its preactivations.
 
     u has first derivatives along both coordinates, second ones along those of `second`, with which they begin.
     """
 
-    def equation(
-        population: Population, batch: Split, conditions: Split | None, theta_MP: Tensor | None = None
-    ) -> Passed:
+    def equation(population: Population, batch: Split, theta_MP: Tensor | None = None) -> tuple[list[Tensor], Tensor]:
         layers = jets(population, batch.x, first=(0, 1), second=second, theta_MP=theta_MP)
         u = layers[-1] if form is None else form.jet(batch.x, layers[-1])
-        loss_M = (operator(batch.x, u) - batch.y).square().mean((1, 2))
-        if conditions is not None:
-            loss_M = loss_M + (population(conditions.x, theta_MP) - conditions.y).square().mean((1, 2))
-        return Passed([layer.z_MBN for layer in layers], loss_M)
+        return [layer.z_MBN for layer in layers], operator(batch.x, u) - batch.y
 
     return equation
 

@@ -59,13 +59,13 @@ def _operator(_: Tensor, u: Jet) -> Tensor:
 
 
 def _factor(x_BI: Tensor) -> Jet:
-    a, b = (1 - x_BI**2).unbind(1)
-    x, y = x_BI.unbind(1)
+    a, b = (1 - x_BI**2).unbind(-1)
+    x, y = x_BI.unbind(-1)
     return columns(a * b, [-2 * x * b, -2 * y * a], [-2 * b, -2 * a])
 
 
 def _zero(x_BI: Tensor) -> Jet:
-    zero = torch.zeros_like(x_BI[:, 0])
+    zero = torch.zeros_like(x_BI[..., 0])
     return columns(zero, [zero, zero], [zero, zero])
 
 

@@ -122,7 +122,7 @@ def in_both(by_kind: Mapping[str, Mapping[str, Mapping[str, Comparison]]]) -> di
 def _contest(lab: Lab, targets: Mapping[str, Overrides], depths: Sequence[int]) -> tuple[list[Case], Entries]:
     sizes = (f"width={WIDTH}", f"batch_size={BATCH}", f"steps={_steps(lab)}")
     cases = [Case(name, depth, (*task, *sizes)) for name, task in targets.items() for depth in depths]
-    refined = (f"task.lbfgs_steps={_lbfgs(lab)}",)
+    refined = (f"task.newton_steps={_newton(lab)}",)
     return cases, contest(lab, product(NAMES, cases), grid_of(lab), judging=refined, tuning_share=0.4)
 
 
@@ -134,13 +134,13 @@ def _steps(lab: Lab) -> int:
     return lab.choose(smoke=200, full=1000)
 
 
-def _lbfgs(lab: Lab) -> int:
-    return lab.choose(smoke=0, full=100)
+def _newton(lab: Lab) -> int:
+    return lab.choose(smoke=0, full=40)
 
 
 def _set_up(lab: Lab) -> str:
     return f"""Width {WIDTH}, {_steps(lab)} steps of Adam in float32 on batches of {BATCH} from 2,048 uniform points,
-        then, for the networks that are judged, {_lbfgs(lab)} of L-BFGS in float64 on all of them; errors on 1,024 other
+        then, for the networks that are judged, {_newton(lab)} of Gauss-Newton in float64; errors on 1,024 other
         points, at most 1, the error of the answer 0"""
 
 
