@@ -91,6 +91,7 @@ def test_two_inputs_and_a_jump(name):
     low, high = (pair_mean(activation, 1.0, 2.0, 0.6 + sign * step)[0] for sign in (-1, 1))
     gain = pair_mean(activation, 1.0, 2.0, 0.6)[1]
     assert float(gain) == pytest.approx(float(high - low) / (2 * step), rel=1e-6)
+    assert pair_mean(activation, 1.0, 1.0, 1.0)[1] == np.inf
 
 
 def test_the_forecast_of_a_jump_has_the_gradient_that_networks_have():

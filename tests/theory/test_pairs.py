@@ -1,8 +1,12 @@
 """Two-input averages: closed forms against the two-dimensional quadrature, series and explicit formulas."""
 
+from itertools import pairwise
+
 import mpmath as mp
 import numpy as np
 import pytest
+from scipy.integrate import quad
+from scipy.special import ndtr
 
 from repu_lab.activations import (
     ELU,
@@ -18,7 +22,9 @@ from repu_lab.activations import (
     SiLU,
     Sin,
     SplineRePU,
+    Tailored,
     Tanh,
+    as_activation,
 )
 from repu_lab.theory import gaussian
 from repu_lab.theory.angles import angle
@@ -32,6 +38,9 @@ PAIRS = [
     (30.0, 10.0, 17.0),
     (1.0, 1.0, 1 - 1e-8),
     (2.0, 0.1, 0.0),
+    (3.0, 2.0, -2.449),
+    (20.0, 20.0, 19.0),
+    (4.0, 1.0, 2.0),
 ]
 
 
@@ -55,6 +64,62 @@ def test_closed_forms_agree_with_quadrature(activation, pair):
     numeric = QuadratureMoments(activation).pair_mean(*(np.asarray(K) for K in pair))
     for a, b, scale in zip(exact, numeric, scales(activation, *pair[:2]), strict=True):
         assert abs(a - b) <= 2e-13 * scale
+
+
+@pytest.mark.parametrize("pair", [(1.0, 1.2, 0.4), (1.0, 1.0, -0.99), (1.0, 1.0, 1 - 1e-8), (9.0, 1.0, 2.9)], ids=str)
+def test_a_power_that_nobody_declared(pair):
+    exact = gaussian.pair_mean(RePU(1.5), *pair)
+    own = gaussian.pair_mean(as_activation(lambda z: z.relu() ** 1.5), *pair)
+    for a, b, scale in zip(exact, own, scales(RePU(1.5), *pair[:2]), strict=True):
+        assert abs(a - b) <= 1e-12 * scale
+
+
+def test_a_tailored_one_changes_where_it_was_shifted_to():
+    """tanh(u + 20) against the trapezoidal rule of the plane."""
+    K, r, x = 400.0, 0.9975, np.arange(-9.5, 9.5, 0.012)
+    weights = np.exp(-x * x / 2) / np.exp(-x * x / 2).sum()
+    u = np.sqrt(K) * x + 20
+    v = np.sqrt(K) * (r * x[:, None] + np.sqrt(1 - r * r) * x) + 20
+    value, gain = gaussian.pair_mean(Tailored(Tanh(), 1.0, 20.0, 1.0, 0.0), K, K, r * K)
+    assert value == pytest.approx((weights * np.tanh(u)) @ (np.tanh(v) @ weights), rel=1e-12)
+    assert gain == pytest.approx((weights / np.cosh(u) ** 2) @ (np.cosh(v) ** -2 @ weights), rel=1e-12)
+
+
+@pytest.mark.parametrize("r", [-0.99, 0.3, 0.9, 0.999, 1 - 1e-7])
+def test_kinks_against_adaptive_quadrature(r):
+    """clamp of u times E[clamp of v | u], which is known, by QUADPACK; P(both between the kinks) likewise."""
+    low, high, K22 = -0.7, 1.3, 2.0
+    spread = np.sqrt(K22 * (1 - r) * (1 + r))
+
+    def conditional(u: float) -> tuple[float, float]:
+        ends = (np.array([low, high]) - r * np.sqrt(K22) * u) / spread
+        below, above = ndtr(ends[0]), ndtr(-ends[1])
+        inside, density = ndtr(ends[1]) - below, np.exp(-(ends**2) / 2) / np.sqrt(2 * np.pi)
+        mean = r * np.sqrt(K22) * u * inside + spread * (density[0] - density[1]) + low * below + high * above
+        return float(mean), float(inside)
+
+    def average(function) -> float:
+        steps = [(c + k * spread) / r / np.sqrt(K22) for c in (low, high) for k in (-9, -3, 0, 3, 9)]
+        cuts = sorted({-9.5, low, high, 9.5, *(step for step in steps if abs(step) < 9.5)})
+        parts = [
+            quad(lambda u: function(u) * np.exp(-u * u / 2) / np.sqrt(2 * np.pi), a, b, epsabs=1e-13, limit=500)[0]
+            for a, b in pairwise(cuts)
+        ]
+        return sum(parts)
+
+    value, gain = gaussian.pair_mean(as_activation(lambda z: z.clamp(low, high)), 1.0, K22, r * np.sqrt(K22))
+    assert value == pytest.approx(average(lambda u: min(max(u, low), high) * conditional(u)[0]), abs=1e-12)
+    assert gain == pytest.approx(average(lambda u: (low < u < high) * conditional(u)[1]), abs=1e-12)
+
+
+@pytest.mark.parametrize("distance", [1e-6, 1e-9, 1e-12])
+def test_nearly_equal_inputs_keep_their_difference(distance):
+    """g - E[s(u) s(v)] is (1 - r) K E[s'^2] to first order, of which a kink leaves (1 - r)^(3/2)."""
+    activation = as_activation(lambda z: z.clamp(-0.7, 1.3))
+    value, _ = gaussian.pair_mean(activation, 1.0, 1.0, 1 - distance)
+    lost = gaussian.mean_square(activation, 1.0) - value
+    expected = (1 - (1 - distance)) * gaussian.mean_square_slope(activation, 1.0)
+    assert lost == pytest.approx(float(expected), rel=np.sqrt(distance), abs=2e-16)
 
 
 @pytest.mark.parametrize(

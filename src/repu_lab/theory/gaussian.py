@@ -46,7 +46,7 @@ def pair_mean(activation: Activation, K11: ArrayLike, K22: ArrayLike, K12: Array
     """(E[s(u) s(v)], E[s'(u) s'(v)]) for u, v normal with variances K11, K22 and covariance K12.
 
     |K12| may exceed sqrt(K11 K22) by rounding only. Closed forms as for one input (MRePU by Owen's T function); else
-    by quadrature, 0.2 ms (smooth) to 10 ms (kinked) a pair.
+    by quadrature, about 1 ms a pair.
     """
     K11, K22, K12 = np.broadcast_arrays(variance("K11", K11), variance("K22", K22), np.asarray(K12, dtype=np.float64))
     bound = np.sqrt(K11) * np.sqrt(K22)

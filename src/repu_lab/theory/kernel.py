@@ -10,6 +10,7 @@ of g = E[s^2].
 """
 
 from dataclasses import dataclass
+from functools import cache
 from itertools import accumulate
 
 import numpy as np
@@ -143,7 +144,7 @@ def correlations(law: Law, K22: float, K12: float) -> CorrelationLayers:
     K2, x2 = (K1, x1) if K22 == K11 else _follow(law, float(K22), table)
     with np.errstate(all="ignore"):
         follow = _homogeneous_pairs if law.is_power else _general_pairs
-        K12_, correlation, gain = follow(law, (K1, K2), (x1, x2), float(K12))
+        K12_, correlation, gain = follow(law, table, (K1, K2), (x1, x2), float(K12))
     return CorrelationLayers(
         layer=np.arange(1, law.depth + 2),
         K11=K1,
@@ -263,23 +264,24 @@ def _log_slopes(table: Tabulated, K: Array, x: Array) -> tuple[Array, Array, Arr
             slope = form.log_c + np.log(form.p) + (0.0 if form.p == 1 else (form.p - 1) * x)
             perp = slope + np.log(form.p / (2 * form.p - 1))
             return slope, perp, perp
-        inside = np.clip(K, SMALL_K, form.largest_K)
-        edge, growth = np.array([LARGE_K]), (x - np.log(LARGE_K)) * (_exponent(form) - 1)
+        inside, past = np.clip(K, SMALL_K, form.largest_K), x - np.log(LARGE_K)
         logs = []
         for function in (table.stein, table.mean_square_slope):
-            direct = np.log(function(inside))
+            log = np.log(function(inside))
             # Past LARGE_K the straight line takes over where the direct value is out of reach.
-            beyond = (x > np.log(LARGE_K)) & ((form.largest_K < K) | ~np.isfinite(direct))
-            logs.append(np.where(beyond, np.log(function(edge)) + growth, direct))
+            if (beyond := (past > 0) & ((form.largest_K < K) | ~np.isfinite(log))).any():
+                line = np.log(function(np.array([LARGE_K]))) + past * (_exponent(form) - 1)
+                log = np.where(beyond, line, log)
+            logs.append(log)
         parallel, perp = logs
         # What cannot be averaged at such a K is larger than any number.
         parallel, perp = (np.where(np.isnan(log), np.inf, log) for log in (parallel, perp))
         return parallel, perp, np.log(form.mean_square_gradient(inside)) if form.rough else perp
 
 
-def _homogeneous_pairs(law: Law, K, x, K12: float) -> tuple[Array, Array, Array]:
+def _homogeneous_pairs(law: Law, table: Tabulated, K, x, K12: float) -> tuple[Array, Array, Array]:
     """Return the correlation map r' = E[s s] / g at unit variance, which knows nothing of K."""
-    form, depth = moments(law.activation), law.depth
+    form, depth = table.form, law.depth
     assert isinstance(form, PowerMoments)
     correlation, gain = np.full(depth + 1, np.nan), np.full(depth + 1, np.nan)
     theta = angle(K[0][0], K[1][0], np.asarray(K12))
@@ -294,18 +296,21 @@ def _homogeneous_pairs(law: Law, K, x, K12: float) -> tuple[Array, Array, Array]
     return K12_, correlation, gain
 
 
-def _general_pairs(law: Law, K, x, K12: float) -> tuple[Array, Array, Array]:
+def _general_pairs(law: Law, table: Tabulated, K, x, K12: float) -> tuple[Array, Array, Array]:
     """Direct iteration while everything is inside float64, at a clipped scale (where s is a power) outside."""
-    form, block, (W, B) = moments(law.activation), law.block, law.variances
+    form, block, (W, B) = table.form, law.block, law.variances
     covariance, correlation, gain = (np.full(law.depth + 1, np.nan) for _ in range(3))
     covariance[0], correlation[0] = K12, K12 / (np.sqrt(K[0][0]) * np.sqrt(K[1][0]))
+    # At a fixed point layer after layer asks for the same.
+    pair_mean = cache(lambda *K: form.pair_mean(*(np.array([k]) for k in K)))
+    leaves = cache(lambda k: block.leaves(form, np.array([k]), np.array([table.mean_square(k)])))
     for i, skips in enumerate(law.skips):
         (u, log_u), (v, log_v) = (block.enters(np.clip(k[i : i + 1], SMALL_K, LARGE_K)) for k in K)
         scale = np.sqrt(u) * np.sqrt(v)
         direct = all(SMALL_K < k[i] < LARGE_K and 0 < k[i + 1] < np.inf for k in K)
         c12 = covariance[i] if direct and block.as_is else correlation[i] * scale
-        value, slope = form.pair_mean(u, v, np.clip(c12, -scale, scale))
-        h, g = (block.leaves(form, k, form.mean_square(k)) for k in (u, v))
+        value, slope = pair_mean(u[0], v[0], np.clip(c12, -scale, scale)[0])
+        h, g = leaves(u[0]), leaves(v[0])
         if block.after.centred:
             value = (value - form.mean(u) * form.mean(v)) * np.exp((h[1] + g[1]) / 2)
         slope = slope * np.exp((log_u + log_v + h[1] + g[1]) / 2)

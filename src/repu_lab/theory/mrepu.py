@@ -122,7 +122,7 @@ def _pair_moments(K11: Array, K22: Array, K12: Array, size: int) -> Array:
 def _conditional_moments(K: Array, K12: Array, root: Array, size: int) -> list[Array]:
     """E[v^j 1(v >= -1)] for v of mean -K12/K and standard deviation root/sqrt(K): v given that the other is -1."""
     mean, sd = -K12 / K, root / np.sqrt(K)
-    distance = np.where(sd > 0, (K - K12) / np.where(sd > 0, sd * K, 1.0), np.where(K > K12, np.inf, 0.0))
+    distance = np.where(K == K12, 0.0, (K - K12) / (sd * K))
     density_sd = np.exp(-(distance**2) / 2) / np.sqrt(2 * np.pi) * sd  # sd^2 times the density at -1
     moments = [ndtr(distance), mean * ndtr(distance) + density_sd]
     for j in range(2, size):

@@ -6,7 +6,8 @@ import numpy as np
 
 from repu_lab.activations import Activation
 from repu_lab.theory.angles import Array
-from repu_lab.theory.quadrature import NODES, WEIGHTS, QuadratureMoments, jumps
+from repu_lab.theory.pair_quadrature import NODES, WEIGHTS
+from repu_lab.theory.quadrature import QuadratureMoments, jumps
 from repu_lab.theory.resolution import MOST_PANELS, Resolution, resolve
 
 TRIALS = 10.0 ** np.arange(-4, 7, 2)  # values of K at which every quantity is computed twice
@@ -114,7 +115,7 @@ class OwnMoments(QuadratureMoments):
         """Fewer values of K at once, the more panels there are."""
         return max(1, min(32, NODES_AT_ONCE // (NODES.size * len(self.cuts))))
 
-    def _nodes(self, cuts: Array) -> tuple[Array, Array]:
+    def panels(self, cuts: Array) -> tuple[Array, Array]:
         """Return nodes and weights, drawn towards kinks beside which s is a power."""
         if self._halved:
             cuts = np.sort(np.concatenate((cuts, (cuts[:, 1:] + cuts[:, :-1]) / 2), axis=1), axis=1)

@@ -1,157 +1,127 @@
 """E[s(u) s(v)] and E[s'(u) s'(v)] by quadrature, for (u, v) normal with covariance (K11, K12; K12, K22).
 
-u = sqrt(K11) x and v = (K12/K11) u + sigma y with x, y independent. Without kinks the trapezoidal rule in x and y: its
-error falls like exp(-2 pi d / h) when s is analytic for |Im z| < d, so that 60 x 60 points give 15 digits of tanh. Its
-step is halved until the one-input averages agree with those of half the step. With kinks, or windows too wide for
-that: Gauss-Legendre panels, the inner ones cut at the kinks of v, the outer ones at the kinks of u and where the mean
-of v given u passes a kink.
+With r = |K12| / sqrt(K11 K22) both inputs share a part w: u = sqrt(r K11) w + sqrt((1 - r) K11) x and, if K12 > 0,
+v = sqrt(r K22) w + sqrt((1 - r) K22) y, else with -w; w, x, y are independent N(0, 1). So with the smoothed
+S(m) = E_x[s(m + d x)], d^2 = (1 - r) K, and the same D of s', the averages are E_w[S_1 S_2] and E_w[D_1 D_2]: 10^4
+points instead of 10^5 to 10^6 of the plane.
+
+S is entire whatever the kinks of s. Over w the trapezoidal rule errs by exp(-2 pi^2 / (h^2 A)), A = (1 + r) / (1 - r),
+so h = STEP / sqrt(A) gives all digits; where that takes more points, for r near 1, Gauss-Legendre panels cut where s
+changes and around its kinks. S(m) itself comes from Gauss-Hermite nodes where s is smooth as far as x reaches, else
+from panels that neighbouring m share: s is evaluated on them once.
 """
 
-from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from repu_lab.theory.angles import Array, determinant
+from repu_lab.theory.angles import Array, angle
 
 if TYPE_CHECKING:
     from repu_lab.theory.quadrature import QuadratureMoments
 
-# The values of u; for every point of the plane the index of its u, its v and its weight.
-Points = tuple[Array, Array, Array, Array]
-
-WINDOW = 9.5  # exp(-9.5^2/2) = 3e-20
-STEPS = 0.3 / 2.0 ** np.arange(5)
-GAUSSIAN_STEP = 0.7  # the density alone: 2 exp(-2 pi^2 / h^2) = 6e-18
-MOST_POINTS = 300_000
-MOST_CUTS = 300  # of a user's own function within the window: the points of the plane are 256 times its square
-NODES, WEIGHTS = np.polynomial.legendre.leggauss(16)
-DENSITY_CUTS = np.array([-WINDOW, -4.5, -2.0, 0.0, 2.0, 4.5, WINDOW])
-# With 16 nodes a panel [a, 3.5a] meets poles at +-i pi/2 (tanh) with an error below 3.4^-32 = 1e-17.
-STRUCTURE_CUTS = np.concatenate(([0.5, 2.0], 6.0 * 3.5 ** np.arange(24)))
-KINK_CUTS = 8.0 ** -np.arange(0.0, 6.0)
-
-
-_analytic_steps: "WeakKeyDictionary[QuadratureMoments, dict[int, float | None]]" = WeakKeyDictionary()
+WINDOW = 10.0  # exp(-10^2/2) = 2e-22: what lies outside is lost even for s with s ~ z^6
+STEP = 0.7  # 2 exp(-2 pi^2 / STEP^2) = 6e-18
+NODES, WEIGHTS = np.polynomial.legendre.leggauss(24)
+SPREAD = np.array([-WINDOW, -4.5, -2.0, 0.0, 2.0, 4.5, WINDOW])
+# Gauss-Hermite rules of n nodes for panels that are so many times as wide as d: n! / width^(2n) < 1e-16 but for the
+# last, which counts on singularities a panel's width away.
+HERMITE = tuple(
+    (width, *np.polynomial.hermite_e.hermegauss(n)) for width, n in ((1000.0, 3), (50.0, 6), (16.0, 12), (8.0, 24))
+)
+MESH = 5.0  # the widest of shared panels, in units of d: the density is resolved to 1e-16
+ROWS = 128  # values of m that share panels
+MOST_CUTS = 1000  # of a user's own function within the window: some 10^7 points
 
 
-def pair_average(function: "QuadratureMoments", K11: float, K22: float, K12: float) -> tuple[float, float]:
-    """Return (E[s(u) s(v)], E[s'(u) s'(v)]); relative error about 1e-13 of sqrt(g(K11) g(K22)); 0.2 to 10 ms."""
-    if K22 > K11:  # the wider input outside: its window covers the conditional mean's
-        K11, K22 = K22, K11
-    variance = float(determinant(*map(np.asarray, (K11, K22, K12)))) / K11 if K11 > 0 else 0.0
-    slope, sigma = (K12 / K11 if K11 > 0 else 0.0), float(np.sqrt(variance))
+def pair_average(form: "QuadratureMoments", K11: float, K22: float, K12: float) -> tuple[float, float]:
+    """Return (E[s(u) s(v)], E[s'(u) s'(v)]), to about 1e-14 of sqrt(g(K11) g(K22)); NaN where s changes too fast."""
+    own = float(2 * np.sin(angle(np.asarray(K11), np.asarray(K22), np.asarray(abs(K12))) / 2) ** 2)  # 1 - r
+    spreads = np.sqrt(own * np.array([K11, K22]))
+    slopes = np.sqrt((1 - own) * np.array([K11, K22])) * np.array([1.0, -1.0 if K12 < 0 else 1.0])
     with np.errstate(all="ignore"):
-        points = None if function.kinks else _trapezoid(function, K11, slope, sigma)
-        u, row, v, weights = _panels(function, K11, slope, sigma) if points is None else points
-        # s(u) once for each u, not for each pair.
-        value = np.sum(function.s(u)[row] * function.s(v) * weights)
-        gain = np.sum(function.slope(u)[row] * function.slope(v) * weights)
-        gain += _of_jumps(function, (K11, K22, K12), slope, sigma)
-    return float(value), float(gain)
+        if np.count_nonzero(np.abs(form.cuts) < WINDOW * np.sqrt(max(K11, K22))) > MOST_CUTS:
+            return np.nan, np.nan
+        w, weights = _shared_part(form, slopes, spreads, own)
+        smoothed = [_smoothed(form, slope * w, spread) for slope, spread in _distinct(slopes, spreads)]
+        value, gain = (float(np.sum(one * two * weights)) for one, two in zip(smoothed[0], smoothed[-1], strict=True))
+        return value, np.inf if form.rough and own == 0 else gain
 
 
-def _of_jumps(
-    function: "QuadratureMoments", covariance: tuple[float, float, float], slope: float, sigma: float
-) -> float:
-    """Return what the jumps of s add to E[s'(u) s'(v)]: s' has delta functions there, of u, of v and of both."""
-    jumps = getattr(function, "jumps", ())
-    if not jumps or sigma == 0:
-        return np.inf if jumps else 0.0
-    K11, K22, K12 = covariance
-    total, other, sigma_u = 0.0, K12 / K22, sigma * np.sqrt(K11 / K22)
-    for c, height in jumps:
-        for K, mean, spread in ((K11, slope * c, sigma), (K22, other * c, sigma_u)):
-            weight = height * np.exp(-(c**2) / (2 * K)) / np.sqrt(2 * np.pi * K)
-            cuts = np.concatenate((mean + spread * DENSITY_CUTS, function.cuts))
-            z, weights = composite(np.sort(np.clip(cuts, mean - WINDOW * spread, mean + WINDOW * spread))[None, :])
-            density = np.exp(-(((z[0] - mean) / spread) ** 2) / 2) / (np.sqrt(2 * np.pi) * spread)
-            total += weight * np.sum(function.slope(z[0]) * density * weights[0])
-        for d, rise in jumps:
-            both = np.exp(-(c**2) / (2 * K11) - ((d - slope * c) / sigma) ** 2 / 2)
-            total += height * rise * both / (2 * np.pi * np.sqrt(K11) * sigma)
-    return float(total)
+def _distinct(slopes: Array, spreads: Array) -> list[tuple[float, float]]:
+    """Return slope and spread of each input, once if they are the same."""
+    return list(dict.fromkeys(zip(slopes.tolist(), spreads.tolist(), strict=True)))
 
 
-def _trapezoid(function: "QuadratureMoments", K11: float, slope: float, sigma: float) -> Points | None:
-    sd = np.sqrt(K11)
-    # One step serves an octave of widths: how near s's singularities are to the line does not depend on them.
-    octave = int(np.ceil(np.log2(max(sd, sigma))))
-    steps = _analytic_steps.setdefault(function, {})
-    if octave not in steps:
-        steps[octave] = _analytic_step(function, 2.0**octave)
-    step = steps[octave]
-    if step is None:
-        return None
-    h_x, h_y = min(GAUSSIAN_STEP, step / sd), min(GAUSSIAN_STEP, step / max(sigma, 1e-300))
-    if 4 * WINDOW**2 / (h_x * h_y) > MOST_POINTS:
-        return None
-    x = h_x * np.arange(-np.ceil(WINDOW / h_x), np.ceil(WINDOW / h_x) + 1)
-    y = h_y * np.arange(-np.ceil(WINDOW / h_y), np.ceil(WINDOW / h_y) + 1) if sigma > 0 else np.zeros(1)
-    inside = x[:, None] ** 2 + y**2 <= WINDOW**2
-    rows, columns = np.nonzero(inside)
-    weights = np.exp(-(x[rows] ** 2 + y[columns] ** 2) / 2)
-    u = sd * x
-    return u, rows, slope * u[rows] + sigma * y[columns], weights / weights.sum()
+def _shared_part(form: "QuadratureMoments", slopes: Array, spreads: Array, own: float) -> tuple[Array, Array]:
+    """Return nodes and weights of w."""
+    kinks = np.array(form.kinks)
+    cuts = [SPREAD]
+    for slope, spread in _distinct(slopes, spreads):
+        places = np.sort(np.concatenate((form.cuts, np.add.outer(kinks, spread * SPREAD).ravel())))
+        places = places[np.abs(places) < WINDOW * abs(slope)]
+        if spread > 0:  # what is closer together than S can change is one cut
+            places = places[np.unique(np.floor(places / spread), return_index=True)[1]]
+        cuts.append(places / slope)
+    panels = np.unique(np.concatenate(cuts))
+    step = STEP * np.sqrt(own / (2 - own))
+    if step * NODES.size * (panels.size - 1) > 2 * WINDOW:
+        end = np.ceil(WINDOW / step)
+        w = step * np.arange(-end, end + 1)
+        weights = np.exp(-(w**2) / 2)
+        return w, weights / weights.sum()
+    w, weights = composite(panels[None, :])
+    return w[0], weights[0] * np.exp(-(w[0] ** 2) / 2) / np.sqrt(2 * np.pi)
 
 
-def _analytic_step(function: "QuadratureMoments", sd: float) -> float | None:
-    """Largest step in z at which halving no longer changes E[s^2] and E[s'^2]; None: s is not analytic enough."""
-    previous = None
-    for step in STEPS:
-        h = min(GAUSSIAN_STEP, step / sd)
-        if WINDOW / h > 2000:
-            return None
-        # Off the grid's symmetric position, so that an undeclared kink at 0 cannot hide on a node.
-        x = h * (np.arange(-np.ceil(WINDOW / h), np.ceil(WINDOW / h) + 1) + 0.237)
-        weights = np.exp(-(x**2) / 2)
-        weights /= weights.sum()
-        sums = np.array([np.sum(weights * f(sd * x) ** 2) for f in (function.s, function.slope)])
-        if previous is not None and np.all(np.abs(sums - previous) <= 1e-14 * sums):
-            return 2 * step if _is_known(function, sd, sums) else None
-        previous = sums
-    return None
+def _smoothed(form: "QuadratureMoments", means: Array, spread: float) -> tuple[Array, Array]:
+    """Return E[s(m + spread x)] and E[s'(m + spread x)] for m in rising or falling order, x ~ N(0, 1)."""
+    if spread == 0:
+        return form.s(means), form.slope(means)
+    rows, z, averaging = zip(*_nodes(form, means, spread), strict=True)
+    ends = np.cumsum([part.size for part in z])[:-1]
+    all_z = np.concatenate([part.ravel() for part in z])
+    result = np.empty((2, means.size))
+    for smooth, values in zip(result, (form.s(all_z), form.slope(all_z)), strict=True):
+        for at, part, weights in zip(rows, np.split(values, ends), averaging, strict=True):
+            smooth[at] = part.reshape(-1, len(weights)) @ weights if weights.ndim == 1 else weights @ part
+    for place, height in form.jumps:
+        result[1] += height * np.exp(-(((place - means) / spread) ** 2) / 2) / (np.sqrt(2 * np.pi) * spread)
+    return result[0], result[1]
 
 
-def _is_known(function: Any, sd: float, sums: Array) -> bool:
-    """Say whether a user's own function has these averages: all steps may have missed a narrow bump."""
-    if not hasattr(function, "reach"):
-        return True
-    K = np.array([sd**2])
-    known = np.array([function.mean_square(K)[0], function.mean_square_slope(K)[0]])
-    return bool(np.all(np.abs(sums - known) <= 1e-11 * known))
+def _nodes(form: "QuadratureMoments", means: Array, spread: float) -> Iterator[tuple[Array, Array, Array]]:
+    """Yield indices of means, the z that serve them, and weights: of each mean's own z, or a matrix where all share."""
+    room, most = _room(form, means, spread), np.inf
+    for least, x, weights in HERMITE:
+        if (rows := np.nonzero((room >= least) & (room < most))[0]).size:
+            yield rows, means[rows, None] + spread * x, weights / np.sqrt(2 * np.pi)
+        most = least
+    rows = np.nonzero(room < most)[0]
+    for near in np.split(rows, np.nonzero(np.abs(np.diff(means[rows])) > 2 * spread)[0] + 1):
+        for start in range(0, near.size, ROWS):
+            some = near[start : start + ROWS]
+            low, high = np.sort(means[some[[0, -1]]]) + WINDOW * spread * np.array([-1, 1])
+            inside = form.cuts[(form.cuts > low) & (form.cuts < high)]
+            even = np.linspace(low, high, int(np.ceil((high - low) / (MESH * spread))) + 1)
+            z, weights = (part[0] for part in form.panels(np.unique(np.concatenate((even, inside)))[None, :]))
+            density = np.exp(-(((z - means[some, None]) / spread) ** 2) / 2)
+            yield some, z, density * (weights / (np.sqrt(2 * np.pi) * spread))
 
 
-def _panels(function: "QuadratureMoments", K11: float, slope: float, sigma: float) -> Points:
-    sd = np.sqrt(K11)
-    marks = np.array(function.kinks) if function.kinks else np.zeros(1)
-    around = marks[:, None] + np.concatenate(([0.0], KINK_CUTS, -KINK_CUTS) if function.graded else ([0.0],))
-    structure = np.unique(np.concatenate(([0.0], STRUCTURE_CUTS, -STRUCTURE_CUTS, around.ravel())))
-    if hasattr(function, "reach"):  # a user's own, which knows its panels
-        structure = np.unique(np.concatenate((structure, function.cuts[np.abs(function.cuts) < WINDOW * sd])))
-        if structure.size > MOST_CUTS:
-            unknown = np.full(1, np.nan)
-            return unknown, np.zeros(1, dtype=int), unknown, unknown
-    passing = ((marks[:, None] + sigma * DENSITY_CUTS) / slope).ravel() if slope != 0 else np.zeros(0)
-    window = WINDOW * sd
-    outer = np.unique(np.clip(np.concatenate((sd * DENSITY_CUTS, structure, passing)), -window, window))
-    u, outer_weights = composite(outer[None, :])
-    u, outer_weights = u[0], outer_weights[0] * np.exp(-((u[0] / sd) ** 2) / 2) / (np.sqrt(2 * np.pi) * sd)
-    if sigma == 0:
-        return u, np.arange(u.size), slope * u, outer_weights
-    mean = (slope * u)[:, None]
-    cuts = np.concatenate((mean + sigma * DENSITY_CUTS, np.broadcast_to(structure, (u.size, structure.size))), axis=1)
-    v, inner_weights = composite(np.sort(np.clip(cuts, mean - WINDOW * sigma, mean + WINDOW * sigma), axis=1))
-    inner_weights *= np.exp(-(((v - mean) / sigma) ** 2) / 2) / (np.sqrt(2 * np.pi) * sigma)
-    weights = outer_weights[:, None] * inner_weights
-    used = weights > 1e-25 * weights.max()
-    return u, np.nonzero(used)[0], v[used], weights[used]
+def _room(form: "QuadratureMoments", means: Array, spread: float) -> Array:
+    """Return the width of the narrowest panel within the reach of each mean, in units of spread; 0 if a kink is."""
+    cuts = np.sort(np.concatenate((form.cuts, form.kinks)))  # a kink is a cut already: between its two is no room
+    width = np.concatenate(([np.inf], np.diff(cuts), [np.inf, np.inf])) / spread
+    first, last = (np.searchsorted(cuts, means + sign * WINDOW * spread) for sign in (-1, 1))
+    return np.minimum.reduceat(width, np.stack((first, last + 1), axis=1).ravel())[::2]
 
 
-def composite(cuts: Array, nodes: Array = NODES, weights: Array = WEIGHTS) -> tuple[Array, Array]:
+def composite(cuts: Array) -> tuple[Array, Array]:
     """Return the nodes and weights of panels between cuts, row by row; those empty in all rows are left out."""
     half = np.diff(cuts, axis=1) / 2
     used = (half > 0).any(axis=0)
     half, left = half[:, used], cuts[:, :-1][:, used]
-    z = (left + half)[:, :, None] + half[:, :, None] * nodes
-    return z.reshape(len(cuts), -1), (half[:, :, None] * weights).reshape(len(cuts), -1)
+    z = (left + half)[:, :, None] + half[:, :, None] * NODES
+    return z.reshape(len(cuts), -1), (half[:, :, None] * WEIGHTS).reshape(len(cuts), -1)

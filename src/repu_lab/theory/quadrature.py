@@ -7,7 +7,7 @@ the scale of sqrt(K) alone miss for K >> 1); every panel gets 24 nodes. Relative
 is resolved up to K ~ 3 only. Gauss-Hermite is of no use here: with 25 nodes it is 25 % wrong on ReLU's E[s'^2], since a
 node sits on the kink.
 
-Two inputs: u = sqrt(K11) x and v given u, see `pair_quadrature`.
+Two inputs: `pair_quadrature`.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,6 @@ WINDOW = 14.0  # exp(-14^2/2) = 3e-43: what lies outside is lost even for s^2 wi
 # Beyond this many standard deviations the integrand must have died out. Not "the last nodes": panels that are empty for
 # one K of a block and not for another stand there with weight 0.
 END = 13.5
-NODES, WEIGHTS = np.polynomial.legendre.leggauss(24)
 DENSITY_CUTS = np.array([1.5, 3.5, 6.5, WINDOW])
 # Ratios of at most 6: a 24-point panel [a, 6a] meets a singularity at 0 with an error of about 2.4^-48 = 1e-18.
 STRUCTURE_CUTS = np.concatenate(
@@ -53,6 +52,7 @@ class QuadratureMoments:
     largest_K = 1e24
     block = 32  # values of K that share an array, so that panels that are empty for all of them can be left out
     rough: str | None = None  # why E[s'^2] is infinite, where it is
+    jumps: tuple[tuple[float, float], ...] = ()  # of s: place and height
 
     def __init__(self, activation: Activation, kinks: tuple[float, ...] | None = None, graded: bool = False):
         """Take the activation, its kinks where they are not the ones that it declares, and how it behaves there.
@@ -146,11 +146,12 @@ class QuadratureMoments:
         inside = self.cuts[np.abs(self.cuts - mean) <= float(window.max(initial=0.0))]
         fixed = np.broadcast_to(inside, (len(K), inside.size))
         cuts = np.concatenate([mean + sd * DENSITY_CUTS, mean - sd * DENSITY_CUTS, fixed], axis=1)
-        z, weights = self._nodes(np.sort(np.clip(cuts, mean - window, mean + window), axis=1))
+        z, weights = self.panels(np.sort(np.clip(cuts, mean - window, mean + window), axis=1))
         return z, weights * np.exp(-(((z - mean) / sd) ** 2) / 2) / (np.sqrt(2 * np.pi) * sd)
 
-    def _nodes(self, cuts: Array) -> tuple[Array, Array]:
-        return composite(cuts, NODES, WEIGHTS)
+    def panels(self, cuts: Array) -> tuple[Array, Array]:
+        """Return the nodes and weights of panels between cuts, row by row."""
+        return composite(cuts)
 
     def unknown(self, K: float) -> str | None:
         """Return why the averages are not known at K although they may exist; None where nothing hides them."""

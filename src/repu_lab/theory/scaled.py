@@ -56,6 +56,7 @@ class TailoredMoments(QuadratureMoments):
         super().__init__(activation, graded=base.graded)
         self.base, self.alpha, self.beta = base, activation.alpha, activation.beta
         self.largest_K = base.largest_K / self.alpha**2
+        self.cuts = (base.cuts - self.beta) / self.alpha
 
     def rule(self, K: Array, mean: float = 0.0) -> tuple[Array, Array]:
         """Return the nodes of s as values of u."""
