@@ -20,11 +20,19 @@ BEYOND = "spline RePU 2"  # past the paper: shown, no part of a verdict
 NAMES = (*MREPU, *RIVALS, BEYOND)
 WIDTH, BATCH = 32, 128
 POLYNOMIALS = {"x, x^2, xy, xyz": ("task=polynomial",), "random, degree 4": ("task=polynomial", "task.target=random")}
+# Beside them, at one depth: other degrees, and more inputs. No part of the verdict.
+RANDOM = ("task=polynomial", "task.target=random")
+BESIDE = {
+    "random, degree 2": (*RANDOM, "task.degree=2"),
+    "random, degree 6": (*RANDOM, "task.degree=6"),
+    "random, degree 4, 3 inputs": (*RANDOM, "task.dimension=3"),
+    "random, degree 4, 4 inputs": (*RANDOM, "task.dimension=4"),
+}
 FUNCTIONS = {
     name: ("task=function", f"task.target={target}")
     for name, target in {"sin 6x": "sin", "Runge": "runge", "Franke": "franke", "|x|^3": "abs3", "bump": "bump"}.items()
 }
-FUNCTION_DEPTH = 4
+FUNCTION_DEPTH = BESIDE_DEPTH = 4
 MEASURES = {"L2": relative_l2, "H1": relative_h1}  # of the function, of its derivative
 
 
@@ -37,10 +45,13 @@ def grid_of(lab: Lab) -> Grid:
 
 
 def examine_polynomials(lab: Lab) -> Evidence:
-    """Learn every polynomial at every depth."""
+    """Learn every polynomial at every depth, and at one depth those of other degrees and of more inputs."""
     depths = lab.choose(smoke=(2, 4, 8), full=(2, 4, 6, 8))
     targets = lab.choose(smoke=dict(list(POLYNOMIALS.items())[:1]), full=POLYNOMIALS)
-    cases, entries = _contest(lab, targets, depths)
+    cases, more = _cases(lab, targets, depths), _cases(lab, lab.choose(smoke={}, full=BESIDE), [BESIDE_DEPTH])
+    entries = _contest(lab, [*cases, *more])
+    named = "; ".join(case.name for case in more)
+    beside = f" Beside them, no part of the verdict, at depth {BESIDE_DEPTH}: {named}." if more else ""
     errors = _errors(entries, cases, ("L2",))["L2"]
     against = decades(errors, MREPU, RIVALS)
     trained = {
@@ -48,9 +59,10 @@ def examine_polynomials(lab: Lab) -> Evidence:
         for name in NAMES
     }
     return Evidence(
-        setup=f"{_set_up(lab)}; depths {', '.join(map(str, depths))}; {grid_of(lab)}.",
+        setup=f"{_set_up(lab)}; depths {', '.join(map(str, depths))}; {grid_of(lab)}.{beside}",
         verdict=champion(against),
-        reason=f"""median relative L2 error over all depths: {standing(errors)}; at depth {max(depths)} trained:
+        reason=f"""median relative L2 error over all depths: {standing(errors)}; the smallest error:
+            {_winners(entries, [*cases, *more])}; at depth {max(depths)} trained:
             {", ".join(f"{name} {share:.0%}" for name, share in trained.items())}""",
         seeds=lab.seeds,
         numbers={f"median relative L2 error, {name}": float(np.median(errors[name])) for name in NAMES},
@@ -69,7 +81,8 @@ def examine_polynomials(lab: Lab) -> Evidence:
 def examine_functions(lab: Lab) -> Evidence:
     """Learn every function at one depth, and compare the errors of the function and of its derivative."""
     targets = lab.choose(smoke={name: FUNCTIONS[name] for name in ("sin 6x", "Runge", "|x|^3")}, full=FUNCTIONS)
-    cases, entries = _contest(lab, targets, [FUNCTION_DEPTH])
+    cases = _cases(lab, targets, [FUNCTION_DEPTH])
+    entries = _contest(lab, cases)
     errors = _errors(entries, cases, MEASURES)
     against = in_both({kind: decades(errors[kind], MREPU, RIVALS) for kind in MEASURES})
     ranked = {
@@ -119,11 +132,20 @@ def in_both(by_kind: Mapping[str, Mapping[str, Mapping[str, Comparison]]]) -> di
     }
 
 
-def _contest(lab: Lab, targets: Mapping[str, Overrides], depths: Sequence[int]) -> tuple[list[Case], Entries]:
+def _cases(lab: Lab, targets: Mapping[str, Overrides], depths: Sequence[int]) -> list[Case]:
     sizes = (f"width={WIDTH}", f"batch_size={BATCH}", f"steps={_steps(lab)}")
-    cases = [Case(name, depth, (*task, *sizes)) for name, task in targets.items() for depth in depths]
+    return [Case(name, depth, (*task, *sizes)) for name, task in targets.items() for depth in depths]
+
+
+def _contest(lab: Lab, cases: Sequence[Case]) -> Entries:
     refined = (f"task.newton_steps={_newton(lab)}",)
-    return cases, contest(lab, product(NAMES, cases), grid_of(lab), judging=refined, tuning_share=0.4)
+    return contest(lab, product(NAMES, cases), grid_of(lab), judging=refined, tuning_share=0.4)
+
+
+def _winners(entries: Entries, cases: Sequence[Case]) -> str:
+    """Say whose median error is the smallest in each case."""
+    first = {case: in_order({name: relative_l2(entries[name, case].networks) for name in NAMES})[0] for case in cases}
+    return ", ".join(f"{name} ({case.name}, depth {case.depth})" for case, name in first.items())
 
 
 def _errors(entries: Entries, cases: Sequence[Case], kinds: Iterable[str]) -> dict[str, dict[str, Array]]:
@@ -135,7 +157,7 @@ def _steps(lab: Lab) -> int:
 
 
 def _newton(lab: Lab) -> int:
-    return lab.choose(smoke=0, full=40)
+    return lab.choose(smoke=0, full=20)
 
 
 def _set_up(lab: Lab) -> str:
