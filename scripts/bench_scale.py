@@ -2,13 +2,14 @@
 
 Members are of width and batch 32.
 A step that is linear in one of them has the exponent 1 in it; below, what a launch costs hides the work. Usage:
-scripts/bench_scale.py FOLDER [--axes members depth] [--device cpu] [--threads 2] [--seconds 60]. FOLDER gets
-scale.json and scale.png.
+scripts/bench_scale.py FOLDER [--axes members depth] [--device cpu] [--threads 2] [--seconds 60] [--beside FILE]. FOLDER
+gets scale.json and scale.png; what a scale.json of another machine holds is taken over, and drawn beside it.
 """
 
 import argparse
 import gc
 import json
+import math
 import resource
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -41,6 +42,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=60, help="after so many an axis goes no further")
+    parser.add_argument("--beside", type=Path, help="a scale.json of another machine")
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     points = {}
@@ -48,10 +50,10 @@ def main() -> None:
         with ProcessPoolExecutor(1, get_context("spawn")) as pool:
             points[axis] = pool.submit(measured, axis, arguments.device, arguments.threads, arguments.seconds).result()
     of = torch.cuda.get_device_name() if arguments.device == "cuda" else f"CPU, {arguments.threads} threads"
-    (arguments.folder / "scale.json").write_text(
-        json.dumps({"of": of, "points": points}, indent=1) + "\n", encoding="utf-8"
-    )
-    draw(points, of).savefig(arguments.folder / "scale.png", dpi=150)
+    machines = {} if arguments.beside is None else json.loads(arguments.beside.read_text(encoding="utf-8"))
+    machines[of] = {**machines.get(of, {}), **points}
+    (arguments.folder / "scale.json").write_text(json.dumps(machines) + "\n", encoding="utf-8")
+    draw(machines).savefig(arguments.folder / "scale.png", dpi=150)
 
 
 def measured(axis: str, device: str, threads: int, seconds: float) -> list[dict[str, Any]]:
@@ -84,21 +86,29 @@ def peak_memory(device: str) -> Callable[[], float]:
     return lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
-def draw(points: dict[str, list[dict[str, Any]]], of: str) -> Figure:
-    """Draw milliseconds and GiB against each size, and print the exponents between the last two points."""
-    figure = Figure(figsize=(9, 4), layout="constrained")
-    times, memory = figure.subplots(1, 2)
-    for axes, quantity, label in ((times, "ms", "ms a step"), (memory, "GiB", "GiB at most")):
+def draw(machines: dict[str, dict[str, list[dict[str, Any]]]]) -> Figure:
+    """Draw milliseconds and GiB against each size, and print the exponents between neighbouring points."""
+    figure = Figure(figsize=(12, 5.5), layout="constrained")
+    panels = figure.subplots(2, len(AXES), sharey="row")
+    for column, (axis, (case, _)) in enumerate(AXES.items()):
+        held = ", ".join(f"{name} {getattr(case, name)}" for name in AXES if name not in (axis, "members"))
+        for row, (quantity, label) in enumerate((("ms", "ms a step"), ("GiB", "GiB at most"))):
+            axes = panels[row, column]
+            for of, points in machines.items():
+                sizes = [point["size"] for point in points.get(axis, [])]
+                axes.loglog(sizes, [point[quantity] for point in points.get(axis, [])], "o-", label=of)
+            ends = [point["size"] for points in machines.values() for point in points.get(axis, [])]
+            most = [point[quantity] for points in machines.values() for point in points.get(axis, [])]
+            if ends:  # a line of exponent 1
+                top = max(most)
+                axes.loglog([max(ends) / 30, max(ends)], [top / 30, top], ":", color="gray", label="linear")
+            axes.set(xlabel=f"{axis} ({held})" if row else "", ylabel="" if column else label)
+    handles = dict(zip(*reversed(panels[0, 0].get_legend_handles_labels()), strict=True))
+    figure.legend(handles.values(), handles, loc="outside upper center", ncols=len(handles))
+    for of, points in machines.items():
         for axis, row in points.items():
-            axes.loglog([p["size"] for p in row], [p[quantity] for p in row], "o-", label=axis)
-        axes.set(xlabel="size", ylabel=label)
-    figure.legend(*times.get_legend_handles_labels(), loc="outside right upper")
-    figure.suptitle(of, fontsize=10)
-    for axis, row in points.items():
-        slopes = [
-            torch.tensor(b["ms"] / a["ms"]).log() / torch.tensor(b["size"] / a["size"]).log() for a, b in pairwise(row)
-        ]
-        print(f"{axis}: time grows as its power", *(f"{slope:.2f}" for slope in slopes))
+            slopes = [math.log(b["ms"] / a["ms"]) / math.log(b["size"] / a["size"]) for a, b in pairwise(row)]
+            print(f"{of}, {axis}: time grows as its power", *(f"{slope:.2f}" for slope in slopes))
     return figure
 
 
