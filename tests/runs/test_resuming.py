@@ -175,6 +175,7 @@ def test_a_state_of_gauss_newton_of_other_weights_or_steps_is_passed_over(experi
         checkpoints = SimpleNamespace(
             part=lambda *_: deepcopy(begun),
             due=lambda _: True,
+            say=lambda _: None,
             save_part=lambda _, state: saved.append(deepcopy(state)),
         )
         built = experiment("members=2", "task=function", "activation=tanh", f"task.newton_steps={steps}")

@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -85,3 +86,18 @@ def test_seconds_follow_the_runs_that_finished(monkeypatch):
 @pytest.mark.parametrize("last", [0, 1, 4, 5, 6, 12, 1000, 1001, 4095])
 def test_the_measured_steps_are_those_that_are_measured(last):
     assert measured_steps(last) == [step for step in range(last + 1) if is_measured(step, last)]
+
+
+@pytest.mark.parametrize(("steps", "seconds"), [(0, 0.0), (10, 60.0)])
+def test_gauss_newton_is_part_of_the_plan(monkeypatch, steps, seconds):
+    """Two steps that take 3 s by a clock of our own: 10 of 4 networks take 60."""
+    now = [0.0]
+
+    def two_steps(residuals, theta_MP, count):
+        assert theta_MP.shape[0] == 1 and count == 2 and residuals.examples == 500
+        now[0] += 3.0
+
+    monkeypatch.setattr(costs, "gauss_newton", two_steps)
+    monkeypatch.setattr(costs, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    (job,) = compose_jobs("train", ["task=function", "depth=2", f"task.newton_steps={steps}"])
+    assert costs._refining(build(job.config), 4) == seconds

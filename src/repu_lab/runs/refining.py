@@ -6,12 +6,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from repu_lab.networks.gauss_newton import gauss_newton
 from repu_lab.networks.population import Population
 from repu_lab.runs.building import Experiment, build_task
 from repu_lab.runs.checkpoint import Checkpoints
 from repu_lab.runs.outcome import json_number
+from repu_lab.runs.pace import Pace
 from repu_lab.tasks import Evaluation, Task, on_device
 from repu_lab.tasks.measures import by_rows, in_float64
 from repu_lab.tasks.residuals import BatchResiduals
@@ -45,14 +47,19 @@ def refine(
     before = 0.0 if begun is None else begun["seconds"]
     clock = time.perf_counter()
 
+    residuals, size = BatchResiduals(population, task), 2 * start_MP.nbytes
+    needs = residuals.examples * task.outputs * start_MP[0].nbytes, size
+    pace = Pace(tqdm(disable=True), steps * len(start_MP), needs, checkpoints.say, terminal=False)
+
     def keep(state: dict[str, Any]) -> None:
-        if checkpoints.due(2 * start_MP.nbytes):
+        pace.update(state["member"] * steps + state["step"] - pace.done)
+        if checkpoints.due(size):
             seconds = before + time.perf_counter() - clock
             saved = {"start": start_MP, "steps": steps, "seconds": seconds, "state": state}
             checkpoints.save_part(part, saved)
 
     saved = None if begun is None else begun["state"]
-    refined_MP[alive_M] = gauss_newton(BatchResiduals(population, task), start_MP, steps, saved, keep)
+    refined_MP[alive_M] = gauss_newton(residuals, start_MP, steps, saved, keep)
     seconds = before + time.perf_counter() - clock
     first, last = (
         by_rows(partial(_loss, task, population), population, rows_MP, len(task.train)).median()

@@ -10,10 +10,13 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+import torch
+
 from repu_lab.configs.command import job_command
 from repu_lab.configs.composition import Job
 from repu_lab.configs.config import result_fields
-from repu_lab.runs.building import build, build_group
+from repu_lab.networks.gauss_newton import gauss_newton
+from repu_lab.runs.building import Experiment, build, build_group
 from repu_lab.runs.job import run_job
 from repu_lab.runs.memory import member_bytes
 from repu_lab.runs.observation import Sight
@@ -22,6 +25,9 @@ from repu_lab.runs.state import State
 from repu_lab.runs.stepping import stepper
 from repu_lab.sweeps.group import Group
 from repu_lab.sweeps.job_table import stored_result
+from repu_lab.tasks import on_device
+from repu_lab.tasks.measures import in_float64
+from repu_lab.tasks.residuals import BatchResiduals
 
 STEP_SECONDS = 0.5  # steps are timed for so long
 MEMBERS = 4  # of a job that is tried
@@ -66,7 +72,7 @@ def cost_of(group: Group, known: dict[str, float], *, lost: bool) -> Cost:
 
 
 def _by_steps(group: Group, lost: bool) -> float:
-    """Time a population's start, one look at it and some of its steps, done as in training, but no Gauss-Newton."""
+    """Time a population's start, one look at it and some of its steps, done as in training."""
     experiments = build_group([job.config for job in group.jobs])
     config, task = experiments[0].config, experiments[0].task
     begun = time.perf_counter()
@@ -85,7 +91,19 @@ def _by_steps(group: Group, lost: bool) -> float:
         advance(steps)
         state.progress.last_loss.sum().item()
     step = (time.perf_counter() - begun) / steps
-    return start + config.steps * step + len(measured_steps(config.steps)) * look + len(group.jobs) * FOLDER
+    steps = config.steps * step + len(measured_steps(config.steps)) * look
+    return start + steps + _refining(experiments[0], group.members) + len(group.jobs) * FOLDER
+
+
+def _refining(experiment: Experiment, members: int) -> float:
+    """Time two steps of Gauss-Newton, if any are asked for, of one network as it starts."""
+    if not (steps := experiment.config.task.newton_steps):
+        return 0.0
+    population = experiment.population()
+    residuals = BatchResiduals(population, on_device(experiment.task, population.theta.device, torch.float64))
+    begun = time.perf_counter()
+    gauss_newton(residuals, in_float64(population.theta[:1].detach()), 2)
+    return (time.perf_counter() - begun) / 2 * steps * members
 
 
 def _by_trial(group: Group) -> float:
