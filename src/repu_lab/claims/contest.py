@@ -1,6 +1,6 @@
 """Contests of activations: each gets the same settings and the same number of networks in every case."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
@@ -215,6 +215,20 @@ def medians_by_depth(
             by_depth = curves.setdefault(case.name, {}).setdefault(name, {})
             entry = entries[name, case]
             by_depth[case.depth] = median_interval(measure(entry.networks), alike=entry.alike)
+    return curves
+
+
+def learning_curves(entries: Mapping[str, Entry], measure: Callable[[Array], Array]) -> dict[str, tuple[Array, Array]]:
+    """Return steps (S,) and quartiles (3, S) of a measure of the fresh networks' test metrics (S, networks).
+
+    From the first step on, as far as there is a network that trains.
+    """
+    curves: dict[str, tuple[Array, Array]] = {}
+    for name, entry in entries.items():
+        tables = [run.statistics for run in entry.fresh]
+        last = min(len(table["step"]) for table in tables)
+        values = measure(np.concatenate([table["test_metric"][1:last] for table in tables], axis=1))
+        curves[name] = (tables[0]["step"][1:last], np.quantile(values, (0.25, 0.5, 0.75), axis=1))
     return curves
 
 

@@ -1,10 +1,11 @@
-"""Curves against depth, one an activation."""
+"""Curves against depth, and against the step, one an activation."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
+from numpy.typing import ArrayLike
 
 from repu_lab.figures.looks import LOOKS, PAGE
 from repu_lab.figures.style import BESIDE, canvas, finite, legend, quiet, title
@@ -37,6 +38,29 @@ def by_depth(
                 label=activation,
             )
         axes.set_xticks(places, [str(depth) for depth in depths])
+    if logarithmic:
+        grid[0].set_yscale("log")
+        grid[0].yaxis.set_minor_locator(NullLocator())
+    legend(grid[-1], **BESIDE, handlelength=2.6)
+    return figure
+
+
+def by_step(
+    panels: Mapping[str, Mapping[str, tuple[ArrayLike, ArrayLike]]], label: str, *, logarithmic: bool = False
+) -> Figure:
+    """Draw medians with a band from quartile to quartile: panel -> activation -> steps (S,) and quartiles (3, S)."""
+    figure = canvas(PAGE, 2.7)
+    grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for letter, axes, (name, curves) in zip("abcd", grid, panels.items(), strict=False):
+        quiet(axes, "step", label if axes is grid[0] else "")
+        title(axes, f"{letter}  {name}" if len(panels) > 1 else name)
+        for activation, (steps, quartiles) in curves.items():
+            colour, _, dash = LOOKS[activation]
+            low, median, high = finite(quartiles)
+            axes.plot(steps, median, color=colour, linestyle=dash, linewidth=1.0, label=activation)
+            axes.fill_between(np.asarray(steps), low, high, color=colour, alpha=0.15, linewidth=0)
+        axes.set_xscale("log")
+        axes.xaxis.set_minor_locator(NullLocator())
     if logarithmic:
         grid[0].set_yscale("log")
         grid[0].yaxis.set_minor_locator(NullLocator())

@@ -7,12 +7,13 @@ import numpy as np
 
 from repu_lab.claims.base import Claim, Evidence, Picture, Table
 from repu_lab.claims.comparing import Comparisons, champion, decades, in_order, ratio_table, standing
-from repu_lab.claims.contest import Case, Entry, Grid, contest
+from repu_lab.claims.contest import Case, Entry, Grid, contest, learning_curves
 from repu_lab.claims.lab import Lab, Trained
 from repu_lab.claims.statistics import Array, median_interval, rank_test
 from repu_lab.claims.trials import WORST, relative_l2
 from repu_lab.claims.verdicts import Verdict, provided
 from repu_lab.figures.burgers import learnt_solution
+from repu_lab.figures.curves import by_step
 from repu_lab.figures.rows import ranking
 from repu_lab.runs.building import load_population
 from repu_lab.tasks.burgers import FORM, solution
@@ -74,6 +75,7 @@ def examine(lab: Lab) -> Evidence:
             _ranking_picture("Burgers' equation", "errors", errors, order, {"no shock": SHOCKLESS}),
             *_solution_pictures(by_name, order),
             _ranking_picture("Helmholtz' equation", "helmholtz", smooth_errors, smooth_order, {}),
+            _learning_picture({"Burgers": by_name, "Helmholtz": smooth}),
         ],
     )
 
@@ -140,9 +142,14 @@ def judge(against: Comparisons, best: float) -> Verdict:
 
 
 def after_adam(run: Trained) -> Array:
-    """Return the relative L2 errors on the test points before Gauss-Newton: sqrt(1 - R^2), since u has mean 0."""
+    """Return the relative L2 errors on the test points before Gauss-Newton."""
+    return _error(run.statistics["test_metric"][-1])
+
+
+def _error(metric: Array) -> Array:
+    """Return sqrt(1 - R^2), the relative error, since u has mean 0."""
     with np.errstate(invalid="ignore"):
-        error = np.sqrt(1 - run.statistics["test_metric"][-1].astype(np.float64))
+        error = np.sqrt(1 - metric.astype(np.float64))
     return np.where(error < WORST, error, WORST)
 
 
@@ -162,6 +169,17 @@ def _ranking_picture(
             the smallest median first.""",
         alt=f"Points for each activation, from the smallest median error on {equation} at the top to the largest.",
         figure=ranking(samples, medians, "relative $L_2$ error", marks),
+    )
+
+
+def _learning_picture(equations: Mapping[str, Mapping[str, Entry]]) -> Picture:
+    curves = {equation: learning_curves(entries, _error) for equation, entries in equations.items()}
+    return Picture(
+        name="learning",
+        caption="""Relative L2 error on the test points during the steps of Adam: median and quartiles, each activation
+            at its best setting. What Gauss-Newton makes of it is in the tables.""",
+        alt="Curves of the error against the step, one an activation, for both equations.",
+        figure=by_step(curves, "relative $L_2$ error", logarithmic=True),
     )
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from itertools import product
 
+import numpy as np
+
 from repu_lab.claims.base import Claim, Evidence, Picture, Table
 from repu_lab.claims.comparing import champion
 from repu_lab.claims.contest import (
@@ -14,6 +16,7 @@ from repu_lab.claims.contest import (
     contest,
     described,
     fresh_table,
+    learning_curves,
     medians_by_depth,
     pooled,
     sizes,
@@ -23,7 +26,7 @@ from repu_lab.claims.statistics import LEVEL, Array, Comparison, paired_test
 from repu_lab.claims.training.depth import shared_grid
 from repu_lab.claims.trials import metrics, misclassified
 from repu_lab.claims.verdicts import Verdict, provided
-from repu_lab.figures.curves import by_depth
+from repu_lab.figures.curves import by_depth, by_step
 from repu_lab.tasks.datasets import CIFAR10, FASHION_MNIST, MNIST, Dataset, DataUnavailable, cache_folder
 from repu_lab.tasks.datasets import images as read_images
 
@@ -42,6 +45,7 @@ def examine(lab: Lab) -> Evidence:
     """Tune every activation at every depth on the digits, and on the larger sets of images if they can be had."""
     depths = lab.choose(smoke=(2, 10), full=(2, 5, 12, 20))
     cases = [Case("digits", depth, sizes(lab)) for depth in depths]
+    least, most = cases[0], cases[-1]
     entries = contest(lab, product(NAMES, cases), shared_grid(lab))
     missing = {
         dataset: lab.choose(smoke="is left to the full scale", full=None) or unavailable(dataset)
@@ -102,7 +106,7 @@ def examine(lab: Lab) -> Evidence:
             ),
             fresh_table(entries, {"misclassified": misclassified}, "share trained, median share misclassified"),
         ],
-        pictures=[_picture(entries, cases)],
+        pictures=[_picture(entries, cases), _curves(entries, least, most)],
     )
 
 
@@ -163,6 +167,20 @@ def _picture(entries: Entries, cases: Sequence[Case]) -> Picture:
             the same grid for each depth.""",
         alt="Curves of the accuracy against the number of hidden layers, one an activation.",
         figure=by_depth(medians_by_depth(entries, NAMES, cases, metrics), "accuracy"),
+    )
+
+
+def _curves(entries: Entries, least: Case, most: Case) -> Picture:
+    curves = {
+        f"digits, depth {case.depth}": learning_curves({name: entries[name, case] for name in NAMES}, np.nan_to_num)
+        for case in (least, most)
+    }
+    return Picture(
+        name="learning",
+        caption="""Accuracy on the test split while the networks of the least and of the largest depth train: median and
+            quartiles, each activation at its best setting; 0 is a network that has ended.""",
+        alt="Curves of the accuracy against the step, one an activation, for two depths.",
+        figure=by_step(curves, "accuracy"),
     )
 
 
