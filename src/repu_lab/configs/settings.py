@@ -47,9 +47,9 @@ def later(default: Any, doc: str, check: Check | None = None) -> Any:
 def earlier(cure: str) -> Any:
     """Declare a key that only earlier versions had: as None it stays in the run's identity, and it takes nothing else.
 
-    So finished runs are found again. `cure` ends "is a key of earlier versions; ...".
+    So finished runs are found again. `cure`: what to type instead.
     """
-    return setting(None, f"a key of earlier versions; {cure}", lambda _: f"is a key of earlier versions; {cure}")
+    return setting(None, "of earlier versions only", lambda _: f"is a key of earlier versions; {cure}")
 
 
 def aside(default: Any, doc: str, check: Check | None = None, *, several: bool = False) -> Any:
