@@ -1,5 +1,7 @@
 """A learnt solution of Burgers' equation beside the exact one, its error, and both at a few times."""
 
+import math
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
@@ -13,8 +15,7 @@ Floats = NDArray[np.float64]
 SHOWN_TIMES = (0.25, 0.5, 1.0)
 COLOUR = "#0072B2"
 MAP = "cividis"  # brighter with the value, in grey too
-# Errors below a ten-thousandth cannot be told from 0 in a picture of u, which is of order 1.
-SMALLEST_ERROR, LARGEST_ERROR = 1e-4, 1.0
+DECADES = 4  # of errors, the largest at the top
 
 
 def learnt_solution(x: Floats, t: Floats, exact: Floats, learnt: Floats, *, heading: str = "") -> Figure:
@@ -24,12 +25,13 @@ def learnt_solution(x: Floats, t: Floats, exact: Floats, learnt: Floats, *, head
     """
     figure = canvas(WIDTH, 5.2)
     grid = figure.subplots(3, 2)
-    error = np.log10(np.maximum(np.abs(learnt - exact), SMALLEST_ERROR))
+    error = np.abs(learnt - exact)
+    highest = math.ceil(np.log10(np.max(error, initial=1e-16, where=np.isfinite(error))))
     _plane(grid[0, 0], x, t, exact, (-1, 1), "a  exact u")
     mesh = _plane(grid[0, 1], x, t, learnt, (-1, 1), "b  learnt u")
     figure.colorbar(mesh, ax=grid[0, 1], pad=0.04).ax.tick_params(labelsize=SMALL)
-    bounds = (np.log10(SMALLEST_ERROR), np.log10(LARGEST_ERROR))
-    mesh = _plane(grid[1, 0], x, t, error, bounds, r"c  $\log_{10}$ |error|")
+    bounds = (highest - DECADES, highest)
+    mesh = _plane(grid[1, 0], x, t, np.log10(np.maximum(error, 10.0 ** bounds[0])), bounds, r"c  $\log_{10}$ |error|")
     figure.colorbar(mesh, ax=grid[1, 0], pad=0.04).ax.tick_params(labelsize=SMALL)
     for axes, letter, time in zip(grid.ravel()[3:], "def", SHOWN_TIMES, strict=True):
         row = int(np.abs(t - time).argmin())
