@@ -8,16 +8,14 @@ import numpy as np
 from torch import Tensor, float64, nn, tensor
 
 from repu_lab.blocks.block import Scaled
-from repu_lab.blocks.maps import Floats
+from repu_lab.blocks.maps import Floats, Map
 
 
 @dataclass(frozen=True)
-class Cooled:
+class Cooled(Map):
     """u = x / t."""
 
     t: float
-    scale_free = False
-    centred = False
 
     def __call__(self, x: Tensor) -> Tensor:
         return x / self.t

@@ -4,7 +4,7 @@ Shapes: M members, B inputs, N units, K first and J second derivatives; "..." is
 """
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,100 +20,60 @@ EPS = 2.0**-126
 LOG_CLOSE = 2 * np.log(1e-6)
 
 
-class Map(Protocol):
-    """A function x -> u of all units of one input.
+@dataclass(frozen=True)
+class Map:
+    """A function x -> u of all units of one input, here u = x; each kind of layer overrides what it does otherwise.
 
     `scale_free`: u does not change if x is multiplied by a number, so its derivatives fall as 1/x. `centred`: nor does
     what the next map makes of it if a number is added to x.
     """
 
-    @property
-    def scale_free(self) -> bool:
-        """See above."""
-        ...
-
-    @property
-    def centred(self) -> bool:
-        """See above."""
-        ...
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Return u for x of shape (..., N)."""
-        ...
-
-    def jet(self, x_MBN: Tensor, d_MKBN: Tensor, J: int) -> tuple[Tensor, Tensor]:
-        """Return u and its derivatives, given those of x; the last J of them are second ones, of the first J."""
-        ...
-
-    def gain(self, x: Tensor) -> Any:
-        """Return, for each unit j, sum_i (du_i/dx_j)^2: what a mean square gradient is multiplied by there."""
-        ...
-
-    def modules(self, units: int) -> list[nn.Module]:
-        """Return the same as plain torch."""
-        ...
-
-    def weighted(self, x: Floats, weights: Floats) -> Floats:
-        """Return u of an infinitely wide layer whose units have the values x, as often as the weights say."""
-        ...
-
-    def wide(self, square: Floats, mean: Any = 0.0) -> tuple[Floats, Any]:
-        """Return the mean square of u and log |du/dx|^2 in an infinitely wide layer, given E[x^2] and E[x]."""
-        ...
-
-    def units(self, log_S: Floats, x: Floats) -> tuple[Floats, Floats]:
-        """Return a sampled layer e^(log_S / 2) x, units on axis 1, behind the map, in the same form."""
-        ...
-
-    def change(
-        self, log_S: Floats, x: Floats, log_D: Floats, y: Floats, *, small: bool = False
-    ) -> tuple[Floats, Floats]:
-        """Return the change of u when y of size e^(log_D / 2) is added to x; to first order if it is `small`."""
-        ...
-
-
-@dataclass(frozen=True)
-class Same:
-    """u = x."""
-
     scale_free = False
     centred = False
 
     def __call__(self, x: Tensor) -> Tensor:
+        """Return u for x of shape (..., N)."""
         return x
 
     def jet(self, x_MBN: Tensor, d_MKBN: Tensor, J: int) -> tuple[Tensor, Tensor]:
+        """Return u and its derivatives, given those of x; the last J of them are second ones, of the first J."""
         return x_MBN, d_MKBN
 
-    def gain(self, x: Tensor) -> float:
+    def gain(self, x: Tensor) -> Any:
+        """Return, for each unit j, sum_i (du_i/dx_j)^2: what a mean square gradient is multiplied by there."""
         return 1.0
 
     def modules(self, units: int) -> list[nn.Module]:
+        """Return the same as plain torch."""
         return []
 
-    def wide(self, square: Floats, mean: Any = 0.0) -> tuple[Floats, float]:
-        return square, 0.0
-
     def weighted(self, x: Floats, weights: Floats) -> Floats:
+        """Return u of an infinitely wide layer whose units have the values x, as often as the weights say."""
         return x
 
+    def wide(self, square: Floats, mean: Any = 0.0) -> tuple[Floats, Any]:
+        """Return the mean square of u and log |du/dx|^2 in an infinitely wide layer, given E[x^2] and E[x]."""
+        return square, 0.0
+
     def units(self, log_S: Floats, x: Floats) -> tuple[Floats, Floats]:
+        """Return a sampled layer e^(log_S / 2) x, units on axis 1, behind the map, in the same form."""
         return log_S, x
 
     def change(
         self, log_S: Floats, x: Floats, log_D: Floats, y: Floats, *, small: bool = False
     ) -> tuple[Floats, Floats]:
+        """Return the change of u when y of size e^(log_D / 2) is added to x; to first order if it is `small`."""
         return log_D, y
 
 
 @dataclass(frozen=True)
-class Unit:
+class Unit(Map):
     """u = x / rms(x): RMSNorm (Zhang, Sennrich 2019); of x less its mean if `centred`: LayerNorm (Ba et al. 2016).
 
     Without weights of its own. With P = 1 - u u^T / N [- 1 1^T / N], a projection, du/dx = P / rms.
     """
 
-    centred: bool
+    centred: bool = False
     scale_free = True
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -181,7 +141,7 @@ class Unit:
 
 
 @dataclass(frozen=True)
-class Centred(Same):
+class Centred(Map):
     """Nothing that a network computes: weights whose rows have no mean see x less its mean, however it is sent on.
 
     u = sqrt(N / (N - 1)) (x - mean x): rows w = sqrt(N / (N - 1)) P g with P = 1 - 1 1^T / N and independent g of one
@@ -208,7 +168,7 @@ class Centred(Same):
         return self.units(log_D, y)
 
 
-SAME, CENTRED = Same(), Centred()
+SAME, CENTRED = Map(), Centred()
 RMS, LAYER = Unit(centred=False), Unit(centred=True)
 # What `block.norm` names: the maps before and after the activation.
 NORMS: dict[str, tuple[Map, Map]] = {
