@@ -182,13 +182,23 @@ def _ignored_of_task(task: TaskConfig) -> Iterator[str]:
 def result_fields(config: Any) -> dict[str, Any]:
     """Return the fields that decide the result, nested, as typed or defaulted."""
     chosen: dict[str, Any] = {}
-    for spec in fields(config):
-        value = getattr(config, spec.name)
-        usual = spec.default if spec.default_factory is MISSING else spec.default_factory()
-        unset = spec.metadata["named_if_set"] and value == usual
-        if spec.metadata["affects_result"] and not unset:
-            chosen[spec.name] = result_fields(value) if is_dataclass(value) else value
+    for name, usual in _decisive(type(config)):
+        value = getattr(config, name)
+        if value != usual:
+            chosen[name] = result_fields(value) if is_dataclass(value) else value
     return chosen
+
+
+@cache
+def _decisive(schema: type) -> tuple[tuple[str, Any], ...]:
+    """Return the names of the fields that decide the result, each with the value that is left out, if there is one."""
+    return tuple(
+        (spec.name, (spec.default if spec.default_factory is MISSING else spec.default_factory()))
+        if spec.metadata["named_if_set"]
+        else (spec.name, MISSING)
+        for spec in fields(schema)
+        if spec.metadata["affects_result"]
+    )
 
 
 def keys_left_out(schema: type, prefix: str = "") -> Iterator[str]:

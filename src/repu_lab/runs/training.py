@@ -25,6 +25,7 @@ from repu_lab.runs.state import Part, State, TrainingRun, members
 from repu_lab.runs.stepping import stepper
 from repu_lab.runs.words import tailor_record
 from repu_lab.runs.writer import synced_together
+from repu_lab.tasks import Evaluation
 from repu_lab.theory.forecast import Forecast
 from repu_lab.tracking.events import EVENTS_NAME
 from repu_lab.tracking.tracker import Tracker
@@ -110,12 +111,20 @@ def _train(runs: Sequence[TrainingRun], checkpoints: Checkpoints, bar: Bar) -> l
         if asked.number is not None:  # while the last step was observed; from here on a signal ends at once
             raise Interrupted(asked.number)
         state.seconds = time.perf_counter() - start
+        splits = () if config.task.lbfgs_steps else (task.test, task.validation)
+        # All runs at once: .5 ms for a network of 10 x 32 in place of 1.2, with the same bits.
+        looks = [evaluate(state.population, task, state.population.theta.detach(), split) for split in splits]
         with synced_together([run.folder for run, _ in written]):
-            return [finish(run, state, part, checkpoints) for run, part in written]
+            return [finish(run, state, part, checkpoints, looks) for run, part in written]
 
 
-def finish(run: TrainingRun, state: State, part: Part, checkpoints: Checkpoints) -> dict[str, Any]:
-    """Judge the members of a run that has ended, write its statistics and weights and return what its result holds."""
+def finish(
+    run: TrainingRun, state: State, part: Part, checkpoints: Checkpoints, looks: Sequence[Evaluation]
+) -> dict[str, Any]:
+    """Judge the members of a run that has ended, write its statistics and weights and return what its result holds.
+
+    `looks`: all members on the test and the validation split, unless L-BFGS follows.
+    """
     experiment, expected, config = run.experiment, run.expected, run.experiment.config
     task, population, rows, table = experiment.task, state.population, part.rows, part.table
     theta_MP = population.theta.detach()[rows]
@@ -131,7 +140,12 @@ def finish(run: TrainingRun, state: State, part: Part, checkpoints: Checkpoints)
     judged, theta_MP, said = refine(experiment, population, theta_MP, progress.alive, checkpoints, refining)
     if said is not None:
         run.folder.log(f"refined:  {said}")
-    evaluation = evaluate(population, judged, theta_MP)
+    if looks:
+        evaluation, validation = (members(look, rows) for look in looks)
+    else:
+        evaluation, validation = (
+            evaluate(population, judged, theta_MP, split) for split in (judged.test, judged.validation)
+        )
     progress.record_evaluation(step, evaluation, task.criterion)
     if said is not None:  # what TensorBoard's table shows is what the result says
         judged_at = step + config.task.newton_steps
@@ -139,7 +153,7 @@ def finish(run: TrainingRun, state: State, part: Part, checkpoints: Checkpoints)
     records = judge(
         progress, first, evaluation, judged, experiment.seeds, step, diverged_layer, refined=said is not None
     )
-    add_validation(records, evaluate(population, judged, theta_MP, judged.validation))
+    add_validation(records, validation)
     add_measures(records, task.measures(population, theta_MP))
     outcomes = dict(Counter(record["outcome"] for record in records))
     line = verdict(expected, records)

@@ -5,6 +5,7 @@ drawn. Preactivations that are not finite are counted under z_nonfinite/.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -43,7 +44,6 @@ class Tracker:
     def __init__(self, folder: Path | str, *, depth: int, members: int, append_at: int | None = None) -> None:
         """Open the folder's event file; the folder must exist."""
         self.members, self.depth = members, depth
-        self._shares = list(curve_layers(depth))
         self._file = EventFile(Path(folder) / EVENTS_NAME, append_at)
         self._gathered: dict[int, list[Any]] = {}  # by step, not yet in the file
 
@@ -79,8 +79,7 @@ class Tracker:
         """Write the medians of at most 8 layers, spread over the depth, and the counts of what is not finite."""
         row: dict[str, float] = {}
         for name, medians in digest.medians.items():
-            tags = (f"z_{name}/depth_{share}" for share in self._shares)
-            row |= zip(tags, medians.tolist(), strict=False)  # the output layer has no chi
+            row |= zip(_over_training(name, self.depth), medians.tolist(), strict=False)  # the output layer has no chi
         bad = sum(digest.counts.values())
         row |= {f"z_nonfinite/{kind}": float(digest.counts[kind].sum()) for kind in COUNTED}
         row["z_nonfinite/members"] = digest.bad_members
@@ -212,6 +211,11 @@ class Tracker:
 
 def _row(columns: Mapping[str, NDArray[Any]], i: int) -> list[Any]:
     return summaries.scalars({tag: float(column[i]) for tag, column in columns.items() if i < column.size})
+
+
+@cache
+def _over_training(name: str, depth: int) -> list[str]:
+    return [f"z_{name}/depth_{share}" for share in curve_layers(depth)]
 
 
 def _curve(step: int | None) -> str:
