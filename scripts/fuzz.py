@@ -40,7 +40,7 @@ from repu_lab import cli
 from repu_lab.claims import command as claims_command
 from repu_lab.configs.command import job_commands
 from repu_lab.configs.composition import Composer
-from repu_lab.runs import analysis, circumstances
+from repu_lab.runs import analysis, manifest
 from repu_lab.sweeps import launching
 
 SECONDS = 120  # that a line may take
@@ -196,7 +196,7 @@ def quick() -> Iterator[None]:
     patches: list[tuple[Any, str, Callable[..., Any]]] = [
         (Composer, "__init__", shared),
         (os, "fsync", lambda _: None),
-        (circumstances, "_git_commit", lambda: None),
+        (manifest, "_git_commit", lambda: None),
         (launching, "launch", words.launch_here),
         (launching, "plan", lambda *_: NOT_RUN),
         (claims_command, "judge_all", lambda *_: []),

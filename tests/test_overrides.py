@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from command_lines import SMALL, command_lines, launch_here
 from repu_lab.cli import main
 from repu_lab.configs.composition import Composer
-from repu_lab.runs import circumstances
+from repu_lab.runs import manifest
 from repu_lab.sweeps import launching
 
 REPU_LAB = str(Path(sys.executable).with_name("repu-lab"))
@@ -65,7 +65,7 @@ def quick() -> Iterator[None]:
         patch.setattr(Composer, "__init__", shared)
         patch.setattr(launching, "launch", launch_here)
         patch.setattr(os, "fsync", lambda _: None)
-        patch.setattr(circumstances, "_git_commit", lambda: None)
+        patch.setattr(manifest, "_git_commit", lambda: None)
         patch.delenv("NOT_THERE", raising=False)
         yield
     torch.set_num_threads(1)

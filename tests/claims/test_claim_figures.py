@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
+from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Annotation
@@ -45,7 +46,7 @@ def meeting() -> Figure:
 
 def keeping() -> Figure:
     profiles = {k1: (np.ones(50), np.ones(50)) for k1 in (1e-3, 1.0)}
-    cells = {(width, k1): ((0.5, 0.3, 0.7), 0.5) for width in (64, 128) for k1 in profiles}
+    cells = {(width, k1): ((0.5, 0.3, 0.9), 0.6) for width in (64, 128) for k1 in profiles}
     return shares.shares_kept(profiles, cells)
 
 
@@ -174,6 +175,39 @@ def test_a_curve_goes_through_the_estimates_at_the_depths():
     assert left.get_title(loc="left") == "a  x"
     drawn = [np.asarray(line.get_ydata()) for line in left.lines if line.get_marker() not in ("None", "", None)]
     assert len(drawn) == len(NAMES) and all(values.tolist() == [0.2, 0.5] for values in drawn)
+
+
+def drawn_intervals(figure: Figure) -> set[tuple[float, ...]]:
+    """Estimate, low and high of every error bar of a figure, along its bar."""
+    intervals = set()
+    for axes in figure.axes:
+        for bar in (each for each in axes.containers if isinstance(each, ErrorbarContainer)):
+            line, _, (segments,) = bar.lines
+            for point, ends in zip(np.column_stack(line.get_data()), segments.get_segments(), strict=True):
+                along = int(ends[0][0] == ends[1][0])  # a vertical bar is one of y
+                intervals.add(tuple(np.round([point[along], *sorted(ends[:, along])], 9).tolist()))
+    return intervals
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("by_depth", FOUND[NAMES[0]]),
+        ("by_case", FOUND[NAMES[0]]),
+        ("keeping", [(0.5, 0.3, 0.9)]),
+        ("ratio", [(1.3, 1.2, 1.4), (1.35, 1.3, 1.4), (1.5, 1.4, 1.6)]),
+        ("meeting", [(1e-4, 5e-5, 2e-4), (1.0, 0.5, 2.0)]),  # of chi - 1; what lies below 0 is not drawn
+    ],
+)
+def test_a_mark_is_the_estimate_and_its_bar_ends_at_the_interval(name, given):
+    assert drawn_intervals(DRAWN[name]()) == set(given)
+
+
+def test_the_mark_of_a_ranking_is_the_median_on_its_interval():
+    (axes,) = DRAWN["ranking"]().axes
+    marks = [np.asarray(line.get_xdata()).tolist() for line in axes.lines if line.get_marker() == "|"]
+    spans = [ends for line in axes.lines if (ends := np.asarray(line.get_xdata()).tolist()) == [0.1, 1.0]]
+    assert marks == [[0.2]] * len(NAMES) and len(spans) == len(NAMES)
 
 
 def test_bars_stand_for_the_shares():

@@ -16,6 +16,7 @@ from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 from tensorboard.plugins.hparams import metadata
 
 from repu_lab.networks.statistics import HISTOGRAM_EDGES, LayerStatistics
+from repu_lab.tracking import summaries
 from repu_lab.tracking.digest import curve_layers, depth_profile, digest, digests
 from repu_lab.tracking.events import EVENTS_NAME, EventFile, masked_crc32c
 from repu_lab.tracking.tags import TAGS, UndeclaredTag, declared, tags_as_markdown
@@ -88,7 +89,8 @@ def write_everything(folder: Path, members: int = MEMBERS) -> None:
     stats = make_stats(members=members)
     with Tracker(folder, depth=DEPTH, members=members) as tracker:
         tracker.layout()
-        tracker.hparams({"activation": "repu", "depth": DEPTH, "activation.p": None}, ["test/metric", "test/loss"])
+        parameters = {"activation": "repu", "depth": DEPTH, "activation.p": None}
+        tracker.write(0, summaries.hparams_start(parameters, ["test/metric", "test/loss"]))
         tracker.theory({"log10_K": np.zeros(DEPTH + 1), "log10_K_quantiles": np.zeros((5, DEPTH + 1))})
         for step in (0, 100):
             tracker.scalars(step, {"train/active": members, "train_outcome/stalled": 10.0})
@@ -98,8 +100,8 @@ def write_everything(folder: Path, members: int = MEMBERS) -> None:
             tracker.histograms(step, stats.histogram_of())
         tracker.profiles(None, depth_profile(stats))
         tracker.scalars(100, {"train_outcome/trained": members})
-        tracker.text("outcome", "**trained**", 100)
-        tracker.ended(True)
+        tracker.write(100, summaries.text("outcome", "**trained**"))
+        tracker.write(0, summaries.hparams_end(True))
 
 
 # --- the file -------------------------------------------------------------------------------------------------------
@@ -206,8 +208,8 @@ def test_an_undeclared_tag_raises_and_writes_nothing(tmp_path: Path, tag: str) -
         for write in (
             lambda: tracker.scalars(0, {"train/active": 1.0, tag: 1.0}),
             lambda: tracker.by_member(0, {tag: np.ones(MEMBERS)}),
-            lambda: tracker.text(tag, "x"),
-            lambda: tracker.hparams({"depth": 1}, [tag]),
+            lambda: summaries.text(tag, "x"),
+            lambda: summaries.hparams_start({"depth": 1}, [tag]),
         ):
             with pytest.raises(UndeclaredTag, match="is not declared"):
                 write()
@@ -432,8 +434,8 @@ def test_text_comes_back(tmp_path: Path) -> None:
 def test_hparams_stand_in_the_runs_own_file(tmp_path: Path) -> None:
     config = {"activation": "repu", "depth": 50, "clip": None, "rerun": False, "optimizer.lr": 1e-3}
     with Tracker(tmp_path, depth=DEPTH, members=MEMBERS) as tracker:
-        tracker.hparams(config, ["test/metric"])
-        tracker.ended(False)
+        tracker.write(0, summaries.hparams_start(config, ["test/metric"]))
+        tracker.write(0, summaries.hparams_end(False))
     assert [path.name for path in tmp_path.iterdir()] == [EVENTS_NAME]
     events = read(tmp_path)
 

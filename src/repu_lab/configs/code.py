@@ -26,6 +26,12 @@ def activation_name(activation: Mapping[str, Any]) -> str:
     return str(activation.get("_target_") or name).rpartition(".")[2] if name == CUSTOM else name
 
 
+def described(config: Any) -> str:
+    """Return an activation with its parameters and the affine maps around it: `repu(p=2), tailor=dks`."""
+    own = ", ".join(f"{k}={v}" for k, v in config.activation.items() if k not in ("name", "_target_"))
+    return with_tailor(activation_name(config.activation) + (f"({own})" if own else ""), config.tailor.name)
+
+
 def with_tailor(name: str, kind: object) -> str:
     """Return what an activation is called with the affine maps around it, `mrepu, tailor=dks`."""
     return name if kind in (None, "none") else f"{name}, tailor={kind}"

@@ -53,34 +53,23 @@ def check(command: str, cfg: DictConfig) -> Any:
     except OmegaConfBaseException as error:
         key = f"{error.full_key}: " if error.full_key else ""
         raise ConfigError(key + str(error).splitlines()[0]) from error
-    _leave_out(getattr(config, "activation", {}))
-    _check_fields(config, "")
-    _check_arguments(getattr(config, "activation", {}))
-    for complaint in _ignored(config):
-        raise ConfigError(complaint)
-    _name_block_once(config)
-    optimizer = getattr(config, "optimizer", None)
-    if optimizer is not None and optimizer.lr != "auto":
-        optimizer.lr = float(optimizer.lr)  # lr=1 and lr=1.0 are the same run
-    return config
-
-
-def _leave_out(activation: dict[str, Any]) -> None:
-    """Take arguments out that earlier versions did not know and that change nothing: folders keep their names."""
+    activation = getattr(config, "activation", {})
+    block, optimizer = getattr(config, "block", None), getattr(config, "optimizer", None)
     for key, usual in LATER.get(activation.get("name", ""), {}).items():
         if activation.get(key) == usual:
             del activation[key]
-
-
-def _name_block_once(config: Any) -> None:
-    """Write block=residual as residual=true, and a number as a float, so that one run has one name."""
-    block = getattr(config, "block", None)
-    if block is None:
-        return
-    if block.name == "residual":
+    _check_fields(config, "")
+    _check_arguments(activation)
+    for complaint in _ignored(config):
+        raise ConfigError(complaint)
+    # One run has one name: block=residual is residual=true, lr=1 is lr=1.0.
+    if block is not None and block.name == "residual":
         config.residual, block.name = True, "plain"
-    if not isinstance(block.branch, str):
+    if block is not None and not isinstance(block.branch, str):
         block.branch = float(block.branch)
+    if optimizer is not None and optimizer.lr != "auto":
+        optimizer.lr = float(optimizer.lr)
+    return config
 
 
 def _check_fields(config: Any, prefix: str) -> None:

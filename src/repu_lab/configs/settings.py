@@ -26,7 +26,7 @@ def setting(
     """
     metadata = {
         "doc": doc,
-        "check": _or_none(check) if check and default is None else check,
+        "check": (lambda value: None if value is None else check(value)) if check and default is None else check,
         "affects_result": affects_result,
         "named_if_set": named_if_set,
         "several": several,
@@ -113,7 +113,3 @@ def device(value: Any) -> str | None:
     """Check for a device's name."""
     valid = isinstance(value, str) and re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value)
     return None if valid else "must be auto, cpu, cuda, cuda:0, cuda:1, ... or mps"
-
-
-def _or_none(check: Check) -> Check:
-    return lambda value: None if value is None else check(value)

@@ -4,8 +4,7 @@ import dataclasses
 import shutil
 import textwrap
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 from omegaconf import DictConfig
 
@@ -43,14 +42,6 @@ def command_help(command: JobCommand) -> str:
     return "\n".join(lines) + "\n"
 
 
-def valid_values(check: Callable[[Any], str | None] | None, hint: Any = None) -> str:
-    """Return what a check accepts, in words, '' where anything goes."""
-    if check is None:
-        return "true or false" if hint is bool else ""
-    # Nothing is a valid value of this type, so every check answers with its complaint.
-    return (check(object()) or "").removeprefix("must be ")
-
-
 def _groups(cfg: DictConfig, groups: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:
     for group, options in groups.items():
         if group.partition("/")[0] == "hydra":
@@ -74,7 +65,10 @@ def _keys(schema: type, cfg: DictConfig, prefix: str) -> Iterator[tuple[str, str
         elif spec.name != "name":
             value = cfg.get(spec.name)
             shown = "null" if value is None else str(value).lower() if isinstance(value, bool) else value
-            valid = valid_values(spec.metadata["check"], hints[spec.name])
+            check = spec.metadata["check"]
+            # Nothing is a valid value of this type, so every check answers with its complaint.
+            complaint = check(object()) or "" if check else "true or false" if hints[spec.name] is bool else ""
+            valid = complaint.removeprefix("must be ")
             yield f"{key}={shown}", spec.metadata["doc"] + (f" [{valid}]" if valid else "")
 
 

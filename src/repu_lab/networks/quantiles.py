@@ -5,7 +5,7 @@ median of the others would speak as if of all. A quantile that falls on one that
 """
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,12 +17,15 @@ if TYPE_CHECKING:
 RULE = "a network without a number ranks as the worst"
 
 
-def quantiles(values: ArrayLike, q: Sequence[float], *, defined: float = 0.0) -> NDArray[np.float64]:
+def quantiles(values: "ArrayLike | Tensor", q: Sequence[float], *, defined: float = 0.0) -> NDArray[np.float64]:
     """Return the quantiles of each row, (rows, N) -> (len(q), rows), leaving NaN out and ordering -inf and +inf.
 
     Linear between neighbours as numpy's default, so not finite between a number and an infinite one. NaN for a row of
-    NaN and for one of which less than the share `defined` is a number.
+    NaN and for one of which less than the share `defined` is a number. What lies on a GPU is sorted there, to the same
+    bits, and only the neighbours of the quantiles leave it; on a CPU numpy's sort is the faster one.
     """
+    if str(getattr(values, "device", "cpu")) != "cpu":
+        return quantiles_sorted(cast("Tensor", values).double().sort(1).values, q, defined)
     ordered = np.sort(np.asarray(values, np.float64), axis=1)  # NaN last
     if ordered.shape[1] == 1:
         return np.repeat(ordered.T, len(q), axis=0)
@@ -34,20 +37,8 @@ def quantiles(values: ArrayLike, q: Sequence[float], *, defined: float = 0.0) ->
     return result
 
 
-def quantiles_there(values: "Tensor | NDArray", q: Sequence[float], *, defined: float = 0.0) -> NDArray[np.float64]:
-    """Return what `quantiles` does, bit for bit, of a table that is sorted where it lies: numpy's is the faster CPU's.
-
-    Only the rows' neighbours of the quantiles leave a GPU.
-    """
-    if isinstance(values, np.ndarray):
-        return quantiles(values, q, defined=defined)
-    if values.device.type == "cpu":
-        return quantiles(values.numpy(), q, defined=defined)
-    return quantiles_sorted(values.double().sort(1).values, q, defined)  # NaN last
-
-
 def quantiles_sorted(ordered: "Tensor", q: Sequence[float], defined: float) -> NDArray[np.float64]:
-    """Return the quantiles of rows that are sorted, on any device."""
+    """Return the quantiles of rows that are sorted, NaN last, on any device."""
     missing = ordered.isnan().sum(1)
     count = ordered.shape[1] - missing.cpu().numpy()
     below, above, share = _neighbours(count, q)

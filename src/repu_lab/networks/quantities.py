@@ -109,7 +109,7 @@ QUANTITIES: tuple[Quantity, ...] = (
     Quantity(
         name="dead", axes=MEMBER, unit="1", formula="fraction of units with s' = 0 on the whole probe",
         meaning="units that cannot learn", output=False,
-        of=lambda layers: (layers.slopes == 0).all(2).double().mean(-1),
+        of=lambda layers: (layers.branch[2] == 0).all(2).double().mean(-1),
     ),
 )  # fmt: skip
 

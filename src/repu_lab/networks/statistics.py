@@ -114,11 +114,6 @@ class Layers:
         self.population, self.maps, self.first = population, maps, first
         self.z, self.gradient = z_DMPN, gradient_DMPN
 
-    @property
-    def is_output(self) -> bool:
-        """Whether this is the layer z^{L+1}."""
-        return self.first > self.population.depth
-
     @cached_property
     def _largest(self) -> Tensor:
         return self.z.abs().amax(-1, keepdim=True)
@@ -172,11 +167,6 @@ class Layers:
     def branch(self) -> tuple[Tensor, Tensor, Tensor]:
         """chi_parallel and chi_perp (D, M, P) without what is skipped, and s' (D, M, P, N)."""
         return branch_susceptibilities(self.population, self.maps, self.first, self.z)
-
-    @property
-    def slopes(self) -> Tensor:
-        """S' at every unit, (D, M, P, N)."""
-        return self.branch[2]
 
     @cached_property
     def skipped(self) -> Tensor:
@@ -257,7 +247,7 @@ def _measure_members(
 
 def quantities(layers: Layers) -> dict[str, Tensor]:
     """Return every quantity that these layers have."""
-    known = (q for q in QUANTITIES if q.output or not layers.is_output)
+    known = (q for q in QUANTITIES if q.output or layers.first <= layers.population.depth)
     return {q.name: getattr(layers, q.name) if q.of is None else q.of(layers) for q in known}
 
 

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from repu_lab.activations import Activation, as_activation, check_dtype
 from repu_lab.blocks import NORMS, Block
@@ -55,11 +55,6 @@ class Experiment:
         return getattr(torch, self.config.dtype)
 
     @property
-    def threads(self) -> int:
-        """CPU threads of this process, as the config sets them."""
-        return torch.get_num_threads()
-
-    @property
     def seeds(self) -> list[int]:
         """One seed a member."""
         return [self.config.seed + i for i in range(self.config.members)]
@@ -72,7 +67,8 @@ class Experiment:
 def make_population(experiments: Sequence[Experiment], *, draw: bool = True) -> Population:
     """Return the networks of one or several experiments, in this order, at initialization (or zero).
 
-    They agree in activation, sizes, dtype and device; each has its own seeds and variances.
+    They agree in activation, sizes, dtype and device; each has its own seeds and variances. Scales are frozen on the
+    inputs of the first step, or on those that a command without steps looks at.
     """
     shared = experiments[0]
     rules = [experiment.rule for experiment in experiments for _ in experiment.seeds]
@@ -81,13 +77,10 @@ def make_population(experiments: Sequence[Experiment], *, draw: bool = True) -> 
     )
     if draw:
         draw_(population, rules, [seed for experiment in experiments for seed in experiment.seeds])
-        population.freeze_(first_inputs(shared.config, shared.task))
+        config, task = shared.config, shared.task
+        trains = hasattr(config, "batch_size")
+        population.freeze_(task.batch(0, config.batch_size).x if trains else task.test.x[: config.probe])
     return population
-
-
-def first_inputs(config: Any, task: Task) -> Tensor:
-    """Return the inputs of the first step, or those that a command without steps looks at."""
-    return task.batch(0, config.batch_size).x if hasattr(config, "batch_size") else task.test.x[: config.probe]
 
 
 def make_optimizer(experiments: Sequence[Experiment], population: Population) -> Optimizer:

@@ -28,7 +28,7 @@ from repu_lab.configs.files import Damaged
 from repu_lab.configs.text import escaped
 from repu_lab.runs.interruption import asked
 from repu_lab.runs.manifest import begun, check_same, check_unmarked, moved, now
-from repu_lab.runs.paths import EVENTS, remove_leftovers
+from repu_lab.runs.paths import CHECKPOINTS, EVENTS, remove_leftovers
 from repu_lab.runs.reading import Contents
 from repu_lab.runs.writer import Writer
 
@@ -64,7 +64,7 @@ class RunFolder(Writer):
         if manifest.get("status") != "finished":
             return None
         damaged = [name for name in self.damaged() if not fnmatch(name, EVENTS)]
-        if result in damaged or (damaged and any((self.path / "checkpoints").glob("*.ckpt"))):
+        if result in damaged or (damaged and any((self.path / CHECKPOINTS).glob("*.ckpt"))):
             return None
         return self.read_json(result)
 
@@ -107,7 +107,12 @@ class RunFolder(Writer):
             self.write_text("config.yaml", yaml.dump(result_fields(config), Dumper=DUMPER, sort_keys=False))
             code = own_files(config)
             try:  # from the moment its manifest says `running`
-                self._begin(before, command=command, config_hash=config_hash(command, config), code=code, **entries)
+                identity = {"command": command, "config_hash": config_hash(command, config), "code": code}
+                manifest = begun(before, identity | dict(entries))
+                self.resumed = "resumed" in manifest
+                if self.resumed and (changed := moved(before or {}, manifest)) and (self.path / CHECKPOINTS).is_dir():
+                    self.log(f"warning:  goes on elsewhere ({changed}): last bits may differ from an unbroken run's")
+                self.write_json("manifest.json", manifest)
                 if damaged:
                     self.log(f"warning:  not as it was written: {', '.join(damaged)}; made again")
                 yield self
@@ -137,13 +142,6 @@ class RunFolder(Writer):
         if self.path.is_dir():
             self.write_text("traceback.txt", cause + "\n")
             self._end("failed")
-
-    def _begin(self, before: Mapping[str, Any] | None, **entries: Any) -> None:
-        manifest = begun(before, entries)
-        self.resumed = "resumed" in manifest
-        if self.resumed and (changed := moved(before or {}, manifest)) and (self.path / "checkpoints").is_dir():
-            self.log(f"warning:  goes on elsewhere ({changed}): the last bits may differ from an unbroken run's")
-        self.write_json("manifest.json", manifest)
 
     def _end(self, status: str, **entries: Any) -> None:
         with suppress(OSError) if status != "finished" else nullcontext():

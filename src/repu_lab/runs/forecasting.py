@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from repu_lab.configs.code import activation_name, with_tailor
+from repu_lab.configs.code import described
 from repu_lab.configs.schema import TrainConfig
 from repu_lab.networks.initialization import Rule
 from repu_lab.runs.building import Experiment
@@ -117,12 +117,9 @@ def as_record(expected: Forecast) -> dict[str, Any]:
 def heading_of(experiment: Experiment) -> str:
     """Return the run in a few words, for the head of a figure, and below why it starts with these variances."""
     config, rule = experiment.config, experiment.rule
-    details = ", ".join(f"{k}={v}" for k, v in config.activation.items() if k not in ("name", "_target_"))
-    name = activation_name(config.activation) + (f"({details})" if details else "")
-    name = with_tailor(name, config.tailor.name)
     numbers = f"C_W={rule.C_W[-1]:.4g}, C_b={rule.C_b[-1]:.4g}, k1={rule.k1:.4g}"
     if config.initialization.weights != "gaussian":
         numbers += f", {rule.weights} weights"
     # The note instead of "critical": that is what the rule looks for, and RePU, among others, has no such point.
     sizes = f"depth {config.depth}, width {config.width}{'' if rule.note else f', {rule.name}'}"
-    return "\n".join([f"{name}, {sizes}: {numbers}", *wrap(rule.note, LINE)])
+    return "\n".join([f"{described(config)}, {sizes}: {numbers}", *wrap(rule.note, LINE)])

@@ -64,9 +64,11 @@ def stored_result(command: JobCommand, config: Any, folder: RunFolder) -> dict[s
 def build_job(config: Any, path: Path) -> Prepared:
     """Build the networks, the data and all else that a job is made of: what a command of networks prepares."""
     with kept():
+        import torch
+
         from repu_lab.runs.building import build
     experiment = build(config)
-    circumstances = {"device": str(experiment.device), "threads": experiment.threads}
+    circumstances = {"device": str(experiment.device), "threads": torch.get_num_threads()}
     return Prepared(parts=experiment, circumstances=circumstances, afresh=config.rerun)
 
 

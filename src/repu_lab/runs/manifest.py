@@ -1,23 +1,32 @@
 """What a run's folder says of itself, and whether it is the run that is asked for: manifest.json and config.yaml."""
 
+import os
+import platform
+import socket
+import subprocess
+import sys
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from repu_lab import __version__
 from repu_lab.configs.code import own_files
 from repu_lab.configs.config import ConfigError, result_fields
 from repu_lab.configs.text import escaped
 from repu_lab.configs.untrusted import read_run_config
-from repu_lab.runs.circumstances import circumstances
 
 OWN_NAMES = ("lock", "config.yaml", "run.log", "checkpoints")  # what a run may leave that dies before its manifest
 DECISIVE = ("device", "threads", "machine", "versions")  # what the bits of a run depend on, beside its config
+PACKAGES = ("torch", "numpy", "scipy", "hydra-core", "tensorboard", "scikit-learn")
 
 
 def begun(before: Mapping[str, Any] | None, entries: Mapping[str, Any]) -> dict[str, Any]:
     """Return the manifest of a run that starts, or goes on: then it keeps its first start and lists the others."""
-    manifest = {"status": "running", **entries, **circumstances(), "start": now(), "end": None}
+    manifest = {"status": "running", **entries, **_circumstances(), "start": now(), "end": None}
     if before is not None and before.get("start"):
         resumed = before.get("resumed")
         earlier = resumed if isinstance(resumed, list) else []
@@ -36,7 +45,9 @@ def check_same(
 ) -> None:
     """Raise ConfigError for a folder that holds a run of another command or config, naming what differs."""
     differences = _differences(folder, config)
-    changed = _changed_files(manifest.get("code"), config)
+    before, now = manifest.get("code"), own_files(config)
+    before = before if isinstance(before, Mapping) else {}
+    changed = [name for name in sorted({*map(str, before), *now}) if before.get(name) != now.get(name)]
     cure = "choose another folder"
     if manifest.get("command", command) != command:
         cause = f"it is of repu-lab {manifest['command']}"
@@ -90,14 +101,51 @@ def _brief(before: Any, now: Any) -> str:
     return f"{before}, is {now}"
 
 
-def _changed_files(before: Any, config: Any) -> list[str]:
-    """Return the names of the user's own files that are not as they were when the run was made."""
-    before, now = before if isinstance(before, Mapping) else {}, own_files(config)
-    return [name for name in sorted({*map(str, before), *now}) if before.get(name) != now.get(name)]
-
-
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in tree.items():
         flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
     return flat
+
+
+def _circumstances() -> dict[str, Any]:
+    """Return what the bits of a run may depend on beside config, device and threads, and who runs it."""
+    return {
+        "command_line": sys.argv,
+        "versions": _versions(),
+        "machine": f"{platform.system()} {platform.machine()} {_processor()}".strip(),
+        "git_commit": _git_commit(),
+        "process": os.getpid(),
+        "host": socket.gethostname(),
+    }
+
+
+@cache
+def _versions() -> dict[str, str]:
+    own = {"repu-lab": __version__, "python": platform.python_version()}
+    return own | {package: version(package) for package in PACKAGES}
+
+
+@cache
+def _processor() -> str:
+    """Return the processor's name: what the kernel of a matrix product is chosen by."""
+    with suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:
+        for line in file:
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()
+
+
+@cache
+def _git_commit() -> str | None:
+    """Commit of the lab's own checkout, with + if it has changes; None for an installed wheel."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        tracked = subprocess.run([*git, "ls-files", "--error-unmatch", __file__], capture_output=True, check=False)
+        if tracked.returncode:
+            return None
+        commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
+        changed = subprocess.run([*git, "diff", "--quiet", "HEAD"], capture_output=True, check=False).returncode
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit.stdout.strip() + ("+" if changed else "")

@@ -6,7 +6,7 @@ Outcomes, the first that fits: trained, exploded, vanished (both on the first pa
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -95,17 +95,14 @@ def bad_layer(population: Population, task: Task, batch: Split, member: int) -> 
     return backward[-1] if backward else (len(z_D) if gradient_W.isfinite().all() else 1)
 
 
-class _Passes(NamedTuple):
-    z_D: list[Tensor]  # z^1 .. z^{L+1}
-    gradient_D: list[Tensor]  # of the loss at them
-    gradient_W: Tensor  # at W^1
-
-
-def _passes(population: Population, theta_MP: Tensor, task: Task, batch: Split) -> _Passes:
+def _passes(
+    population: Population, theta_MP: Tensor, task: Task, batch: Split
+) -> tuple[list[Tensor], list[Tensor], Tensor]:
+    """Return z^1 .. z^{L+1}, the loss gradients at them, and that at W^1."""
     theta_MP = theta_MP.clone().requires_grad_()
     z_D, loss_M = task.passed(population, batch, theta_MP)
     *gradient_D, gradient_MP = torch.autograd.grad(loss_M.sum(), [*z_D, theta_MP])
-    return _Passes([z.detach() for z in z_D], gradient_D, population.affine_maps(gradient_MP)[0].W_MIO)
+    return [z.detach() for z in z_D], gradient_D, population.affine_maps(gradient_MP)[0].W_MIO
 
 
 def _diagnose(population: Population, theta_MP: Tensor, task: Task, batch: Split) -> tuple[Tensor, Tensor]:

@@ -69,22 +69,18 @@ def propagate(experiment: Experiment, folder: RunFolder, expected: Forecast | No
         writer.writeheader()
         writer.writerows(rows)
     forecast = "none" if expected is None else expected.summary()
+    counts = {name: int((layers > 0).sum()) for name, layers in vars(first).items()}
+    counts["survived"] = population.members - sum(counts.values())
     return {
         "verdict": f"forecast: {forecast} | measured: {_summary(first.exploded, first.vanished, len(probe))}",
         "table": _printed(rows),
-        "outcomes": _fates(first.exploded, first.vanished),
+        "outcomes": {name: count for name, count in counts.items() if count},
         "forecast": None if expected is None else as_record(expected),
         **tailor_record(experiment.activation),
         "log_domain": in_logs,
         "layers": rows,
         "config_hash": config_hash("propagate", config),
     }
-
-
-def _fates(exploded: NDArray[np.int64], vanished: NDArray[np.int64]) -> dict[str, int]:
-    counts = {"exploded": int((exploded > 0).sum()), "vanished": int((vanished > 0).sum())}
-    counts["survived"] = len(exploded) - sum(counts.values())
-    return {name: count for name, count in counts.items() if count}
 
 
 def _summary(exploded: NDArray[np.int64], vanished: NDArray[np.int64], inputs: int) -> str:

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, Protocol
 
-from repu_lab.configs.code import activation_name, with_tailor
+from repu_lab.configs.code import activation_name, described
 from repu_lab.configs.config import config_hash, result_fields
 from repu_lab.configs.schema import OUTCOMES, TrainConfig
 from repu_lab.networks.quantiles import median
@@ -27,6 +27,7 @@ from repu_lab.runs.words import tailor_record
 from repu_lab.runs.writer import synced_together
 from repu_lab.tasks import Evaluation
 from repu_lab.theory.forecast import Forecast
+from repu_lab.tracking import summaries
 from repu_lab.tracking.events import EVENTS_NAME
 from repu_lab.tracking.tracker import Tracker
 
@@ -50,30 +51,25 @@ def train(runs: Sequence[TrainingRun], checkpoints: Checkpoints, bar: Bar) -> li
 
     The runs differ in what a member may have of its own (seed, initialization, rate, weight decay) and agree in the
     rest. Statistics, events and weights go to each run's folder, of runs whose result is not stored already.
-    Interrupted, after a checkpoint, if a signal asks.
+    Interrupted, after a checkpoint, if a signal asks; MemoryError names the keys to lower.
     """
-    with keys_named(runs[0].experiment.config, runs[0].experiment.device):
-        return _train(runs, checkpoints, bar)
-
-
-def _train(runs: Sequence[TrainingRun], checkpoints: Checkpoints, bar: Bar) -> list[dict[str, Any]]:
     experiments = [run.experiment for run in runs]
     task, config = experiments[0].task, experiments[0].config
-    state = checkpoints.newest(experiments[0].device, lambda saved: _restore(saved, runs))
-    if state is None:
-        state = State.start(experiments)
-    else:
-        checkpoints.say(f"resumed:  from the checkpoint at step {state.step}")
-    progress = state.progress
-    advance, line = stepper(state, task, config.batch_size, config.steps - state.step)
-    for run in runs:
-        run.folder.notes |= {"steps": state.stepping, "chunk": state.chunk}
-    if line:
-        checkpoints.say(line)
-    sight = Sight(experiments[0], state, checkpoints.say)
-    if state.chunk is not None:
-        checkpoints.say(f"memory:   holds the preactivations of {state.chunk} members at once, which pass in turn")
-    with ExitStack() as stack:
+    with keys_named(config, experiments[0].device), ExitStack() as stack:
+        state = checkpoints.newest(experiments[0].device, lambda saved: _restore(saved, runs))
+        if state is None:
+            state = State.start(experiments)
+        else:
+            checkpoints.say(f"resumed:  from the checkpoint at step {state.step}")
+        progress = state.progress
+        advance, line = stepper(state, task, config.batch_size, config.steps - state.step)
+        for run in runs:
+            run.folder.notes |= {"steps": state.stepping, "chunk": state.chunk}
+        if line:
+            checkpoints.say(line)
+        sight = Sight(experiments[0], state, checkpoints.say)
+        if state.chunk is not None:
+            checkpoints.say(f"memory:   holds the preactivations of {state.chunk} members at once, which pass in turn")
         written = [(run, part) for run, part in zip(runs, state.parts, strict=True) if not run.stored]
         for run, part in written:
             part.tracker = stack.enter_context(_tracker(run, part.events))
@@ -83,7 +79,9 @@ def _train(runs: Sequence[TrainingRun], checkpoints: Checkpoints, bar: Bar) -> l
             for step in range(state.step, config.steps + 1):
                 state.step = step
                 going = [part for _, part in written if part.ended is None]
-                ending = _ending(state, going, config.steps)
+                # All at the last step, else those whose members are settled, which is asked seldom.
+                asks = step % END_CHECK == 0
+                ending = [p for p in going if step == config.steps or (asks and state.settled(p.rows))]
                 last = len(ending) == len(going)
                 # At its end a run can be extended from what it saves; of a group nothing is left but the results.
                 keeps = last and len(runs) == 1
@@ -157,7 +155,7 @@ def finish(
     add_measures(records, task.measures(population, theta_MP))
     outcomes = dict(Counter(record["outcome"] for record in records))
     line = verdict(expected, records)
-    tracker.text("outcome", line, step)
+    tracker.write(step, summaries.text("outcome", line))
     tracker.scalars(step, {f"train_outcome/{name}": outcomes.get(name, 0) for name in OUTCOMES} | {"train/steps": step})
     if config.statistics:
         tracker.profiles(None, table.profiles[max(table.profiles)])
@@ -165,7 +163,7 @@ def finish(
         tracker.theory(theory_profile(experiment, expected, table.profiles[0]))
     if task.name == "burgers":
         draw_solution(run.folder, task, population, theta_MP, records)
-    tracker.ended(True)
+    tracker.write(0, summaries.hparams_end(True))
     with run.folder.writing("statistics.npz") as path:
         table.save(path)
     with run.folder.writing("weights.pt") as path, open(path, "wb") as file:
@@ -239,21 +237,12 @@ def flat_parameters(config: TrainConfig) -> dict[str, Any]:
             continue
         named = {**value, "name": activation_name(value)} if key == "activation" else value
         flat |= {key if name == "name" else f"{key}.{name}": v for name, v in named.items() if name != "_target_"}
-    own = [f"{key.partition('.')[2]}={flat[key]}" for key in flat if key.startswith("activation.")]
-    name = f"{flat['activation']}({', '.join(own)})" if own else flat["activation"]
-    return flat | {"activation": with_tailor(name, config.tailor.name)}
+    return flat | {"activation": described(config)}
 
 
 def identity(runs: Sequence[TrainingRun]) -> list[str]:
     """Return what a checkpoint belongs to: the runs' configs but for `steps`, which may be raised later."""
     return [config_hash("train", replace(run.experiment.config, steps=0)) for run in runs]
-
-
-def _ending(state: State, going: list[Part], steps: int) -> list[Part]:
-    """Return the runs that end before this step's update: all at the last one, else those whose members are settled."""
-    if state.step == steps:
-        return going
-    return [part for part in going if state.settled(part.rows)] if state.step % END_CHECK == 0 else []
 
 
 def _restore(saved: Saved, runs: Sequence[TrainingRun]) -> State:
@@ -275,5 +264,6 @@ def _tracker(run: TrainingRun, append_at: int | None) -> Tracker:
         parameters = flat_parameters(config)
         # A column of results instead: a run that is extended keeps the row it has.
         del parameters["steps"]
-        tracker.hparams(parameters, ["test/metric", "test/loss", "train_outcome/trained", "train/steps"])
+        results = ["test/metric", "test/loss", "train_outcome/trained", "train/steps"]
+        tracker.write(0, summaries.hparams_start(parameters, results))
     return tracker

@@ -186,9 +186,11 @@ def _checkpointed(group: Group, runs: "Sequence[TrainingRun]") -> RunFolder:
 
 def _entries(group: Group, experiments: "Sequence[Experiment]") -> Iterator[Mapping[str, Any]]:
     """Return what each job's manifest says of the device and of the population that it is part of."""
+    import torch
+
     first = 0
     for experiment in experiments:
-        entries: dict[str, Any] = {"device": str(experiment.device), "threads": experiment.threads}
+        entries: dict[str, Any] = {"device": str(experiment.device), "threads": torch.get_num_threads()}
         if group.place is not None:
             entries["group"] = {
                 "name": group.place.name,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from repu_lab.networks.quantiles import quantiles_there
+from repu_lab.networks.quantiles import quantiles
 from repu_lab.networks.quantities import by_shape, over_depth
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def _digests(stats: "LayerStatistics", members: int, profiled: bool) -> Iterator
     for group in by_shape():
         at = (layers if group[0].output else layers[:-1]).tolist()
         chosen = [_by_run(quantity.name, stats, members)[at] for quantity in group]
-        table = quantiles_there(_rows(chosen), (0.5,), defined=0.5)
+        table = quantiles(_rows(chosen), (0.5,), defined=0.5)
         parts = np.split(table.reshape(-1, runs), len(group))
         medians |= zip((quantity.name for quantity in group), parts, strict=True)
     counts = {kind: _on_host(getattr(stats, kind)).reshape(-1, runs, members) for kind in COUNTED}
@@ -99,15 +99,15 @@ def _digests(stats: "LayerStatistics", members: int, profiled: bool) -> Iterator
 
 def _profiles(stats: Any, members: int) -> Iterator[Profile]:
     runs = stats.nan.shape[1] // members
-    quantiles = {}
+    drawn = {}
     for name in (quantity.name for quantity in over_depth() if hasattr(stats, quantity.name)):
         values = _by_run(name, stats, members)
-        table = quantiles_there(_rows([values]), QUANTILES, defined=0.5)
-        quantiles[name] = table.reshape(len(QUANTILES), -1, runs)
+        table = quantiles(_rows([values]), QUANTILES, defined=0.5)
+        drawn[name] = table.reshape(len(QUANTILES), -1, runs)
     bad = _on_host(stats.nan + stats.plus_inf + stats.minus_inf).reshape(-1, runs, members)
     bad = bad.sum(axis=2).astype(np.float64)
     for i in range(runs):
-        yield {name: table[..., i] for name, table in quantiles.items()} | {"nonfinite": bad[:, i]}
+        yield {name: table[..., i] for name, table in drawn.items()} | {"nonfinite": bad[:, i]}
 
 
 def _by_run(name: str, stats: Any, members: int) -> Any:

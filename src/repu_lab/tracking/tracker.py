@@ -4,7 +4,7 @@ Numbers over members and probe inputs are drawn as the medians of tracking.diges
 drawn. Preactivations that are not finite are counted under z_nonfinite/.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +18,6 @@ from repu_lab.networks.quantities import over_depth
 from repu_lab.tracking import summaries
 from repu_lab.tracking.digest import COUNTED, QUANTILES, Digest, curve_layers
 from repu_lab.tracking.events import EVENTS_NAME, EventFile
-from repu_lab.tracking.summaries import HParam
 
 if TYPE_CHECKING:
     from repu_lab.networks.statistics import Histogram
@@ -54,7 +53,7 @@ class Tracker:
         drawn = summaries.scalars(values)
         if len(drawn) < len(values):
             drawn += summaries.scalars({"z_nonfinite/scalars": len(values) - len(drawn)})
-        self._write([(step, drawn)])
+        self.write(step, drawn)
 
     def by_member(self, step: int, values: Mapping[str, ArrayLike]) -> None:
         """Write one number per member, (M,): median, 5 and 95 % quantile (M > 1), and how many are not finite.
@@ -73,7 +72,7 @@ class Tracker:
         for name, column in drawn.items():
             low, median, high = column.tolist()
             row |= {name: median} | ({f"{name}_q05": low, f"{name}_q95": high} if self.members > 1 else {})
-        self._write([(step, summaries.scalars(row))])
+        self.write(step, summaries.scalars(row))
 
     def statistics(self, step: int, digest: Digest) -> None:
         """Write the medians of at most 8 layers, spread over the depth, and the counts of what is not finite."""
@@ -85,7 +84,7 @@ class Tracker:
         row["z_nonfinite/members"] = digest.bad_members
         if digest.bad_members:
             row["z_nonfinite/first_layer"] = float(np.flatnonzero(bad)[0] + 1)
-        self._write([(step, summaries.scalars(row))])
+        self.write(step, summaries.scalars(row))
 
     # --- numbers over depth; TensorBoard's step is the layer
 
@@ -124,27 +123,10 @@ class Tracker:
         if histogram is None:
             return
         drawn, counted = f"z_histogram/step_{step:06d}", f"z_profile_zeros/{_curve(step)}"
-        self._write(
-            (layer, summaries.histogram(drawn, counts, HISTOGRAM_EDGES) + summaries.scalars({counted: zero}))
-            for layer, (counts, zero) in enumerate(zip(histogram.counts_DB, histogram.zeros_D.tolist(), strict=True), 1)
-        )
+        for layer, (counts, zero) in enumerate(zip(histogram.counts_DB, histogram.zeros_D.tolist(), strict=True), 1):
+            self.write(layer, summaries.histogram(drawn, counts, HISTOGRAM_EDGES) + summaries.scalars({counted: zero}))
 
     # --- once a run
-
-    def text(self, tag: str, markdown: str, step: int = 0) -> None:
-        """Write a text."""
-        self._write([(step, summaries.text(tag, markdown))])
-
-    def hparams(self, config: Mapping[str, HParam], metrics: Sequence[str]) -> None:
-        """Write this run's row of the HParams table: flat config keys and the scalar tags shown as results.
-
-        Every run of a sweep should give the same keys, None for one without a value: see summaries.hparams_start.
-        """
-        self._write([(0, summaries.hparams_start(config, metrics))])
-
-    def ended(self, succeeded: bool) -> None:
-        """Write into the HParams table that the run has ended."""
-        self._write([(0, summaries.hparams_end(succeeded))])
 
     def layout(self) -> None:
         """Write the charts of the Custom Scalars tab."""
@@ -166,9 +148,13 @@ class Tracker:
             },
             "Layers over training": {f"{title} over training": f"^z_{name}/" for name, title in titles.items()},
         }
-        self._write([(0, summaries.layout(categories))])
+        self.write(0, summaries.layout(categories))
 
     # --- the file
+
+    def write(self, step: int, values: Iterable[Any]) -> None:
+        """Gather values of `summaries` for the event of a step, or of a layer."""
+        self._gathered.setdefault(step, []).extend(values)
 
     def flush(self) -> None:
         """Write what was gathered; afterwards it is in the file."""
@@ -193,20 +179,18 @@ class Tracker:
     ) -> None:
         self.close()
 
-    def _write(self, rows: Iterable[tuple[int, Iterable[Any]]]) -> None:
-        for step, values in rows:
-            self._gathered.setdefault(step, []).extend(values)
-
     def _write_by_layer(self, columns: Mapping[str, NDArray[Any]]) -> None:
         layers = range(max((column.size for column in columns.values()), default=0))
-        self._write((i + 1, _row(columns, i)) for i in layers)
+        for i in layers:
+            self.write(i + 1, _row(columns, i))
         shared = {
             tag.replace("z_profile_", "z_depth_"): column
             for tag, column in columns.items()
             if tag.endswith(SHARED) and "nonfinite" not in tag
         }
         layer_at = {WHOLE * i // self.depth: i for i in reversed(layers)}  # the first, where a thousandth holds several
-        self._write((place, _row(shared, i)) for place, i in reversed(layer_at.items()))
+        for place, i in reversed(layer_at.items()):
+            self.write(place, _row(shared, i))
 
 
 def _row(columns: Mapping[str, NDArray[Any]], i: int) -> list[Any]:

@@ -35,7 +35,7 @@ def examine(network: nn.Module, batch: Any, *, loss: Callable[[Any], Tensor] | N
             with torch.no_grad():
                 for buffer, before in buffers:  # running averages
                     buffer.copy_(before)
-    return report_of(recording.layers, measures(recording.layers))
+    return report_of(measures(recording.layers))
 
 
 def assert_healthy(network: nn.Module, batch: Any, *, loss: Callable[[Any], Tensor] | None = None) -> None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from repu_lab.watching.measures import Floats, Measures
-from repu_lab.watching.recording import Layer
 
 # Of mean squares, between the first layer and any other: sizes then differ by a factor of 10^4, and one learning rate
 # moves the one layer and breaks the other. The lab's trained networks stay within 10^2.
@@ -63,11 +62,12 @@ class Report:
         return "\n".join([*(line.rstrip() for line in lines), *verdict])
 
 
-def report_of(layers: Sequence[Layer], measured_layers: Sequence[Measures], step: int | None = None) -> Report:
-    """Return the report of one recorded pass and its measures."""
-    came_back = any(layer.gradient_PN is not None for layer in layers)
+def report_of(measured_layers: Sequence[Measures], step: int | None = None) -> Report:
+    """Return the report of one recorded pass."""
+    came_back = any(measured.layer.gradient_PN is not None for measured in measured_layers)
     rows = []
-    for number, (layer, measured) in enumerate(zip(layers, measured_layers, strict=True), 1):
+    for number, measured in enumerate(measured_layers, 1):
+        layer = measured.layer
         lost = came_back and layer.trains and layer.gradient_PN is None
         rows.append(
             LayerRow(

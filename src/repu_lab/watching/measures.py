@@ -24,6 +24,7 @@ class Measures:
     gradient.
     """
 
+    layer: Layer
     log10_K: Floats
     log10_gradient: Floats
     log10_distance: Floats
@@ -70,7 +71,7 @@ def _of_one_size(layers: Sequence[Layer]) -> list[Measures]:
     for layer, row in zip(layers, table, strict=True):
         K, gradient, apart, rest = np.split(row, np.cumsum([inputs, inputs, pairs // 2]))
         gradient = np.full(inputs, math.nan) if layer.gradient_PN is None else gradient
-        made.append(Measures(K, gradient, apart, *rest.tolist()))
+        made.append(Measures(layer, K, gradient, apart, *rest.tolist()))
     return made
 
 

@@ -13,11 +13,12 @@ from torch.optim import Optimizer
 
 from repu_lab.networks.statistics import LayerStatistics
 from repu_lab.runs.schedule import is_measured, is_profiled
+from repu_lab.tracking import summaries
 from repu_lab.tracking.digest import Profile, digest
 from repu_lab.tracking.tracker import Tracker
 from repu_lab.watching.health import Report, report_of
 from repu_lab.watching.measures import Floats, Measures, measures
-from repu_lab.watching.recording import INPUTS, Layer, Recording, attach, check_module
+from repu_lab.watching.recording import INPUTS, Recording, attach, check_module
 
 UNKNOWN = -1  # the last step, of a loop that the lab does not run
 
@@ -107,7 +108,7 @@ class Watch:
     def _keep(self) -> None:
         layers = self._recording.layers
         measured = measures(layers)
-        self.reports.append(report_of(layers, measured, self.steps))
+        self.reports.append(report_of(measured, self.steps))
         if self.folder is None:
             return
         if self._tracker is None:
@@ -116,8 +117,9 @@ class Watch:
             self._tracker = Tracker(self.folder, depth=len(layers) - 1, members=1)
             self._tracker.layout()
             named = (f"| {number} | `{layer.name}` | {layer.kind} |" for number, layer in enumerate(layers, 1))
-            self._tracker.text("config", "\n".join(["| layer | name | kind |", "|---|---|---|", *named]))
-        drawn = digest(_statistics(layers, measured, self._names))
+            table = "\n".join(["| layer | name | kind |", "|---|---|---|", *named])
+            self._tracker.write(0, summaries.text("config", table))
+        drawn = digest(_statistics(measured, self._names))
         self._profile = drawn.profile
         self._tracker.statistics(self.steps, drawn)
         if is_profiled(self.steps, UNKNOWN) and drawn.profile is not None:
@@ -125,25 +127,25 @@ class Watch:
         self._tracker.flush()
 
 
-def _statistics(layers: Sequence[Layer], measured_layers: Sequence[Measures], names: Sequence[str]) -> LayerStatistics:
+def _statistics(measured_layers: Sequence[Measures], names: Sequence[str]) -> LayerStatistics:
     """Return the layers that were there at the first look as the statistics of a network; NaN where there is nothing.
 
     Susceptibilities are those of a law that a network of any kind does not have.
     """
-    known = {layer.name: (layer, measured) for layer, measured in zip(layers, measured_layers, strict=True)}
+    known = {measured.layer.name: measured for measured in measured_layers}
     rows = [known.get(name) for name in names]
 
     def table(name: str, columns: int) -> Floats:
         values = np.full((len(rows), 1, columns), np.nan)
         for value, row in zip(values[:, 0], rows, strict=True):
             if row is not None:
-                numbers = np.atleast_1d(getattr(row[1], name))
+                numbers = np.atleast_1d(getattr(row, name))
                 value[:] = np.resize(numbers, columns) if len(numbers) else np.nan  # of few inputs each counts often
         return values
 
     numbers = {name: table(name, 1)[..., 0] for name in ("mean", "log10_max_abs", "excess_kurtosis")}
     kinds = ("nan", "plus_inf", "minus_inf")
-    counts = {kind: np.array([[0 if row is None else getattr(row[0], kind)] for row in rows]) for kind in kinds}
+    counts = {kind: np.array([[0 if row is None else getattr(row.layer, kind)] for row in rows]) for kind in kinds}
     unknown = np.full((len(rows) - 1, 1, 1), np.nan)
     return LayerStatistics(
         log10_K=table("log10_K", INPUTS),
