@@ -260,11 +260,10 @@ class Composer:
         if template == "???":  # which Hydra would name None
             raise ConfigError(mistakes.missing(f"hydra.{key}"))
         # The usual names, without making the whole config once more for each job.
-        names = {"folder": config.folder_name(self.command, checked)}
-        if node == "sweep":
-            names["sweep"] = config.sweep_name(self.command, checked, _own(typed))
-        for part, value in names.items():
-            template = template.replace(f"{{{part}}}", value)
+        if "{folder}" in template:
+            template = template.replace("{folder}", config.folder_name(self.command, checked))
+        if node == "sweep" and "{sweep}" in template:
+            template = template.replace("{sweep}", config.sweep_name(self.command, checked, _own(typed)))
         if "${" not in template:
             return template
         if key == "sweep.dir" and self._sweep is not None:
