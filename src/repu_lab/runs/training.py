@@ -109,7 +109,7 @@ def train(runs: Sequence[TrainingRun], checkpoints: Checkpoints, bar: Bar) -> li
         if asked.number is not None:  # while the last step was observed; from here on a signal ends at once
             raise Interrupted(asked.number)
         state.seconds = time.perf_counter() - start
-        splits = () if config.task.lbfgs_steps else (task.test, task.validation)
+        splits = () if config.task.newton_steps else (task.test, task.validation)
         # All runs at once: .5 ms for a network of 10 x 32 in place of 1.2, with the same bits.
         looks = [evaluate(state.population, task, state.population.theta.detach(), split) for split in splits]
         with synced_together([run.folder for run, _ in written]):
@@ -121,7 +121,7 @@ def finish(
 ) -> dict[str, Any]:
     """Judge the members of a run that has ended, write its statistics and weights and return what its result holds.
 
-    `looks`: all members on the test and the validation split, unless L-BFGS follows.
+    `looks`: all members on the test and the validation split, unless Gauss-Newton follows.
     """
     experiment, expected, config = run.experiment, run.expected, run.experiment.config
     task, population, rows, table = experiment.task, state.population, part.rows, part.table
