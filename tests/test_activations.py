@@ -142,6 +142,26 @@ def test_spline_is_bounded_odd_and_exact_where_the_signal_is_small(p, plateau):
     assert s(z)[2].item() == pytest.approx(plateau / 2 / s.slope_at_0, rel=1e-12)
 
 
+@pytest.mark.parametrize("arguments", [(2,), (3, 0.44), (2, 0.0, 4), (2, -2.0, 8)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_spline_that_is_trained_has_the_bits_of_one_that_is_looked_at(arguments, dtype):
+    s = SplineRePU(*arguments)
+    z = torch.cat((torch.linspace(-6, 6, 301), torch.tensor([*s.kinks, math.inf, -math.inf]))).to(dtype)
+    at = z.clone().requires_grad_()
+    value, slope = s(at), s.derivative(at)
+    (gradient,) = torch.autograd.grad(value.sum(), at)
+    (bend,) = torch.autograd.grad(slope.sum(), at)
+    assert torch.equal(value, s(z)) and torch.equal(gradient, s.derivative(z)) and torch.equal(slope, gradient)
+    outside = (z <= torch.tensor(s.edges[0], dtype=dtype)) | (z >= torch.tensor(s.edges[1], dtype=dtype))
+    assert not gradient[outside].any()
+    atol = 1e-4 if dtype == torch.float32 else 0.3
+    torch.testing.assert_close(bend, s.second_derivative(z), rtol=0.1, atol=atol)
+    (third,) = torch.autograd.grad(s.second_derivative(at).sum(), at)
+    smooth = (z.double()[:, None] - torch.tensor(s.kinks)).abs().amin(1) > 0.01
+    low, high = (s.second_derivative(z.double() + side) for side in (-1e-3, 1e-3))
+    torch.testing.assert_close(third.double()[smooth], ((high - low) / 2e-3)[smooth], rtol=0.1, atol=0.1)
+
+
 def test_a_plateau_is_a_line_to_the_last_bit_and_a_shift_moves_it():
     z = torch.linspace(-1, 1, 41, dtype=F64)
     assert torch.equal(SplineRePU(2, plateau=4)(z), z)

@@ -2,14 +2,16 @@
 
 import math
 from collections import defaultdict
+from collections.abc import Callable
 from fractions import Fraction
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import softshrink
 
-from repu_lab.activations.base import Activation, WithDerivative, finite_number, power
+from repu_lab.activations.base import Activation, finite_number, power
 
 LARGEST_DEGREE = 10
 LARGEST_PLATEAU = 20
@@ -52,53 +54,85 @@ class SplineRePU(Activation):
         self._polynomial = [0.0, *(float(coefficient / slope) for coefficient in polynomial[1:])]
         while not self._polynomial[-1]:  # on a plateau s is a line
             self._polynomial.pop()
-        self._right = [(float(knot), float(weight / slope)) for knot, weight in knots.items() if knot > 0]
+        inner = [(float(knot), float(weight / slope)) for knot, weight in knots.items()][1:-1]
+        right = [(1, knot, weight) for knot, weight in inner if knot > 0]
         # The nearest first on this side too, so that an odd s is odd to the last bit.
-        far_first = [(float(knot), float((-1) ** p * weight / slope)) for knot, weight in knots.items() if knot < 0]
-        self._left = far_first[::-1]
+        left = [(-1, knot, (-1) ** p * weight) for knot, weight in reversed(inner) if knot < 0]
         # Of an odd s one power of softshrink does for two knots, k and -k: a tenth of all passes over z each.
-        self._odd = p % 2 == 0 and self._left == [(-knot, -weight) for knot, weight in self._right]
+        odd = p % 2 == 0 and left == [(-1, -knot, -weight) for _, knot, weight in right]
+        beyond = [(0, knot, weight) for _, knot, weight in right] if odd else right + left
+        self._knots = [(side, knot) for side, knot, _ in beyond]
         # relu(z)^q = (z^q + |z| z^(q-1)) / 2
-        self._at_0 = float(knots.get(Fraction(0), Fraction(0)) / slope / 2)
+        at_0 = float(knots.get(Fraction(0), Fraction(0)) / slope / 2)
+        # Of s, s' and s'': the polynomial, what |z| z^(q-1) has at 0, what the powers beyond the knots have.
+        self._factors = [
+            (
+                [math.perm(k, order) * self._polynomial[k] for k in range(order, len(self._polynomial))] or [0.0],
+                math.perm(p + 1, order) * at_0,
+                [(side or 1) ** order * math.perm(p + 1, order) * weight for side, _, weight in beyond],
+            )
+            for order in range(3)
+        ]
 
     def forward(self, z: Tensor) -> Tensor:
-        return WithDerivative.apply(z, self._value, self.derivative)
+        if z.requires_grad and torch.is_grad_enabled():
+            return _WithSlope.apply(z, self._derivatives)
+        return self._derivatives(z, 0)[0]
 
     def derivative(self, z: Tensor) -> Tensor:
-        return self._inside(z, 1)
+        return self._derivatives(z, 1)[0]
 
     def second_derivative(self, z: Tensor) -> Tensor:
-        return self._inside(z, 2)
+        return self._derivatives(z, 2)[0]
 
-    def _value(self, z: Tensor) -> Tensor:
-        return self._branch(z.clamp(*self.edges), 0)
-
-    def _inside(self, z: Tensor, order: int) -> Tensor:
-        low, high = self.edges
-        return self._branch(z.clamp(low, high), order).masked_fill((z <= low) | (z >= high), 0.0)
-
-    def _branch(self, z: Tensor, order: int) -> Tensor:
-        """Return a derivative of s between its edges."""
-        q = self.p + 1
-        coefficients = [math.perm(k, order) * self._polynomial[k] for k in range(order, len(self._polynomial))]
-        total = torch.full_like(z, coefficients.pop() if coefficients else 0.0)
-        for coefficient in reversed(coefficients):
-            total = total * z + coefficient if coefficient else total * z
-        falling, exponent = math.perm(q, order), q - order
-        if self._at_0:
-            total = total + falling * self._at_0 * z.abs() * power(z, exponent - 1)
-        for knot, weight in self._right:
-            if knot < self.edges[1]:
-                beyond = softshrink(z, knot) if self._odd else (z - knot).relu()
-                total = total + falling * weight * power(beyond, exponent)
-        for knot, weight in self._left:
-            if knot > self.edges[0] and not self._odd:
-                total = total + (-1) ** order * falling * weight * power((knot - z).relu(), exponent)
-        return total
+    def _derivatives(self, z: Tensor, *orders: int) -> list[Tensor]:
+        """Return derivatives of s: what two of them share is computed once."""
+        c, q, totals = z.clamp(*self.edges), self.p + 1, []
+        # Memory takes most of the time: what is at hand changes in place, unless autograd needs it as it was.
+        times, plus = (Tensor.mul, Tensor.add) if c.requires_grad else (Tensor.mul_, Tensor.add_)
+        for order in orders:
+            (*lower, leading), at_0, _ = self._factors[order]
+            total = torch.full_like(c, leading)
+            for coefficient in reversed(lower):
+                total = times(total, c)
+                total = plus(total, coefficient) if coefficient else total
+            if at_0:
+                total = plus(total, times(times(c.abs(), at_0), power(c, q - order - 1)))
+            totals.append(total)
+        for number, (side, knot) in enumerate(self._knots):
+            beyond = ((c - knot) if side > 0 else (knot - c)).relu() if side else softshrink(c, knot)
+            for i, order in enumerate(orders):
+                factor = self._factors[order][2][number]
+                totals[i] = plus(totals[i], times(power(beyond, q - order), factor))
+        # Slopes are 0 at the edges and beyond: the backward of a clamp, in one pass.
+        edges = _rounded(self.edges, z.dtype)
+        outside_0 = torch.ops.aten.hardtanh_backward
+        return [outside_0(total, z, *edges) if order else total for order, total in zip(orders, totals, strict=True)]
 
     def extra_repr(self) -> str:
         shift = f", shift={self.shift:g}" if self.shift else ""
         return f"p={self.p}{shift}" + (f", plateau={self.plateau}" if self.plateau > 1 else "")
+
+
+class _WithSlope(torch.autograd.Function):
+    """s(z) and the s'(z) that back-propagates, in one go: they share half of their work."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, derivatives: Callable[..., list[Tensor]]) -> Tensor:
+        value, slope = derivatives(z, 0, 1)
+        ctx.save_for_backward(slope)
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
+        (slope,) = ctx.saved_tensors
+        return grad_outputs[0] * slope, None
+
+
+@cache
+def _rounded(edges: tuple[float, ...], dtype: torch.dtype) -> list[float]:
+    """Return the edges as tensors of this dtype are clamped to."""
+    return torch.tensor(edges, dtype=dtype).tolist()
 
 
 def _knots(p: int, plateau: int, shift: Fraction) -> dict[Fraction, Fraction]:
