@@ -49,7 +49,7 @@ def main() -> None:
     for axis in arguments.axes:  # each in a process of its own, whose memory never falls
         with ProcessPoolExecutor(1, get_context("spawn")) as pool:
             points[axis] = pool.submit(measured, axis, arguments.device, arguments.threads, arguments.seconds).result()
-    of = torch.cuda.get_device_name() if arguments.device == "cuda" else f"CPU, {arguments.threads} threads"
+    of = torch.cuda.get_device_name() if arguments.device == "cuda" else f"CPU, threads={arguments.threads}"
     machines = {} if arguments.beside is None else json.loads(arguments.beside.read_text(encoding="utf-8"))
     machines[of] = {**machines.get(of, {}), **points}
     (arguments.folder / "scale.json").write_text(json.dumps(machines) + "\n", encoding="utf-8")
