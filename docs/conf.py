@@ -13,14 +13,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 import made
 
 import repu_lab
-from repu_lab.figures.narrow import FOR_PHONES
 
 project, author, copyright = "repu-lab", "the authors of repu-lab", "the authors of repu-lab"
 version = release = repu_lab.__version__
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
 exclude_patterns = ["_build", "jupyter_execute", "results", "pictures"]
 html_theme, html_title = "furo", f"repu-lab {version}"
-html_static_path = ["static", *map(str, Path(__file__).parent.glob(f"pictures/*{FOR_PHONES}"))]
+html_static_path = ["static", *map(str, Path(__file__).parent.glob("pictures/*.narrow.*"))]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
 myst_enable_extensions = ["colon_fence", "dollarmath"]
@@ -45,9 +44,8 @@ def setup(app: Sphinx) -> None:
 def show_on_phones(app: Sphinx, page: document, name: str) -> None:
     """Let narrow screens show the narrow one of a picture, where there is one."""
     for picture in list(page.findall(image)):
-        narrow = Path(picture["uri"]).stem + FOR_PHONES
-        if (Path(__file__).parent / "pictures" / narrow).exists():
-            source = f'<source media="(max-width: 34rem)" srcset="{"../" * name.count("/")}_static/{narrow}">'
+        for narrow in (Path(__file__).parent / "pictures").glob(f"{Path(picture['uri']).stem}.narrow.*"):
+            source = f'<source media="(max-width: 34rem)" srcset="{"../" * name.count("/")}_static/{narrow.name}">'
             place = picture.parent.index(picture)
             picture.parent[place:place] = [raw("", f"<picture>{source}", format="html")]
             picture.parent.insert(place + 2, raw("", "</picture>", format="html"))

@@ -1,6 +1,7 @@
 """Photograph the TensorBoard tabs of a log folder: python scripts/screenshots.py LOGDIR [OUT].
 
-Writes OUT/<tab>.png (OUT = docs/pictures if left out). Needs Chromium or Chrome (found on the path, or named by
+Writes OUT/<tab>.png (OUT = docs/pictures if left out), and of each a part that a phone's width can show, at twice the
+size, as OUT/<tab>.narrow.png. Needs Chromium or Chrome (found on the path, or named by
 --browser); TensorBoard and the browser listen on nothing but a free port of this machine's loopback interface.
 """
 
@@ -31,11 +32,13 @@ FLAGS = (
 # Smoothing and "ignore outliers" are on by default in Time Series and bend or cut a curve: off before a page loads.
 SETTINGS = {"scalarSmoothing": 0, "ignoreOutliers": False, "timeSeriesSettingsPaneOpened": False}
 SETTLED = 10  # seconds: the last charts draw themselves after their text is there
-# name -> address, (width, height), text that is on the page once it is ready, text that is scrolled to
-TABS: dict[str, tuple[str, tuple[int, int], str, str]] = {
-    "profiles": (CHARTS, (1500, 1150), "By layer", "By layer"),
-    "curves": ("?smoothing=0&tagFilter=(log10_loss|metric|z_log10_K.*)$#timeseries", (1400, 1050), "z_log10_K", ""),
-    "hparams": ("#hparams", (1400, 500), "Trial ID", ""),
+CURVES = "?smoothing=0&tagFilter=(log10_loss|metric|z_log10_K.*)$#timeseries"
+# name -> address, (width, height), text that is on the page once it is ready, text that is scrolled to, the part for
+# phones: x, y, width, height
+TABS: dict[str, tuple[str, tuple[int, int], str, str, tuple[int, int, int, int]]] = {
+    "profiles": (CHARTS, (1500, 1150), "By layer", "By layer", (378, 110, 350, 550)),
+    "curves": (CURVES, (1400, 1050), "z_log10_K", "", (664, 170, 352, 420)),
+    "hparams": ("#hparams", (1400, 500), "Trial ID", "", (286, 128, 520, 280)),
 }
 
 
@@ -52,12 +55,13 @@ def main() -> int:
     arguments.out.mkdir(parents=True, exist_ok=True)
     with tensorboard(arguments.logdir) as address:
         for name in arguments.tab or TABS:
-            where, size, ready, seen = TABS[name]
+            where, size, ready, seen, part = TABS[name]
             with browser(arguments.browser, size) as call:  # a fresh profile each: no tab remembers another's settings
-                picture = photograph(call, address + where, ready, seen)
-            path = arguments.out / f"{name}.png"
-            path.write_bytes(picture)
-            print(path)
+                pictures = photograph(call, address + where, ready, seen, part)
+            for ending, picture in zip((".png", ".narrow.png"), pictures, strict=True):
+                path = arguments.out / f"{name}{ending}"
+                path.write_bytes(picture)
+                print(path)
     return 0
 
 
@@ -131,8 +135,10 @@ def conversation(sending: Any, receiving: Any) -> Callable[..., Any]:
     return call
 
 
-def photograph(call: Callable[..., Any], address: str, ready: str, seen: str) -> bytes:
-    """Open an address, wait until its text (also inside shadow roots) says that it is ready, return a PNG."""
+def photograph(
+    call: Callable[..., Any], address: str, ready: str, seen: str, part: tuple[int, int, int, int]
+) -> tuple[bytes, bytes]:
+    """Open an address, wait until its text (also in shadow roots) says that it is ready, return a PNG and its part."""
     target = call("Target.createTarget", url="about:blank")["targetId"]
     session = call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
     stored = {name: json.dumps(SETTINGS) for name in ("_tb_global_settings", "_tb_global_settings.timeseries")}
@@ -154,7 +160,10 @@ def photograph(call: Callable[..., Any], address: str, ready: str, seen: str) ->
     time.sleep(SETTLED)
     evaluate(f"({SCROLL_TO})(document, {json.dumps(seen)})")
     time.sleep(2)
-    return base64.b64decode(call("Page.captureScreenshot", session, format="png")["data"])
+    clip = dict(zip(("x", "y", "width", "height"), part, strict=True)) | {"scale": 2}
+    shots = call("Page.captureScreenshot", session, format="png"), call("Page.captureScreenshot", session, clip=clip)
+    whole, narrow = (base64.b64decode(shot["data"]) for shot in shots)
+    return whole, narrow
 
 
 SCROLL_TO = """function find(node, text) {

@@ -70,6 +70,21 @@ def test_the_next_command_helps(tmp_path, capsys, name):
     assert not after["outcomes"].keys() & {"exploded", "vanished", "diverged"}, (told, after["verdict"])
 
 
+@pytest.mark.parametrize("keys", [("activation=repu",), ("activation=mrepu", "initialization=he")])
+def test_propagation_that_loses_the_signal_names_where_and_a_command_that_keeps_it(tmp_path, capsys, monkeypatch, keys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["propagate", *keys, "depth=20", "width=32", "members=4", "hydra.run.dir=before"]) == 0
+    result = json.loads((tmp_path / "before" / "result.json").read_text())
+    assert [member["seed"] for member in result["members"]] == [0, 1, 2, 3]
+    for member in result["members"]:
+        assert (member["outcome"], 2 < member["layer"] < 15) == ("exploded", True)
+        assert f" {member['layer']} (" in result["verdict"]
+    (told,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("next:     exploded at ")]
+    assert main(["propagate", *shlex.split(told.partition(": repu-lab propagate ")[2]), "hydra.run.dir=after"]) == 0
+    result = json.loads((tmp_path / "after" / "result.json").read_text())
+    assert result["outcomes"] == {"survived": 4} and {member["layer"] for member in result["members"]} == {None}
+
+
 def test_the_smallest_change_that_helps_is_named(tmp_path):
     """ReLU at C_W = 1e5 survives with other weights alone: no other kind of layer is asked for."""
     typed = ["activation=relu", "depth=20", "width=64", "initialization=custom", "initialization.c_w=1e5", "threads=1"]

@@ -12,13 +12,16 @@ if TYPE_CHECKING:
 
 def work(config: PropagateConfig, experiment: "Experiment", folder: "RunFolder") -> JobResult:
     """Measure every layer, and print it beside theory."""
+    from repu_lab.runs.advice import say_next
     from repu_lab.runs.forecasting import announce
     from repu_lab.runs.memory import keys_named
     from repu_lab.runs.propagation import propagate
 
     with keys_named(config, experiment.device):
-        result = propagate(experiment, folder, announce(experiment, folder))
+        expected = announce(experiment, folder)
+        result = propagate(experiment, folder, expected)
     folder.log(f"{result['table']}\n{result['verdict']}\npicture:  {folder.path / 'propagation.png'}")
+    say_next(experiment, expected, result["members"], folder)
     return result
 
 

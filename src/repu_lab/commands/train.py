@@ -17,7 +17,7 @@ def work(config: TrainConfig, experiment: "Experiment", folder: "RunFolder") -> 
     """Train, and say what became of the networks and what to try next."""
     from tqdm import tqdm
 
-    from repu_lab.runs.advice import next_command
+    from repu_lab.runs.advice import say_next
     from repu_lab.runs.checkpoint import Checkpoints
     from repu_lab.runs.forecasting import announce
     from repu_lab.runs.memory import needs
@@ -32,11 +32,7 @@ def work(config: TrainConfig, experiment: "Experiment", folder: "RunFolder") -> 
         pace = Pace(bar, config.steps, needs(experiment), folder.log, terminal=sys.stderr.isatty())
         (result,) = train([run], checkpoints, pace)
     folder.log(ended(result))
-    advice = next_command(experiment, run.expected, result["members"], folder.path / "config.yaml")
-    # Not in the result: jobs that train together store what each would alone, and 256 of them are given no advice.
-    folder.notes["next"] = advice and f"next:     {advice}"
-    if advice:
-        folder.log(f"next:     {advice}")
+    say_next(experiment, run.expected, result["members"], folder)
     return result
 
 

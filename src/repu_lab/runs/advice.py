@@ -12,7 +12,7 @@ from typing import Any
 from repu_lab.activations import MRePU, SplineRePU
 from repu_lab.activations.powers import LARGEST_MREPU_SCALE
 from repu_lab.configs.composition import Job
-from repu_lab.configs.schema import BlockConfig, InitializationConfig, TailorConfig, TrainConfig
+from repu_lab.configs.schema import BlockConfig, InitializationConfig, PropagateConfig, TailorConfig, TrainConfig
 from repu_lab.configs.untrusted import OWN_PACKAGE
 from repu_lab.runs.building import Experiment, build
 from repu_lab.runs.folder import RunFolder
@@ -26,6 +26,21 @@ FAILED = ("exploded", "vanished", "diverged", "stalled")
 LIKELY = 0.9
 # A rate that diverged without theory knowing a limit.
 SLOWER = 10.0
+
+Drawn = TrainConfig | PropagateConfig
+
+
+def say_next(
+    experiment: Experiment, expected: Forecast | None, records: Sequence[Mapping[str, Any]], folder: RunFolder
+) -> None:
+    """Print the next command after a run that failed, and note it in the manifest for when the run is typed again.
+
+    Not in the result: jobs that train together store what each would alone, and 256 of them are given no advice.
+    """
+    advice = next_command(experiment, expected, records, folder.path / "config.yaml")
+    folder.notes["next"] = advice and f"next:     {advice}"
+    if advice:
+        folder.log(f"next:     {advice}")
 
 
 def next_command(
@@ -54,7 +69,8 @@ def _advice(
     config_file: Path,
 ) -> str | None:
     where = _where(experiment, kind, records)
-    base = ["repu-lab", "train", f"config={config_file}"]
+    command = "train" if isinstance(experiment.config, TrainConfig) else "propagate"
+    base = ["repu-lab", command, f"config={config_file}"]
     if not str(experiment.config.activation.get("_target_", "")).startswith(OWN_PACKAGE):
         base.append("trust=true")
     limit = 0.0 if expected is None else math.inf if expected.stable_rate is None else expected.stable_rate
@@ -77,10 +93,10 @@ def _advice(
     return None
 
 
-def failures(config: TrainConfig, records: Sequence[Mapping[str, Any]]) -> list[str]:
+def failures(config: Drawn, records: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the kinds of failure among the members, the commonest first; to stall where nothing trains is none."""
     kinds = [kind for kind, _ in Counter(record["outcome"] for record in records).most_common()]
-    return [kind for kind in kinds if kind in FAILED and (kind != "stalled" or config.steps)]
+    return [kind for kind in kinds if kind in FAILED and (kind != "stalled" or getattr(config, "steps", 0))]
 
 
 def next_of_jobs(jobs: Sequence[Job]) -> str | None:
@@ -117,7 +133,7 @@ def _where(experiment: Experiment, kind: str, records: Sequence[Mapping[str, Any
     return f"{count}{kind}{step}{layer}{rate}"
 
 
-def _changes(experiment: Experiment) -> Iterator[tuple[list[str], TrainConfig]]:
+def _changes(experiment: Experiment) -> Iterator[tuple[list[str], Drawn]]:
     """Yield what may help, as it is typed and as the config it makes; the smallest change first."""
     config, rule = experiment.config, experiment.rule
     critical, chosen = _critical(config)
@@ -159,7 +175,7 @@ def _more_training(experiment: Experiment) -> Iterator[tuple[str, str]]:
         yield f"steps={TrainConfig.steps}", f", in {config.steps} steps only"
 
 
-def _larger_scale(config: TrainConfig) -> tuple[list[str], TrainConfig] | None:
+def _larger_scale(config: Drawn) -> tuple[list[str], Drawn] | None:
     """Return the scale of MRePU's argument at which `critical` has k1 = 1, None where it does not rise.
 
     With outputs of order 1 from the start training need not enlarge the signal, which drives MRePU over the edge.
@@ -171,22 +187,22 @@ def _larger_scale(config: TrainConfig) -> tuple[list[str], TrainConfig] | None:
     if scale <= 2 * config.activation.get("scale", 1.0):
         return None
     critical, chosen = _critical(config)
-    optimizer = replace(config.optimizer, lr="auto")
-    changed = replace(
-        config, activation={**config.activation, "scale": scale}, initialization=critical, optimizer=optimizer
-    )
+    changed = replace(config, activation={**config.activation, "scale": scale}, initialization=critical)
     change = [f"activation.scale={scale:g}", *chosen]
-    return change + ["optimizer.lr=auto"] * (config.optimizer.lr != "auto"), changed
+    if isinstance(changed, TrainConfig) and changed.optimizer.lr != "auto":
+        change.append("optimizer.lr=auto")
+        changed = replace(changed, optimizer=replace(changed.optimizer, lr="auto"))
+    return change, changed
 
 
-def _critical(config: TrainConfig) -> tuple[InitializationConfig, list[str]]:
+def _critical(config: Drawn) -> tuple[InitializationConfig, list[str]]:
     """Return the critical initialization with the config's weights, and how it is typed: a group resets its keys."""
     weights = config.initialization.weights
     kept = [f"initialization.weights={weights}"] * (weights != "gaussian")
     return InitializationConfig(name="critical", weights=weights), ["initialization=critical", *kept]
 
 
-def _survival(config: TrainConfig) -> float:
+def _survival(config: Drawn) -> float:
     """Return the probability with which a network of a changed config survives its first pass, 0 if it cannot run."""
     try:
         return forecast_run(build(config)).probabilities["survives"]

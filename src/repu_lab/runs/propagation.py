@@ -2,6 +2,7 @@
 
 import csv
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from repu_lab.networks.statistics import measure
 from repu_lab.runs.building import Experiment
 from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.forecasting import Profile, as_record, heading_of, theory_profile
-from repu_lab.runs.outcome import first_pass
+from repu_lab.runs.outcome import FirstPass, first_pass
 from repu_lab.runs.words import tailor_record
 from repu_lab.tasks import Split
 from repu_lab.theory.forecast import Forecast
@@ -68,19 +69,28 @@ def propagate(experiment: Experiment, folder: RunFolder, expected: Forecast | No
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
+    records = _records(experiment.seeds, first)
     forecast = "none" if expected is None else expected.summary()
-    counts = {name: int((layers > 0).sum()) for name, layers in vars(first).items()}
-    counts["survived"] = population.members - sum(counts.values())
     return {
         "verdict": f"forecast: {forecast} | measured: {_summary(first.exploded, first.vanished, len(probe))}",
         "table": _printed(rows),
-        "outcomes": {name: count for name, count in counts.items() if count},
+        "outcomes": dict(Counter(record["outcome"] for record in records)),
+        "members": records,
         "forecast": None if expected is None else as_record(expected),
         **tailor_record(experiment.activation),
         "log_domain": in_logs,
         "layers": rows,
         "config_hash": config_hash("propagate", config),
     }
+
+
+def _records(seeds: Sequence[int], first: FirstPass) -> list[dict[str, Any]]:
+    """Return what became of each network, and the layer at which it was lost."""
+    records = []
+    for seed, exploded, vanished in zip(seeds, first.exploded, first.vanished, strict=True):
+        outcome = "exploded" if exploded else "vanished" if vanished else "survived"
+        records.append({"seed": seed, "outcome": outcome, "layer": int(exploded or vanished) or None})
+    return records
 
 
 def _summary(exploded: NDArray[np.int64], vanished: NDArray[np.int64], inputs: int) -> str:

@@ -135,6 +135,8 @@ def _outcomes(result: Mapping[str, Any]) -> tuple[str, str, str]:
     members, metric = result.get("members", []), median_metric(result)
     return (
         ", ".join(f"{outcome} {count}" if several else outcome for outcome, count in outcomes.items()),
-        f"{members[0]['metric_name']} {'-' if metric is None else f'{metric:.3f}'}" if members else "",
+        f"{members[0]['metric_name']} {'-' if metric is None else f'{metric:.3f}'}"
+        if members and "metric_name" in members[0]
+        else "",
         f"{result['seconds']:.1f} s" if "seconds" in result else "",
     )
