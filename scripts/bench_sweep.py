@@ -53,10 +53,10 @@ def main(rounds: int = 3, processes: int = 4) -> None:
         took = {name: seconds[i] for name, seconds in typical.items()}
         alone = JOBS * took["a process"]
         print(f"{clock}: {JOBS} jobs {took['sweep']:.1f} s, a process each {alone:.0f} s:", end=" ")
-        print(f"{alone / took['sweep']:.1f} times as fast (asked 10)")
+        print(f"{alone / took['sweep']:.1f} times as fast (goal 10)")
         trained = 1000 * (took["sweep"] - took["one job"]) / (JOBS - 1)
         empty = 1000 * (took["sweep of steps=0"] - took["one job of steps=0"]) / (JOBS - 1)
-        print(f"{clock}: overhead a job {trained:.1f} ms; of steps=0 {empty:.1f} ms (asked 20)")
+        print(f"{clock}: overhead a job {trained:.1f} ms; of steps=0 {empty:.1f} ms (goal 20)")
 
 
 def sweep(seeds: int, steps: int) -> list[str]:

@@ -172,7 +172,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     device = arguments.device
-    print("members depth width batch   plain ms    vmap ms    ours ms   plain/ours   asked")
+    print("members depth width batch   plain ms    vmap ms    ours ms   plain/ours    goal")
     for case in CASES:
         plain_step, vmapped_step = plain(case, device, case.members), vmapped(case, device)
         experiment, state, our_step = ours(case, device)

@@ -289,8 +289,8 @@ def table(found: dict[str, Any]) -> str:
         + ", ".join(f"{k} {v / 1e12:.3g} {'TB/s' if k == 'copy' else 'TFLOP/s'}" for k, v in rate.items())
         + ".",
         "",
-        "| case (members x depth x width x batch) | ms | usual loop | vmap | loop / ours | asked | floor / ours "
-        "| asked | products / ours | asked | kernels | busy | GiB | looks | of it statistics |",
+        "| case (members x depth x width x batch) | ms | usual loop | vmap | loop / ours | goal | floor / ours "
+        "| goal | products / ours | goal | kernels | busy | GiB | looks | of it statistics |",
         "|---" * 15 + "|",
     ]
     for name in CASES:

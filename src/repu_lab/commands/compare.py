@@ -5,9 +5,9 @@ from repu_lab.configs.command import PathCommand, lazy
 HELP = """\
 usage: repu-lab compare DIR [DIR ...] [--picture FILE]
 
-Runs side by side: one table, a row a run, and one picture of the size of the signal by depth, measured (points) and by
-theory (lines), and of the metric while training. Each DIR is a run, or a folder with runs below it, such as a sweep;
-runs of train, propagate and theory may be mixed.
+Runs side by side: one table with a row per run, and one picture of the size of the signal by depth, measured (points)
+and by theory (lines), and of the metric while training. Each DIR is a run, or a folder with runs below it, such as a
+sweep; runs of train, propagate and theory may be mixed.
 
 options:
   --picture FILE     write the picture there (.png, .svg or .pdf); left out: comparison.png here

@@ -9,7 +9,7 @@ One HTML page of what lies in a folder: DIR/report.html, self-contained (it open
 
   a run              forecast beside measurement, outcomes, depth profiles, losses, config
   a sweep            any folder with runs below it: configs with the share that trained, a picture of it, every run
-  a reproduction     the verdicts, then a section a claim: figures, numbers, exact commands
+  a reproduction     the verdicts, then a section per claim: figures, numbers, exact commands
 
 Folders that are damaged, or whose run goes on, are listed as such.
 

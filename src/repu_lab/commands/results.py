@@ -9,9 +9,9 @@ usage: repu-lab results DIR [--by member|run|config] [--filter CONDITIONS] [--so
 One table of all runs below a folder, damaged, running, interrupted and failed ones included and marked.
 
 options:
-  --by member        a row a network (default): its outcome, layer of failure, metric
-  --by run           a row a run: outcomes counted, median of the metric [quartiles]
-  --by config        a row a config: runs that differ only in seed and members are one; n, share trained with its
+  --by member        a row per network (default): its outcome, layer of failure, metric
+  --by run           a row per run: outcomes counted, median of the metric [quartiles]
+  --by config        a row per config: runs that differ only in seed and members are one; n, share trained with its
                      95 % Wilson interval, median of the metric [quartiles], layers of failure
   --filter TEXT      rows that meet every condition, COLUMN SIGN VALUE without blanks, in quotes for the shell:
                      --filter 'activation=repu depth>=20 outcome=trained'

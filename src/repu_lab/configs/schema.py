@@ -105,7 +105,7 @@ class BlockConfig:
         "a in z' = z + a (b + W h): a number, auto (1/sqrt(L)) or rezero (learned, 0 at first) (residual only)",
         branch,
     )
-    scalar: bool = later(False, "z is divided by one number a layer, its size on the first batch, and never by another")
+    scalar: bool = later(False, "z is divided by one number per layer: its size on the first batch, kept from then on")
 
 
 @dataclass(kw_only=True)
@@ -221,7 +221,7 @@ class Handling:
         "continue", "when a job of a sweep fails: continue with the others, or stop", one_of("continue", "stop")
     )
     sweep: str | None = aside(None, "name of the sweep's folder; none: made from the overrides")
-    points: str | None = aside(None, "a CSV file of paired values: a sweep of one job a row, its columns are keys")
+    points: str | None = aside(None, "a CSV file of paired values: a sweep with one job per row; its columns are keys")
     plan: bool = aside(False, "say what would run, its cost and theory's forecast; run nothing")
 
 
