@@ -56,6 +56,12 @@ def test_a_healthy_network_of_no_known_law_is_called_healthy() -> None:
         assert what in seen.advice
 
 
+def test_an_activation_with_a_parameter_of_its_own_is_forecast() -> None:
+    made = nn.Sequential(nn.Linear(8, 16), nn.PReLU(init=0.3), nn.Linear(16, 16), nn.PReLU(init=0.3), nn.Linear(16, 2))
+    initialize_(made, seed=0)
+    assert forecast_network(made, inputs=4).fate == "survives"
+
+
 @pytest.mark.parametrize("q", [1.0, 3.0])
 def test_what_is_measured_is_what_torch_does(q: float) -> None:
     """K, the largest numbers and the gradient against the module itself and autograd."""

@@ -49,7 +49,7 @@ def pass_batch(network: Population, *, inputs: int, mean_square: float, seed: in
     with torch.no_grad():
         z_D = [z_1BN[0] for z_1BN in z_D]
         h_D = [
-            network.activate(network.block.seen(z, m.scale_M11), m.activation_MA)
+            network.activate(network.block.seen(z[None], m.scale_M11), m.activation_MA)
             for z, m in zip(z_D, maps, strict=True)
         ]
         K = torch.stack([z.square().mean(1) for z in z_D], dim=1)
