@@ -93,7 +93,7 @@ def cases() -> Iterator[tuple[str, float, Callable[[], object]]]:
         )
         yield (
             f"two inputs, {DEPTH} layers, {name}",
-            0.050,
+            0.300 if name.endswith("kinked") else 0.050,
             (
                 lambda activation=activation, C_W=C_W, C_b=C_b, k1=k1: correlations(
                     Law.of(activation, C_W, C_b, k1, DEPTH), k1, 0.5 * k1

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.polynomial.legendre import legvander
 
 from repu_lab.theory.angles import Array
+from repu_lab.theory.pair_quadrature import NODES, WEIGHTS
 
-NODES, WEIGHTS = np.polynomial.legendre.leggauss(24)
 SCAN, SCANNED = 2048, 200.0  # points a cell, and up to where
 KINK_LEVELS, MOST_LEVELS = 5, 60  # halvings
 MOST_PANELS = 8192
