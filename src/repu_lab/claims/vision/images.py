@@ -178,7 +178,8 @@ def _curves(entries: Entries, least: Case, most: Case) -> Picture:
     return Picture(
         name="learning",
         caption="""Accuracy on the test split while the networks of the least and of the largest depth train: median and
-            quartiles, each activation at its best setting; 0 is a network that has ended.""",
+            quartiles, each activation at its best setting; a network that has ended counts as 0, and a curve
+            ends where all of a division have.""",
         alt="Curves of the accuracy against the step, one an activation, for two depths.",
         figure=by_step(curves, "accuracy"),
     )
