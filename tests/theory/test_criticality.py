@@ -1,6 +1,7 @@
 """Critical points, fixed points, the choice of the variances, the phase diagram."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -310,3 +311,16 @@ def test_fate_map_remembers_where_the_signal_left_the_format():
     lost, found = (fate_map(Law.of(Tanh(), 1.0, 0.0, k1, 60), [16.0], [0.0]) for k1 in (1e-46, 1e-44))
     assert abs(lost.log10_K[0, 0] - found.log10_K[0, 0]) < 0.01 and lost.log10_K[0, 0] > 0
     assert (PHASES[lost.phase[0, 0]], PHASES[found.phase[0, 0]]) == ("vanishes", "chaotic")
+
+
+def test_the_law_of_decay_is_that_of_the_iterated_kernel():
+    """Softsign's K at its critical point: dK/dl = -c K^(3/2), so K l^2 -> 4 / c^2; tanh's K l -> 1 / |a_1|."""
+    for activation, power in ((as_activation(torch.nn.Softsign()), 2), (Tanh(), 1)):
+        point = analyse(activation).points[0]
+        said = re.fullmatch(
+            rf"attracts, K ~ ([\d.e+-]+)/l{'^2' if power == 2 else ''}".replace("^", r"\^"), point.stability
+        )
+        assert said is not None
+        depth = 4000
+        followed = kernel.layers(activation, point.C_W, 0.0, 1.0, depth).K[-1]
+        assert followed * depth**power == pytest.approx(float(said[1]), rel=0.03)
