@@ -3,7 +3,7 @@
 from itertools import product
 
 from repu_lab.claims.base import Claim, Evidence
-from repu_lab.claims.contest import Case, Grid, contest, fresh_table
+from repu_lab.claims.contest import Case, Grid, contest
 from repu_lab.claims.lab import Lab
 from repu_lab.claims.statistics import Interval, median_interval
 from repu_lab.claims.trials import metrics
@@ -15,13 +15,13 @@ def examine(lab: Lab) -> Evidence:
     case = Case("XOR", 2, ("task=xor", "width=16", "batch_size=64", f"steps={lab.choose(smoke=150, full=300)}"))
     grid = Grid(("critical",), ("1e-2", "1e-4"), tuning_members=1, members=6)
     entries = contest(lab, product(("tanh", "identity"), [case]), grid)
-    difference = median_interval(metrics(entries["tanh", case].networks) - metrics(entries["identity", case].networks))
+    difference = median_interval(metrics(entries["tanh", case].records) - metrics(entries["identity", case].records))
     return Evidence(
         setup=f"{grid}.",
         verdict=judge(difference),
         reason=f"tanh is {difference} more accurate",
         seeds=grid.members,
-        tables=[fresh_table(entries, {"accuracy": metrics}, "share trained and median accuracy")],
+        tables=[entries.table({"accuracy": metrics}, "share trained and median accuracy")],
     )
 
 

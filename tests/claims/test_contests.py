@@ -9,7 +9,7 @@ from scipy import stats
 
 from repu_lab.claims.approximation.learning import in_both
 from repu_lab.claims.comparing import champion, decades, in_order, ratio_table
-from repu_lab.claims.contest import CRITERION, LINEAR, MARGIN, Case, Grid, contest, counting, fresh_table, pooled
+from repu_lab.claims.contest import CRITERION, LINEAR, MARGIN, Case, Grid, contest
 from repu_lab.claims.physics import burgers
 from repu_lab.claims.statistics import Comparison, Interval, paired_test, rank_test
 from repu_lab.claims.trials import metrics, relative_l2
@@ -38,7 +38,7 @@ def test_every_activation_tries_the_same_grid_in_every_case_the_deepest_first():
     assert [keys["depth"] for keys in lab.asked] == ["9"] * 8 + ["2"] * 8 + ["9"] * 2 + ["2"] * 2
     assert {keys["activation"] for keys in lab.asked} == {"tanh", "relu"}
     assert {(keys["steps"], keys["statistics"]) for keys in lab.asked} == {("5", "false")}
-    rows = fresh_table(entries, {"accuracy": metrics}, "").rows
+    rows = entries.table({"accuracy": metrics}, "").rows
     assert rows[0] == ["easy", 2, "tanh", "he", "1e-2", 0, 0, pytest.approx(0.422, abs=1e-3), 0.9, 0.9, 0.9]
 
 
@@ -51,7 +51,7 @@ def test_a_network_counts_only_above_the_best_linear_baseline_of_its_case():
         return linear if keys["activation"] == "identity" else 0.9 + 0.055 * (number < 2)
 
     places = [(name, case) for name in ("ReLU", LINEAR) for case in (EASY, deep, HARD)]
-    shares = counting(contest(lab_of(metric), places, GRID))
+    shares = contest(lab_of(metric), places, GRID).counting()
     assert 0.85 < 0.85 + MARGIN < 0.955
     assert [shares["ReLU", case].estimate for case in (EASY, deep, HARD)] == [0.2, 0.2, 1]
     assert CRITERION > 0.25 + MARGIN and shares[LINEAR, HARD].estimate == 0
@@ -67,7 +67,7 @@ def test_orthogonal_weights_are_a_case_of_their_own_without_what_cannot_draw_the
     lab = lab_of(metric)
     grid = Grid(("pytorch", "he"), ("1e-3",), 1, 10)
     turned = EASY.orthogonal
-    shares = counting(contest(lab, [(name, case) for name in ("ReLU", LINEAR) for case in (EASY, turned)], grid))
+    shares = contest(lab, [(name, case) for name in ("ReLU", LINEAR) for case in (EASY, turned)], grid).counting()
     assert (shares["ReLU", EASY].estimate, shares["ReLU", turned].estimate) == (1, 0)
     asked = {(keys["initialization"], keys.get("initialization.weights")) for keys in lab.asked}
     assert asked == {("pytorch", None), ("he", None), ("he", "orthogonal")}
@@ -78,7 +78,7 @@ def test_errors_are_pooled_in_one_order_for_all():
     entries = contest(lab, [(name, case) for name in ("tanh", "ReLU") for case in (HARD, EASY)], GRID)
     wanted = [0.2 + np.arange(10) / 100, 0.9 + np.arange(10) / 100]
     for name in ("tanh", "ReLU"):
-        np.testing.assert_allclose(pooled(entries, name, [EASY, HARD], relative_l2), wanted)
+        np.testing.assert_allclose(entries.pooled(name, [EASY, HARD], relative_l2), wanted)
 
 
 def test_comparisons_are_of_logarithms():

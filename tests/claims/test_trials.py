@@ -10,17 +10,17 @@ from made_up_lab import Keys, MadeUp
 from repu_lab.claims.lab import Trained
 from repu_lab.claims.trials import (
     TUNING_SEED,
-    hold,
     metrics,
     misclassified,
     relative_h1,
     relative_l2,
     share,
+    tuned,
     validated,
 )
 
 ENTRANTS = {
-    name: {lr: (f"activation={name}", f"optimizer.lr={lr}") for lr in ("1e-3", "1e-2")} for name in ("relu", "tanh")
+    name: {(lr,): (f"activation={name}", f"optimizer.lr={lr}") for lr in ("1e-3", "1e-2")} for name in ("relu", "tanh")
 }
 
 
@@ -41,9 +41,9 @@ def test_settings_are_chosen_on_the_validation_split_and_judged_on_the_test_spli
     def metric(keys: Keys, number: int) -> tuple[float, float]:
         return (0.9, 0.5) if keys["optimizer.lr"] == "1e-2" else (0.6 + number / 100, 0.8)
 
-    judged = hold(lab_of(metric), ENTRANTS, tuning_members=2, members=4)
-    assert {name: entry.setting for name, entry in judged.items()} == {"relu": "1e-3", "tanh": "1e-3"}
-    assert metrics(judged["relu"].networks) == pytest.approx([0.6, 0.61, 0.62, 0.63])
+    judged = tuned(lab_of(metric), ENTRANTS, tuning_members=2, members=4)
+    assert {name: entry.setting for name, entry in judged.items()} == {"relu": ("1e-3",), "tanh": ("1e-3",)}
+    assert metrics(judged["relu"].records) == pytest.approx([0.6, 0.61, 0.62, 0.63])
     assert judged["relu"].metric == pytest.approx(0.615) and judged["relu"].trained.estimate == 0
     assert judged["relu"].reached(0.62).estimate == 0.5  # a network at the bar has reached it
 
@@ -53,7 +53,7 @@ def test_all_try_as_much_and_are_judged_by_other_networks_on_every_split():
     shares: list[float] = []
     lab.progress = shares.append
     stages: dict[str, Any] = {"tuning": ("a=1",), "judging": ("b=2",), "tuning_share": 0.5, "part": (0.2, 0.8)}
-    judged = hold(lab, ENTRANTS, tuning_members=2, members=4, splits=3, **stages)
+    judged = tuned(lab, ENTRANTS, tuning_members=2, members=4, splits=3, **stages)
     tuning = [keys for keys in lab.asked if keys["seed"] == str(TUNING_SEED)]
     fresh = [keys for keys in lab.asked if keys not in tuning]
     assert (len(tuning), len(fresh)) == (2 * 2, 2 * 3)
@@ -63,7 +63,7 @@ def test_all_try_as_much_and_are_judged_by_other_networks_on_every_split():
     seeds = {(int(keys["seed"]) + i, keys["activation"]) for keys in fresh for i in range(4)}
     assert len(seeds) == 2 * 3 * 4  # no network is judged twice
     assert {keys["optimizer.lr"] for keys in fresh} == {"1e-2"}
-    assert [len(entry.networks) for entry in judged.values()] == [12, 12]
+    assert [len(entry.records) for entry in judged.values()] == [12, 12]
     assert [len(entry.fresh) for entry in judged.values()] == [3, 3]
     assert shares == pytest.approx([0.5, 0.8])
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from repu_lab.claims.base import Cell, Table
 from repu_lab.claims.lab import Lab
-from repu_lab.claims.statistics import Array, Comparison, Interval, median_interval, paired_test
-from repu_lab.claims.trials import Judged, Measure, Overrides, hold, metrics
+from repu_lab.claims.statistics import Array, Comparison, Interval, paired_test
+from repu_lab.claims.trials import Measure, Overrides, Setting, Tuned, metrics, tuned
 
 # small: MRePU's critical variances near K = 0, at any depth. biased: RePU's stable fixed point, whose signal neither
 # explodes nor vanishes, but forgets its input.
@@ -52,9 +52,10 @@ ACTIVATIONS: dict[str, Overrides] = {
 # shall show depth has the identity beside it, and counts only above the identity's median by a margin.
 LINEAR, MARGIN = "identity", 0.1
 CRITERION = 0.7  # of accuracy on XOR: linear networks end near chance, .25, those that learn it above .8
+XOR = "XOR, the signs of x_1 x_2 and x_3 x_4 as four classes"
 COUNTS = f"A network counts if its accuracy is {CRITERION:g} and {MARGIN:g} above the best median of the identity."
 ORTHOGONAL = "orthogonal weights"
-Setting = tuple[str, str]  # an initialization, a learning rate
+Curves = dict[str, dict[str, dict[int, Interval]]]  # case's name -> activation -> depth
 
 
 @dataclass(frozen=True)
@@ -101,24 +102,97 @@ class Case:
         overrides = (*self.overrides, "initialization.weights=orthogonal")
         return replace(self, name=f"{self.name}, {ORTHOGONAL}", overrides=overrides)
 
+    @property
+    def training(self) -> str:
+        """Its networks and their training in words, `width 64, batches of 128, 400 steps of Adam`."""
+        key = dict(text.split("=", 1) for text in self.overrides)
+        return f"width {key['width']}, batches of {key['batch_size']}, {key['steps']} steps of Adam"
+
     def allows(self, setting: Setting) -> bool:
         """Return whether the setting's initialization draws such weights: PyTorch's draws no orthogonal ones."""
         return ORTHOGONAL not in self.name or setting[0] != "pytorch"
 
 
 Place = tuple[str, Case]  # an activation, what it learns
-Entry = Judged[Setting]
-Entries = Mapping[Place, Entry]
 
 
-def contest(lab: Lab, places: Iterable[Place], grid: Grid, **stages: Any) -> dict[Place, Entry]:
-    """Let activations try the grid in cases, (activation, case) each; stages: what else `hold` takes."""
+class Entries(dict[Place, Tuned]):
+    """What each activation came to in each case."""
+
+    def counting(self, *, chances: int = 1) -> dict[Place, Interval]:
+        """Return the share of the fresh networks that count: at CRITERION, and MARGIN above the linear baseline.
+
+        That is the best median of the identity in cases of the same name: in a shallow one it is a linear model.
+        chances: see `wilson`.
+        """
+        bars: dict[str, float] = {}
+        for (name, case), entry in self.items():
+            if name == LINEAR:
+                bars[case.name] = max(CRITERION, entry.metric + MARGIN, bars.get(case.name, CRITERION))
+        return {place: entry.reached(bars[place[1].name], chances=chances) for place, entry in self.items()}
+
+    def ahead(self, name: str, rival: str, at: Case, chances: int = 1) -> Comparison:
+        """Compare two activations by their test metrics in a case, paired by seed and division."""
+        first, second = self[name, at], self[rival, at]
+        return paired_test(metrics(first.records), metrics(second.records), chances=chances, alike=first.alike)
+
+    def medians(self, names: Iterable[str], at: Case) -> dict[str, float]:
+        """Return the median metric of each activation in a case."""
+        return {name: self[name, at].metric for name in names}
+
+    def pooled(self, name: str, cases: Sequence[Case], measure: Measure) -> Array:
+        """Return a measure of an activation's fresh networks in all cases, (cases, seeds)."""
+        return np.stack([measure(self[name, case].records) for case in cases])
+
+    def curves(self, names: Sequence[str], cases: Sequence[Case], measure: Measure) -> Curves:
+        """Return the medians of a measure as curves against depth."""
+        by_name: Curves = {case.name: {name: {} for name in names} for case in sorted(cases, key=lambda at: at.depth)}
+        for case, name in product(sorted(cases, key=lambda at: at.depth), names):
+            by_name[case.name][name][case.depth] = self[name, case].median(measure)
+        return by_name
+
+    def points(self, names: Sequence[str], at: Case) -> dict[str, list[float]]:
+        """Return the test metrics of each activation's fresh networks in a case, to be drawn: at least -.1."""
+        there = [name for name in names if (name, at) in self]
+        return {name: np.maximum(metrics(self[name, at].records), -0.1).tolist() for name in there}
+
+    def counted_table(self, metric: str = "accuracy", shares: Mapping[Place, Interval] | None = None) -> Table:
+        """Return the share of each case and activation's fresh networks that count, and their median metric."""
+        return self.table({metric: metrics}, f"share that counts and median {metric}", shares or self.counting())
+
+    def table(
+        self, measures: Mapping[str, Measure], caption: str, shares: Mapping[Place, Interval] | None = None
+    ) -> Table:
+        """Return a row for each case and activation: setting, share of the fresh networks, medians of measures.
+
+        shares: of the networks that count; those that trained if it is left out.
+        """
+        rows: list[list[Cell]] = []
+        for place, entry in sorted(self.items(), key=lambda item: (item[0][1].name, item[0][1].depth)):
+            name, case = place
+            share = entry.trained if shares is None else shares[place]
+            medians = [cell for measure in measures.values() for cell in entry.median(measure)]
+            rows.append([case.name, case.depth, name, *entry.setting, *share, *medians])
+        columns = ["trained" if shares is None else "share", *measures]
+        return Table(
+            caption=f"""Fresh networks at the best setting: {caption}; shares with their 95 % Wilson interval, medians
+                with their 95 % bootstrap interval.""",
+            columns=(
+                *("case", "depth", "activation", "initialization", "rate"),
+                *(name for column in columns for name in (column, "low", "high")),
+            ),
+            rows=rows,
+        )
+
+
+def contest(lab: Lab, places: Iterable[Place], grid: Grid, **stages: Any) -> Entries:
+    """Let activations try the grid in cases, (activation, case) each; stages: what else `tuned` takes."""
     entrants = {
         (name, case): {setting: _overrides(name, case, setting) for setting in grid.settings if case.allows(setting)}
         for name, case in sorted(places, key=lambda place: -place[1].depth)
     }
     budget = {"tuning_members": grid.tuning_members, "members": grid.members, "splits": grid.splits}
-    return hold(lab, entrants, **budget, **stages)
+    return Entries(tuned(lab, entrants, **budget, **stages))
 
 
 def _overrides(name: str, case: Case, setting: Setting) -> Overrides:
@@ -143,82 +217,7 @@ def deep_grid(lab: Lab) -> Grid:
     )
 
 
-def described(overrides: Overrides) -> str:
-    """Return `width 64, batches of 128, 400 steps of Adam` of sizes as they are typed."""
-    key = dict(text.split("=", 1) for text in overrides)
-    return f"width {key['width']}, batches of {key['batch_size']}, {key['steps']} steps of Adam"
-
-
-def counting(entries: Entries, *, chances: int = 1) -> dict[Place, Interval]:
-    """Return the share of the fresh networks that count: at CRITERION, and MARGIN above the linear baseline.
-
-    That is the best median of the identity in cases of the same name: in a shallow one it is a linear model. chances:
-    see `wilson`.
-    """
-    linear: dict[str, float] = {}
-    for (name, case), entry in entries.items():
-        if name == LINEAR:
-            linear[case.name] = max(entry.metric, linear.get(case.name, entry.metric))
-    bars = {name: max(CRITERION, metric + MARGIN) for name, metric in linear.items()}
-    return {place: entry.reached(bars[place[1].name], chances=chances) for place, entry in entries.items()}
-
-
-def ahead(entries: Entries, name: str, rival: str, at: Case, chances: int = 1) -> Comparison:
-    """Compare the test metrics of two activations in a case, paired by seed and division; chances: of the interval."""
-    first, second = (entries[activation, at] for activation in (name, rival))
-    return paired_test(metrics(first.networks), metrics(second.networks), chances=chances, alike=first.alike)
-
-
-def accuracy_table(entries: Entries, shares: Mapping[Place, Interval], metric: str = "accuracy") -> Table:
-    """Return the share of each case and activation's fresh networks that count, and their median metric."""
-    return fresh_table(entries, {metric: metrics}, f"share that counts and median {metric}", shares)
-
-
-def fresh_table(
-    entries: Entries, measures: Mapping[str, Measure], caption: str, shares: Mapping[Place, Interval] | None = None
-) -> Table:
-    """Return a row for each case and activation: setting, share of the fresh networks, medians of measures.
-
-    shares: of the networks that count; those that trained if it is left out.
-    """
-    rows: list[list[Cell]] = []
-    for place, entry in sorted(entries.items(), key=lambda item: (item[0][1].name, item[0][1].depth)):
-        name, case = place
-        share = entry.trained if shares is None else shares[place]
-        medians = [median_interval(measure(entry.networks), alike=entry.alike) for measure in measures.values()]
-        cells = [cell for interval in medians for cell in interval]
-        rows.append([case.name, case.depth, name, *entry.setting, *share, *cells])
-    columns = ["trained" if shares is None else "share", *measures]
-    return Table(
-        caption=f"""Fresh networks at the best setting: {caption}; shares with their 95 % Wilson interval, medians with
-            their 95 % bootstrap interval.""",
-        columns=(
-            *("case", "depth", "activation", "initialization", "rate"),
-            *(name for column in columns for name in (column, "low", "high")),
-        ),
-        rows=rows,
-    )
-
-
-def pooled(entries: Entries, name: str, cases: Sequence[Case], measure: Measure) -> Array:
-    """Return a measure of an activation's fresh networks in all cases, (cases, seeds)."""
-    return np.stack([measure(entries[name, case].networks) for case in cases])
-
-
-def medians_by_depth(
-    entries: Entries, names: Sequence[str], cases: Sequence[Case], measure: Measure
-) -> dict[str, dict[str, dict[int, Interval]]]:
-    """Return the medians of a measure as curves against depth: case's name -> activation -> depth."""
-    curves: dict[str, dict[str, dict[int, Interval]]] = {}
-    for case in sorted(cases, key=lambda case: case.depth):
-        for name in names:
-            by_depth = curves.setdefault(case.name, {}).setdefault(name, {})
-            entry = entries[name, case]
-            by_depth[case.depth] = median_interval(measure(entry.networks), alike=entry.alike)
-    return curves
-
-
-def learning_curves(entries: Mapping[str, Entry], measure: Callable[[Array], Array]) -> dict[str, tuple[Array, Array]]:
+def learning_curves(entries: Mapping[str, Tuned], measure: Callable[[Array], Array]) -> dict[str, tuple[Array, Array]]:
     """Return steps (S,) and quartiles (3, S) of a measure of the fresh networks' test metrics (S, networks).
 
     From the first step on, as far as there is a network that trains.
@@ -230,9 +229,3 @@ def learning_curves(entries: Mapping[str, Entry], measure: Callable[[Array], Arr
         values = measure(np.concatenate([table["test_metric"][1:last] for table in tables], axis=1))
         curves[name] = (tables[0]["step"][1:last], np.quantile(values, (0.25, 0.5, 0.75), axis=1))
     return curves
-
-
-def networks_by_name(entries: Entries, names: Sequence[str], case: Case) -> dict[str, list[float]]:
-    """Return the test metrics of each activation's fresh networks in a case, to be drawn: at least -.1."""
-    took_part = [name for name in names if (name, case) in entries]
-    return {name: np.maximum(metrics(entries[name, case].networks), -0.1).tolist() for name in took_part}

@@ -95,6 +95,12 @@ class Lab:
         """Return the seeds of so many networks that a claim draws by itself, behind `start` others."""
         return range(self.first_seed + start, self.first_seed + start + count)
 
+    def through(self, items: Sequence[Choice]) -> Iterator[Choice]:
+        """Yield what a claim measures one after another, and report how far it has come."""
+        for done, item in enumerate(items, 1):
+            yield item
+            self.progress(done / len(items))
+
     def note(self, command: str, overrides: Sequence[str]) -> None:
         """Keep the command line that makes networks which a claim examines."""
         line = shlex.join(["repu-lab", command, *overrides])

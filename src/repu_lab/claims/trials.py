@@ -6,18 +6,18 @@ seen, of networks drawn from other seeds, on other divisions of the data.
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from repu_lab.claims.lab import Lab, Trained
-from repu_lab.claims.statistics import Array, Interval, wilson
+from repu_lab.claims.statistics import Array, Interval, median_interval, wilson
 
 Overrides = tuple[str, ...]
-Networks = Sequence[Mapping[str, Any]]  # a record each, as result.json has them
-Measure = Callable[[Networks], Array]  # a number of each
+Setting = tuple[Any, ...]  # what is tried: (initialization, rate), or (how far a lever is pulled, rate)
+Records = Sequence[Mapping[str, Any]]  # of networks, as result.json has them
+Measure = Callable[[Records], Array]  # a number of each network
 Entrant = TypeVar("Entrant", bound=Hashable)
-Setting = TypeVar("Setting", bound=Hashable)
 
 TUNING_SEED = 1000
 # Metrics are at most 1, errors relative to the target's size. What is worse than -1 or 1, or no number, counts as that:
@@ -26,8 +26,8 @@ WORST = 1.0
 
 
 @dataclass(frozen=True)
-class Judged(Generic[Setting]):
-    """An entrant's setting, chosen among those tried, and its fresh networks, a run a split.
+class Tuned:
+    """An entrant at the best of the settings it tried: fresh networks, a run for each division of the data.
 
     validation: what it was chosen by, the median metric of the networks that tried it.
     """
@@ -38,13 +38,13 @@ class Judged(Generic[Setting]):
 
     @property
     def run(self) -> Trained:
-        """The fresh networks where all are of one split."""
+        """The fresh networks where all are of one division."""
         (run,) = self.fresh
         return run
 
     @property
-    def networks(self) -> Networks:
-        """The fresh networks of all splits."""
+    def records(self) -> Records:
+        """The fresh networks of all divisions."""
         return [member for run in self.fresh for member in run.members]
 
     @property
@@ -55,20 +55,24 @@ class Judged(Generic[Setting]):
     @property
     def trained(self) -> Interval:
         """The share of the fresh networks that met the task's criterion."""
-        return share(self.networks, "trained", self.alike)
+        return share(self.records, "trained", self.alike)
 
     @property
     def metric(self) -> float:
         """The median test metric of the fresh networks."""
-        return float(np.median(metrics(self.networks)))
+        return float(np.median(metrics(self.records)))
+
+    def median(self, measure: Measure) -> Interval:
+        """Return the median of a measure of the fresh networks."""
+        return median_interval(measure(self.records), alike=self.alike)
 
     def reached(self, bar: float, *, chances: int = 1) -> Interval:
         """Return the share of the fresh networks whose test metric is at least the bar; chances: see `wilson`."""
-        reached = metrics(self.networks) >= bar
+        reached = metrics(self.records) >= bar
         return wilson(int(reached.sum()), len(reached), chances=chances, alike=self.alike)
 
 
-def hold(
+def tuned(
     lab: Lab,
     entrants: Mapping[Entrant, Mapping[Setting, Overrides]],
     *,
@@ -79,7 +83,7 @@ def hold(
     judging: Overrides = (),
     tuning_share: float = 0.6,
     part: tuple[float, float] = (0.0, 1.0),
-) -> dict[Entrant, Judged[Setting]]:
+) -> dict[Entrant, Tuned]:
     """Try every setting of every entrant, then train fresh networks at the best one.
 
     entrants: settings and the command line of each; those that take longest first, so that none is waited for at the
@@ -87,8 +91,8 @@ def hold(
     stage alone; tuning_share: of its time; part: from which to which share of the claim's time it runs.
     """
     tries = [(entrant, setting) for entrant, settings in entrants.items() for setting in settings]
-    tuned = (f"members={tuning_members}", f"seed={TUNING_SEED}", f"data_seed={TUNING_SEED}", *tuning)
-    runs = lab.train([(*entrants[entrant][setting], *tuned) for entrant, setting in tries])
+    few = (f"members={tuning_members}", f"seed={TUNING_SEED}", f"data_seed={TUNING_SEED}", *tuning)
+    runs = lab.train([(*entrants[entrant][setting], *few) for entrant, setting in tries])
     lab.progress(part[0] + tuning_share * (part[1] - part[0]))
     merit = {place: validated(run) for place, run in zip(tries, runs, strict=True)}
     best = {
@@ -97,10 +101,9 @@ def hold(
     draws = [(f"members={members}", f"seed={split * members}", f"data_seed={split}") for split in range(splits)]
     runs = lab.train([(*entrants[entrant][best[entrant]], *judging, *draw) for entrant in best for draw in draws])
     lab.progress(part[1])
-    fresh = [runs[i : i + splits] for i in range(0, len(runs), splits)]
     return {
-        entrant: Judged(setting, few, merit[entrant, setting])
-        for (entrant, setting), few in zip(best.items(), fresh, strict=True)
+        entrant: Tuned(setting, runs[i * splits : (i + 1) * splits], merit[entrant, setting])
+        for i, (entrant, setting) in enumerate(best.items())
     }
 
 
@@ -110,21 +113,21 @@ def validated(run: Trained) -> float:
     return float(np.median([-WORST if metric is None else max(metric, -WORST) for metric in values]))
 
 
-def metrics(networks: Networks) -> Array:
+def metrics(records: Records) -> Array:
     """Return the test metric of each network, 0 where there is none."""
-    return np.array([member["metric"] or 0.0 for member in networks])
+    return np.array([member["metric"] or 0.0 for member in records])
 
 
-def misclassified(networks: Networks) -> Array:
+def misclassified(records: Records) -> Array:
     """Return the share of test examples that each network gets wrong."""
-    return 1 - metrics(networks)
+    return 1 - metrics(records)
 
 
 def relative(measure: str) -> Measure:
     """Return the errors of a measure relative to its target's size; what is larger or not finite counts as WORST."""
 
-    def errors(networks: Networks) -> Array:
-        values = [member["measures"][measure] for member in networks]
+    def errors(records: Records) -> Array:
+        values = [member["measures"][measure] for member in records]
         return np.array([WORST if value is None else min(value, WORST) for value in values])
 
     return errors
@@ -133,6 +136,6 @@ def relative(measure: str) -> Measure:
 relative_l2, relative_h1 = relative("relative_l2"), relative("relative_h1")
 
 
-def share(networks: Networks, outcome: str, alike: int = 1) -> Interval:
+def share(records: Records, outcome: str, alike: int = 1) -> Interval:
     """Return the share of the networks that ended so; alike: see `wilson`."""
-    return wilson(sum(member["outcome"] == outcome for member in networks), len(networks), alike=alike)
+    return wilson(sum(member["outcome"] == outcome for member in records), len(records), alike=alike)

@@ -23,6 +23,11 @@ def within(interval: Interval, low: float, high: float) -> Verdict:
     return Verdict.INCONCLUSIVE
 
 
+def near(interval: Interval, target: float, tolerance: float) -> Verdict:
+    """Say whether the interval lies within a relative tolerance of a positive number."""
+    return within(interval, (1 - tolerance) * target, (1 + tolerance) * target)
+
+
 def above(interval: Interval, bound: float) -> Verdict:
     """Supported if the interval lies above the bound, refuted if below, else inconclusive."""
     if interval.low > bound:
@@ -43,6 +48,14 @@ def together(verdicts: Iterable[Verdict]) -> Verdict:
     if Verdict.REFUTED in parts:
         return Verdict.REFUTED
     return Verdict.SUPPORTED if parts == {Verdict.SUPPORTED} else Verdict.INCONCLUSIVE
+
+
+def one_of(verdicts: Iterable[Verdict]) -> Verdict:
+    """Say whether one of several statements holds: supported if one is, refuted if all are, else inconclusive."""
+    parts = set(verdicts)
+    if Verdict.SUPPORTED in parts:
+        return Verdict.SUPPORTED
+    return Verdict.REFUTED if parts == {Verdict.REFUTED} else Verdict.INCONCLUSIVE
 
 
 def corrected(parts: int, judged: Callable[[int], Verdict]) -> Verdict:

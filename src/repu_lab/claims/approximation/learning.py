@@ -7,9 +7,9 @@ import numpy as np
 
 from repu_lab.claims.base import Claim, Evidence, Picture, Table
 from repu_lab.claims.comparing import champion, decades, in_order, ratio_table, standing
-from repu_lab.claims.contest import Case, Entries, Grid, contest, fresh_table, medians_by_depth, pooled
+from repu_lab.claims.contest import Case, Entries, Grid, contest
 from repu_lab.claims.lab import Lab
-from repu_lab.claims.statistics import Array, Comparison, Interval, median_interval
+from repu_lab.claims.statistics import Array, Comparison
 from repu_lab.claims.trials import Overrides, relative_h1, relative_l2
 from repu_lab.figures.curves import by_depth
 from repu_lab.figures.rows import by_case
@@ -72,7 +72,7 @@ def examine_polynomials(lab: Lab) -> Evidence:
                 """Relative L2 errors of MRePU against the others', geometric means over polynomials and depths, paired
                 by seed.""",
             ),
-            fresh_table(entries, {"relative L2": relative_l2}, "share trained (R^2 of 0.9), median relative L2 error"),
+            entries.table({"relative L2": relative_l2}, "share trained (R^2 of 0.9), median relative L2 error"),
         ],
         pictures=[_depth_picture(entries, cases)],
     )
@@ -86,7 +86,7 @@ def examine_functions(lab: Lab) -> Evidence:
     errors = _errors(entries, cases, MEASURES)
     against = in_both({kind: decades(errors[kind], MREPU, RIVALS) for kind in MEASURES})
     ranked = {
-        (case.name, kind): in_order({name: measure(entries[name, case].networks) for name in NAMES})
+        (case.name, kind): in_order({name: measure(entries[name, case].records) for name in NAMES})
         for (kind, measure), case in product(MEASURES.items(), cases)
     }
     best = {kind: ", ".join(f"{case.name} {ranked[case.name, kind][0]}" for case in cases) for kind in MEASURES}
@@ -111,8 +111,8 @@ def examine_functions(lab: Lab) -> Evidence:
             ratio_table(
                 against, "Errors of MRePU against the others', geometric means over functions, paired by seed."
             ),
-            fresh_table(
-                entries, MEASURES, "share trained (R^2 of 0.99), median relative errors of the function and derivative"
+            entries.table(
+                MEASURES, "share trained (R^2 of 0.99), median relative errors of the function and derivative"
             ),
         ],
         pictures=[_target_picture(entries, cases)],
@@ -121,15 +121,11 @@ def examine_functions(lab: Lab) -> Evidence:
 
 def in_both(by_kind: Mapping[str, Mapping[str, Mapping[str, Comparison]]]) -> dict[str, dict[str, Comparison]]:
     """Put the comparisons of several kinds of error side by side: to win, a champion has to win in each."""
-    champions = next(iter(by_kind.values()))
-    return {
-        name: {
-            f"{rival}, {kind}": compared
-            for kind, comparisons in by_kind.items()
-            for rival, compared in comparisons[name].items()
-        }
-        for name in champions
-    }
+    both: dict[str, dict[str, Comparison]] = {}
+    for kind, comparisons in by_kind.items():
+        for name, rivals in comparisons.items():
+            both.setdefault(name, {}).update({f"{rival}, {kind}": compared for rival, compared in rivals.items()})
+    return both
 
 
 def _cases(lab: Lab, targets: Mapping[str, Overrides], depths: Sequence[int]) -> list[Case]:
@@ -144,12 +140,12 @@ def _contest(lab: Lab, cases: Sequence[Case]) -> Entries:
 
 def _winners(entries: Entries, cases: Sequence[Case]) -> str:
     """Say whose median error is the smallest in each case."""
-    first = {case: in_order({name: relative_l2(entries[name, case].networks) for name in NAMES})[0] for case in cases}
+    first = {case: in_order({name: relative_l2(entries[name, case].records) for name in NAMES})[0] for case in cases}
     return ", ".join(f"{name} ({case.name}, depth {case.depth})" for case, name in first.items())
 
 
 def _errors(entries: Entries, cases: Sequence[Case], kinds: Iterable[str]) -> dict[str, dict[str, Array]]:
-    return {kind: {name: pooled(entries, name, cases, MEASURES[kind]) for name in NAMES} for kind in kinds}
+    return {kind: {name: entries.pooled(name, cases, MEASURES[kind]) for name in NAMES} for kind in kinds}
 
 
 def _steps(lab: Lab) -> int:
@@ -172,15 +168,13 @@ def _depth_picture(entries: Entries, cases: Sequence[Case]) -> Picture:
         caption="""Relative L2 error of fresh networks by depth, median and 95 % interval, each activation at the best
             setting of the same grid. 1 is the error of the answer 0.""",
         alt="Curves of the error against the number of hidden layers, one an activation.",
-        figure=by_depth(medians_by_depth(entries, NAMES, cases, relative_l2), "relative $L_2$ error", logarithmic=True),
+        figure=by_depth(entries.curves(NAMES, cases, relative_l2), "relative $L_2$ error", logarithmic=True),
     )
 
 
 def _target_picture(entries: Entries, cases: Sequence[Case]) -> Picture:
-    panels: dict[str, dict[str, list[Interval]]] = {
-        f"{kind}, {of}": {
-            name: [median_interval(MEASURES[kind](entries[name, case].networks)) for case in cases] for name in NAMES
-        }
+    panels = {
+        f"{kind}, {of}": {name: [entries[name, case].median(MEASURES[kind]) for case in cases] for name in NAMES}
         for kind, of in (("L2", "the function"), ("H1", "its derivative"))
     }
     return Picture(

@@ -11,14 +11,13 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from repu_lab.activations import MRePU
+from repu_lab.claims.trials import Overrides, Setting
 from repu_lab.theory import analyse
-
-Setting = tuple[float, float]  # how far a lever is pulled, and the rate
 
 
 @dataclass(frozen=True, kw_only=True)
-class Network:
-    """An MRePU network; `branch`: the C_W of all its residual branches together, None for a plain network."""
+class MRePUNetwork:
+    """An MRePU network to be trained; `branch`: the C_W of all residual branches together, None for a plain one."""
 
     p: int
     depth: int
@@ -41,27 +40,20 @@ class Network:
         return a_1
 
     @property
-    def overrides(self) -> tuple[str, ...]:
+    def overrides(self) -> Overrides:
         """The command line that trains it, the task left out."""
-        return (
-            "activation=mrepu",
-            f"activation.p={self.p}",
-            f"activation.scale={self.scale:.6g}",
-            f"depth={self.depth}",
-            "initialization=custom",
-            f"initialization.c_w={self.C_W:.6g}",
-            f"initialization.k1={self.k1:.6g}",
-            f"initialization.weights={self.weights}",
-            *(["residual=true"] if self.branch is not None else []),
-            f"optimizer.lr={self.rate:g}",
-        )
+        activation = ("activation=mrepu", f"activation.p={self.p}", f"activation.scale={self.scale:.6g}")
+        variances = (f"initialization.c_w={self.C_W:.6g}", f"initialization.k1={self.k1:.6g}")
+        weights = ("initialization=custom", *variances, f"initialization.weights={self.weights}")
+        skips = () if self.branch is None else ("residual=true",)
+        return (*activation, f"depth={self.depth}", *weights, *skips, f"optimizer.lr={self.rate:g}")
 
 
 @dataclass(frozen=True)
 class Lever:
     """One change, and how far it may be pulled."""
 
-    pull: Callable[[Network, float], Network]
+    pull: Callable[[MRePUNetwork, float], MRePUNetwork]
     values: Sequence[float]
 
 
@@ -79,14 +71,14 @@ RATES = (1e-3, 3e-4, 1e-4)
 
 
 def settings(lever: str, rates: Sequence[float] = RATES) -> list[Setting]:
-    """Return what is tried of a lever."""
+    """Return what is tried of a lever: how far it is pulled, and the rate."""
     return list(product(LEVERS[lever].values, rates))
 
 
-def pulled(lever: str, setting: Setting, p: int, depth: int) -> Network:
+def pulled(lever: str, setting: Setting, p: int, depth: int) -> MRePUNetwork:
     """Return the ordinary network with a lever pulled this far, at this rate."""
     value, rate = setting
-    return LEVERS[lever].pull(Network(p=p, depth=depth, rate=rate), value)
+    return LEVERS[lever].pull(MRePUNetwork(p=p, depth=depth, rate=rate), value)
 
 
 def said(values: Sequence[float]) -> str:

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from itertools import product
 
 from repu_lab.claims.base import Claim, Evidence
-from repu_lab.claims.beyond.ladder import LEVERS, RATES, UNCHANGED, Setting, pulled, said, settings
-from repu_lab.claims.beyond.shown import beside_theory, outcomes, picture
-from repu_lab.claims.contest import COUNTS, CRITERION, LINEAR, MARGIN, Case, contest, deep_grid, described, sizes
+from repu_lab.claims.beyond.ladder import LEVERS, RATES, UNCHANGED, pulled, said, settings
+from repu_lab.claims.beyond.shown import Ladder, beside_theory, outcomes, picture
+from repu_lab.claims.contest import COUNTS, CRITERION, LINEAR, MARGIN, Case, contest, deep_grid, sizes
 from repu_lab.claims.lab import Lab
 from repu_lab.claims.statistics import Interval
-from repu_lab.claims.trials import Judged, hold
-from repu_lab.claims.verdicts import Verdict, above, together
+from repu_lab.claims.trials import tuned
+from repu_lab.claims.verdicts import Verdict, above, below, one_of, together
 
 POWERS = (1, 2)
 USUAL = ("tanh", "ReLU", LINEAR)  # what else learns there, and the baseline
@@ -25,27 +25,18 @@ def examine(lab: Lab) -> Evidence:
     case = Case("XOR", depth, sizes(lab, "xor"))
     members, splits = lab.choose(smoke=(10, 1), full=(6, 3))
     rates = lab.choose(smoke=RATES[:1], full=RATES)
+    tries = {place: settings(place[0], rates) for place in product(LEVERS, POWERS)}
     entrants = {
-        (lever, p): {
-            setting: (*pulled(lever, setting, p, depth).overrides, *case.overrides)
-            for setting in settings(lever, rates)
-        }
-        for lever, p in product(LEVERS, POWERS)
+        (lever, p): {s: (*pulled(lever, s, p, depth).overrides, *case.overrides) for s in tries[lever, p]}
+        for lever, p in tries
     }
-    ladder: dict[tuple[str, int], Judged[Setting]] = hold(
-        lab,
-        entrants,
-        tuning_members=lab.choose(smoke=1, full=2),
-        members=members,
-        splits=splits,
-        tuning=("statistics=false",),
-        part=(0.0, 0.8),
-    )
+    budget = {"tuning_members": lab.choose(smoke=1, full=2), "members": members, "splits": splits}
+    ladder = tuned(lab, entrants, **budget, tuning=("statistics=false",), part=(0.0, 0.8))
     usual = {name: entry for (name, _), entry in contest(lab, product(USUAL, [case]), deep_grid(lab)).items()}
     bar = max(CRITERION, usual[LINEAR].metric + MARGIN)
-    shares = {place: judged.reached(bar, chances=CHANCES) for place, judged in ladder.items()}
+    shares = {place: entry.reached(bar, chances=CHANCES) for place, entry in ladder.items()}
     return Evidence(
-        setup=f"""XOR, {described(case.overrides)}, float32, {depth} hidden layers. Unchanged: C_W = 1, C_b = 0, K^1 =
+        setup=f"""XOR, {case.training}, float32, {depth} hidden layers. Unchanged: C_W = 1, C_b = 0, K^1 =
             1. Changes: input, K^1 = x / (a_1 L); argument, s(z) -> a s(z/a) with a^2 = a_1 L / x; x =
             {said(LEVERS["input"].values)}; branches, skip connections and C_W of a branch c / (L - 1), c =
             {said(LEVERS["branches"].values)}; orthogonal weights. Each with a rate among {said(rates)}: the best
@@ -53,10 +44,10 @@ def examine(lab: Lab) -> Evidence:
             data. tanh, ReLU and the identity: {deep_grid(lab)}. {COUNTS}""",
         verdict=judge(shares),
         reason="; ".join(f"p = {p}: {_counted(p, shares, ladder)}" for p in POWERS)
-        + f". Median accuracy of {', '.join(f'{name} {judged.metric:.2f}' for name, judged in usual.items())}",
+        + f". Median accuracy of {', '.join(f'{name} {entry.metric:.2f}' for name, entry in usual.items())}",
         seeds=splits * members,
-        numbers={f"median accuracy, {lever}, p = {p}": judged.metric for (lever, p), judged in ladder.items()}
-        | {f"median accuracy, {name}": judged.metric for name, judged in usual.items()},
+        numbers={f"median accuracy, {lever}, p = {p}": entry.metric for (lever, p), entry in ladder.items()}
+        | {f"median accuracy, {name}": entry.metric for name, entry in usual.items()},
         tables=[outcomes(ladder, usual, shares, bar), beside_theory(ladder, depth, case.overrides)],
         pictures=[picture(ladder, usual, shares, depth)],
     )
@@ -64,19 +55,11 @@ def examine(lab: Lab) -> Evidence:
 
 def judge(shares: Shares) -> Verdict:
     """Apply the rule to the shares that count by lever and power."""
-    return together(_judge_power(shares, p) for p in POWERS)
+    changed = (one_of(above(shares[lever, p], 0.5) for lever in LEVERS if lever != UNCHANGED) for p in POWERS)
+    return together([*changed, *(below(shares[UNCHANGED, p], 0.5) for p in POWERS)])
 
 
-def _judge_power(shares: Shares, p: int) -> Verdict:
-    half = {lever: above(shares[lever, p], 0.5) for lever in LEVERS}
-    unchanged = half.pop(UNCHANGED)
-    if unchanged is Verdict.SUPPORTED or set(half.values()) == {Verdict.REFUTED}:
-        return Verdict.REFUTED
-    needed = unchanged is Verdict.REFUTED and Verdict.SUPPORTED in half.values()
-    return Verdict.SUPPORTED if needed else Verdict.INCONCLUSIVE
-
-
-def _counted(p: int, shares: Shares, ladder: Mapping[tuple[str, int], Judged[Setting]]) -> str:
+def _counted(p: int, shares: Shares, ladder: Ladder) -> str:
     """Return `input 0% count, median 0.21, ...`."""
     return ", ".join(
         f"{lever} {shares[lever, p].estimate:.0%} count, median {ladder[lever, p].metric:.2f}" for lever in LEVERS

@@ -7,27 +7,29 @@ import numpy as np
 from repu_lab.activations import MRePU
 from repu_lab.blocks import PLAIN, RESIDUAL
 from repu_lab.claims.base import Cell, Picture, Table
-from repu_lab.claims.beyond.ladder import LEVERS, Network, Setting, pulled, said
+from repu_lab.claims.beyond.ladder import LEVERS, MRePUNetwork, pulled, said
 from repu_lab.claims.lab import Trained
-from repu_lab.claims.statistics import Interval, median_interval
+from repu_lab.claims.statistics import Interval
 from repu_lab.claims.training.failure import first_update
-from repu_lab.claims.trials import Judged, Overrides, metrics
+from repu_lab.claims.trials import Overrides, Tuned, metrics
 from repu_lab.figures.rows import ladder as ladder_figure
 from repu_lab.tasks import xor
 from repu_lab.theory import Law
 from repu_lab.theory.kernel import kernel_layers
 from repu_lab.theory.rates import adam_change
 
-Ladder = Mapping[tuple[str, int], Judged[Setting]]  # by lever and power
-Usual = Mapping[str, Judged]
+Ladder = Mapping[tuple[str, int], Tuned]  # by lever and power
+Usual = Mapping[str, Tuned]  # by activation
 
 
 def outcomes(ladder: Ladder, usual: Usual, shares: Mapping[tuple[str, int], Interval], bar: float) -> Table:
     """Return shares and accuracies, a row a change and power, the usual activations below."""
-    rows = [
-        [lever, p, said(judged.setting), *_counted(judged, shares[lever, p])] for (lever, p), judged in ladder.items()
-    ]
-    rows += [[name, None, judged.setting[1], *_counted(judged, judged.reached(bar))] for name, judged in usual.items()]
+
+    def row(name: str, p: int | None, setting: str, entry: Tuned, share: Interval) -> list[Cell]:
+        return [name, p, setting, len(entry.records), *share, *entry.median(metrics)]
+
+    rows = [row(lever, p, said(entry.setting), entry, shares[lever, p]) for (lever, p), entry in ladder.items()]
+    rows += [row(name, None, entry.setting[1], entry, entry.reached(bar)) for name, entry in usual.items()]
     return Table(
         caption="""Fresh networks by what is changed, each at its best setting and rate, and usual activations at their
             best rate: share that counts (Wilson interval at the level of the rule; 95 % for usual ones), median
@@ -35,10 +37,6 @@ def outcomes(ladder: Ladder, usual: Usual, shares: Mapping[tuple[str, int], Inte
         columns=("change", "p", "setting, rate", "networks", "share", "low", "high", "accuracy", "low", "high"),
         rows=rows,
     )
-
-
-def _counted(judged: Judged, share: Interval) -> list[Cell]:
-    return [len(judged.networks), *share, *median_interval(metrics(judged.networks), alike=judged.alike)]
 
 
 def beside_theory(ladder: Ladder, depth: int, overrides: Overrides) -> Table:
@@ -52,18 +50,16 @@ def beside_theory(ladder: Ladder, depth: int, overrides: Overrides) -> Table:
             hidden layer; bent: the largest sqrt(K) / scale of a layer after the last step, a linear network's is 0.""",
         columns=("change", "p", "x", "K grows", "gradient grows", "first step", "K grew", "K moved", "bent"),
         rows=[
-            [lever, p, *_theory(network, width), *_measured(network, judged.fresh[0])]
-            for (lever, p), judged in ladder.items()
-            for network in [pulled(lever, judged.setting, p, depth)]
+            [lever, p, *_theory(network, width), *_measured(network, entry.fresh[0])]
+            for (lever, p), entry in ladder.items()
+            for network in [pulled(lever, entry.setting, p, depth)]
         ],
     )
 
 
 def picture(ladder: Ladder, usual: Usual, shares: Mapping[tuple[str, int], Interval], depth: int) -> Picture:
     """Draw the ladder."""
-    accuracy = {
-        place: median_interval(metrics(judged.networks), alike=judged.alike) for place, judged in ladder.items()
-    }
+    rows = {lever: {p: (shares[lever, p], ladder[lever, p].median(metrics)) for p in (1, 2)} for lever in LEVERS}
     return Picture(
         name="ladder",
         caption=f"""MRePU networks of {depth} hidden layers by what is changed, each at its best setting and rate. a:
@@ -71,14 +67,11 @@ def picture(ladder: Ladder, usual: Usual, shares: Mapping[tuple[str, int], Inter
             accuracy, with 95 % intervals; lines: tanh, ReLU and the identity at their best rate.""",
         alt="""A row for each change: none, input scale, argument scale, residual branches, orthogonal weights. Points
             show the share of networks that count and their accuracy for p = 1 and 2.""",
-        figure=ladder_figure(
-            {lever: {p: (shares[lever, p], accuracy[lever, p]) for p in (1, 2)} for lever in LEVERS},
-            {name: judged.metric for name, judged in usual.items()},
-        ),
+        figure=ladder_figure(rows, {name: entry.metric for name, entry in usual.items()}),
     )
 
 
-def _theory(network: Network, width: int) -> list[Cell]:
+def _theory(network: MRePUNetwork, width: int) -> list[Cell]:
     """Return x, then theory's growth of K and of the gradient over the hidden layers and the size of Adam's step."""
     task, block = xor(), PLAIN if network.branch is None else RESIDUAL
     sizes = (task.train.x.shape[1], *[width] * network.depth, task.outputs)
@@ -93,7 +86,7 @@ def _theory(network: Network, width: int) -> list[Cell]:
     ]
 
 
-def _measured(network: Network, run: Trained) -> list[Cell]:
+def _measured(network: MRePUNetwork, run: Trained) -> list[Cell]:
     """Return what the fresh networks show of it: growth of K before any step, the first step, how bent they end."""
     log10_K = run.statistics["log10_K"]
     with np.errstate(invalid="ignore", over="ignore"):

@@ -59,15 +59,8 @@ def _theory(activation: Activation, depth: int) -> list[Cell]:
     """Return what THEORY names."""
     known, passed = analyse(activation), critical_passage(activation, depth)
     kind = known.points[0].universality_class if known.points else "none"
-    return [
-        kind,
-        known.a_1,
-        known.b_1,
-        passed.K,
-        passed.gradient,
-        affordable(activation, depth).nonlinearity,
-        passed.angle,
-    ]
+    afforded = affordable(activation, depth).nonlinearity
+    return [kind, known.a_1, known.b_1, passed.K, passed.gradient, afforded, passed.angle]
 
 
 def differences(compared: Mapping[tuple[str, str, int], Comparison]) -> Table:

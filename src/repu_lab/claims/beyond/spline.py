@@ -8,34 +8,11 @@ from repu_lab.claims.approximation.constructions import TARGETS
 from repu_lab.claims.approximation.exact import EXACT
 from repu_lab.claims.approximation.exact import judge as judge_exact
 from repu_lab.claims.base import Claim, Evidence, Table
+from repu_lab.claims.beyond import span
 from repu_lab.claims.beyond.family import FAMILY
-from repu_lab.claims.beyond.span import (
-    ODD,
-    PICKED,
-    RIVAL,
-    differences,
-    exact_networks,
-    family_table,
-    picked_table,
-    picture,
-    relative_costs,
-)
+from repu_lab.claims.beyond.span import ODD, PICKED, RIVAL
 from repu_lab.claims.comparing import standing
-from repu_lab.claims.contest import (
-    COUNTS,
-    LINEAR,
-    ORTHOGONAL,
-    Case,
-    Entries,
-    accuracy_table,
-    ahead,
-    contest,
-    counting,
-    deep_grid,
-    described,
-    fresh_table,
-    sizes,
-)
+from repu_lab.claims.contest import COUNTS, LINEAR, ORTHOGONAL, XOR, Case, Entries, contest, deep_grid, sizes
 from repu_lab.claims.lab import Lab
 from repu_lab.claims.statistics import Comparison, Interval
 from repu_lab.claims.trials import metrics, relative_l2
@@ -62,21 +39,22 @@ def examine(lab: Lab) -> Evidence:
     places = [*product(names, [xor[depth]]), *product(deep_names, [xor[deeper]]), *product(few, [turned])]
     deep = contest(lab, places, grid, part=(0.0, 0.9))
     curved = contest(lab, product(SHALLOW, [shallow]), grid, part=(0.9, 1.0))
-    counted = counting(deep)
+    counted = deep.counting()
     best = {at: best_of(deep, at) for at in xor.values()}
-    exact, exact_errors = exact_networks(lab.choose(smoke=20_000, full=300_000))
+    exact, exact_errors = span.exact_networks(lab.choose(smoke=20_000, full=300_000))
 
     def judged(chances: int) -> Verdict:
-        shares, gaps = counting(deep, chances=chances), (ahead(deep, best[at], RIVAL, at, chances) for at in best)
+        shares, gaps = deep.counting(chances=chances), [deep.ahead(best[at], RIVAL, at, chances) for at in best]
         return judge([shares[best[at], at] for at in best], [gap.difference for gap in gaps], exact_errors)
 
     rivals = [(name, at) for name, at in deep if best.get(at, name) != name]
-    compared = {(best[at], name, at.depth): ahead(deep, best[at], name, at) for name, at in rivals}
-    polynomial = {name: relative_l2(entry.networks) for (name, _), entry in curved.items()}
-    costs = relative_costs({RIVAL: Tanh(), "MRePU 1": MRePU(1), ODD: PICKED[ODD], "wide spline": PICKED["wide spline"]})
-    accuracy = {name: metrics(deep[name, xor[depth]].networks) for name in names}
+    compared = {(best[at], name, at.depth): deep.ahead(best[at], name, at) for name, at in rivals}
+    polynomial = {name: relative_l2(entry.records) for (name, _), entry in curved.items()}
+    timed = {RIVAL: Tanh(), "MRePU 1": MRePU(1), **{name: PICKED[name] for name in (ODD, "wide spline")}}
+    costs = span.relative_costs(timed)
+    accuracy = {name: metrics(deep[name, xor[depth]].records) for name in names}
     return Evidence(
-        setup=f"""XOR, the signs of x_1 x_2 and x_3 x_4 as four classes, {described(sizes(lab))}, float32, depths
+        setup=f"""{XOR}, {turned.training}, float32, depths
             {depth} and {deeper}; the polynomials x, x^2, xy, xyz at width 32, depth 2; for every activation the same
             {grid}. {COUNTS} Splines: two odd ones; skew: p = 3, shift 0.4411, where b_1 = 0; wide: p = 2, a plateau of
             4 B-splines; one-sided: p = 2, a plateau of 8 shifted by -2, linear from -1 to 5. They were picked by theory
@@ -90,28 +68,23 @@ def examine(lab: Lab) -> Evidence:
             1""",
         seeds=grid.fresh,
         numbers={
+            **{f"share that counts at depth {at.depth}, {best[at]}": counted[best[at], at].estimate for at in best},
             **{
-                f"share that counts at depth {at.depth}, {name}": counted[name, at].estimate
-                for at, name in best.items()
-            },
-            **{
-                f"accuracy at depth {d} less that of {rival}": pair.difference.estimate
-                for (_, rival, d), pair in compared.items()
+                f"accuracy at depth {d} less that of {r}": pair.difference.estimate
+                for (_, r, d), pair in compared.items()
             },
             "largest error of exact networks in eps": max(exact_errors),
             **{f"time of s and s', {name}, over {RIVAL}'s": cost for name, cost in costs.items()},
         },
         tables=[
-            picked_table({name: (counted[name, xor[depth]], accuracy[name]) for name in names}, depth),
-            *([family_table(depth)] if lab.scale == "full" else []),
-            differences(compared),
-            accuracy_table(deep, counted),
-            fresh_table(
-                curved, {"relative L2": relative_l2}, "polynomials, share trained and median relative L2 error"
-            ),
+            span.picked_table({name: (counted[name, xor[depth]], accuracy[name]) for name in names}, depth),
+            *([span.family_table(depth)] if lab.scale == "full" else []),
+            span.differences(compared),
+            deep.counted_table(),
+            curved.table({"relative L2": relative_l2}, "polynomials, share trained and median relative L2 error"),
             exact,
         ],
-        pictures=[picture(accuracy, depth)],
+        pictures=[span.picture(accuracy, depth)],
     )
 
 
@@ -126,7 +99,7 @@ def _splines(entries: Entries, at: Case) -> list[str]:
 
 def _standing(entries: Entries, best: Mapping[Case, str], compared: Mapping[tuple[str, str, int], Comparison]) -> str:
     """Say how the spline judged does at each depth, against tanh and the odd spline, and the others' medians."""
-    counted, tests = counting(entries), len(compared)
+    counted, tests = entries.counting(), len(compared)
     parts = []
     for at, name in best.items():
         more = [

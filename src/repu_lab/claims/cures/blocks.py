@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from repu_lab.claims.contest import Case, Grid
+from repu_lab.claims.contest import Case, Grid, sizes
 from repu_lab.claims.lab import Lab
 from repu_lab.claims.statistics import Array, Interval, median_interval
 from repu_lab.claims.trials import Overrides
@@ -20,10 +20,8 @@ BLOCKS: dict[str, Overrides] = {
 
 def case(lab: Lab, task: str, block: str, depth: int) -> Case:
     """Return what is tried, `XOR, ReZero` at a depth."""
-    sizes = lab.choose(
-        smoke=("width=32", "batch_size=64", "steps=150"), full=("width=64", "batch_size=64", "steps=400")
-    )
-    return Case(f"{task}, {block}", depth, (f"task={task.lower()}", *BLOCKS[block], *sizes))
+    learnt, *network = sizes(lab, task.lower())
+    return Case(f"{task}, {block}", depth, (learnt, *BLOCKS[block], *network))
 
 
 def grid(lab: Lab) -> Grid:

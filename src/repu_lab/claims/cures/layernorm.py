@@ -1,22 +1,11 @@
 """Claim 18: without skips: LayerNorm behind RePU(z + b), where for large b the gradient grows slowly."""
 
 from repu_lab.claims.base import Claim, Evidence, Picture
-from repu_lab.claims.contest import (
-    ACTIVATIONS,
-    COUNTS,
-    CRITERION,
-    LINEAR,
-    ORTHOGONAL,
-    accuracy_table,
-    contest,
-    counting,
-    described,
-    networks_by_name,
-)
+from repu_lab.claims.contest import ACTIVATIONS, COUNTS, CRITERION, LINEAR, ORTHOGONAL, XOR, contest
 from repu_lab.claims.cures.blocks import BLOCKS, case, fresh, grid, growth, slopes
 from repu_lab.claims.lab import Lab
 from repu_lab.claims.statistics import Interval
-from repu_lab.claims.verdicts import Verdict, above, below, corrected, together, within
+from repu_lab.claims.verdicts import Verdict, above, below, corrected, near, together
 from repu_lab.figures.points import accuracies
 
 BLOCK = "LayerNorm after s"
@@ -37,23 +26,22 @@ def examine(lab: Lab) -> Evidence:
     turned = plain.orthogonal
     places = [(name, at) for at in (deeper, plain) for name in (SHIFTED, LINEAR)] + [(name, turned) for name in NAMES]
     entries = contest(lab, places, grid(lab), tuning_share=0.4)
-    shares = counting(entries)
+    shares = entries.counting()
     groups = {
-        f"{kind}, depth {at.depth}": networks_by_name(entries, NAMES, at)
+        f"{kind}, depth {at.depth}": entries.points(NAMES, at)
         for kind, at in ((ORTHOGONAL, turned), ("Gaussian weights", plain), (ORTHOGONAL, deeper))
     }
 
     def judged(chances: int) -> Verdict:
-        counted = counting(entries, chances=chances)
-        return judge(growth(grown, chances), *(counted[name, turned] for name in (SHIFTED, UNSHIFTED)))
+        counted = entries.counting(chances=chances)
+        return judge(growth(grown, chances), counted[SHIFTED, turned], counted[UNSHIFTED, turned])
 
     networks, width = fresh(lab)
     return Evidence(
         setup=f"""RePU 2 of z + {B}, and LayerNorm after it; no skips. Growth: {networks} fresh networks of width
             {width}, Gaussian weights, the factor by which the mean square gradient grows a layer, its geometric mean
-            over {grown_over - 1} layers and the inputs. Training: XOR, the signs of x_1 x_2 and x_3 x_4 as four
-            classes, depth {depth} and {2 * depth} with {ORTHOGONAL}, {depth} with Gaussian ones;
-            {described(plain.overrides)}; {grid(lab)}. {COUNTS}""",
+            over {grown_over - 1} layers and the inputs. Training: {XOR}, depth {depth} and {2 * depth} with
+            {ORTHOGONAL}, {depth} with Gaussian ones; {plain.training}; {grid(lab)}. {COUNTS}""",
         verdict=corrected(PARTS, judged),
         reason=f"""the gradient grows by {factor} a layer (theory {EXPECTED:.4g}); of networks of depth {depth} with
             {ORTHOGONAL} {", ".join(f"{shares[name, turned].estimate:.0%} ({name})" for name in NAMES)} count, with
@@ -65,7 +53,7 @@ def examine(lab: Lab) -> Evidence:
             "growth of the gradient": factor.estimate,
             **{f"median accuracy, {at.name}, depth {at.depth}": entries[SHIFTED, at].metric for at in (turned, plain)},
         },
-        tables=[accuracy_table(entries, shares)],
+        tables=[entries.counted_table()],
         pictures=[
             Picture(
                 name="layernorm",
@@ -81,8 +69,7 @@ def examine(lab: Lab) -> Evidence:
 
 def judge(factor: Interval, shifted: Interval, unshifted: Interval) -> Verdict:
     """Apply the rule to the measured factor, and to the shares of networks that count with the shift and without."""
-    grows = within(factor, (1 - ROOM) * EXPECTED, (1 + ROOM) * EXPECTED)
-    return together([grows, above(shifted, 0.5), below(unshifted, 0.5)])
+    return together([near(factor, EXPECTED, ROOM), above(shifted, 0.5), below(unshifted, 0.5)])
 
 
 CLAIM = Claim(

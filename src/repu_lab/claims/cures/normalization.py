@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from itertools import product
 
 from repu_lab.claims.base import Claim, Evidence
-from repu_lab.claims.contest import CRITERION, LINEAR, accuracy_table, contest, described
+from repu_lab.claims.contest import CRITERION, LINEAR, contest
 from repu_lab.claims.cures.blocks import case, fresh, grid, growth, slopes
 from repu_lab.claims.lab import Lab
 from repu_lab.claims.statistics import Interval
-from repu_lab.claims.verdicts import Verdict, above, below, corrected, provided, together, within
+from repu_lab.claims.verdicts import Verdict, above, below, corrected, near, provided, together
 
 REPU = "RePU 2"
 CRITERIA = {"XOR": CRITERION, "digits": 0.8}
@@ -46,7 +46,7 @@ def examine(lab: Lab) -> Evidence:
         setup=f"""Growth: {networks} fresh networks of width {width} with RMSNorm before each activation, the
             factor by which the mean square gradient grows a layer, its geometric mean over inputs and hidden layers.
             Training: RePU 2 and the identity, depth {depth}, XOR and digits, RMSNorm or LayerNorm before each
-            activation; {described(next(iter(criteria)).overrides)}; {grid(lab)}. A network counts if it reaches
+            activation; {next(iter(criteria)).training}; {grid(lab)}. A network counts if it reaches
             {" and ".join(f"{bar:g} ({task})" for task, bar in CRITERIA.items())}.""",
         verdict=corrected(PARTS, judged),
         reason=f"""the gradient grows by {
@@ -59,13 +59,13 @@ def examine(lab: Lab) -> Evidence:
             **{f"growth of the gradient, p = {p}": factors[p].estimate for p in POWERS},
             **{f"median accuracy, {at.name}, {name}": entry.metric for (name, at), entry in entries.items()},
         },
-        tables=[accuracy_table(entries, shares)],
+        tables=[entries.counted_table(shares=shares)],
     )
 
 
 def judge(factors: Sequence[tuple[Interval, float]], shares: Sequence[Interval], linear: Sequence[Interval]) -> Verdict:
     """Apply the rule to measured and expected factors, the shares of RePU that count, those of the identity."""
-    grows = (within(factor, (1 - ROOM) * expected, (1 + ROOM) * expected) for factor, expected in factors)
+    grows = (near(factor, expected, ROOM) for factor, expected in factors)
     verdict = together([*grows, *(below(share, 0.5) for share in shares)])
     return provided(all(above(share, 0.5) is Verdict.SUPPORTED for share in linear), verdict)
 

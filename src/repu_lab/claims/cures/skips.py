@@ -4,19 +4,7 @@ from collections.abc import Sequence
 from itertools import chain, product
 
 from repu_lab.claims.base import Claim, Evidence, Picture
-from repu_lab.claims.contest import (
-    COUNTS,
-    CRITERION,
-    LINEAR,
-    Case,
-    Entries,
-    accuracy_table,
-    ahead,
-    contest,
-    counting,
-    described,
-    networks_by_name,
-)
+from repu_lab.claims.contest import COUNTS, CRITERION, LINEAR, XOR, Case, Entries, contest
 from repu_lab.claims.cures.blocks import case, grid
 from repu_lab.claims.lab import Lab
 from repu_lab.claims.statistics import Interval
@@ -38,34 +26,33 @@ def examine(lab: Lab) -> Evidence:
     digits = case(lab, "digits", SKIPS[0], depth)
     places = [*product((REPU, LINEAR), [*chain(*deeper), digits]), *product(NAMES, single)]
     entries = contest(lab, places, grid(lab), tuning_share=0.4)
-    xor = {place: entry for place, entry in entries.items() if place[1] is not digits}
-    shares = counting(xor)
-    repu = {at: share for (name, at), share in shares.items() if name == REPU}
-    behind = {at: ahead(xor, "ReLU", REPU, at).difference for at in single}
+    xor = Entries({place: entry for place, entry in entries.items() if place[1] is not digits})
 
-    def judged(chances: int) -> Verdict:
-        counted = [share for (name, _), share in counting(xor, chances=chances).items() if name == REPU]
-        return judge(counted, [ahead(xor, "ReLU", REPU, at, chances).difference for at in single])
+    def counted(chances: int = 1) -> dict[Case, Interval]:
+        return {at: share for (name, at), share in xor.counting(chances=chances).items() if name == REPU}
 
-    gaps = ", ".join(f"{gap} ({at.name.removeprefix('XOR, ')})" for at, gap in behind.items())
-    on_digits = {name: entries[name, digits].metric for name in (REPU, LINEAR)}
+    def behind(chances: int = 1) -> dict[Case, Interval]:
+        return {at: xor.ahead("ReLU", REPU, at, chances).difference for at in single}
+
+    gaps = ", ".join(f"{gap} ({at.name.removeprefix('XOR, ')})" for at, gap in behind().items())
+    on_digits = entries.medians((REPU, LINEAR), digits)
     return Evidence(
-        setup=f"""XOR, the signs of x_1 x_2 and x_3 x_4 as four classes; depth {depth}, and
-            {" and ".join(str(depth * by) for by in multiples)} for RePU 2 and the identity; these two with skips and
-            RMSNorm on the digits too; {described(digits.overrides)}; {grid(lab)}. {COUNTS}""",
-        verdict=corrected(PARTS, judged),
-        reason=f"""in every block and depth at least {min(share.estimate for share in repu.values()):.0%} of the fresh
+        setup=f"""{XOR}; depth {depth}, and {" and ".join(str(depth * by) for by in multiples)} for RePU 2 and the
+            identity; these two with skips and RMSNorm on the digits too; {digits.training}; {grid(lab)}.
+            {COUNTS}""",
+        verdict=corrected(PARTS, lambda chances: judge([*counted(chances).values()], [*behind(chances).values()])),
+        reason=f"""in every block and depth at least {min(counted().values()).estimate:.0%} of the fresh
             RePU 2 networks count, with medians of {_range(xor, REPU)} (ReLU {_range(xor, "ReLU")}, tanh
             {_range(xor, "tanh")}, identity {_range(xor, LINEAR)}); at depth {depth} ReLU is ahead of it by {gaps};
             on the digits there, which cannot tell, RePU 2 reaches {on_digits[REPU]:.3f} and the identity
             {on_digits[LINEAR]:.3f}""",
         seeds=grid(lab).fresh,
         numbers={
-            **{f"median accuracy, {at.name}, depth {at.depth}": xor[REPU, at].metric for at in repu},
-            **{f"ReLU ahead by, {at.name}, depth {at.depth}": gap.estimate for at, gap in behind.items()},
+            **{f"median accuracy, {at.name}, depth {at.depth}": xor[REPU, at].metric for at in counted()},
+            **{f"ReLU ahead by, {at.name}, depth {at.depth}": gap.estimate for at, gap in behind().items()},
             **{f"digits, {name}, depth {depth}": metric for name, metric in on_digits.items()},
         },
-        tables=[accuracy_table(xor, shares)],
+        tables=[xor.counted_table()],
         pictures=[_picture(xor, list(chain(*zip(single, deeper[0], strict=True))))],
     )
 
@@ -81,9 +68,7 @@ def _range(entries: Entries, name: str) -> str:
 
 
 def _picture(entries: Entries, cases: Sequence[Case]) -> Picture:
-    groups = {
-        f"{at.name.removeprefix('XOR, ')}, depth {at.depth}": networks_by_name(entries, NAMES, at) for at in cases
-    }
+    groups = {f"{at.name.removeprefix('XOR, ')}, depth {at.depth}": entries.points(NAMES, at) for at in cases}
     return Picture(
         name="skips",
         caption="""Accuracy of fresh networks on XOR, a point each, and their median. The identity shows what the

@@ -8,19 +8,7 @@ import torch
 
 from repu_lab.activations import RePU
 from repu_lab.claims.base import Claim, Evidence, Picture
-from repu_lab.claims.contest import (
-    CRITERION,
-    LINEAR,
-    MARGIN,
-    Case,
-    accuracy_table,
-    contest,
-    counting,
-    deep_grid,
-    described,
-    networks_by_name,
-    sizes,
-)
+from repu_lab.claims.contest import CRITERION, LINEAR, MARGIN, Case, contest, deep_grid, sizes
 from repu_lab.claims.lab import Lab
 from repu_lab.claims.statistics import Array, Interval, median_interval, wilson
 from repu_lab.claims.verdicts import Verdict, above, below, corrected, together
@@ -48,7 +36,7 @@ def examine(lab: Lab) -> Evidence:
     names, on_xor = lab.choose(smoke=((TAILORED, PLAIN, LINEAR), ()), full=(NAMES, ON_XOR))
     grid = deep_grid(lab)
     entries = contest(lab, [*product(names, [case]), *product(on_xor, [xor])], grid, tuning_share=0.4)
-    shares = counting(entries)
+    shares = entries.counting()
     medians, medians_xor = (
         ", ".join(f"{entry.metric:.2f} ({name})" for (name, at), entry in entries.items() if at == task)
         for task in (case, xor)
@@ -57,16 +45,18 @@ def examine(lab: Lab) -> Evidence:
     middle = {l: median_interval(K[l - 1]) for l in (1, (depth + 1) // 2, depth)}
     by_layer = ", ".join(f"{value} (layer {l})" for l, value in middle.items())
     fates = kept(K)
+    kinds = {"tailored": (TAILORED, *SHOWN), "as they are": (PLAIN, *NAMES[-4:])}
+    groups = {kind: entries.points(activations, case) for kind, activations in kinds.items()}
 
     def judged(chances: int) -> Verdict:
-        counted = counting(entries, chances=chances)
+        counted = entries.counting(chances=chances)
         steady = wilson(fates["keep it"], K.shape[1], chances=chances)
         return judge(counted[TAILORED, case], counted[PLAIN, case], steady)
 
     return Evidence(
-        setup=f"""x y z on [-1, 1]^3, plain networks of depth {depth}; {described(longer)}, float32; for
+        setup=f"""x y z on [-1, 1]^3, plain networks of depth {depth}; {case.training}, float32; for
             every activation the same {grid}. DKS and TAT are solved for this depth; a shift has alpha = 1. {COUNTS}
-            Beside it XOR, {described(sizes(lab))}. Signal: {K.shape[1]} plain RePU 2 networks of width {width} at
+            Beside it XOR, {xor.training}. Signal: {K.shape[1]} plain RePU 2 networks of width {width} at
             initialization, whose biases are the shift beta, beside the tailored networks that they realise, float64;
             K is the mean square of u = z - beta, since that of z is beta^2 and little else.""",
         verdict=corrected(PARTS, judged),
@@ -82,22 +72,14 @@ def examine(lab: Lab) -> Evidence:
             **{f"K of plain RePU 2 with a shift, layer {l}": value.estimate for l, value in middle.items()},
             "share of these that keep K": fates["keep it"] / K.shape[1],
         },
-        tables=[accuracy_table(entries, shares, "R^2 or accuracy")],
+        tables=[entries.counted_table("R^2 or accuracy")],
         pictures=[
             Picture(
                 name="tailored",
                 caption=f"""R^2 of fresh networks of depth {depth} on x y z, a point each, and their median, each
                     activation at the best setting of the same grid.""",
                 alt=f"Points by activation: medians {medians}.",
-                figure=accuracies(
-                    {
-                        "tailored": networks_by_name(entries, (TAILORED, *SHOWN), case),
-                        "as they are": networks_by_name(entries, (PLAIN, *NAMES[-4:]), case),
-                    },
-                    chance=0.0,
-                    bar=CRITERION,
-                    label="$R^2$ on the test split",
-                ),
+                figure=accuracies(groups, chance=0.0, bar=CRITERION, label="$R^2$ on the test split"),
             )
         ],
     )

@@ -11,17 +11,7 @@ from itertools import product
 import numpy as np
 
 from repu_lab.claims.base import Claim, Evidence, Picture, Table
-from repu_lab.claims.contest import (
-    ACTIVATIONS,
-    LINEAR,
-    Case,
-    contest,
-    deep_grid,
-    described,
-    fresh_table,
-    networks_by_name,
-    sizes,
-)
+from repu_lab.claims.contest import ACTIVATIONS, LINEAR, Case, contest, deep_grid, sizes
 from repu_lab.claims.lab import Lab
 from repu_lab.claims.statistics import LEVEL, Array, Comparison, Interval, paired_test
 from repu_lab.claims.trials import metrics, misclassified
@@ -45,13 +35,15 @@ def examine(lab: Lab) -> Evidence:
     entries = contest(lab, product(NAMES, cases), grid)
     bands = {place: band(lab, *place) for place in product(NAMES, cases)}
     narrower = {name: narrowing(bands[name, case], bands[name, case.orthogonal]) for name in NAMES}
-    errors = {place: misclassified(entry.networks) for place, entry in entries.items()}
+    errors = {place: misclassified(entry.records) for place, entry in entries.items()}
     gains = {name: np.log10(errors[name, case] / errors[name, case.orthogonal]) for name in NAMES}
     gained = {name: paired_test(gains[name], 0 * gains[name], alike=grid.members) for name in NAMES}
     factors = {name: Interval(*(10**gain for gain in pair.difference)) for name, pair in gained.items()}
     helped = ", ".join(f"{name} {factors[name]}" for name in sorted(NAMES, key=lambda name: -factors[name].estimate))
+    kinds = zip(("Gaussian weights", "orthogonal weights"), cases, strict=True)
+    groups = {kind: entries.points(NAMES, at) for kind, at in kinds}
     return Evidence(
-        setup=f"""Digits, {described(sizes(lab))}, float32, plain networks of depth {depth}, `critical`, Gaussian and
+        setup=f"""Digits, {case.training}, float32, plain networks of depth {depth}, `critical`, Gaussian and
             orthogonal weights; for each the same {grid}. Bands: log10 K at layer {depth} between its 5 and 95 %
             quantiles over {CHAINS} networks of this width by the exact chain, one input. The digits are learnt by the
             identity too: what is compared is whether a signal gets through, not what it is good for. Their divisions
@@ -71,16 +63,11 @@ def examine(lab: Lab) -> Evidence:
                     Wilcoxon's p.""",
                 columns=("activation", "band, Gaussian", "orthogonal", "errors fall by", "low", "high", "p"),
                 rows=[
-                    [
-                        name,
-                        *(bands[name, at] for at in cases),
-                        *factors[name],
-                        gained[name].p_value,
-                    ]
+                    [name, *(bands[name, at] for at in cases), *factors[name], gained[name].p_value]
                     for name in sorted(NAMES, key=lambda name: -narrower[name])
                 ],
             ),
-            fresh_table(entries, {"accuracy": metrics}, "share trained and median accuracy"),
+            entries.table({"accuracy": metrics}, "share trained and median accuracy"),
         ],
         pictures=[
             Picture(
@@ -88,13 +75,7 @@ def examine(lab: Lab) -> Evidence:
                 caption=f"""Accuracy of fresh plain networks of depth {depth} on the digits, a point each, and their
                     median, with either kind of weights, each at the best rate of the same grid.""",
                 alt=f"Points by kind of weights and activation; errors fall by {helped}.",
-                figure=accuracies(
-                    {
-                        kind: networks_by_name(entries, NAMES, at)
-                        for kind, at in zip(("Gaussian weights", "orthogonal weights"), cases, strict=True)
-                    },
-                    chance=0.1,
-                ),
+                figure=accuracies(groups, chance=0.1),
             )
         ],
     )

@@ -7,10 +7,10 @@ import numpy as np
 
 from repu_lab.claims.base import Claim, Evidence, Picture, Table
 from repu_lab.claims.comparing import Comparisons, champion, decades, in_order, ratio_table, standing
-from repu_lab.claims.contest import Case, Entry, Grid, contest, learning_curves
+from repu_lab.claims.contest import Case, Grid, contest, learning_curves
 from repu_lab.claims.lab import Lab, Trained
 from repu_lab.claims.statistics import Array, median_interval, rank_test
-from repu_lab.claims.trials import WORST, relative_l2
+from repu_lab.claims.trials import WORST, Tuned, relative_l2
 from repu_lab.claims.verdicts import Verdict, provided
 from repu_lab.figures.burgers import learnt_solution
 from repu_lab.figures.curves import by_step
@@ -42,7 +42,7 @@ def examine(lab: Lab) -> Evidence:
     )
     by_name, smooth = (_entries(lab, grid, collocation, budget) for budget in (burgers, helmholtz))
     errors, smooth_errors = (
-        {name: relative_l2(entry.networks) for name, entry in entries.items()} for entries in (by_name, smooth)
+        {name: relative_l2(entry.records) for name, entry in entries.items()} for entries in (by_name, smooth)
     )
     against = decades(errors, MREPU, RIVALS, rank_test)
     order, smooth_order = in_order(errors), in_order(smooth_errors)
@@ -99,7 +99,7 @@ class Budget:
             on 1,024 other points."""
 
 
-def _entries(lab: Lab, grid: Grid, collocation: int, budget: Budget) -> dict[str, Entry]:
+def _entries(lab: Lab, grid: Grid, collocation: int, budget: Budget) -> dict[str, Tuned]:
     """Let every activation solve an equation."""
     sizes = (f"task.collocation={collocation}", f"width={WIDTH}", f"batch_size={BATCH}")
     case = Case(budget.task.capitalize(), DEPTH, (f"task={budget.task}", *sizes))
@@ -112,7 +112,7 @@ def _entries(lab: Lab, grid: Grid, collocation: int, budget: Budget) -> dict[str
 
 
 def _fresh_table(
-    equation: str, by_name: Mapping[str, Entry], errors: Mapping[str, Array], order: Sequence[str]
+    equation: str, by_name: Mapping[str, Tuned], errors: Mapping[str, Array], order: Sequence[str]
 ) -> Table:
     return Table(
         caption=f"""{equation}: fresh networks at the best setting, the smallest error first: median relative L2 error
@@ -172,7 +172,7 @@ def _ranking_picture(
     )
 
 
-def _learning_picture(equations: Mapping[str, Mapping[str, Entry]]) -> Picture:
+def _learning_picture(equations: Mapping[str, Mapping[str, Tuned]]) -> Picture:
     curves = {equation: learning_curves(entries, _error) for equation, entries in equations.items()}
     return Picture(
         name="learning",
@@ -183,7 +183,7 @@ def _learning_picture(equations: Mapping[str, Mapping[str, Entry]]) -> Picture:
     )
 
 
-def _solution_pictures(entries: Mapping[str, Entry], order: Sequence[str]) -> list[Picture]:
+def _solution_pictures(entries: Mapping[str, Tuned], order: Sequence[str]) -> list[Picture]:
     """Draw the median network of the better MRePU and of the best activation, if it is another one."""
     better = next(name for name in order if name in MREPU)
     return [_solution_picture(name, entries[name].run) for name in dict.fromkeys((better, order[0]))]

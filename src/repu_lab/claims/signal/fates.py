@@ -47,10 +47,7 @@ def examine(lab: Lab) -> Evidence:
     side, width = lab.choose(smoke=8, full=20), lab.choose(smoke=64, full=128)
     members = lab.choose(smoke=20, full=40)
     C_W, C_b = np.geomspace(LOWEST_W, TOP_W, side), np.linspace(0.0, TOP_B, side)
-    planes: dict[str, Plane] = {}
-    for name in NAMES:
-        planes[name] = _plane(lab, name, C_W, C_b, width, members)
-        lab.progress(len(planes) / len(NAMES))
+    planes = {name: _plane(lab, name, C_W, C_b, width, members) for name in lab.through(NAMES)}
     kept = {name: plane.kept for name, plane in planes.items()}
     certificates = {name: planes[name].certificate for name in CLAIMED}
     return Evidence(

@@ -14,7 +14,7 @@ from repu_lab.claims.lab import Lab
 from repu_lab.claims.signal.measuring import Array, log10_kernel, sphere
 from repu_lab.claims.signal.story import story
 from repu_lab.claims.statistics import Interval, median_interval
-from repu_lab.claims.verdicts import Verdict, together, within
+from repu_lab.claims.verdicts import Verdict, near, together
 from repu_lab.figures.growth import double_exponential
 from repu_lab.networks.log_domain import LN10, measure_in_logs
 from repu_lab.theory import layers, mean_square
@@ -37,10 +37,7 @@ class Logs(NamedTuple):
 def examine(lab: Lab) -> Evidence:
     """Measure ln|ln(K^l/K_*)| against l in plain float64, to its overflow, and in the logarithm, to layer 51."""
     width, members = lab.choose(smoke=128, full=512), lab.choose(smoke=10, full=20)
-    measured = {}
-    for p in POWERS:
-        measured[p] = _measure(lab, p, width, members)
-        lab.progress(len(measured) / len(POWERS))
+    measured = {p: _measure(lab, p, width, members) for p in lab.through(POWERS)}
     slopes = {
         (p, fate): median_interval([slope(network) for network in measured[p].plain[:, :, FATES[fate]].T])
         for p, fate in product(POWERS, FATES)
@@ -62,7 +59,13 @@ def examine(lab: Lab) -> Evidence:
                 caption="Slope of ln|ln(K^l/K_*)| against l: median over networks and 95 % interval.",
                 columns=("p", "fate", "slope", "low", "high", "ln p", "layers float64 can hold, at least"),
                 rows=[
-                    [p, fate, *interval, math.log(p), _finite(measured[p].plain[:, :, FATES[fate]])]
+                    [
+                        p,
+                        fate,
+                        *interval,
+                        math.log(p),
+                        int(np.isfinite(measured[p].plain[:, :, FATES[fate]]).sum(0).min()),
+                    ]
                     for (p, fate), interval in slopes.items()
                 ],
             )
@@ -74,10 +77,7 @@ def examine(lab: Lab) -> Evidence:
 def judge(slopes: list[Interval]) -> Verdict:
     """Apply the rule: every interval within 5 % of ln p, two for each power in the order of POWERS."""
     targets = [math.log(p) for p in POWERS for _ in FATES]
-    return together(
-        within(interval, (1 - TOLERANCE) * target, (1 + TOLERANCE) * target)
-        for interval, target in zip(slopes, targets, strict=True)
-    )
+    return together(near(interval, target, TOLERANCE) for interval, target in zip(slopes, targets, strict=True))
 
 
 def fixed_point(p: float, C_W: float = 1.0) -> float:
@@ -117,10 +117,6 @@ def _numbers(p: int, plain: Array, logs: Array) -> dict[str, Cell]:
         f"share that explodes from K_*, p={p}": float((logs[-1, :, 1] > 0).mean()),
         f"largest relative difference of both arithmetics, p={p}": float(np.abs(plain[both] / logs[both] - 1).max()),
     }
-
-
-def _finite(plain_LM: Array) -> int:
-    return int(np.isfinite(plain_LM).sum(0).min())
 
 
 def _picture(lab: Lab, measured: dict[int, Logs], width: int) -> Picture:

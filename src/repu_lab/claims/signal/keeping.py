@@ -1,6 +1,6 @@
 """Claim 5: for which k1 and width MRePU keeps its kernel over 50 layers."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -60,11 +60,8 @@ def examine(lab: Lab) -> Evidence:
     widths = lab.choose(smoke=(64, 128, 256), full=(64, 128, 256, 512, 1024))
     members, chains = lab.choose(smoke=20, full=40), lab.choose(smoke=400, full=2000)
     cells: list[Kept] = []
-    for width in widths:
-        networks = min(members, 10) if width > 512 else members
-        for p in POWERS:
-            cells += _cells(lab, p, width, networks, chains)
-        lab.progress(len(cells) / (len(widths) * len(POWERS) * (len(SHARES) + 1)))
+    for width, p in lab.through(list(product(widths, POWERS))):
+        cells += _cells(lab, p, width, min(members, 10) if width > 512 else members, chains)
     relu = relu_share(lab, members)
     best = {
         (p, width): max(
@@ -170,14 +167,13 @@ def _hidden(drawn: Iterable[Population], x_PI: torch.Tensor) -> Array:
     return np.concatenate([log10_kernel(population, x_PI) for population in drawn], axis=1)[:-1]
 
 
-def _cells(lab: Lab, p: float, width: int, networks: int, chains: int) -> list[Kept]:
+def _cells(lab: Lab, p: float, width: int, networks: int, chains: int) -> Iterator[Kept]:
     a_1 = 6 * p * p - 3 * p
     kernels = [*(x / (a_1 * DEPTH) for x in SHARES), ORDINARY]
-    cells = []
     for log10_K, k1 in zip(np.moveaxis(measured(lab, p, width, networks, kernels), 2, 0), kernels, strict=True):
         drawn = chain(Law.of(MRePU(p), 1.0, 0.0, k1, DEPTH, width), chains).T[:DEPTH]
         first = kept_by_layer(log10_K[:, :, :1], FACTOR)
-        cell = Kept(
+        yield Kept(
             p=p,
             width=width,
             k1=k1,
@@ -188,8 +184,6 @@ def _cells(lab: Lab, p: float, width: int, networks: int, chains: int) -> list[K
             by_layer=first.mean(1),
             chain_by_layer=kept_by_layer(drawn[:, :, None], FACTOR).mean(1),
         )
-        cells.append(cell)
-    return cells
 
 
 def _picture(cells: Sequence[Kept]) -> Picture:

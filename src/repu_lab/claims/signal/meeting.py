@@ -10,7 +10,7 @@ from repu_lab.claims.base import Cell, Claim, Evidence, Picture, Table
 from repu_lab.claims.lab import Lab
 from repu_lab.claims.signal.measuring import Array, sphere
 from repu_lab.claims.statistics import Interval, bootstrap, ratio_of_sums
-from repu_lab.claims.verdicts import Verdict, above, together, within
+from repu_lab.claims.verdicts import Verdict, above, near, together
 from repu_lab.figures.chi import meeting
 from repu_lab.networks.population import Population
 from repu_lab.theory import analyse, mean_square_slope, stein
@@ -67,16 +67,9 @@ def examine(lab: Lab) -> Evidence:
                     95 % bootstrap interval.""",
                 columns=("p", "K", "chi_parallel", "theory", "chi_perp", "theory", "ratio", "low", "high"),
                 rows=[
-                    [
-                        p,
-                        K,
-                        parallel.estimate,
-                        float(stein(MRePU(p), K)),
-                        perp.estimate,
-                        float(mean_square_slope(MRePU(p), K)),
-                        *ratio[p, K],
-                    ]
+                    [p, K, parallel.estimate, expected[0], perp.estimate, expected[1], *ratio[p, K]]
                     for (p, K), (parallel, perp) in chi.items()
+                    for expected in [(float(stein(MRePU(p), K)), float(mean_square_slope(MRePU(p), K)))]
                 ],
             )
         ],
@@ -89,9 +82,8 @@ def judge(at_zero: Sequence[Interval], apart: Sequence[Interval], alone: bool) -
 
     alone: whether theory knows no other critical point, between and beyond the K that are measured.
     """
-    near = [within(interval, 1 - MEETING, 1 + MEETING) for interval in at_zero]
-    elsewhere = Verdict.SUPPORTED if alone else Verdict.REFUTED
-    return together([*near, *(above(interval, 1.0) for interval in apart), elsewhere])
+    parts = [*(near(interval, 1.0, MEETING) for interval in at_zero), *(above(interval, 1.0) for interval in apart)]
+    return together([*parts, Verdict.SUPPORTED if alone else Verdict.REFUTED])
 
 
 @torch.no_grad()

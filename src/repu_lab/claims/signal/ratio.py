@@ -11,7 +11,7 @@ from repu_lab.claims.base import Cell, Claim, Evidence, Picture, Table
 from repu_lab.claims.lab import Lab
 from repu_lab.claims.signal.measuring import Array, sphere
 from repu_lab.claims.statistics import Interval, bootstrap, ratio_of_sums
-from repu_lab.claims.verdicts import Verdict, above, together, within
+from repu_lab.claims.verdicts import Verdict, above, near, together
 from repu_lab.figures.chi import ratio_by_power
 from repu_lab.networks.population import Population
 from repu_lab.theory import mean_square, mean_square_slope, stein
@@ -30,7 +30,7 @@ def examine(lab: Lab) -> Evidence:
     width, members = lab.choose(smoke=512, full=1024), lab.choose(smoke=12, full=20)
     ratios: dict[float, list[Interval]] = {p: [] for p in TARGETS}
     rows: list[list[Cell]] = []
-    for (p, target), (start, (factor, C_b, k1)) in product(TARGETS.items(), enumerate(STARTS)):
+    for (p, target), (start, (factor, C_b, k1)) in lab.through(list(product(TARGETS.items(), enumerate(STARTS)))):
         C_W = factor / float(mean_square(RePU(p), 1.0))
         experiment = lab.build(
             *("activation=repu", f"activation.p={p:g}", f"depth={LAYERS}", f"width={width}", f"members={members}"),
@@ -40,7 +40,6 @@ def examine(lab: Lab) -> Evidence:
         sums, K = chi_sums(experiment.population(), sphere(INPUTS, experiment.sizes[0]))
         ratios[p].append(bootstrap(sums, lambda rows, axis: ratio_of_sums(rows.sum(-2), axis)))
         rows.append([p, C_W, C_b, K[0], K[-1], *ratios[p][-1], target])
-        lab.progress(len(rows) / (len(TARGETS) * len(STARTS)))
     theory = {p: _error_of_theory(p) for p in TARGETS}
     measured = "; ".join(
         f"p={p:g}: {', '.join(f'{ratio.estimate:.3f}' for ratio in ratios[p])} against {target:.3f}"
@@ -69,8 +68,7 @@ def examine(lab: Lab) -> Evidence:
 
 def judge(ratios: Sequence[tuple[Interval, float]]) -> Verdict:
     """Apply the rule to measured and expected ratios: every interval within 10 % of (2p-1)/p and clear of 1."""
-    near = (within(ratio, (1 - TOLERANCE) * target, (1 + TOLERANCE) * target) for ratio, target in ratios)
-    return together([*near, *(above(ratio, 1.0) for ratio, _ in ratios)])
+    return together([*(near(*pair, TOLERANCE) for pair in ratios), *(above(ratio, 1.0) for ratio, _ in ratios)])
 
 
 @torch.no_grad()

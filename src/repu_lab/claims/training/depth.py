@@ -4,24 +4,11 @@ from collections.abc import Mapping, Sequence
 from itertools import product, takewhile
 
 from repu_lab.claims.base import Claim, Evidence, Picture
-from repu_lab.claims.contest import (
-    COUNTS,
-    LINEAR,
-    ORTHOGONAL,
-    Case,
-    Entries,
-    Grid,
-    Place,
-    accuracy_table,
-    contest,
-    counting,
-    described,
-    sizes,
-)
+from repu_lab.claims.contest import COUNTS, LINEAR, ORTHOGONAL, XOR, Case, Entries, Grid, Place, contest, sizes
 from repu_lab.claims.lab import Lab
 from repu_lab.claims.statistics import Interval
 from repu_lab.claims.trials import share
-from repu_lab.claims.verdicts import Verdict, above, below, corrected, together
+from repu_lab.claims.verdicts import Verdict, above, below, corrected, one_of, together
 from repu_lab.configs.schema import OUTCOMES
 from repu_lab.figures.bars import outcome_bars
 from repu_lab.figures.curves import by_depth
@@ -63,7 +50,7 @@ def examine_repu(lab: Lab) -> Evidence:
     """Tune RePU at every depth and count what becomes of its networks."""
     grid = repu_grid(lab)
     entries = contest(lab, product((*REPU, LINEAR), cases(lab)), grid, tuning_share=0.8)
-    shares = _by_arm(counting(entries))
+    shares = _by_arm(entries.counting())
     # At the best setting: a share of all settings would be small however well one of them trained.
     most = {
         name: max(share for arm in ARMS for (of, depth), share in shares[arm].items() if of == name and depth >= DEEP)
@@ -74,23 +61,21 @@ def examine_repu(lab: Lab) -> Evidence:
     outcomes: dict[str, dict[int, list[float]]] = {name: {} for name in REPU}
     for name, case in product(REPU, cases(lab)):
         if case.name == GAUSSIAN:
-            networks = entries[name, case].networks
-            outcomes[name][case.depth] = [share(networks, outcome).estimate for outcome in OUTCOMES]
-    deepest_ones = _deepest(shares[GAUSSIAN], REPU)
+            records = entries[name, case].records
+            outcomes[name][case.depth] = [share(records, outcome).estimate for outcome in OUTCOMES]
     picture = Picture(
         name="outcomes",
         caption="""What becomes of RePU networks with Gaussian weights by depth, each at the best setting of the grid
             for its depth.""",
-        alt=f"Bars by depth, of the shares of each outcome: more than half count up to depth {deepest_ones}.",
+        alt=f"""Bars by depth, of the shares of each outcome: more than half count up to depth
+            {_deepest(shares[GAUSSIAN], REPU)}.""",
         figure=outcome_bars(outcomes, OUTCOMES),
     )
-    depths = {case.depth for case in cases(lab)}
-    parts = len(REPU) * len(ARMS) * (1 + sum(depth >= DEEP for depth in depths))
-
-    def judged(chances: int) -> Verdict:
-        return together(map(judge_repu, _by_arm(counting(entries, chances=chances)).values()))
-
-    return _evidence(lab, f"the same {grid}", grid.fresh, entries, corrected(parts, judged), reason, picture)
+    parts = len(REPU) * len(ARMS) * (1 + sum(depth >= DEEP for depth in {case.depth for case in cases(lab)}))
+    verdict = corrected(
+        parts, lambda chances: together(map(judge_repu, _by_arm(entries.counting(chances=chances)).values()))
+    )
+    return _evidence(lab, f"the same {grid}", grid.fresh, entries, verdict, reason, picture)
 
 
 def judge_repu(shares: Shares) -> Verdict:
@@ -107,9 +92,9 @@ def examine_mrepu(lab: Lab) -> Evidence:
     others = [name for name in NAMES if name not in REPU]
     entries = contest(lab, product(REPU, cases(lab)), larger, tuning_share=0.8, part=(0.0, 0.3))
     entries |= contest(lab, product(others, cases(lab)), grid, tuning_share=0.8, part=(0.3, 1.0))
-    shares = _by_arm(counting(entries))
+    shares = _by_arm(entries.counting())
     depths = sorted({case.depth for case in cases(lab)})
-    judged = _by_arm(counting(entries, chances=len(depths) * len(MREPU)))[GAUSSIAN]
+    judged = _by_arm(entries.counting(chances=len(depths) * len(MREPU)))[GAUSSIAN]
     fails = failing(judged)
     learns = [depth for depth in fails if any(above(judged[name, depth], 0.5) is Verdict.SUPPORTED for name in MREPU)]
     last = {arm: ", ".join(f"{name} {shares[arm][name, depths[-1]].estimate:.0%}" for name in NAMES) for arm in ARMS}
@@ -132,10 +117,7 @@ def examine_mrepu(lab: Lab) -> Evidence:
 
 def judge_mrepu(shares: Shares) -> Verdict:
     """Apply claim 7's rule: at a depth where RePU fails most of MRePU's networks count, for one power."""
-    there = {above(shares[name, depth], 0.5) for depth in failing(shares) for name in MREPU}
-    if Verdict.SUPPORTED in there:
-        return Verdict.SUPPORTED
-    return Verdict.REFUTED if there == {Verdict.REFUTED} else Verdict.INCONCLUSIVE
+    return one_of(above(shares[name, depth], 0.5) for depth in failing(shares) for name in MREPU)
 
 
 def _by_arm(counted: Mapping[Place, Interval]) -> dict[str, Shares]:
@@ -159,10 +141,10 @@ def deepest(shares: Shares, name: str) -> int:
 def _evidence(
     lab: Lab, budget: str, fresh: int, entries: Entries, verdict: Verdict, reason: str, picture: Picture
 ) -> Evidence:
-    shares = _by_arm(counting(entries))
+    shares = _by_arm(entries.counting())
     names = list(dict.fromkeys(name for name, _ in entries))
     return Evidence(
-        setup=f"""XOR, the signs of x_1 x_2 and x_3 x_4 as four classes; {described(sizes(lab))}, float32, depths
+        setup=f"""{XOR}; {cases(lab)[0].training}, float32, depths
             {_listed(sorted({case.depth for case in cases(lab)}))}, Gaussian and orthogonal weights; for every
             activation {budget}; PyTorch's initialization draws no orthogonal ones. {COUNTS}""",
         verdict=verdict,
@@ -173,7 +155,7 @@ def _evidence(
             f"deepest with more than half that count, {arm}, {name}": deepest(shares[arm], name)
             for arm, name in product(ARMS, names)
         },
-        tables=[accuracy_table(entries, counting(entries))],
+        tables=[entries.counted_table()],
         pictures=[picture],
     )
 

@@ -1,7 +1,7 @@
 """Claim 8: what fails first, the forward signal, the gradient, or the size of the step."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -42,15 +42,14 @@ def examine(lab: Lab) -> Evidence:
     """Train with statistics at a large and a small rate, and find the first thing that fails in each network."""
     depths = lab.choose(smoke=(3, 8, 20), full=(2, 3, 5, 8, 12, 20, 50))
     members = lab.choose(smoke=5, full=10)
-    places: list[Condition] = [
-        (name, depth, rate) for depth, name, rate in product(reversed(depths), SHOWN, (LARGE, SMALL))
-    ]
+    places = [(name, depth, rate) for depth, name, rate in product(reversed(depths), SHOWN, (LARGE, SMALL))]
     runs = dict(zip(places, lab.train([_job(lab, *place, members) for place in places]), strict=True))
     failed = {place: failures(run) for place, run in runs.items()}
-    causes = {kind: _causes(failed, kind) for kind in ("RePU", "MRePU")}
-    total = {kind: counter.total() for kind, counter in causes.items()}
+    untrained = {kind: [*_untrained(failed, kind)] for kind in ("RePU", "MRePU")}
+    causes = {kind: Counter(failed[place][i].cause for place, i in networks) for kind, networks in untrained.items()}
+    total = {kind: len(networks) for kind, networks in untrained.items()}
     forward = wilson(causes["RePU"]["forward"], max(1, total["RePU"]))
-    broken = [(place, i) for place, i in _untrained(failed, "MRePU") if failed[place][i].cause == "step"]
+    broken = [(place, i) for place, i in untrained["MRePU"] if failed[place][i].cause == "step"]
     saved = sum(failed[name, depth, SMALL][i].cause == "none" for (name, depth, _), i in broken)
     control = [lost for place, run in runs.items() if place[2] == LARGE for lost in lost_yet_trained(run)]
     lost = {cause: sum(cause in losses for losses in control) for cause in ("forward", "gradient")}
@@ -98,13 +97,10 @@ def judge(forward: Interval) -> Verdict:
 def failures(run: Trained) -> list[Failure]:
     """Return what failed first in each network of a run."""
     numbers = run.statistics
+    log10_K, log10_gradient = (numbers[name][0, :-1] for name in ("log10_K", "log10_gradient"))
     return [
         first_failure(
-            member["outcome"],
-            numbers["log10_K"][0, :-1, i],
-            numbers["log10_gradient"][0, :-1, i],
-            numbers["test_loss"][:, i],
-            numbers["step"],
+            member["outcome"], log10_K[:, i], log10_gradient[:, i], numbers["test_loss"][:, i], numbers["step"]
         )
         for i, member in enumerate(run.members)
     ]
@@ -149,29 +145,15 @@ def first_update(run: Trained) -> float | None:
 def _job(lab: Lab, name: str, depth: int, rate: str, members: int) -> tuple[str, ...]:
     *rest, steps = sizes(lab)
     longer = f"steps={LONGER * int(steps.partition('=')[2])}" if rate == SMALL else steps
-    return (
-        *ACTIVATIONS[name],
-        f"depth={depth}",
-        *rest,
-        longer,
-        "initialization=critical",
-        f"optimizer.lr={rate}",
-        f"members={members}",
-    )
+    trained = ("initialization=critical", f"optimizer.lr={rate}", f"members={members}")
+    return (*ACTIVATIONS[name], f"depth={depth}", *rest, longer, *trained)
 
 
-def _untrained(failed: Failures, kind: str) -> list[tuple[Condition, int]]:
-    """Return the networks of an activation, of either power, that did not train at the large rate."""
-    return [
-        (place, i)
-        for place, networks in failed.items()
-        for i, failure in enumerate(networks)
-        if place[0].startswith(kind) and place[2] == LARGE and failure.cause != "none"
-    ]
-
-
-def _causes(failed: Failures, kind: str) -> Counter[str]:
-    return Counter(failed[place][i].cause for place, i in _untrained(failed, kind))
+def _untrained(failed: Failures, kind: str) -> Iterator[tuple[Condition, int]]:
+    """Yield the networks of an activation, of either power, that did not train at the large rate."""
+    for place, networks in failed.items():
+        if place[0].startswith(kind) and place[2] == LARGE:
+            yield from ((place, i) for i, failure in enumerate(networks) if failure.cause != "none")
 
 
 def _lost(log10_LP: Floats) -> bool:
@@ -189,7 +171,7 @@ def _median_step(networks: Sequence[Failure]) -> Cell:
 
 
 def _most_often(failed: Failures, name: str) -> str:
-    causes = _causes(failed, name)
+    causes = Counter(failed[place][i].cause for place, i in _untrained(failed, name))
     return f"by {causes.most_common(1)[0][0]}" if causes else "none fails"
 
 
@@ -199,24 +181,21 @@ def _counted(causes: Counter[str]) -> str:
 
 def _picture(failed: Failures, runs: Runs, depths: Sequence[int]) -> Picture:
     deep = 20 if 20 in depths else max(depths)
-    profiles = {}
-    for name in ("RePU 2", "MRePU 1"):
-        numbers = runs[name, deep, LARGE].statistics
-        for row, step in enumerate(numbers["step"][:PROFILES].tolist()):
-            profiles[name, step] = np.median(numbers["log10_K"][row], axis=(1, 2))
+    statistics = {name: runs[name, deep, LARGE].statistics for name in ("RePU 2", "MRePU 1")}
+    profiles = {
+        (name, step): np.median(numbers["log10_K"][row], axis=(1, 2))
+        for name, numbers in statistics.items()
+        for row, step in enumerate(numbers["step"][:PROFILES].tolist())
+    }
+    most_often = "; ".join(f"{name} {_most_often(failed, name)}" for name in SHOWN)
+    shares = {name: {depth: _shares(failed[name, depth, LARGE]) for depth in depths} for name in SHOWN}
     return Picture(
         name="failure",
         caption=f"""a: what fails first, by activation and depth, at rate {LARGE}. b, c: K by layer at depth
             {deep} after the first steps, median over networks and inputs; a line ends where K leaves float32.""",
-        alt="Bars by depth of what fails first. Most often, of those that fail: "
-        + "; ".join(f"{name} {_most_often(failed, name)}" for name in SHOWN)
-        + ". Profiles of K by layer below.",
-        figure=first_failures(
-            {name: {depth: _shares(failed[name, depth, LARGE]) for depth in depths} for name in SHOWN},
-            CAUSES,
-            profiles,
-            deep,
-        ),
+        alt=f"""Bars by depth of what fails first. Most often, of those that fail: {most_often}. Profiles of K by layer
+            below.""",
+        figure=first_failures(shares, CAUSES, profiles, deep),
     )
 
 

@@ -1,26 +1,13 @@
 """Claim 13: images in ten classes: accuracy against depth."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import product
 
 import numpy as np
 
 from repu_lab.claims.base import Claim, Evidence, Picture, Table
 from repu_lab.claims.comparing import champion
-from repu_lab.claims.contest import (
-    LINEAR,
-    ORTHOGONAL,
-    Case,
-    Entries,
-    Grid,
-    contest,
-    described,
-    fresh_table,
-    learning_curves,
-    medians_by_depth,
-    pooled,
-    sizes,
-)
+from repu_lab.claims.contest import LINEAR, ORTHOGONAL, Case, Entries, Grid, contest, learning_curves, sizes
 from repu_lab.claims.lab import Lab
 from repu_lab.claims.statistics import LEVEL, Array, Comparison, paired_test
 from repu_lab.claims.training.depth import shared_grid
@@ -46,7 +33,10 @@ def examine(lab: Lab) -> Evidence:
     depths = lab.choose(smoke=(2, 10), full=(2, 5, 12, 20))
     cases = [Case("digits", depth, sizes(lab)) for depth in depths]
     least, most = cases[0], cases[-1]
-    entries = contest(lab, product(NAMES, cases), shared_grid(lab))
+    # The last two are shown beside the others, no part of the verdict.
+    residual = [Case("digits, residual", d, (*sizes(lab), "residual=true")) for d in depths if d > 2]
+    turned = [case.orthogonal for case in cases if case.depth > 2]
+    entries = contest(lab, product(NAMES, [*cases, *residual, *turned]), shared_grid(lab))
     missing = {
         dataset: lab.choose(smoke="is left to the full scale", full=None) or unavailable(dataset)
         for dataset in (MNIST, FASHION_MNIST, CIFAR10)
@@ -57,17 +47,19 @@ def examine(lab: Lab) -> Evidence:
         if not missing[dataset]
     ]
     entries |= contest(lab, product(NAMES, larger), LARGER_GRID) if larger else {}
-    errors = {name: pooled(entries, name, [*cases, *larger], misclassified) for name in NAMES}
+    errors = {name: entries.pooled(name, [*cases, *larger], misclassified) for name in NAMES}
     alike = shared_grid(lab).members  # on the larger images twelve share one division, of 70,000
     against, beyond_linear = compare(errors, alike), above_linear(errors, alike)
-    residual = [Case("digits, residual", d, (*sizes(lab), "residual=true")) for d in depths if d > 2]
-    turned = [case.orthogonal for case in cases if case.depth > 2]
-    entries |= contest(lab, product(NAMES, [*residual, *turned]), shared_grid(lab))
-    cases += [*larger, *residual, *turned]  # the last two are shown beside the others, no part of the verdict
+    cases += [*larger, *residual, *turned]
+
+    def points(name: str, rival: str) -> list[float]:
+        difference = paired_test(errors[rival].mean(0), errors[name].mean(0), alike=alike).difference
+        return [100 * bound for bound in difference]
+
     deepest = {case.name: case for case in sorted(cases, key=lambda case: case.depth)}.values()
-    accuracy = {case: {name: entries[name, case].metric for name in NAMES} for case in deepest}
+    accuracy = {case: entries.medians(NAMES, case) for case in deepest}
     return Evidence(
-        setup=f"""digits: {described(sizes(lab))}, depths {", ".join(map(str, depths))}, float32;
+        setup=f"""digits: {cases[0].training}, depths {", ".join(map(str, depths))}, float32;
             {shared_grid(lab)}. Its divisions are of the same 1,797 images and overlap. The same with skip connections,
             and with {ORTHOGONAL}, is shown and no part of the verdict: the paper's residual networks are convolutional,
             these are perceptrons. Larger images:
@@ -92,21 +84,23 @@ def examine(lab: Lab) -> Evidence:
                     margin; effect: share of seeds for which it does not.""",
                 columns=("activation", "against", "margin", "difference", "low", "high", "p", "effect"),
                 rows=[
-                    [
-                        name,
-                        rival,
-                        100 * margin(rival),
-                        *_points(errors[name], errors[rival], alike),
-                        compared.p_value,
-                        compared.effect,
-                    ]
+                    [name, rival, 100 * margin(rival), *points(name, rival), compared.p_value, compared.effect]
                     for name, rivals in against.items()
                     for rival, compared in rivals.items()
                 ],
             ),
-            fresh_table(entries, {"misclassified": misclassified}, "share trained, median share misclassified"),
+            entries.table({"misclassified": misclassified}, "share trained, median share misclassified"),
         ],
-        pictures=[_picture(entries, cases), _curves(entries, least, most)],
+        pictures=[
+            Picture(
+                name="accuracy",
+                caption="""Accuracy of fresh networks by depth, median and 95 % interval, each activation at the best
+                    setting of the same grid for each depth.""",
+                alt="Curves of the accuracy against the number of hidden layers, one an activation.",
+                figure=by_depth(entries.curves(NAMES, cases, metrics), "accuracy"),
+            ),
+            _curves(entries, least, most),
+        ],
     )
 
 
@@ -152,22 +146,8 @@ def unavailable(dataset: Dataset) -> str | None:
 
 def _larger_set_up(missing: Mapping[Dataset, str | None]) -> str:
     there = " and ".join(dataset.name for dataset, why in missing.items() if not why)
-    how = f"{there}: {described(LARGER_SIZES)}, depths {', '.join(map(str, LARGER_DEPTHS))}; {LARGER_GRID}"
+    how = f"{there}: {Case('', 0, LARGER_SIZES).training}, depths {', '.join(map(str, LARGER_DEPTHS))}; {LARGER_GRID}"
     return "; ".join([*([how] if there else []), *(f"{dataset.name} {why}" for dataset, why in missing.items() if why)])
-
-
-def _points(errors: Array, rival: Array, alike: int) -> list[float]:
-    return [100 * bound for bound in paired_test(rival.mean(0), errors.mean(0), alike=alike).difference]
-
-
-def _picture(entries: Entries, cases: Sequence[Case]) -> Picture:
-    return Picture(
-        name="accuracy",
-        caption="""Accuracy of fresh networks by depth, median and 95 % interval, each activation at the best setting of
-            the same grid for each depth.""",
-        alt="Curves of the accuracy against the number of hidden layers, one an activation.",
-        figure=by_depth(medians_by_depth(entries, NAMES, cases, metrics), "accuracy"),
-    )
 
 
 def _curves(entries: Entries, least: Case, most: Case) -> Picture:
