@@ -109,6 +109,8 @@ def save(picture: Picture, home: RunFolder) -> None:
         for form, metadata in (("svg", {"Date": None}), ("pdf", {"CreationDate": None}), ("png", {})):
             with home.writing(f"{picture.name}.{form}") as path:
                 picture.figure.savefig(path, format=form, metadata=metadata, dpi=200)
+            picture.figure.set_layout_engine(None)  # one layout for all: each took as long as the drawing
+        picture.figure.set_layout_engine("constrained")
         if narrow(picture.figure):
             with home.writing(f"{picture.name}{FOR_PHONES}") as path:
                 picture.figure.savefig(path, format="svg", metadata={"Date": None})

@@ -204,7 +204,7 @@ def _overrides(name: str, case: Case, setting: Setting) -> Overrides:
 def sizes(lab: Lab, task: str = "digits") -> Overrides:
     """Return the overrides that the training claims share: the task, the size of the networks and their training."""
     return lab.choose(
-        smoke=(f"task={task}", "width=32", "batch_size=64", "steps=150"),
+        smoke=(f"task={task}", "width=32", "batch_size=64", "steps=100"),
         full=(f"task={task}", "width=64", "batch_size=64", "steps=400"),
     )
 

@@ -149,7 +149,7 @@ def _errors(entries: Entries, cases: Sequence[Case], kinds: Iterable[str]) -> di
 
 
 def _steps(lab: Lab) -> int:
-    return lab.choose(smoke=200, full=1000)
+    return lab.choose(smoke=100, full=1000)
 
 
 def _newton(lab: Lab) -> int:

@@ -21,7 +21,7 @@ Shares = Mapping[tuple[str, int], Interval]  # of the fresh networks that count,
 
 def examine(lab: Lab) -> Evidence:
     """Tune every change and the usual activations, and judge fresh networks."""
-    depth = lab.choose(smoke=12, full=50)
+    depth = lab.choose(smoke=6, full=50)
     case = Case("XOR", depth, sizes(lab, "xor"))
     members, splits = lab.choose(smoke=(10, 1), full=(6, 3))
     rates = lab.choose(smoke=RATES[:1], full=RATES)

@@ -19,7 +19,7 @@ PARTS = 3
 
 def examine(lab: Lab) -> Evidence:
     """Measure the gradient's growth in fresh networks, and train plain networks with LayerNorm after the activation."""
-    depth, grown_over = lab.choose(smoke=(12, 12), full=(50, 30))
+    depth, grown_over = lab.choose(smoke=(6, 12), full=(50, 30))
     grown = slopes(lab, *ACTIVATIONS[SHIFTED], *BLOCKS[BLOCK], depth=grown_over)
     factor = growth(grown)
     plain, deeper = case(lab, "XOR", BLOCK, depth), case(lab, "XOR", BLOCK, 2 * depth).orthogonal

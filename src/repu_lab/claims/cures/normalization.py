@@ -19,7 +19,7 @@ PARTS = 6  # two factors, four shares
 
 def examine(lab: Lab) -> Evidence:
     """Measure the gradient's growth in fresh networks with RMSNorm, and train networks with either norm."""
-    depth, measured_over = lab.choose(smoke=(12, 12), full=(50, 30))
+    depth, measured_over = lab.choose(smoke=(6, 12), full=(50, 30))
     networks, width = fresh(lab)
     grown = {
         p: slopes(lab, "activation=repu", f"activation.p={p}", "block.norm=rms", depth=measured_over) for p in POWERS

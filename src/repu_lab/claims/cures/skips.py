@@ -20,7 +20,7 @@ PARTS = 12  # nine shares, three differences
 
 def examine(lab: Lab) -> Evidence:
     """Tune and judge every activation in every block on XOR, RePU and the identity deeper and on the digits too."""
-    depth = lab.choose(smoke=12, full=50)
+    depth = lab.choose(smoke=6, full=50)
     multiples = lab.choose(smoke=(2,), full=(2, 4))
     single, *deeper = ([case(lab, "XOR", block, depth * by) for block in SKIPS] for by in (1, *multiples))
     digits = case(lab, "digits", SKIPS[0], depth)

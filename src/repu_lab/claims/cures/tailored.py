@@ -29,8 +29,8 @@ COUNTS = f"""A network counts if its R^2 (xyz) or accuracy (XOR) is {CRITERION:g
 
 def examine(lab: Lab) -> Evidence:
     """Train plain networks of tailored and usual activations, and follow the signal in plain RePU networks."""
-    depth, width = lab.choose(smoke=(12, 32), full=(50, 64))
-    longer = (f"width={width}", "batch_size=64", f"steps={lab.choose(smoke=200, full=600)}")
+    depth, width = lab.choose(smoke=(6, 32), full=(50, 64))
+    longer = (f"width={width}", "batch_size=64", f"steps={lab.choose(smoke=100, full=600)}")
     case = Case("xyz", depth, ("task=polynomial", "task.target=xyz", *longer))
     xor = Case("XOR", depth, sizes(lab, "xor"))
     names, on_xor = lab.choose(smoke=((TAILORED, PLAIN, LINEAR), ()), full=(NAMES, ON_XOR))

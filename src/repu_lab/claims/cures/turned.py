@@ -27,7 +27,7 @@ Gains = Mapping[str, Array]  # log10 of the errors with Gaussian over those with
 
 def examine(lab: Lab) -> Evidence:
     """Draw the bands, train with either kind of weights at the best of one grid, compare the errors seed by seed."""
-    depth = lab.choose(smoke=12, full=50)
+    depth = lab.choose(smoke=6, full=50)
     # Twelve networks on three divisions could not be sure of anything at 5 % over so many tests.
     grid = lab.choose(smoke=deep_grid(lab), full=replace(deep_grid(lab), rates=("1e-4", "3e-4", "1e-3"), splits=5))
     case = Case("digits", depth, sizes(lab))

@@ -30,7 +30,7 @@ LARGER_DEPTHS = (2, 5, 20)
 
 def examine(lab: Lab) -> Evidence:
     """Tune every activation at every depth on the digits, and on the larger sets of images if they can be had."""
-    depths = lab.choose(smoke=(2, 10), full=(2, 5, 12, 20))
+    depths = lab.choose(smoke=(2, 5), full=(2, 5, 12, 20))
     cases = [Case("digits", depth, sizes(lab)) for depth in depths]
     least, most = cases[0], cases[-1]
     # The last two are shown beside the others, no part of the verdict.
