@@ -50,16 +50,8 @@ def first_failures(
         layer_axis(axes, deep + 1)
         for i, (step, profile) in enumerate((s, p) for (name, s), p in profiles.items() if name == panel):
             line = finite(profile)
-            axes.plot(
-                np.arange(1, line.size + 1),
-                line,
-                color=str(0.17 * i),
-                marker="os^Dv"[i % 5],
-                markersize=3,
-                linewidth=1,
-                linestyle=DASHES[i % 4],
-                label=f"step {step}",
-            )
+            look = {"color": str(0.17 * i), "marker": "os^Dv"[i % 5], "markersize": 3, "linestyle": DASHES[i % 4]}
+            axes.plot(np.arange(1, line.size + 1), line, linewidth=1, label=f"step {step}", **look)
         legend(axes)
     return figure
 
@@ -72,15 +64,9 @@ def _bars(place: SubplotSpec, shares: Bars, names: Sequence[str], columns: int) 
         axes.set_title(panel, fontsize=SMALL, color=INK)
     panels[0].set_ylabel("share of networks", fontsize=NORMAL, color=INK)
     handles, labels = panels[0].get_legend_handles_labels()
-    legend(
-        panels[0].figure,
-        handles,
-        [NAMES.get(label, label) for label in labels],
-        loc="outside upper center",
-        ncols=columns,
-        handlelength=1.4,
-        columnspacing=1.2,
-    )
+    words = [NAMES.get(label, label) for label in labels]
+    place = {"loc": "outside upper center", "ncols": columns, "handlelength": 1.4, "columnspacing": 1.2}
+    legend(panels[0].figure, handles, words, **place)
 
 
 def _stack(axes: Axes, bars: Mapping[int, Sequence[float]], names: Sequence[str]) -> None:
@@ -88,17 +74,8 @@ def _stack(axes: Axes, bars: Mapping[int, Sequence[float]], names: Sequence[str]
     places, bottom = range(len(bars)), np.zeros(len(bars))
     for name, heights in zip(names, np.array(list(bars.values())).T, strict=True):
         colour, hatch = FILLS[name]
-        axes.bar(
-            places,
-            heights,
-            bottom=bottom,
-            width=0.85,
-            color=colour,
-            hatch=hatch,
-            label=name,
-            edgecolor=QUIET,
-            linewidth=0.4,
-        )
+        look = {"color": colour, "hatch": hatch, "edgecolor": QUIET, "linewidth": 0.4}
+        axes.bar(places, heights, bottom=bottom, width=0.85, label=name, **look)
         bottom += heights
     axes.set_xticks(places, [str(depth) for depth in bars])
     axes.tick_params(axis="x", length=0)

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from repu_lab.figures.style import canvas, decades_axis, end_labels, extent, finite, quiet, title
+from repu_lab.figures.style import canvas, decades_axis, end_labels, extent, finite, panels
 from repu_lab.networks.quantiles import quantiles, ranked
 
 Floats = NDArray[np.float64]
@@ -42,10 +42,9 @@ def comparison(curves: Sequence[RunCurves], metric: str = "metric") -> Figure:
     """
     trained = [curve for curve in curves if curve.metric.size]
     figure = canvas(7.4 if trained else 4.4, 3.0)
-    panels = figure.subplots(1, 2 if trained else 1, squeeze=False)[0]
-    left = panels[0]
-    quiet(left, "layer / last layer (points: measured, lines: theory)", r"$\log_{10} K$")
-    title(left, "a  size of the signal" if trained else "size of the signal")
+    size = ("layer / last layer (points: measured, lines: theory)", r"$\log_{10} K$")
+    signal = ("a  size of the signal" if trained else "size of the signal", *size)
+    left, *others = panels(figure, signal, *([(f"b  {metric}", "step", metric)] if trained else []))
     labels = []
     for curve, (colour, dash) in zip(curves, _styles(), strict=False):
         for values, style in ((curve.theory, {"linestyle": dash, "linewidth": 1.3}), (curve.measured, {"marker": "o"})):
@@ -57,10 +56,7 @@ def comparison(curves: Sequence[RunCurves], metric: str = "metric") -> Figure:
     if (whole := extent([values for curve in curves for values in (curve.measured, curve.theory)])) is not None:
         decades_axis(left, *whole, linear_up_to=FLAT)
     end_labels(left, labels)
-    if trained:
-        right = panels[1]
-        quiet(right, "step", metric)
-        title(right, f"b  {metric}")
+    for right in others:
         right.set_xscale("symlog", linthresh=1.0, linscale=0.5)
         for curve, (colour, dash) in zip(curves, _styles(), strict=False):
             if curve.metric.size:

@@ -25,18 +25,9 @@ def by_depth(
         for i, (activation, values) in enumerate(curves.items()):
             colour, marker, dash = LOOKS[activation]
             estimate, low, high = finite([values[depth] for depth in depths]).T
-            axes.errorbar(
-                places + 0.05 * (i - (len(curves) - 1) / 2),
-                estimate,
-                [estimate - low, high - estimate],
-                color=colour,
-                marker=marker,
-                linestyle=dash,
-                linewidth=1.0,
-                markersize=3.5,
-                elinewidth=0.6,
-                label=activation,
-            )
+            look = {"color": colour, "marker": marker, "linestyle": dash, "linewidth": 1.0, "markersize": 3.5}
+            at = places + 0.05 * (i - (len(curves) - 1) / 2)
+            axes.errorbar(at, estimate, [estimate - low, high - estimate], elinewidth=0.6, label=activation, **look)
         axes.set_xticks(places, [str(depth) for depth in depths])
     if logarithmic:
         grid[0].set_yscale("log")

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from repu_lab.figures.style import INK, QUIET, SMALL, canvas, decades_axis, end_labels, extent, finite, quiet, title
+from repu_lab.figures.style import INK, QUIET, SMALL, canvas, decades_axis, end_labels, extent, finite, panels
 from repu_lab.networks.quantiles import quantiles, ranked
 
 Floats = NDArray[np.float64]
@@ -23,14 +23,12 @@ def losses(
     linear up to 1 and logarithmic from there.
     """
     figure = canvas(7.0, 2.6)
-    left, right = figure.subplots(1, 2)
+    left, right = panels(figure, ("a  loss", "step", r"$\log_{10}$ loss"), (f"b  {metric_name}", "step", metric_name))
     train, test, reached = (np.asarray(values, np.float64) for values in (train_loss, test_loss, metric))
     logs = [_log10(_quantiles(values, np.inf)) for values in (train, test)]
     whole = extent(logs)
     labels = []
-    for axes, letter, name, label in ((left, "a", "loss", r"$\log_{10}$ loss"), (right, "b", metric_name, metric_name)):
-        quiet(axes, "step", label)
-        title(axes, f"{letter}  {name}")
+    for axes in (left, right):
         axes.set_xscale("symlog", linthresh=1.0, linscale=0.5)
         axes.set_xlim(0, max(1, *steps))
     if whole is not None:

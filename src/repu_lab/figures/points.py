@@ -28,16 +28,8 @@ def accuracies(
             x = g + (i - (len(networks) - 1) / 2) * step
             colour, marker, _ = LOOKS[name]
             spread = np.linspace(-step / 4, step / 4, len(values)) if len(values) > 1 else [0.0]
-            axes.plot(
-                x + np.asarray(spread),
-                values,
-                marker,
-                color=colour,
-                markersize=2.5,
-                alpha=0.7,
-                markeredgewidth=0.8 if marker in "xX" else 0,
-                label="_" if name in labelled else name,
-            )
+            look = {"color": colour, "markersize": 2.5, "alpha": 0.7, "markeredgewidth": 0.8 if marker in "xX" else 0}
+            axes.plot(x + np.asarray(spread), values, marker, label="_" if name in labelled else name, **look)
             labelled.add(name)
             axes.plot([x - step / 3, x + step / 3], [float(np.median(values))] * 2, color=INK, linewidth=1.2)
     for value, word in ((chance, "chance"), (bar, "counts")):

@@ -103,12 +103,7 @@ def _values(quantity: str, measured: Mapping[int, Curves], theory: Curves) -> tu
 
 
 def _scale(
-    axes: Axes,
-    panel: Panel,
-    quantities: Sequence[Quantity],
-    measured: Mapping[int, Curves],
-    theory: Curves,
-    dtype: str,
+    axes: Axes, panel: Panel, quantities: Sequence[Quantity], measured: Mapping[int, Curves], theory: Curves, dtype: str
 ) -> None:
     """Choose the vertical range; theory may leave it where the dtype's range ends before theory does."""
     pairs = [_values(quantity.name, measured, theory) for quantity in quantities]
@@ -160,18 +155,9 @@ def _draw(axes: Axes, quantity: Quantity, measured: Mapping[int, Curves], theory
             axes.fill_between(layer, *_band(axes, low, high), color=shade, alpha=0.2, linewidth=0, zorder=2)
         every = -(-median.size // 25)  # a marker per layer up to 25 layers, then thinned, each step at its own layers
         places = (i * every // len(steps), every)
-        axes.plot(
-            layer,
-            median,
-            linewidth=0.6,
-            marker=MARKERS[i % len(MARKERS)],
-            markersize=4 if every == 1 else 3,
-            markevery=places,
-            color=shade,
-            markerfacecolor="white" if quantity.dashed else shade,
-            markeredgewidth=0.8,
-            zorder=3,
-        )
+        point = {"marker": MARKERS[i % len(MARKERS)], "markersize": 4 if every == 1 else 3, "markeredgewidth": 0.8}
+        look = {"color": shade, "markerfacecolor": "white" if quantity.dashed else shade, "linewidth": 0.6}
+        axes.plot(layer, median, markevery=places, zorder=3, **point, **look)
     if name in theory:
         line = finite(theory[name])
         style = DASHED if quantity.dashed else "-"

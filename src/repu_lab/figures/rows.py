@@ -10,26 +10,24 @@ from matplotlib.ticker import NullLocator
 from numpy.typing import ArrayLike
 
 from repu_lab.figures.looks import COLUMN, DASHES, LOOKS, PAGE, SERIES
-from repu_lab.figures.style import BESIDE, FAINT, INK, QUIET, SMALL, canvas, finite, legend, note, quiet, title
+from repu_lab.figures.style import BESIDE, FAINT, INK, QUIET, SMALL, canvas, finite, legend, note, panels, quiet
 
 Three = Sequence[float]  # estimate, low, high
 # Filled and open, so that the powers are told apart in grey.
 POWERS = {1: ("#0072B2", "o", "#0072B2"), 2: ("#D55E00", "^", "white")}
 
 
-def by_case(panels: Mapping[str, Mapping[str, Sequence[Three]]], cases: Sequence[str]) -> Figure:
-    """Draw errors, a row a case and a panel a kind of error: panel -> activation -> one for each case."""
+def by_case(kinds: Mapping[str, Mapping[str, Sequence[Three]]], cases: Sequence[str]) -> Figure:
+    """Draw errors, a row a case and a panel a kind of error: kind -> activation -> one for each case."""
     figure = canvas(PAGE, 0.9 + 0.62 * len(cases))
-    grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    labels = [(f"{letter}  {name}", "relative error", "") for letter, name in zip("abcd", kinds, strict=False)]
+    grid = panels(figure, *labels, sharey=True)
     rows = np.arange(len(cases), dtype=float)[::-1]
-    for letter, axes, (name, errors) in zip("abcd", grid, panels.items(), strict=False):
-        quiet(axes, "relative error", "")
-        title(axes, f"{letter}  {name}")
+    for axes, errors in zip(grid, kinds.values(), strict=True):
         for i, (activation, values) in enumerate(errors.items()):
             colour, marker, _ = LOOKS[activation]
-            _intervals(
-                axes, rows + 0.1 * ((len(errors) - 1) / 2 - i), values, fmt=marker, color=colour, label=activation
-            )
+            at = rows + 0.1 * ((len(errors) - 1) / 2 - i)
+            _intervals(axes, at, values, fmt=marker, color=colour, label=activation)
         _log(axes)
         axes.hlines(rows[:-1] - 0.5, *axes.get_xlim(), color=FAINT, linewidth=0.6, zorder=0)
         axes.margins(x=0)
@@ -41,39 +39,22 @@ def by_case(panels: Mapping[str, Mapping[str, Sequence[Three]]], cases: Sequence
 def ladder(rows: Mapping[str, Mapping[int, tuple[Three, Three]]], marks: Mapping[str, float]) -> Figure:
     """Draw shares and accuracies by change and power; marks: accuracies as lines."""
     figure = canvas(COLUMN, 0.9 + 0.24 * len(rows))
-    panels = figure.subplots(1, 2, sharey=True)
+    grid = panels(figure, ("a  share that counts", "", ""), ("b  accuracy", "", ""), sharey=True)
     places = np.arange(len(rows), dtype=float)[::-1]
-    for panel, axes in enumerate(panels):
-        quiet(axes)
-        title(axes, ("a  share that counts", "b  accuracy")[panel])
+    for panel, axes in enumerate(grid):
         for i, (power, (colour, marker, face)) in enumerate(POWERS.items()):
             values = [by_power[power][panel] for by_power in rows.values()]
-            _intervals(
-                axes,
-                places + 0.15 - 0.3 * i,
-                values,
-                fmt=marker,
-                color=colour,
-                markerfacecolor=face,
-                label=f"$p$ = {power}",
-            )
+            look = {"fmt": marker, "color": colour, "markerfacecolor": face, "label": f"$p$ = {power}"}
+            _intervals(axes, places + 0.15 - 0.3 * i, values, **look)
         axes.set_xlim(-0.04, 1.04)
         axes.set_xticks([0, 0.5, 1], ["0", ".5", "1"])
-    _name_rows(panels[0], places, list(rows))
-    panels[0].axvline(0.5, color=QUIET, linewidth=0.7, linestyle=(0, (1, 2)), zorder=0)
+    _name_rows(grid[0], places, list(rows))
+    grid[0].axvline(0.5, color=QUIET, linewidth=0.7, linestyle=(0, (1, 2)), zorder=0)
     for dash, (name, value) in zip(DASHES, marks.items(), strict=False):
-        panels[1].axvline(value, color=QUIET, linewidth=0.8, linestyle=dash, zorder=0, label=name)
-    handles, labels = panels[1].get_legend_handles_labels()
-    legend(
-        figure,
-        handles,
-        labels,
-        loc="outside lower center",
-        ncols=len(handles),
-        handlelength=1.6,
-        columnspacing=0.9,
-        handletextpad=0.4,
-    )
+        grid[1].axvline(value, color=QUIET, linewidth=0.8, linestyle=dash, zorder=0, label=name)
+    handles, labels = grid[1].get_legend_handles_labels()
+    close = {"handlelength": 1.6, "columnspacing": 0.9, "handletextpad": 0.4}
+    legend(figure, handles, labels, loc="outside lower center", ncols=len(handles), **close)
     return figure
 
 
@@ -102,15 +83,8 @@ def samples(axes: Axes, values: Mapping[str, ArrayLike], medians: Mapping[str, T
     for row, (name, networks) in zip(rows, values.items(), strict=True):
         colour, marker, _ = LOOKS[name]
         points = finite(networks)
-        axes.plot(
-            points,
-            np.full(points.size, row),
-            marker,
-            color=colour,
-            markersize=3,
-            alpha=0.5,
-            markeredgewidth=0.6 if marker in "xX" else 0,
-        )
+        look = {"color": colour, "markersize": 3, "alpha": 0.5, "markeredgewidth": 0.6 if marker in "xX" else 0}
+        axes.plot(points, np.full(points.size, row), marker, **look)
         estimate, low, high = finite(medians[name])
         axes.plot([low, high], [row - 0.28] * 2, color=colour, linewidth=1.0)
         axes.plot([estimate], [row - 0.28], marker="|", color=colour, markersize=6, markeredgewidth=1.4)
@@ -122,23 +96,13 @@ def exact_networks(
 ) -> Figure:
     """Draw errors (name, float64, float32) in units of eps up to a bound, and those of x^2 over t by activation."""
     figure = canvas(PAGE, 2.9)
-    left, right = figure.subplots(1, 2, width_ratios=(3, 2))
-    quiet(left, "largest error / eps", "")
-    quiet(right, "$x$", "error of $x^2$")
-    title(left, "a  inside the box")
-    title(right, "b  beyond it")
+    inside, beyond = ("a  inside the box", "largest error / eps", ""), ("b  beyond it", "$x$", "error of $x^2$")
+    left, right = panels(figure, inside, beyond, width_ratios=(3, 2))
     rows = np.arange(len(errors))[::-1]
     left.hlines(rows, 0, bound, color="#eeeeee", linewidth=0.6, zorder=0)
     for column, (marker, label) in enumerate((("o", "float64"), ("D", "float32")), 1):
-        left.plot(
-            [error[column] for error in errors],
-            rows + 0.14 * (3 - 2 * column),
-            marker,
-            markersize=3.5,
-            color=SERIES[column - 1],
-            markerfacecolor=(SERIES[0], "white")[column - 1],
-            label=label,
-        )
+        look = {"color": SERIES[column - 1], "markerfacecolor": (SERIES[0], "white")[column - 1], "markersize": 3.5}
+        left.plot([error[column] for error in errors], rows + 0.14 * (3 - 2 * column), marker, label=label, **look)
     left.axvline(bound, color=QUIET, linewidth=0.8, linestyle=(0, (1, 2)))
     _name_rows(left, rows, [name for name, *_ in errors])
     left.set_xlim(-0.4, bound * 1.05)

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from repu_lab.figures.looks import DASHES, PAGE, SERIES
-from repu_lab.figures.style import INK, SMALL, canvas, layer_axis, legend, quiet, title
+from repu_lab.figures.style import INK, SMALL, canvas, layer_axis, legend, panels
 
 
 def shares_kept(
@@ -19,11 +19,11 @@ def shares_kept(
     profiles: k1 -> measured and theory, (layers,). shares: width and k1 -> (estimate, low, high), and the exact share.
     """
     figure = canvas(PAGE, 2.6)
-    left, right = figure.subplots(1, 2, sharey=True)
-    quiet(left, "layer $l$", "share of networks that keep $K$")
-    quiet(right, "$K^1$")
-    title(left, "a  by layer")
-    title(right, "b  after all layers")
+    by_layer, after_all = (
+        ("a  by layer", "layer $l$", "share of networks that keep $K$"),
+        ("b  after all layers", "$K^1$", ""),
+    )
+    left, right = panels(figure, by_layer, after_all, sharey=True)
     shades = np.linspace(0.0, 0.7, max(2, len(profiles)))
     for i, (k1, (measured, theory)) in enumerate(sorted(profiles.items())):
         colour, marker = str(shades[i]), "os^Dv"[i % 5]

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from repu_lab.figures.looks import LOOKS, PAGE
 from repu_lab.figures.rows import samples
-from repu_lab.figures.style import canvas, finite, legend, quiet, title
+from repu_lab.figures.style import canvas, finite, legend, panels
 
 
 def slopes_and_accuracies(
@@ -19,12 +19,9 @@ def slopes_and_accuracies(
 ) -> Figure:
     """Draw s' over z, the change of the gradient by depth, and accuracies network by network with their medians."""
     figure = canvas(PAGE, 3.1)
-    left, middle, right = figure.subplots(1, 3, width_ratios=(1, 1, 1.1))
-    quiet(left, "$z$", "$s'(z)$")
-    quiet(middle, "depth", "change of the squared gradient")
-    quiet(right, "accuracy", "")
-    for axes, text in ((left, "a  slopes"), (middle, "b  theory"), (right, "c  measured")):
-        title(axes, text)
+    theory = ("b  theory", "depth", "change of the squared gradient")
+    labels = ("a  slopes", "$z$", "$s'(z)$"), theory, ("c  measured", "accuracy", "")
+    left, middle, right = panels(figure, *labels, width_ratios=(1, 1, 1.1))
     for i, (name, slope) in enumerate(slopes.items()):
         colour, marker, dash = LOOKS[name]
         look = {"color": colour, "marker": marker, "linestyle": dash, "linewidth": 1.0, "markersize": 3.5}
@@ -36,12 +33,6 @@ def slopes_and_accuracies(
     depths: Sequence[int] = list(next(iter(gradients.values())))[::2]
     middle.set_xticks(depths, [str(depth) for depth in depths])
     samples(right, accuracies, medians)
-    legend(
-        figure,
-        *middle.get_legend_handles_labels(),
-        loc="outside upper center",
-        ncols=min(3, len(slopes)),
-        handlelength=2.4,
-        columnspacing=1.2,
-    )
+    place = {"loc": "outside upper center", "ncols": min(3, len(slopes)), "handlelength": 2.4, "columnspacing": 1.2}
+    legend(figure, *middle.get_legend_handles_labels(), **place)
     return figure

@@ -50,6 +50,15 @@ def quiet(axes: Axes, xlabel: str = "", ylabel: str = "") -> None:
     axes.set_ylabel(ylabel, fontsize=NORMAL, color=INK)
 
 
+def panels(figure: Figure, *labels: tuple[str, str, str], **grid: Any) -> list[Axes]:
+    """Return quiet axes beside each other, (title, xlabel, ylabel) each; grid: what else `subplots` takes."""
+    row = list(figure.subplots(1, len(labels), squeeze=False, **grid)[0])
+    for axes, (heading, xlabel, ylabel) in zip(row, labels, strict=True):
+        quiet(axes, xlabel, ylabel)
+        title(axes, heading)
+    return row
+
+
 def layer_axis(axes: Axes, layers: int) -> None:
     """Let the horizontal axis count layers, 1..layers."""
     axes.set_xlim(0.5, layers + 0.5)

@@ -4,7 +4,6 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
@@ -32,22 +31,16 @@ def share_curves(
         x = place + DODGE * (i - (len(curves) - 1) / 2) / max(1, len(curves) - 1) * (len(curves) > 1)
         colour = SERIES[i % len(SERIES)]
         known = np.isfinite(middle)
-        axes.errorbar(
-            x[known],
-            middle[known],
-            yerr=np.maximum([middle - low, high - middle], 0)[:, known],
-            color=colour,
-            linestyle=DASHES[i % len(DASHES)],
-            marker=MARKERS[i % len(MARKERS)],
-            markersize=5,
-            linewidth=1.2,
-            elinewidth=0.8,
-            capsize=0,
-            label=name,
-        )
+        error = np.maximum([middle - low, high - middle], 0)[:, known]
+        look = {"color": colour, "linestyle": DASHES[i % len(DASHES)], "marker": MARKERS[i % len(MARKERS)]}
+        size = {"markersize": 5, "linewidth": 1.2, "elinewidth": 0.8, "capsize": 0}
+        axes.errorbar(x[known], middle[known], yerr=error, label=name, **look, **size)
     axes.set_xticks(place, [str(value) for value in values])
     axes.set_xlim(-0.5, len(values) - 0.5)
-    _share_axis(axes)
+    axes.set_ylim(-0.03, 1.03)
+    axes.set_yticks([0.0, 0.25, 0.5, 0.75, 1.0])
+    axes.grid(axis="y", color=FAINT, linewidth=0.6)
+    axes.set_axisbelow(True)
     if len(curves) > 1:
         legend(figure, loc="outside upper left", ncols=min(4, len(curves)), handletextpad=0.5, borderaxespad=0.0)
     return figure
@@ -82,15 +75,9 @@ def share_map(
             if math.isnan(value):
                 axes.plot(column + 0.5, row + 0.5, marker="x", color=QUIET, markersize=4, markeredgewidth=0.7)
             elif cells.size <= ANNOTATED:
-                axes.text(
-                    column + 0.5,
-                    row + 0.5,
-                    f"{value:.2f}".removeprefix("0") if value < 1 else "1",
-                    ha="center",
-                    va="center",
-                    fontsize=SMALL,
-                    color="white" if value > DARK else INK,
-                )
+                text = f"{value:.2f}".removeprefix("0") if value < 1 else "1"
+                look = {"ha": "center", "va": "center", "fontsize": SMALL, "color": "white" if value > DARK else INK}
+                axes.text(column + 0.5, row + 0.5, text, **look)
         axes.set_xticks(np.arange(len(columns)) + 0.5, [str(value) for value in columns])
         axes.set_yticks(np.arange(len(rows)) + 0.5, [str(value) for value in rows])
     figure.suptitle(f"{share}: blank 0, solid 1", x=0.01, ha="left", fontsize=NORMAL, color=QUIET)
@@ -104,26 +91,11 @@ def share_bars(names: Sequence[str], table: ArrayLike, *, share: str = "share tr
     middle, low, high = finite(table)
     place = np.arange(len(names))[::-1]
     quiet(axes, share, "")
-    axes.errorbar(
-        middle,
-        place,
-        xerr=np.maximum([middle - low, high - middle], 0),
-        linestyle="none",
-        marker="o",
-        markersize=5,
-        color=INK,
-        elinewidth=0.9,
-    )
+    error = np.maximum([middle - low, high - middle], 0)
+    axes.errorbar(middle, place, xerr=error, fmt="o", markersize=5, color=INK, elinewidth=0.9)
     axes.set_yticks(place, names)
     axes.set_ylim(-0.6, len(names) - 0.4)
     axes.set_xlim(-0.02, 1.02)
     axes.set_axisbelow(True)
     axes.grid(axis="y", color=FAINT, linewidth=0.6)
     return figure
-
-
-def _share_axis(axes: Axes) -> None:
-    axes.set_ylim(-0.03, 1.03)
-    axes.set_yticks([0.0, 0.25, 0.5, 0.75, 1.0])
-    axes.grid(axis="y", color=FAINT, linewidth=0.6)
-    axes.set_axisbelow(True)

@@ -174,18 +174,8 @@ def _mark_critical(upper: Axes, lower: Axes, points: Sequence[MarkedPoint]) -> N
         for axes in (upper, lower):
             axes.axvline(k, color=QUIET, linewidth=0.8, linestyle=(0, (1, 2)), zorder=1)
         lower.plot([k], [1.0], marker="o", color=INK, markersize=4.5, markerfacecolor="white", zorder=5)
-        upper.annotate(
-            f"$K_*$ = {k:.4g}",
-            (k, 0.0),
-            xycoords=("data", "axes fraction"),
-            xytext=(3, 3),
-            textcoords="offset points",
-            rotation=90,
-            ha="left",
-            va="bottom",
-            fontsize=SMALL,
-            color=INK,
-        )
+        beside = {"xycoords": ("data", "axes fraction"), "rotation": 90, "ha": "left", "va": "bottom", "color": INK}
+        note(upper, f"$K_*$ = {k:.4g}", (k, 0.0), (3, 3), **beside)
         notes.append(f"{kind}: $C_b$ = {point['C_b']:.4g}, $C_W$ = {point['C_W']:.4g}")
     lower.set_title("\n".join(notes) or "no critical point", loc="left", fontsize=SMALL, color=INK)
 
