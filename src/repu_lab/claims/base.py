@@ -72,26 +72,15 @@ class Claim:
 
     def finding(self, lab: "Lab", evidence: Evidence, seconds: float) -> dict[str, Any]:
         """Return what claim.json holds: the claim, the evidence, and what the lab noted on the way."""
-        texts = {
-            "title": self.title,
-            "statement": self.statement,
-            "reference": self.reference,
-            "rule": self.rule,
-            "setup": evidence.setup,
-            "reason": evidence.reason,
-        }
         return _strict(
             {
-                "number": self.number,
-                "slug": self.slug,
-                "family": self.family,
-                **{key: prose(text) for key, text in texts.items()},
-                "verdict": str(evidence.verdict),
-                "seeds": evidence.seeds,
-                "numbers": evidence.numbers,
+                **{key: getattr(self, key) for key in ("number", "slug", "family")},
+                **{key: prose(getattr(self, key)) for key in ("title", "statement", "reference", "rule")},
+                **{key: prose(getattr(evidence, key)) for key in ("setup", "reason", "verdict")},
+                **{key: getattr(evidence, key) for key in ("seeds", "numbers")},
                 "tables": [vars(table) | {"caption": prose(table.caption)} for table in evidence.tables],
                 "figures": [
-                    {"name": p.name, "caption": prose(p.caption), "alt": prose(p.alt)} for p in evidence.pictures
+                    {key: prose(getattr(p, key)) for key in ("name", "caption", "alt")} for p in evidence.pictures
                 ],
                 "commands": [f"repu-lab reproduce claim={self.number} scale={lab.scale}", *lab.commands],
                 "runs": lab.runs,

@@ -4,8 +4,7 @@ import logging
 import os
 import time
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -32,19 +31,23 @@ logging.getLogger("fontTools").setLevel(logging.ERROR)  # it warns of the fonts'
 def prepare(config: ReproduceConfig, path: Path) -> Prepared:
     """Choose the claims and the device; ConfigError for an unknown claim, a missing device, or other versions there."""
     claims, device, folder = select(config.claim), pick_device(config.device), RunFolder(path)
-    if not config.rerun:
-        _same_versions(folder)
+    mixed = _other_versions(folder)
+    if mixed and not config.rerun:
+        raise ConfigError(mixed)
     return Prepared(
         parts=claims,
         circumstances={"device": str(device), "scale": config.scale},
-        afresh=config.rerun and (claims == select(None) or not _versions_agree(folder)),
+        afresh=config.rerun and (claims == select(None) or bool(mixed)),
     )
 
 
 def judge_all(claims: Sequence[Claim], config: ReproduceConfig, folder: RunFolder) -> list[Claim]:
     """Judge every claim that has not been judged yet and return those that failed."""
     failed = []
-    with _bar(claims, config.scale) as bar:
+    # In units of each claim's expected seconds, so that the time left is that of the work left.
+    layout = "{desc} |{bar:30}| {percentage:3.0f} %, {elapsed} gone, {remaining} left"
+    total = sum(claim.cost[config.scale] for claim in claims)
+    with tqdm(total=total, bar_format=layout, disable=None, leave=False) as bar:
         for claim in claims:
             end = bar.n + claim.cost[config.scale]
             stored = None if config.rerun else _stored(RunFolder(folder.path / claim.folder))
@@ -116,28 +119,10 @@ def save(picture: Picture, home: RunFolder) -> None:
                 picture.figure.savefig(path, format="svg", metadata={"Date": None})
 
 
-@contextmanager
-def _bar(claims: Sequence[Claim], scale: str) -> Iterator["tqdm[Any]"]:
-    """Show a bar in units of each claim's expected seconds, so that the time left is that of the work left."""
-    layout = "{desc} |{bar:30}| {percentage:3.0f} %, {elapsed} gone, {remaining} left"
-    total = sum(claim.cost[scale] for claim in claims)
-    with tqdm(total=total, bar_format=layout, disable=None, leave=False) as bar:
-        yield bar
-
-
-def _versions_agree(folder: RunFolder) -> bool:
-    try:
-        _same_versions(folder)
-    except ConfigError:
-        return False
-    return True
-
-
-def _same_versions(folder: RunFolder) -> None:
-    """Refuse a folder whose claims were judged under other versions."""
+def _other_versions(folder: RunFolder) -> str:
+    """Say under which other versions the claims of a folder were judged, '' if under these."""
     there = (folder.manifest() or {}).get("versions", {})
     here = {"repu-lab": __version__} | {name: version(name) for name in DECISIVE}
     differing = [name for name in here if there and there.get(name) != here[name]]
-    if differing:
-        listed = ", ".join(f"{name} is {there.get(name)} there and {here[name]} here" for name in differing)
-        raise ConfigError(f"{folder.path} holds a reproduction of other versions: {listed}; rerun=true starts afresh")
+    listed = ", ".join(f"{name} is {there.get(name)} there and {here[name]} here" for name in differing)
+    return listed and f"{folder.path} holds a reproduction of other versions: {listed}; rerun=true starts afresh"

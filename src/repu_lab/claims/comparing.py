@@ -34,17 +34,15 @@ def champion(comparisons: Comparisons, *, ahead: int = 0) -> Verdict:
     loss at 5 % divided by the number of rivals, as many chances to be refuted. Supported if one champion wins as often
     as that takes, refuted if each loses more than `ahead` times, else inconclusive.
     """
-    level = 1 - LEVEL
-    wins, losses = (
-        [
-            sum(c.p_value < level / chances(rivals) and sign * c.difference.estimate > 0 for c in rivals.values())
-            for rivals in comparisons.values()
-        ]
-        for sign, chances in ((-1, lambda _: len(comparisons)), (1, len))
-    )
-    if any(won >= len(rivals) - ahead for won, rivals in zip(wins, comparisons.values(), strict=True)):
+
+    def count(rivals: Mapping[str, Comparison], sign: int, chances: int) -> int:
+        sure = (c for c in rivals.values() if c.p_value < (1 - LEVEL) / chances)
+        return sum(sign * c.difference.estimate > 0 for c in sure)
+
+    if any(count(rivals, -1, len(comparisons)) >= len(rivals) - ahead for rivals in comparisons.values()):
         return Verdict.SUPPORTED
-    return Verdict.REFUTED if all(lost > ahead for lost in losses) else Verdict.INCONCLUSIVE
+    lost = all(count(rivals, 1, len(rivals)) > ahead for rivals in comparisons.values())
+    return Verdict.REFUTED if lost else Verdict.INCONCLUSIVE
 
 
 def in_order(errors: Mapping[str, Array]) -> list[str]:

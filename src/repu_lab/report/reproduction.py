@@ -13,13 +13,13 @@ from markupsafe import Markup
 from repu_lab.catalogue.scanning import STATES, Run, last_line
 from repu_lab.catalogue.summary import counted
 from repu_lab.catalogue.values import number
-from repu_lab.configs.files import Damaged, read_object
+from repu_lab.configs.files import Damaged
 from repu_lab.report.page import Page, template
 from repu_lab.report.pictures import stored
 from repu_lab.report.run import versions
 from repu_lab.report.sweep import unfinished
 from repu_lab.report.tables import facts, table
-from repu_lab.report.words import command_line, plural, shown_any, when
+from repu_lab.report.words import command_line, plural, read_or_empty, shown_any, when
 from repu_lab.runs.reading import Contents
 
 CLAIM_LIMIT = 8 << 20  # bytes of a claim.json
@@ -75,7 +75,7 @@ class Finding:
 
 def is_reproduction(folder: Path) -> bool:
     """Say whether a folder is that of a reproduction, with claims judged or not."""
-    return (folder / "claims").is_dir() or _manifest(folder).get("command") == "reproduce"
+    return (folder / "claims").is_dir() or read_or_empty(folder / "manifest.json").get("command") == "reproduce"
 
 
 def find_claims(folder: Path) -> list[Finding]:
@@ -103,7 +103,7 @@ def reproduction_page(folder: Path, findings: Sequence[Finding], runs: Sequence[
     """Return the page of a reproduction's claims and of the runs behind them."""
     sections = template("reproduction")
     page = Page("Reproduction of arXiv:2408.02697")
-    manifest = _manifest(folder)
+    manifest = read_or_empty(folder / "manifest.json")
     page.add(_header(findings, manifest))
     if findings:
         page.add(sections.verdicts(findings, FAMILIES), "the verdicts")
@@ -167,13 +167,6 @@ def _table(page: Page, entry: object) -> Markup:
         return template("pieces").damaged("a table whose rows and columns do not fit")
     cells = [[cell if isinstance(cell, (int, float)) else shown_any(cell) for cell in row] for row in rows]
     return table(page, list(map(shown_any, columns)), cells, shown_any(fields.get("caption")))
-
-
-def _manifest(folder: Path) -> dict[str, Any]:
-    try:
-        return read_object(str(folder / "manifest.json"))
-    except Damaged:
-        return {}
 
 
 def _list(value: object) -> list[Any]:

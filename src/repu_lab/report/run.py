@@ -11,7 +11,7 @@ from repu_lab.catalogue.scanning import Member, Run, result_files
 from repu_lab.catalogue.summary import summarise, where
 from repu_lab.catalogue.values import measured, shown
 from repu_lab.configs.code import with_tailor
-from repu_lab.configs.files import Damaged, read_object, read_text
+from repu_lab.configs.files import Damaged, read_text
 from repu_lab.figures.style import RANGES
 from repu_lab.networks.quantiles import RULE, median
 from repu_lab.networks.quantities import over_depth
@@ -19,7 +19,7 @@ from repu_lab.report.page import Page, template
 from repu_lab.report.pictures import drawn, stored
 from repu_lab.report.stored import LOSSES, Profile, Statistics, theory_of_events, theory_of_rows
 from repu_lab.report.tables import facts, table
-from repu_lab.report.words import command_line, shown_any, when
+from repu_lab.report.words import command_line, read_or_empty, shown_any, when
 
 LOG_LIMIT = 1 << 20
 LOG_SHOWN = 20_000  # characters
@@ -36,8 +36,8 @@ def run_page(run: Run) -> Page:
     heading = title(run)
     page = Page(heading)
     sections = template("run")
-    manifest = _object(run, "manifest.json")
-    result = _object(run, result_files().get(run.command, "result.json")) if run.members else {}
+    manifest = read_or_empty(run.path / "manifest.json")
+    result = read_or_empty(run.path / result_files().get(run.command, "result.json")) if run.members else {}
     log = _log(run)
     page.add(sections.header(heading, run.state, run.path.resolve().name, run.note))
     page.add(_verdict(result, log), "verdict")
@@ -198,13 +198,6 @@ def _traceback(run: Run) -> str:
         return read_text(str(run.path / "traceback.txt"), LOG_LIMIT)[-LOG_SHOWN:]
     except Damaged as damage:
         return str(damage)
-
-
-def _object(run: Run, name: str) -> dict[str, Any]:
-    try:
-        return read_object(str(run.path / name))
-    except Damaged:
-        return {}
 
 
 def _log(run: Run) -> str:

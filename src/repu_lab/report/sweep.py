@@ -14,14 +14,13 @@ from repu_lab.catalogue.scanning import STATES, Run, result_files
 from repu_lab.catalogue.selection import ordered
 from repu_lab.catalogue.summary import counted
 from repu_lab.catalogue.values import shown
-from repu_lab.configs.files import Damaged, read_object
 from repu_lab.networks.quantiles import RULE
 from repu_lab.report.charts import Chart, chart, independent_keys
 from repu_lab.report.page import Page, template
 from repu_lab.report.pictures import drawn
 from repu_lab.report.run import versions
 from repu_lab.report.tables import address, facts, table
-from repu_lab.report.words import command_line, plural
+from repu_lab.report.words import command_line, plural, read_or_empty
 
 NAMED = 4  # swept keys named in the heading
 COMMANDS = 20  # different command lines shown
@@ -116,10 +115,7 @@ def _link(runs: dict[str, Run], beside: Path, folder: str, words: str = "") -> M
 
 def _forecast(run: Run) -> str:
     """Return what theory said of the first pass before the run, '' where nothing is known of it."""
-    try:
-        forecast = read_object(str(run.path / result_files().get(run.command, "result.json"))).get("forecast")
-    except Damaged:
-        return ""
+    forecast = read_or_empty(run.path / result_files().get(run.command, "result.json")).get("forecast")
     summary = forecast.get("summary") if isinstance(forecast, dict) else None
     return summary.removeprefix(FIRST_PASS) if isinstance(summary, str) else ""
 
@@ -129,12 +125,7 @@ def _circumstances(page: Page, runs: Sequence[Run]) -> Markup:
     every: list[Row] = rows([run for run in runs if run.config], "config")
     different = shown_columns(every)
     shared = {key: shown(row.cells.get(key)) for row in every[:1] for key in row.config if key not in different}
-    manifests = []
-    for run in runs:
-        try:
-            manifests.append(read_object(str(run.path / "manifest.json")))
-        except Damaged:
-            continue
+    manifests = [manifest for run in runs if (manifest := read_or_empty(run.path / "manifest.json"))]
     lines = list(dict.fromkeys(filter(None, (command_line(manifest.get("command_line")) for manifest in manifests))))
     more = [f"... and {len(lines) - COMMANDS} more"] if len(lines) > COMMANDS else []
     machine = versions(page, manifests[0]) if manifests else ""

@@ -3,8 +3,18 @@
 import shlex
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from repu_lab.catalogue.values import shown
+from repu_lab.configs.files import Damaged, read_object
+
+
+def read_or_empty(path: Path) -> dict[str, Any]:
+    """Return the JSON object of a file, {} where it cannot be read: the page says what is damaged elsewhere."""
+    try:
+        return read_object(str(path))
+    except Damaged:
+        return {}
 
 
 def plural(count: int, noun: str) -> str:

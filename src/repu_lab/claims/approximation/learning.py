@@ -74,7 +74,15 @@ def examine_polynomials(lab: Lab) -> Evidence:
             ),
             entries.table({"relative L2": relative_l2}, "share trained (R^2 of 0.9), median relative L2 error"),
         ],
-        pictures=[_depth_picture(entries, cases)],
+        pictures=[
+            Picture(
+                name="polynomials",
+                caption="""Relative L2 error of fresh networks by depth, median and 95 % interval, each activation at
+                    the best setting of the same grid. 1 is the error of the answer 0.""",
+                alt="Curves of the error against the number of hidden layers, one an activation.",
+                figure=by_depth(entries.curves(NAMES, cases, relative_l2), "relative $L_2$ error", logarithmic=True),
+            )
+        ],
     )
 
 
@@ -90,6 +98,10 @@ def examine_functions(lab: Lab) -> Evidence:
         for (kind, measure), case in product(MEASURES.items(), cases)
     }
     best = {kind: ", ".join(f"{case.name} {ranked[case.name, kind][0]}" for case in cases) for kind in MEASURES}
+    panels = {
+        f"{kind}, {of}": {name: [entries[name, case].median(MEASURES[kind]) for case in cases] for name in NAMES}
+        for kind, of in (("L2", "the function"), ("H1", "its derivative"))
+    }
     return Evidence(
         setup=f"{_set_up(lab)}; depth {FUNCTION_DEPTH}; {grid_of(lab)}, chosen by the L2 error.",
         verdict=champion(against),
@@ -115,7 +127,15 @@ def examine_functions(lab: Lab) -> Evidence:
                 MEASURES, "share trained (R^2 of 0.99), median relative errors of the function and derivative"
             ),
         ],
-        pictures=[_target_picture(entries, cases)],
+        pictures=[
+            Picture(
+                name="functions",
+                caption="""Relative errors of the function and of its derivative, median and 95 % interval of fresh
+                    networks, each activation at the best setting of the same grid.""",
+                alt="Points with intervals: the errors of every activation for each function, on logarithmic axes.",
+                figure=by_case(panels, [case.name for case in cases]),
+            )
+        ],
     )
 
 
@@ -160,30 +180,6 @@ def _set_up(lab: Lab) -> str:
     return f"""Width {WIDTH}, {_steps(lab)} steps of Adam in float32 on batches of {BATCH} from 2,048 uniform points,
         then, for the networks that are judged, {_newton(lab)} of Gauss-Newton in float64; errors on 1,024 other
         points, at most 1, the error of the answer 0"""
-
-
-def _depth_picture(entries: Entries, cases: Sequence[Case]) -> Picture:
-    return Picture(
-        name="polynomials",
-        caption="""Relative L2 error of fresh networks by depth, median and 95 % interval, each activation at the best
-            setting of the same grid. 1 is the error of the answer 0.""",
-        alt="Curves of the error against the number of hidden layers, one an activation.",
-        figure=by_depth(entries.curves(NAMES, cases, relative_l2), "relative $L_2$ error", logarithmic=True),
-    )
-
-
-def _target_picture(entries: Entries, cases: Sequence[Case]) -> Picture:
-    panels = {
-        f"{kind}, {of}": {name: [entries[name, case].median(MEASURES[kind]) for case in cases] for name in NAMES}
-        for kind, of in (("L2", "the function"), ("H1", "its derivative"))
-    }
-    return Picture(
-        name="functions",
-        caption="""Relative errors of the function and of its derivative, median and 95 % interval of fresh networks,
-            each activation at the best setting of the same grid.""",
-        alt="Points with intervals: the errors of every activation for each function, on logarithmic axes.",
-        figure=by_case(panels, [case.name for case in cases]),
-    )
 
 
 REFERENCE = "Kim & Kang, arXiv:2408.02697"

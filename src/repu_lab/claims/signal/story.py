@@ -41,19 +41,15 @@ DRAWN = {
 def story(lab: Lab) -> Picture:
     """Measure K at initialization, in float64, and draw it up to where float32 would end."""
     members = lab.choose(smoke=10, full=40)
-    curves = {}
+    curves, shape = {}, (f"depth={DEPTH}", f"width={WIDTH}", f"members={members}", "dtype=float64")
     for name, case in DRAWN.items():
-        experiment = lab.build(
-            *case.overrides, f"depth={DEPTH}", f"width={WIDTH}", f"members={members}", "dtype=float64"
-        )
+        experiment = lab.build(*case.overrides, *shape)
         log10_K = log10_kernel(experiment.population(), sphere(INPUTS, experiment.sizes[0]))
         expected = forecast_law(experiment.law)
-        curves[name] = KernelCurves(
-            np.quantile(_ranked(log10_K.reshape(len(log10_K), -1)), (0.05, 0.5, 0.95), axis=1, method="nearest"),
-            expected.log10_K_quantiles[[0, 2, 4]],
-            LOOKS[case.look][0],
-            case.leaves,
-        )
+        ranked = np.where(np.isnan(log10_K), np.inf, log10_K).reshape(len(log10_K), -1)  # NaN comes behind an overflow
+        quantiles = np.quantile(ranked, (0.05, 0.5, 0.95), axis=1, method="nearest")
+        colour, theory = LOOKS[case.look][0], expected.log10_K_quantiles[[0, 2, 4]]
+        curves[name] = KernelCurves(quantiles, theory, colour, case.leaves)
     return Picture(
         name="story",
         caption=f"log10 K against the layer in {members} fresh networks of width {WIDTH}, {INPUTS} inputs each, and "
@@ -63,8 +59,3 @@ def story(lab: Lab) -> Picture:
         "1 over the layer, to 10^-2.2. Theory runs through the points.",
         figure=kernels_by_layer(curves),
     )
-
-
-def _ranked(values: np.ndarray) -> np.ndarray:
-    """Return values with NaN, which comes behind an overflow, ranked as one."""
-    return np.where(np.isnan(values), np.inf, values)
