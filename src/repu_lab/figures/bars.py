@@ -65,8 +65,8 @@ def _bars(place: SubplotSpec, shares: Bars, names: Sequence[str], columns: int) 
     panels[0].set_ylabel("share of networks", fontsize=NORMAL, color=INK)
     handles, labels = panels[0].get_legend_handles_labels()
     words = [NAMES.get(label, label) for label in labels]
-    place = {"loc": "outside upper center", "ncols": columns, "handlelength": 1.4, "columnspacing": 1.2}
-    legend(panels[0].figure, handles, words, **place)
+    look = {"loc": "outside upper center", "ncols": columns, "handlelength": 1.4, "columnspacing": 1.2}
+    legend(panels[0].figure, handles, words, **look)
 
 
 def _stack(axes: Axes, bars: Mapping[int, Sequence[float]], names: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from itertools import product
+from typing import Any
 
 from repu_lab.claims.base import Claim, Evidence
 from repu_lab.claims.beyond.ladder import LEVERS, RATES, UNCHANGED, pulled, said, settings
@@ -30,8 +31,8 @@ def examine(lab: Lab) -> Evidence:
         (lever, p): {s: (*pulled(lever, s, p, depth).overrides, *case.overrides) for s in tries[lever, p]}
         for lever, p in tries
     }
-    budget = {"tuning_members": lab.choose(smoke=1, full=2), "members": members, "splits": splits}
-    ladder = tuned(lab, entrants, **budget, tuning=("statistics=false",), part=(0.0, 0.8))
+    tuning: dict[str, Any] = {"tuning_members": lab.choose(smoke=1, full=2), "tuning": ("statistics=false",)}
+    ladder = tuned(lab, entrants, **tuning, members=members, splits=splits, part=(0.0, 0.8))
     usual = {name: entry for (name, _), entry in contest(lab, product(USUAL, [case]), deep_grid(lab)).items()}
     bar = max(CRITERION, usual[LINEAR].metric + MARGIN)
     shares = {place: entry.reached(bar, chances=CHANCES) for place, entry in ladder.items()}
@@ -80,6 +81,6 @@ CLAIM = Claim(
         power p = 1 and 2: supported if more than half count with some change and fewer than half without any; refuted
         if fewer than half count with every change, or more than half without any; else inconclusive. Supported if it is
         for both, refuted if for one. {COUNTS}""",
-    cost={"smoke": 13, "full": 260},
+    cost={"smoke": 6, "full": 260},
     examine=examine,
 )

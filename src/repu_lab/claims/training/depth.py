@@ -180,7 +180,7 @@ REPU_FAILS = Claim(
         smallest depth, and fewer than {NONE:.0%} at each depth from {DEEP} on, at the setting that is best for that
         depth (95 % Wilson intervals). Refuted if one of these lies on the other side, at 5 % over their number. Else
         inconclusive. {COUNTS}""",
-    cost={"smoke": 15, "full": 450},
+    cost={"smoke": 11, "full": 450},
     examine=examine_repu,
 )
 
@@ -197,6 +197,6 @@ MREPU_TRAINS = Claim(
         half do for both. Else inconclusive. RePU has claim 6's settings, more than MRePU. Wilson intervals at 5 % over
         the number of depths and powers, each of which is a chance. How deep the others train, and all with orthogonal
         weights, stands beside it. {COUNTS}""",
-    cost={"smoke": 28, "full": 600},
+    cost={"smoke": 20, "full": 600},
     examine=examine_mrepu,
 )
