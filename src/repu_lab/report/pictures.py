@@ -21,8 +21,10 @@ PNG = b"\x89PNG\r\n\x1a\n"
 DOTS_PER_INCH = 200  # of the PNG that lie in folders
 ENLARGED = 1.2  # figures are drawn for a paper, whose letters are smaller than a screen's
 PIXELS_PER_POINT = 4 / 3 * ENLARGED
-PATH = re.compile(rb' d="[^"]*"')
+PATH = re.compile(rb'(?<= d=")[^"]*')
 DECIMALS = re.compile(rb"(\.\d\d)\d+")  # beyond hundredths of a point they are a third of a path's bytes
+BETWEEN = re.compile(rb">\s+<")  # the indentation of tags
+GAPS = re.compile(rb"\s*([A-Z])\s*|\s+(?=-)")  # what separates without them, and is a sixth
 
 
 def drawn(page: Page, figure: Figure, alt: str, caption: str = "") -> Markup:
@@ -67,8 +69,8 @@ def _svg(content: bytes) -> tuple[Markup, float]:
         width = float(root.get("viewBox", "").split()[2])
     except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise Damaged("is damaged or no SVG") from error
-    shorter = PATH.sub(lambda path: DECIMALS.sub(rb"\1", path[0]), content)
-    return _address("svg+xml", shorter), width * PIXELS_PER_POINT
+    shorter = PATH.sub(lambda path: GAPS.sub(rb"\1", DECIMALS.sub(rb"\1", path[0])), content)
+    return _address("svg+xml", BETWEEN.sub(b"><", shorter)), width * PIXELS_PER_POINT
 
 
 def _png(content: bytes) -> tuple[Markup, float]:
