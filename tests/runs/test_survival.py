@@ -192,13 +192,14 @@ def test_a_signal_after_the_step_that_one_was_kept_for_does_not_cut_short_the_en
 
 
 def test_a_run_that_is_interrupted_as_its_manifest_is_written_says_so(run, monkeypatch):
-    begin = RunFolder._begin
+    write = RunFolder.write_json
 
-    def interrupted(self, *arguments, **entries):
-        begin(self, *arguments, **entries)
-        raise Interrupted(signal.SIGTERM)
+    def interrupted(self, name, content):
+        write(self, name, content)
+        if name == "manifest.json" and content["status"] == "running":
+            raise Interrupted(signal.SIGTERM)
 
-    monkeypatch.setattr(RunFolder, "_begin", interrupted)
+    monkeypatch.setattr(RunFolder, "write_json", interrupted)
     with pytest.raises(Interrupted):
         train(run, *ADAM)
     assert manifest(run)["status"] == "interrupted"
