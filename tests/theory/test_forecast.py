@@ -261,7 +261,7 @@ def test_repu_explodes_where_it_was_measured():
     assert result.overflow_layer["float64"] == {"K": 12, "z": 13}
     assert result.underflow_layer["float32"] == {"K": None, "z": None}
     assert result.survival_depth == 7
-    assert "no C_W and k1 hold the signal" in result.advice
+    assert "no C_W and k1 keep the signal" in result.advice
 
 
 def test_the_batch_decides_at_an_unstable_point():
@@ -390,7 +390,7 @@ def test_forecast_agrees_with_the_labs_networks(name):
     ("softplus", ("nearly equal", "slow")),
     ("relu lost gradient", ("preactivations underflow",)),
     ("gelu explodes", ("overflow float32", "smaller k1 or C_W")),
-    ("repu2 down", ("lose the signal", "no C_W and k1 hold the signal")),
+    ("repu2 down", ("lose the signal", "no C_W and k1 keep the signal")),
 ])  # fmt: skip
 def test_advice_says_what_the_forecast_holds(name, words):
     activation, settings, _ = CONFIGURATIONS[name]

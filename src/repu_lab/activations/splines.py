@@ -120,12 +120,15 @@ class _WithSlope(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, z: Tensor, derivatives: Callable[..., list[Tensor]]) -> Tensor:
         value, slope = derivatives(z, 0, 1)
-        ctx.save_for_backward(slope)
+        ctx.save_for_backward(z, slope)
+        ctx.derivatives = derivatives
         return value
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
-        (slope,) = ctx.saved_tensors
+        z, slope = ctx.saved_tensors
+        if torch.is_grad_enabled():  # create_graph=True: somebody wants s'', which the slope at hand knows nothing of
+            (slope,) = ctx.derivatives(z, 1)
         return grad_outputs[0] * slope, None
 
 

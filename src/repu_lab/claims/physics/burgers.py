@@ -23,7 +23,7 @@ MREPU = ("MRePU 2", "MRePU 3")
 RIVALS = ("GELU", "tanh", "ReLU", "RePU 2")
 BEYOND = "spline RePU 2"  # past the paper: shown, no part of the verdict
 NAMES = (*MREPU, *RIVALS, BEYOND)
-DEPTH, WIDTH, BATCH = 7, 20, 500
+DEPTH, WIDTH = 7, 20
 # Relative error of the solution without the term u u_x, a sine that forms no shock.
 SHOCKLESS = 0.58
 
@@ -36,9 +36,9 @@ def examine(lab: Lab) -> Evidence:
         full=Grid(("critical", "small", "pytorch"), ("1e-3", "3e-3"), 2, lab.seeds),
     )
     collocation = lab.choose(smoke=500, full=3000)
-    burgers = Budget("burgers", tuning=lab.choose(smoke=(100, 0), full=(500, 30)), judging=_burgers_steps(lab))
-    helmholtz = Budget(
-        "helmholtz", tuning=lab.choose(smoke=(20, 0), full=(150, 10)), judging=lab.choose(smoke=(40, 1), full=(300, 50))
+    burgers, helmholtz = lab.choose(
+        smoke=(Budget("burgers", 100, (60, 0), (60, 0)), Budget("helmholtz", 100, (20, 0), (20, 1))),
+        full=(Budget("burgers", 500, (500, 30), (800, 200)), Budget("helmholtz", 500, (150, 10), (300, 50))),
     )
     by_name, smooth = (_entries(lab, grid, collocation, budget) for budget in (burgers, helmholtz))
     errors, smooth_errors = (
@@ -80,28 +80,25 @@ def examine(lab: Lab) -> Evidence:
     )
 
 
-def _burgers_steps(lab: Lab) -> tuple[int, int]:
-    return lab.choose(smoke=(100, 0), full=(800, 200))
-
-
 @dataclass(frozen=True)
 class Budget:
-    """The steps of Adam and of Gauss-Newton by which networks that solve an equation are tried and judged."""
+    """The batch, and the steps of Adam and of Gauss-Newton by which networks are tried and judged."""
 
     task: str
+    batch: int
     tuning: tuple[int, int]
     judging: tuple[int, int]
 
     def __str__(self) -> str:
         """Say it in words."""
-        return f"""{self.task.capitalize()}: {self.judging[0]} steps of Adam in float32 on batches of {BATCH}, then
+        return f"""{self.task.capitalize()}: {self.judging[0]} steps of Adam in float32 on batches of {self.batch}, then
             {self.judging[1]} of Gauss-Newton in float64; tried with {self.tuning[0]} and {self.tuning[1]} steps, by R^2
             on 1,024 other points."""
 
 
 def _entries(lab: Lab, grid: Grid, collocation: int, budget: Budget) -> dict[str, Tuned]:
     """Let every activation solve an equation."""
-    sizes = (f"task.collocation={collocation}", f"width={WIDTH}", f"batch_size={BATCH}")
+    sizes = (f"task.collocation={collocation}", f"width={WIDTH}", f"batch_size={budget.batch}")
     case = Case(budget.task.capitalize(), DEPTH, (f"task={budget.task}", *sizes))
     stages = {
         stage: (f"steps={adam}", f"task.newton_steps={newton}")
