@@ -3,12 +3,14 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 from numpy.typing import ArrayLike
 
 from repu_lab.figures.looks import LOOKS, PAGE
-from repu_lab.figures.style import BESIDE, canvas, finite, legend, quiet, title
+from repu_lab.figures.style import BESIDE, canvas, finite, legend
+from repu_lab.figures.style import panels as panels_of
 
 
 def by_depth(
@@ -16,10 +18,8 @@ def by_depth(
 ) -> Figure:
     """Draw (estimate, low, high) against depth: panel -> activation -> depth, which all of a panel share."""
     figure = canvas(PAGE, 2.7)
-    grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-    for letter, axes, (name, curves) in zip("abcd", grid, panels.items(), strict=False):
-        quiet(axes, "hidden layers", label if axes is grid[0] else "")
-        title(axes, f"{letter}  {name}" if len(panels) > 1 else name)
+    grid = _beside(figure, list(panels), "hidden layers", label)
+    for axes, curves in zip(grid, panels.values(), strict=True):
         depths = next(iter(curves.values()))
         places = np.arange(len(depths), dtype=float)
         for i, (activation, values) in enumerate(curves.items()):
@@ -29,11 +29,7 @@ def by_depth(
             at = places + 0.05 * (i - (len(curves) - 1) / 2)
             axes.errorbar(at, estimate, [estimate - low, high - estimate], elinewidth=0.6, label=activation, **look)
         axes.set_xticks(places, [str(depth) for depth in depths])
-    if logarithmic:
-        grid[0].set_yscale("log")
-        grid[0].yaxis.set_minor_locator(NullLocator())
-    legend(grid[-1], **BESIDE, handlelength=2.6)
-    return figure
+    return _closed(figure, grid, logarithmic)
 
 
 def by_step(
@@ -41,10 +37,8 @@ def by_step(
 ) -> Figure:
     """Draw medians with a band from quartile to quartile: panel -> activation -> steps (S,) and quartiles (3, S)."""
     figure = canvas(PAGE, 2.7)
-    grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-    for letter, axes, (name, curves) in zip("abcd", grid, panels.items(), strict=False):
-        quiet(axes, "step", label if axes is grid[0] else "")
-        title(axes, f"{letter}  {name}" if len(panels) > 1 else name)
+    grid = _beside(figure, list(panels), "step", label)
+    for axes, curves in zip(grid, panels.values(), strict=True):
         for activation, (steps, quartiles) in curves.items():
             colour, _, dash = LOOKS[activation]
             low, median, high = finite(quartiles)
@@ -52,6 +46,15 @@ def by_step(
             axes.fill_between(np.asarray(steps), low, high, color=colour, alpha=0.15, linewidth=0)
         axes.set_xscale("log")
         axes.xaxis.set_minor_locator(NullLocator())
+    return _closed(figure, grid, logarithmic)
+
+
+def _beside(figure: Figure, names: Sequence[str], across: str, label: str) -> list[Axes]:
+    titles = [f"{letter}  {name}" for letter, name in zip("abcd", names, strict=False)] if len(names) > 1 else names
+    return panels_of(figure, *((text, across, "" if i else label) for i, text in enumerate(titles)), sharey=True)
+
+
+def _closed(figure: Figure, grid: Sequence[Axes], logarithmic: bool) -> Figure:
     if logarithmic:
         grid[0].set_yscale("log")
         grid[0].yaxis.set_minor_locator(NullLocator())
