@@ -16,7 +16,7 @@ from repu_lab.claims.comparing import champion, decades
 from repu_lab.claims.cures import layernorm, normalization, skips, tailored, turned
 from repu_lab.claims.physics import burgers
 from repu_lab.claims.signal import fates, growth, keeping, meeting, ratio
-from repu_lab.claims.statistics import Interval, rank_test
+from repu_lab.claims.statistics import Interval
 from repu_lab.claims.training import depth, failure
 from repu_lab.claims.verdicts import Verdict
 from repu_lab.claims.vision import images
@@ -62,7 +62,7 @@ def in_both(l2: Mapping[str, Any], h1: Mapping[str, Any]) -> Verdict:
 
 def ranked(found: Mapping[str, Any], best: float = 0.01) -> Verdict:
     flat = {name: sample[0] for name, sample in found.items()}
-    return burgers.judge(decades(flat, burgers.MREPU, burgers.RIVALS, rank_test), best)
+    return burgers.judge(decades(flat, burgers.MREPU, burgers.RIVALS), best)
 
 
 def beside_linear(found: Mapping[str, Any], behind: float) -> Verdict:

@@ -115,6 +115,7 @@ def test_the_first_update_is_measured_at_the_last_hidden_layer():
     log10_K[1, 3] = 7.0
     run = Trained((), Path("x"), {"outcomes": {}, "members": []})
     run.__dict__["statistics"] = {"log10_K": log10_K}
-    assert failure.first_update(run) == 0.5
-    run.__dict__["statistics"] = {"log10_K": log10_K[:1]}
-    assert failure.first_update(run) is None
+    unmoved = Trained((), Path("x"), {"outcomes": {}, "members": []})
+    unmoved.__dict__["statistics"] = {"log10_K": log10_K[:1]}
+    assert failure.first_update([run, unmoved]) == 0.5
+    assert failure.first_update([unmoved]) is None

@@ -68,6 +68,13 @@ def test_all_try_as_much_and_are_judged_by_other_networks_on_every_split():
     assert shares == pytest.approx([0.5, 0.8])
 
 
+def test_what_leaves_no_choice_is_not_tried():
+    lab = lab_of(lambda keys, number: (0.9, 0.5 + number / 10))
+    (only,) = tuned(lab, {"tanh": {("1e-3",): ("activation=tanh",)}}, tuning_members=2, members=3, splits=2).values()
+    assert [keys["seed"] for keys in lab.asked] == ["0", "3"] and only.setting == ("1e-3",)
+    assert only.validation == pytest.approx(0.6)  # of the fresh networks' own validation split, not of the test split
+
+
 def run(*members: dict[str, Any]) -> Trained:
     return Trained((), Path("run"), {"members": list(members)})
 

@@ -1,6 +1,6 @@
 """Who errs less: comparisons of activations by the errors of their fresh networks, and what a champion is."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -12,19 +12,19 @@ Comparisons = Mapping[str, Mapping[str, Comparison]]  # champion -> rival
 
 
 def decades(
-    errors: Mapping[str, Array],
-    champions: Sequence[str],
-    rivals: Sequence[str],
-    test: Callable[[Array, Array], Comparison] = paired_test,
+    errors: Mapping[str, Array], champions: Sequence[str], rivals: Sequence[str], *, alike: int = 1
 ) -> dict[str, dict[str, Comparison]]:
-    """Compare log10 of each champion's errors with those of each rival.
+    """Compare log10 of each champion's errors with those of each rival, seed by seed.
 
     errors: name -> (seeds,) or (cases, seeds), of which the mean over the cases is compared. Networks of one seed start
     from the same first weights at every depth, and those of one case share its data: seeds alone are independent, and
-    as many pairs as cases times seeds would make a p-value that is too small.
+    as many pairs as cases times seeds would make a p-value that is too small. alike: how many of the seeds share a
+    draw of the data, see `paired_test`.
     """
     log10 = {name: np.log10(np.atleast_2d(errors[name])).mean(0) for name in (*champions, *rivals)}
-    return {name: {rival: test(log10[name], log10[rival]) for rival in rivals} for name in champions}
+    return {
+        name: {rival: paired_test(log10[name], log10[rival], alike=alike) for rival in rivals} for name in champions
+    }
 
 
 def champion(comparisons: Comparisons, *, ahead: int = 0) -> Verdict:
@@ -55,13 +55,10 @@ def standing(errors: Mapping[str, Array]) -> str:
     return ", ".join(f"{name} {np.median(errors[name]):.2g}" for name in in_order(errors))
 
 
-def ratio_table(comparisons: Comparisons, caption: str, *, over: str = "seeds") -> Table:
-    """Return a row for each champion and rival: the ratio of their errors with its interval, p-value and effect.
-
-    over: what the comparison's sample consists of.
-    """
+def ratio_table(comparisons: Comparisons, caption: str) -> Table:
+    """Return a row for each champion and rival: the ratio of their errors with its interval, p-value and effect."""
     return Table(
-        caption=f"{caption} Ratio: median over {over}, 95 % interval; effect: share of {over} for which the first "
+        caption=f"{caption} Ratio: median over seeds, 95 % interval; effect: share of seeds for which the first "
         "one's error is the larger.",
         columns=("activation", "against", "ratio of errors", "low", "high", "p", "effect"),
         rows=[

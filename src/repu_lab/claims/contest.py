@@ -81,10 +81,12 @@ class Grid:
     def __str__(self) -> str:
         """Say the budget in words."""
         splits = f" on each of {self.splits} divisions of the data" if self.splits > 1 else ""
+        settings = f"({', '.join(self.initializations)}; Adam at {', '.join(self.rates)})"
+        if len(self.settings) == 1:
+            return f"one setting {settings}, judged by {self.members} networks{splits} on the test split"
         return (
-            f"{len(self.settings)} settings ({', '.join(self.initializations)}; Adam at {', '.join(self.rates)}) tried "
-            f"on {self.tuning_members} networks each, the best on the validation split judged by {self.members} fresh "
-            f"ones{splits} on the test split"
+            f"{len(self.settings)} settings {settings} tried on {self.tuning_members} networks each, the best on the "
+            f"validation split judged by {self.members} fresh ones{splits} on the test split"
         )
 
 

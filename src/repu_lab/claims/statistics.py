@@ -111,18 +111,3 @@ def paired_test(a: ArrayLike, b: ArrayLike, *, chances: int = 1, alike: int = 1)
         p_value = float(2 * stats.norm.sf(stats.norm.isf(signed_rank.pvalue / 2) / wider))
     effect = np.mean(difference > 0) + np.mean(difference == 0) / 2
     return Comparison(p_value, float(effect), bootstrap(difference, chances=chances).stretched(wider))
-
-
-def rank_test(a: ArrayLike, b: ArrayLike) -> Comparison:
-    """Compare two independent samples by the Mann-Whitney test.
-
-    The difference is the median of all a_i - b_j (Hodges, Lehmann), its interval from resampling both samples.
-    """
-    first, second = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    ranked = stats.mannwhitneyu(first, second, alternative="two-sided")
-    generator = np.random.default_rng(0)
-    index_a, index_b = (generator.integers(0, len(sample), (500, len(sample))) for sample in (first, second))
-    shifts = np.median(first[index_a][:, :, None] - second[index_b][:, None, :], axis=(1, 2))
-    low, high = np.quantile(shifts, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    shift = Interval(float(np.median(first[:, None] - second[None, :])), float(low), float(high))
-    return Comparison(float(ranked.pvalue), float(ranked.statistic / (len(first) * len(second))), shift)

@@ -29,18 +29,13 @@ WORST = 1.0
 class Tuned:
     """An entrant at the best of the settings it tried: fresh networks, a run for each division of the data.
 
-    validation: what it was chosen by, the median metric of the networks that tried it.
+    validation: what it was chosen by, the median metric of the networks that tried it; of the fresh ones where there
+    was one setting and no choice.
     """
 
     setting: Setting
     fresh: Sequence[Trained]
     validation: float
-
-    @property
-    def run(self) -> Trained:
-        """The fresh networks where all are of one division."""
-        (run,) = self.fresh
-        return run
 
     @property
     def records(self) -> Records:
@@ -84,32 +79,35 @@ def tuned(
     tuning_share: float = 0.6,
     part: tuple[float, float] = (0.0, 1.0),
 ) -> dict[Entrant, Tuned]:
-    """Try every setting of every entrant, then train fresh networks at the best one.
+    """Try the settings of every entrant that has several, then train fresh networks at the best one.
 
     entrants: settings and the command line of each; those that take longest first, so that none is waited for at the
     end. splits: divisions of the data on which `members` networks each are judged. tuning, judging: overrides of that
     stage alone; tuning_share: of its time; part: from which to which share of the claim's time it runs.
     """
-    tries = [(entrant, setting) for entrant, settings in entrants.items() for setting in settings]
+    several = {entrant: settings for entrant, settings in entrants.items() if len(settings) > 1}
+    tries = [(entrant, setting) for entrant, settings in several.items() for setting in settings]
     few = (f"members={tuning_members}", f"seed={TUNING_SEED}", f"data_seed={TUNING_SEED}", *tuning)
     runs = lab.train([(*entrants[entrant][setting], *few) for entrant, setting in tries])
     lab.progress(part[0] + tuning_share * (part[1] - part[0]))
     merit = {place: validated(run) for place, run in zip(tries, runs, strict=True)}
-    best = {
-        entrant: max(settings, key=lambda setting: merit[entrant, setting]) for entrant, settings in entrants.items()
+    best = {entrant: next(iter(settings)) for entrant, settings in entrants.items()}
+    best |= {
+        entrant: max(settings, key=lambda setting: merit[entrant, setting]) for entrant, settings in several.items()
     }
     draws = [(f"members={members}", f"seed={split * members}", f"data_seed={split}") for split in range(splits)]
     runs = lab.train([(*entrants[entrant][best[entrant]], *judging, *draw) for entrant in best for draw in draws])
     lab.progress(part[1])
+    fresh = {entrant: runs[i * splits : (i + 1) * splits] for i, entrant in enumerate(best)}
     return {
-        entrant: Tuned(setting, runs[i * splits : (i + 1) * splits], merit[entrant, setting])
-        for i, (entrant, setting) in enumerate(best.items())
+        entrant: Tuned(setting, fresh[entrant], merit.get((entrant, setting), validated(*fresh[entrant])))
+        for entrant, setting in best.items()
     }
 
 
-def validated(run: Trained) -> float:
-    """Return what settings are chosen by: the median metric of a run on the validation split."""
-    values = [member["validation_metric"] for member in run.members]
+def validated(*runs: Trained) -> float:
+    """Return what settings are chosen by: the median metric of the networks of runs on the validation split."""
+    values = [member["validation_metric"] for run in runs for member in run.members]
     return float(np.median([-WORST if metric is None else max(metric, -WORST) for metric in values]))
 
 

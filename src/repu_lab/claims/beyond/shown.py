@@ -92,4 +92,4 @@ def _measured(network: MRePUNetwork, run: Trained) -> list[Cell]:
     with np.errstate(invalid="ignore", over="ignore"):
         grown = np.median(log10_K[0, -2] - log10_K[0, 0])
         bent = np.median(10 ** (log10_K[-1, :-1].max(axis=0) / 2)) / network.scale
-    return [float(grown), first_update(run), float(bent)]
+    return [float(grown), first_update([run]), float(bent)]

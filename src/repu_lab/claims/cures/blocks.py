@@ -1,5 +1,7 @@
 """What the claims about cures train and measure: RePU, usual activations and the identity in blocks that may cure."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from repu_lab.claims.contest import Case, Grid, sizes
@@ -16,6 +18,7 @@ BLOCKS: dict[str, Overrides] = {
     "ReZero": ("block=residual", "block.branch=rezero"),
     "LayerNorm after s": ("block.norm=layer_after",),
 }
+RATES = ("7e-5", "2e-4", "7e-4", "2e-3")
 
 
 def case(lab: Lab, task: str, block: str, depth: int) -> Case:
@@ -24,11 +27,11 @@ def case(lab: Lab, task: str, block: str, depth: int) -> Case:
     return Case(f"{task}, {block}", depth, (learnt, *BLOCKS[block], *network))
 
 
-def grid(lab: Lab) -> Grid:
+def grid(lab: Lab, rates: Sequence[str] = RATES) -> Grid:
     """Return the budget of every case: a rate to choose, three divisions of the data to be judged on."""
     return lab.choose(
         smoke=Grid(("critical",), ("1e-3",), 1, 4, splits=1),
-        full=Grid(("critical",), ("7e-5", "2e-4", "7e-4", "2e-3"), 2, 4, splits=3),
+        full=Grid(("critical",), rates, 2, 4, splits=3),
     )
 
 

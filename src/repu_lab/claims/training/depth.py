@@ -33,7 +33,7 @@ def shared_grid(lab: Lab) -> Grid:
     """Return the budget that every activation but RePU gets."""
     return lab.choose(
         smoke=Grid(("critical",), ("1e-3",), 1, 6),
-        full=Grid(("critical", "small", "pytorch"), ("3e-4", "1e-3", "3e-3"), 2, 4, splits=3),
+        full=Grid(("critical", "small", "pytorch"), ("1e-4", "3e-4", "1e-3", "3e-3"), 2, 4, splits=3),
     )
 
 

@@ -22,6 +22,7 @@ CAUSES = ("none", "forward", "gradient", "step", "slow")
 SHOWN = ("RePU 2", "RePU 3", "MRePU 1", "MRePU 2", "ReLU")
 LARGE, SMALL = "1e-3", "2e-4"
 LONGER = 2  # times as many steps at the small rate
+START = ("initialization=critical",)
 PROFILES = 5  # measured steps whose K by layer is drawn
 MOVED = 3.0  # decades: a signal or a gradient that moves more over the hidden layers counts as lost
 
@@ -34,39 +35,42 @@ class Failure(NamedTuple):
 
 
 Condition = tuple[str, int, str]  # activation, depth, rate
-Runs = Mapping[Condition, Trained]
+Runs = Mapping[Condition, Sequence[Trained]]  # one a division of the data
 Failures = Mapping[Condition, Sequence[Failure]]  # of each network
 
 
 def examine(lab: Lab) -> Evidence:
     """Train with statistics at a large and a small rate, and find the first thing that fails in each network."""
     depths = lab.choose(smoke=(3, 8, 20), full=(2, 3, 5, 8, 12, 20, 50))
-    members = lab.choose(smoke=5, full=10)
+    members, splits = lab.choose(smoke=(5, 1), full=(4, 3))
     places = [(name, depth, rate) for depth, name, rate in product(reversed(depths), SHOWN, (LARGE, SMALL))]
-    runs = dict(zip(places, lab.train([_job(lab, *place, members) for place in places]), strict=True))
-    failed = {place: failures(run) for place, run in runs.items()}
+    trained = lab.train([_job(lab, *place, members, split) for place in places for split in range(splits)])
+    runs = {place: trained[i * splits : (i + 1) * splits] for i, place in enumerate(places)}
+    failed = {place: [failure for run in of_place for failure in failures(run)] for place, of_place in runs.items()}
     untrained = {kind: [*_untrained(failed, kind)] for kind in ("RePU", "MRePU")}
     causes = {kind: Counter(failed[place][i].cause for place, i in networks) for kind, networks in untrained.items()}
     total = {kind: len(networks) for kind, networks in untrained.items()}
-    forward = wilson(causes["RePU"]["forward"], max(1, total["RePU"]))
+    # All that share a division count as alike, whatever their depth: a few more than are.
+    forward = wilson(causes["RePU"]["forward"], max(1, total["RePU"]), alike=max(1, total["RePU"] // splits))
     broken = [(place, i) for place, i in untrained["MRePU"] if failed[place][i].cause == "step"]
     saved = sum(failed[name, depth, SMALL][i].cause == "none" for (name, depth, _), i in broken)
-    control = [lost for place, run in runs.items() if place[2] == LARGE for lost in lost_yet_trained(run)]
+    at_large = [run for (*_, rate), of_place in runs.items() if rate == LARGE for run in of_place]
+    control = [lost for run in at_large for lost in lost_yet_trained(run)]
     lost = {cause: sum(cause in losses for losses in control) for cause in ("forward", "gradient")}
     return Evidence(
-        setup=f"""Digits, depths {", ".join(map(str, depths))}, `critical` initialization, Adam at {LARGE}, and
-            at {SMALL} for {LONGER} times as many steps; {members} networks each, statistics of 32 probe inputs.
-            Forward: K moves by more than {MOVED:g} decades over the hidden layers of the fresh network, for some
-            input, or is not finite. Gradient: the same of its mean square. Step: neither, but the test loss passes
-            {EXCURSION:g} times its first value, or is not finite, at a later measured step. Slow: none of these, and
-            not trained.""",
+        setup=f"""Digits, depths {", ".join(map(str, depths))}, `critical` initialization, Adam at {LARGE}, and at
+            {SMALL} for {LONGER} times as many steps; {members} networks each on each of {splits} divisions of the data,
+            statistics of 32 probe inputs. Forward: K moves by more than {MOVED:g} decades over the hidden layers of the
+            fresh network, for some input, or is not finite. Gradient: the same of its mean square. Step: neither, but
+            the test loss passes {EXCURSION:g} times its first value, or is not finite, at a later measured step. Slow:
+            none of these, and not trained.""",
         verdict=judge(forward),
         reason=f"""of {total["RePU"]} RePU networks that do not train at rate {LARGE}, {forward} fail first in the
             forward signal, before any step ({_counted(causes["RePU"])}); of {total["MRePU"]} MRePU networks
             {_counted(causes["MRePU"])}; {saved} of the {len(broken)} that a step broke train at {SMALL}. Of the
             {len(control)} networks of all activations that do train, the signal of {lost["forward"]} and the gradient
             of {lost["gradient"]} move as far""",
-        seeds=members,
+        seeds=members * splits,
         numbers={
             **{f"{kind}, {cause}": causes[kind][cause] for kind in causes for cause in CAUSES[1:]},
             "MRePU networks that a step broke": len(broken),
@@ -131,22 +135,20 @@ def first_failure(
     return Failure("step", int(steps_S[broken.argmax()])) if broken.any() else Failure("slow")
 
 
-def first_update(run: Trained) -> float | None:
+def first_update(runs: Sequence[Trained]) -> Cell:
     """Return by how many decades the first update moves K of the last hidden layer; None if there was no update."""
-    log10_K = run.statistics["log10_K"]
-    if len(log10_K) < 2:
-        return None
+    log10_K = [run.statistics["log10_K"] for run in runs]
     with np.errstate(invalid="ignore"):
-        moved = np.abs(log10_K[1, -2] - log10_K[0, -2])
-    known = moved[np.isfinite(moved)]
+        moved = [np.abs(of_run[1, -2] - of_run[0, -2]).ravel() for of_run in log10_K if len(of_run) > 1]
+    known = np.array([change for of_run in moved for change in of_run if np.isfinite(change)])
     return float(np.median(known)) if known.size else None
 
 
-def _job(lab: Lab, name: str, depth: int, rate: str, members: int) -> tuple[str, ...]:
+def _job(lab: Lab, name: str, depth: int, rate: str, members: int, split: int) -> tuple[str, ...]:
     *rest, steps = sizes(lab)
     longer = f"steps={LONGER * int(steps.partition('=')[2])}" if rate == SMALL else steps
-    trained = ("initialization=critical", f"optimizer.lr={rate}", f"members={members}")
-    return (*ACTIVATIONS[name], f"depth={depth}", *rest, longer, *trained)
+    drawn = (f"members={members}", f"seed={split * members}", f"data_seed={split}")
+    return (*ACTIVATIONS[name], f"depth={depth}", *rest, longer, *START, f"optimizer.lr={rate}", *drawn)
 
 
 def _untrained(failed: Failures, kind: str) -> Iterator[tuple[Condition, int]]:
@@ -181,12 +183,13 @@ def _counted(causes: Counter[str]) -> str:
 
 def _picture(failed: Failures, runs: Runs, depths: Sequence[int]) -> Picture:
     deep = 20 if 20 in depths else max(depths)
-    statistics = {name: runs[name, deep, LARGE].statistics for name in ("RePU 2", "MRePU 1")}
-    profiles = {
-        (name, step): np.median(numbers["log10_K"][row], axis=(1, 2))
-        for name, numbers in statistics.items()
-        for row, step in enumerate(numbers["step"][:PROFILES].tolist())
-    }
+    profiles: dict[tuple[str, int], Floats] = {}
+    for name in ("RePU 2", "MRePU 1"):
+        tables = [run.statistics for run in runs[name, deep, LARGE]]
+        longest = max((table["step"] for table in tables), key=len)
+        for row, step in enumerate(longest[:PROFILES].tolist()):
+            log10_K = np.concatenate([table["log10_K"][row] for table in tables if row < len(table["step"])], axis=1)
+            profiles[name, step] = np.median(log10_K, axis=(1, 2))
     most_often = "; ".join(f"{name} {_most_often(failed, name)}" for name in SHOWN)
     shares = {name: {depth: _shares(failed[name, depth, LARGE]) for depth in depths} for name in SHOWN}
     return Picture(
@@ -210,6 +213,6 @@ CLAIM = Claim(
     rule=f"""Of the RePU networks, p = 2 and 3, that do not train at rate {LARGE} from `critical`: supported if
         more than half fail first in the forward signal (95 % Wilson interval), refuted if fewer than half do, else
         inconclusive.""",
-    cost={"smoke": 9, "full": 150},
+    cost={"smoke": 9, "full": 250},
     examine=examine,
 )
