@@ -12,12 +12,14 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 import repu_lab
 from repu_lab.claims import CLAIMS
 from repu_lab.claims.base import prose
+from repu_lab.claims.lab import Lab
 from repu_lab.claims.verdicts import Verdict
 from repu_lab.configs.command import COMMANDS, JobCommand
 from repu_lab.configs.composition import compose_jobs
@@ -115,6 +117,30 @@ def test_publishing_writes_the_table_that_is_there_and_takes_away_what_waited():
     assert "Not yet run at full scale: none." in written and f"| {CLAIMS[5].title} |" in written
     with pytest.raises(ValueError, match="must hold"):
         publishing.with_verdicts(readme.replace("Not yet run", "Run"), findings)
+
+
+CURES = script("publish_results").CURES
+
+
+@pytest.mark.parametrize("cure", CURES, ids=lambda cure: cure.name)
+def test_a_cure_keeps_polynomials_exact_where_its_networks_are_piecewise_polynomials(cure: Any) -> None:
+    """Along some lines no unit switches: there two layers of degree 2 are of degree 4, but for what divides by a size."""
+    lab = Lab(Path("nowhere"), scale="smoke", versions={})
+    sizes = ("depth=2", "width=4", "task=polynomial", "dtype=float64")
+    population = lab.build(*cure.keys.split(), *sizes).population()
+    generator = torch.Generator().manual_seed(0)
+    t = np.linspace(-1, 1, 30)
+    centre, direction = torch.randn(2, 100, 1, 3, generator=generator, dtype=torch.float64)
+    x = centre + torch.from_numpy(t)[:, None] / 2 * direction
+    with torch.no_grad():
+        population.theta.normal_(std=0.4, generator=generator)  # the branches of ReZero and the frozen scales too
+        lines = population(x.flatten(0, 1))[0, :, 0].reshape(100, 30).numpy()
+
+    def missed(line: np.ndarray, degree: int) -> float:
+        return float(np.abs(np.polynomial.Chebyshev.fit(t, line, degree)(t) - line).max() / np.ptp(line))
+
+    curved = [line for line in lines if np.ptp(line) > 0 and missed(line, 1) > 0.01]
+    assert (min(missed(line, 4) for line in curved) < 1e-13) == ("polynomials exact" in cure.keeps)
 
 
 NETWORK_LINES, DATA_LINES = (
