@@ -1,12 +1,12 @@
 """s(sqrt(S) x) at any size of S, with the size taken out as a logarithm: homogeneous or a leading power far out."""
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import torch
 
 from repu_lab.activations import Activation
+from repu_lab.activations.base import Elementwise
 from repu_lab.theory.angles import Floats
 
 # Beyond |z| = 1e30 an activation that is not homogeneous is its own leading power to better than one rounding.
@@ -42,27 +42,23 @@ class PowerLaw:
 
     def value(self, log_S: Floats, x: Floats) -> tuple[Floats, Floats]:
         """s(sqrt(S) x) / e^f and f for x of shape (..., n, B or 1) and log_S of shape (..., 1, B or 1)."""
-        if self.degree is not None:
-            return apply(self.activation, x), self.degree / 2 * log_S
-        far = log_S > LOG_TAIL
-        with np.errstate(under="ignore"):
-            h = apply(self.activation, np.exp(np.where(far, 0.0, log_S) / 2) * x)
-        if far.any():
-            h = np.where(far, np.where(x > 0, *self.a) * np.abs(x) ** self.q, h)
-        return h, np.where(far, self.q / 2 * log_S, 0.0)
+        return self._factored(self.activation, 0, log_S, x)
 
     def slope(self, log_S: Floats, x: Floats) -> tuple[Floats, Floats]:
         """s'(sqrt(S) x) / e^f and f."""
+        return self._factored(self.activation.derivative, 1, log_S, x)
+
+    def _factored(self, function: Elementwise, order: int, log_S: Floats, x: Floats) -> tuple[Floats, Floats]:
         if self.degree is not None:
-            f = (self.degree - 1) / 2 * log_S if self.degree != 1 else np.zeros_like(log_S)
-            return apply(self.activation.derivative, x), f
+            power = (self.degree - order) / 2
+            return apply(function, x), power * log_S if power else np.zeros_like(log_S)
         far = log_S > LOG_TAIL
         with np.errstate(under="ignore"):
-            h = apply(self.activation.derivative, np.exp(np.where(far, 0.0, log_S) / 2) * x)
+            h = apply(function, np.exp(np.where(far, 0.0, log_S) / 2) * x)
         if far.any():
             with np.errstate(divide="ignore"):
-                h = np.where(far, self.q * np.where(x > 0, *self.a) * np.abs(x) ** (self.q - 1), h)
-        return h, np.where(far, (self.q - 1) / 2 * log_S, 0.0)
+                h = np.where(far, self.q**order * np.where(x > 0, *self.a) * np.abs(x) ** (self.q - order), h)
+        return h, np.where(far, (self.q - order) / 2 * log_S, 0.0)
 
 
 def leading_power(activation: Activation) -> float:
@@ -71,7 +67,7 @@ def leading_power(activation: Activation) -> float:
     return law.q if law.degree is None else law.degree
 
 
-def apply(function: Callable[[torch.Tensor], torch.Tensor], z: Floats) -> Floats:
+def apply(function: Elementwise, z: Floats) -> Floats:
     """Return a function of tensors at an array."""
     with torch.no_grad():
         return function(torch.from_numpy(z)).numpy()
