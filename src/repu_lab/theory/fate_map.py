@@ -76,14 +76,13 @@ def _logs(activation: Activation):
     """Return log g, log g' and log E[s'^2] as functions of log K, natural logarithms."""
     form = moments(activation)
     if isinstance(form, PowerMoments):
-        slope = np.log(form.p) + form.log_c
-        perp = slope + np.log(form.p / (2 * form.p - 1))
-        power = form.p - 1
 
-        def times_power(constant: float):
+        def line(constant: float, power: float):
             return lambda x: constant + (power * x if power else np.zeros_like(x))
 
-        return lambda x: form.log_c + form.p * x, times_power(slope), times_power(perp)
+        slope = np.log(form.p) + form.log_c
+        perp = slope + np.log(form.p / (2 * form.p - 1))
+        return line(form.log_c, form.p), line(slope, form.p - 1), line(perp, form.p - 1)
     return _tables(form)
 
 
@@ -108,13 +107,8 @@ def _tables(form: QuadratureMoments):
         value = g_spline(inside) + np.where(above > 0, above * beyond, 0.0)
         return np.where(below < 0, np.maximum(value + below * exponent[0], at_zero), value)
 
-    def edge(spline: CubicSpline):
+    def log_slope(spline: CubicSpline):
         growth = 0.0 if np.isinf(beyond) else beyond - 1
+        return lambda y: spline(np.clip(y, x[0], x[-1])) + np.where(y > x[-1], (y - x[-1]) * growth, 0.0)
 
-        def log_slope(y: Array) -> Array:
-            inside = np.clip(y, x[0], x[-1])
-            return spline(inside) + np.where(y > inside, (y - inside) * growth, 0.0)
-
-        return log_slope
-
-    return log_g, *(edge(CubicSpline(x, log)) for log in logs)
+    return log_g, *(log_slope(CubicSpline(x, log)) for log in logs)
