@@ -5,7 +5,8 @@ from torch import Tensor, nn
 from repu_lab.activations import Adapted, SiLU, Softplus, SplineRePU, Tanh, as_activation
 from repu_lab.theory import layers
 from repu_lab.theory.closed_forms import moments
-from repu_lab.theory.tabulated import QUANTITIES, Tabulated
+from repu_lab.theory.own_moments import ONE_INPUT
+from repu_lab.theory.tabulated import Tabulated
 
 
 class Kinked(nn.Module):
@@ -29,7 +30,7 @@ def test_one_evaluation_gives_what_three_do(name):
     form = moments(ACTIVATIONS[name])
     K = np.geomspace(1e-8, 1e8, 70)
     together = form.one_input(K)
-    for row, quantity in zip(together, QUANTITIES, strict=True):
+    for row, quantity in zip(together, ONE_INPUT, strict=True):
         np.testing.assert_allclose(row, getattr(form, quantity)(K), rtol=1e-14)
 
 
@@ -40,7 +41,7 @@ def test_the_table_is_the_quadrature(name):
     assert Tabulated(form).worthwhile
     table = Tabulated(form)
     K = np.exp(np.linspace(-12, 8, 250))
-    direct = {quantity: getattr(form, quantity)(K) for quantity in QUANTITIES}
+    direct = {quantity: getattr(form, quantity)(K) for quantity in ONE_INPUT}
     first = np.array([table.mean_square(value) for value in K])
     again = np.array([table.mean_square(value) for value in K])
     for values, quantity in (

@@ -10,6 +10,7 @@ from repu_lab.theory.pair_quadrature import NODES, WEIGHTS
 from repu_lab.theory.quadrature import QuadratureMoments, jumps
 from repu_lab.theory.resolution import MOST_PANELS, Resolution, resolve
 
+ONE_INPUT = ("mean_square", "stein", "mean_square_slope")  # the rows of `one_input`
 TRIALS = 10.0 ** np.arange(-4, 7, 2)  # values of K at which every quantity is computed twice
 DIGITS = 1e-8  # how far the two may be apart; six digits are printed
 REACH = 10.0  # standard deviations within which all must be resolved: the density beyond is 1e-22
@@ -28,7 +29,7 @@ class OwnMoments(QuadratureMoments):
 
     def __init__(self, activation: Activation):
         """Find the panels and the kinks, which cost 10 to 20 ms, once for an activation."""
-        super().__init__(activation, activation.kinks)
+        super().__init__(activation)
         self._halved, self._doubtful = False, {}
         if activation in _known:
             resolution, self._doubtful = _known[activation]
@@ -97,7 +98,7 @@ class OwnMoments(QuadratureMoments):
         if self.rough is not None:
             return np.array([self.mean_square(K), self.stein(K), self.mean_square_slope(K)])
         rows = super().one_input(K)
-        return np.array([self._trusted(name, K, row) for name, row in zip(QUANTITIES, rows, strict=True)])
+        return np.array([self._trusted(name, K, row) for name, row in zip(ONE_INPUT, rows, strict=True)])
 
     def unknown(self, K: float) -> str | None:
         """Return why the averages are not known at K."""
@@ -169,9 +170,6 @@ class OwnMoments(QuadratureMoments):
             for name, product in products.items():
                 integrals.setdefault(name, []).append((product @ weights, np.abs(product) @ weights))
         return {name: (pairs[:, 0], pairs[:, 1]) for name, rows in integrals.items() for pairs in [np.array(rows)]}
-
-
-QUANTITIES = ("mean_square", "stein", "mean_square_slope")
 
 
 def _near(K: float | Array, doubts: Array) -> Array:

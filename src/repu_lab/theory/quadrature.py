@@ -54,13 +54,13 @@ class QuadratureMoments:
     rough: str | None = None  # why E[s'^2] is infinite, where it is
     jumps: tuple[tuple[float, float], ...] = ()  # of s: place and height
 
-    def __init__(self, activation: Activation, kinks: tuple[float, ...] | None = None, graded: bool = False):
-        """Take the activation, its kinks where they are not the ones that it declares, and how it behaves there.
+    def __init__(self, activation: Activation, graded: bool = False):
+        """Take the activation, and how it behaves at its kinks.
 
         graded: s is not analytic on either side of its kinks (a power, say), so panels shrink towards them.
         """
         self.activation = activation
-        self.kinks = activation.kinks if kinks is None else kinks
+        self.kinks = activation.kinks
         self.graded = graded
         fixed = [np.array([0.0]), STRUCTURE_CUTS, -STRUCTURE_CUTS]
         for kink in self.kinks:

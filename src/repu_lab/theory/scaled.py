@@ -36,10 +36,6 @@ class ScaledMoments(QuadratureMoments):
     def second_variation(self, K: Array) -> Array:
         return self.unit.second_variation(self._in_units(K)) / self.square
 
-    def one_input(self, K: Array) -> Array:
-        square, *slopes = self.unit.one_input(self._in_units(K))
-        return np.array([self.square * square, *slopes])
-
     def pair_mean(self, K11: Array, K22: Array, K12: Array) -> tuple[Array, Array]:
         value, gain = self.unit.pair_mean(*(self._in_units(K) for K in (K11, K22, K12)))
         return self.square * value, gain

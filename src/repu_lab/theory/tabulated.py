@@ -8,7 +8,7 @@ TAIL of its smallest value, else (averages about to cease to exist, sines, a zer
 import numpy as np
 
 from repu_lab.theory.angles import Array
-from repu_lab.theory.own_moments import OwnMoments
+from repu_lab.theory.own_moments import ONE_INPUT, OwnMoments
 from repu_lab.theory.quadrature import QuadratureMoments
 from repu_lab.theory.scaled import TailoredMoments
 
@@ -18,7 +18,6 @@ ANGLES = (np.arange(NODES) + 0.5) * np.pi / NODES
 POINTS = np.cos(ANGLES)  # in [-1, 1]; a cell is [n, n + 1] in log K
 BARYCENTRIC = (-1.0) ** np.arange(NODES) * np.sin(ANGLES)
 LAST_COEFFICIENTS = 2 / NODES * np.cos(np.arange(NODES - 3, NODES)[:, None] * ANGLES)
-QUANTITIES = ("mean_square", "stein", "mean_square_slope")
 
 
 class Tabulated:
@@ -62,7 +61,7 @@ class Tabulated:
                     result[here] = _interpolate(values[which : which + 1], 2 * (x[here] - cell) - 1)[0]
                     direct &= ~here
         if direct.any():
-            result[direct] = getattr(self.form, QUANTITIES[which])(K[direct])
+            result[direct] = getattr(self.form, ONE_INPUT[which])(K[direct])
         return result
 
     def _cell(self, cell: int) -> tuple[Array, Array]:
