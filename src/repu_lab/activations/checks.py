@@ -43,13 +43,27 @@ def check_activation(activation: Activation) -> None:
     _check_slopes(activation, name, slope)
     _check_degree(activation, name)
     for dtype in DTYPES:
-        _check_dtype(activation, dtype, must_work=dtype == torch.float32)
+        check_dtype(activation, dtype, must_work=dtype == torch.float32)
     _check_members(activation, name)
 
 
-def check_dtype(activation: Activation, dtype: torch.dtype) -> None:
-    """Raise ValueError unless the activation, cast to a number format, keeps to it."""
-    _check_dtype(activation, dtype, must_work=True)
+def check_dtype(activation: Activation, dtype: torch.dtype, *, must_work: bool = True) -> None:
+    """Raise ValueError unless the activation, cast to a number format, keeps to it, or if `must_work` fails in it."""
+    name = activation.title
+    cast = copy.deepcopy(activation).to(dtype=dtype).requires_grad_(False)
+    z = MODERATE.to(dtype).requires_grad_()
+    try:
+        value = cast(z * 1)
+        if value.dtype == dtype:
+            torch.autograd.grad(value.sum(), z, allow_unused=True)
+    except Exception as error:
+        if must_work:
+            raise ValueError(
+                f"{name} does not work in {_kind(dtype)} ({_brief(error)}); choose another dtype"
+            ) from error
+        return
+    if value.dtype != dtype:
+        raise _other_dtype(name, value.dtype, dtype)
 
 
 def changes_its_argument(module: nn.Module) -> bool:
@@ -215,24 +229,6 @@ def _check_degree(activation: Activation, name: str) -> None:
             f"{name} says that its degree is {p:g}, but s({2 * z[worst].item():.3g}) / s({z[worst].item():.3g}) is not "
             f"2^{p:g}; leave `degree` out"
         )
-
-
-def _check_dtype(activation: Activation, dtype: torch.dtype, must_work: bool) -> None:
-    name = activation.title
-    cast = copy.deepcopy(activation).to(dtype=dtype).requires_grad_(False)
-    z = MODERATE.to(dtype).requires_grad_()
-    try:
-        value = cast(z * 1)
-        if value.dtype == dtype:
-            torch.autograd.grad(value.sum(), z, allow_unused=True)
-    except Exception as error:
-        if must_work:
-            raise ValueError(
-                f"{name} does not work in {_kind(dtype)} ({_brief(error)}); choose another dtype"
-            ) from error
-        return
-    if value.dtype != dtype:
-        raise _other_dtype(name, value.dtype, dtype)
 
 
 def _check_members(activation: Activation, name: str) -> None:

@@ -65,7 +65,8 @@ def _parsed(text: str) -> ast.Expression:
     except (SyntaxError, ValueError, MemoryError) as error:  # a null byte, brackets 200 deep
         where = getattr(error, "offset", None)
         at = f" at character {where}" if where else ""
-        raise ValueError(f"is not an expression{at} ({getattr(error, 'msg', error)}); {_example()}") from error
+        cause = f"is not an expression{at} ({getattr(error, 'msg', error)})"
+        raise ValueError(f"{cause}; write for example z * relu(1 + z)**2") from error
 
 
 def _needed(steps: list[Operation]) -> tuple[Operation, ...]:
@@ -79,10 +80,6 @@ def _needed(steps: list[Operation]) -> tuple[Operation, ...]:
         step if step[0] == "number" else (step[0], *(fresh[operand] for operand in step[1:]))
         for step in (steps[place] for place in sorted(needed))
     )
-
-
-def _example() -> str:
-    return "write for example z * relu(1 + z)**2"
 
 
 class _Program:
