@@ -103,10 +103,9 @@ def images(dataset: Dataset, cache: Path, folder: Path | None = None) -> tuple[I
         if (split := _found(dataset, root, AGAIN if folder is None else "")) is not None:
             return split
     if folder is not None:
-        raise DataUnavailable(
-            f"task.folder={folder}: holds no {dataset.name}; looked for {' or '.join(_looked_for(dataset))}, there and "
-            f"in {', '.join(dataset.places)}"
-        )
+        names = " or ".join(file.name for _, file, _ in _forms(dataset, Path()) if file.parent == Path())
+        cause = f"holds no {dataset.name}; looked for {names}, there and in {', '.join(dataset.places)}"
+        raise DataUnavailable(f"task.folder={folder}: {cause}")
     from repu_lab.tasks.openml import fetch
 
     fetch(dataset, cache / f"{dataset.name}.npz")
@@ -142,15 +141,11 @@ def _forms(dataset: Dataset, root: Path) -> Iterator[Layout]:
     for place in (root, *(root / name for name in dataset.places)):
         yield ".npz", place / f"{dataset.name}.npz", _npz
         if dataset.pixels == 3072:
-            yield "binary batches", place / f"{BATCHES[0]}.bin", _binary
-            yield "python batches", place / BATCHES[0], _pickled
+            yield "binary batches", place / f"{BATCHES[0]}.bin", _batches
+            yield "python batches", place / BATCHES[0], _batches
         else:
             yield "IDX", place / "train-images-idx3-ubyte", _idx
             yield "IDX, gzip", place / "train-images-idx3-ubyte.gz", _idx
-
-
-def _looked_for(dataset: Dataset) -> list[str]:
-    return [file.name for _, file, _ in _forms(dataset, Path()) if file.parent == Path()]
 
 
 @lru_cache(maxsize=1)
@@ -192,16 +187,9 @@ def _idx(dataset: Dataset, file: Path) -> Images:
     return arrays[0].reshape(len(arrays[0]), -1), arrays[1]
 
 
-def _binary(_: Dataset, file: Path) -> Images:
-    return _batches(file, ".bin", read_cifar_binary)
-
-
-def _pickled(_: Dataset, file: Path) -> Images:
-    return _batches(file, "", read_cifar_pickle)
-
-
-def _batches(file: Path, ending: str, read: Callable[[Path], Images]) -> Images:
-    parts = [_part(file.with_name(f"{name}{ending}"), read) for name in BATCHES]
+def _batches(_: Dataset, file: Path) -> Images:
+    read = read_cifar_binary if file.suffix else read_cifar_pickle
+    parts = [_part(file.with_name(f"{name}{file.suffix}"), read) for name in BATCHES]
     return np.concatenate([x for x, _ in parts]), np.concatenate([y for _, y in parts])
 
 

@@ -104,6 +104,7 @@ def _csv(place: Path, target: str | None) -> Examples:
             wrong = "is needed" if target is None else f"{target} is {header.count(target) or 'not'} in the header"
             raise Unreadable(f"task.target=COLUMN {wrong}; columns are {_listed(header)}")
         place_y, numbers, targets = header.index(target), array("d"), []
+        columns = header[:place_y] + header[place_y + 1 :]
         for row in rows:
             if len(row) != len(header):
                 if not row:
@@ -113,9 +114,7 @@ def _csv(place: Path, target: str | None) -> Examples:
             try:
                 numbers.extend(map(float, row))
             except ValueError as error:
-                names = header[:place_y] + header[place_y + 1 :]
-                raise Unreadable(_not_a_number(row, names, rows.line_num)) from error
-    columns = header[:place_y] + header[place_y + 1 :]
+                raise Unreadable(_not_a_number(row, columns, rows.line_num)) from error
     x = np.frombuffer(numbers, np.float64).reshape(len(targets), len(columns))
     return Examples(x, _typed(targets, target), columns, f"column {target}")
 
