@@ -3,8 +3,9 @@
 import json
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 MEBIBYTE = 1 << 20
 JSON_LIMIT = 256 * MEBIBYTE  # bytes; the result of a million members takes 200 MB
@@ -17,7 +18,7 @@ class Damaged(ValueError):
     """A file that is missing or cannot be what it should be; the message names it and says why."""
 
 
-def open_regular(path: Path | str) -> BinaryIO:
+def open_regular(path: Path | str) -> BufferedReader:
     """Open a regular file, or what a link to one leads to, for reading; Damaged for anything else.
 
     A named pipe would wait for its writer for ever, a device may have no end.

@@ -29,7 +29,6 @@ NAME = re.compile(r"step_[0-9]{10}\.ckpt")
 # slow disk (bytes a second).
 SHARE = 0.02
 SLOW_DISK = 100e6
-BLOCK = 1 << 22
 
 Saved = dict[str, Any]
 Restored = TypeVar("Restored")
@@ -164,13 +163,11 @@ def read(path: Path, device: torch.device | str = "cpu") -> Saved:
         header = file.read(HEADER)
         if len(header) < HEADER or not header.startswith(MAGIC):
             raise Damaged("it is empty" if not header else "it is no checkpoint, or was cut short")
-        digest = hashlib.sha256()
-        while block := file.read(BLOCK):
-            digest.update(block)
-        if header != MAGIC + digest.hexdigest().encode() + b"\n":
+        if header != MAGIC + hashlib.file_digest(file, "sha256").hexdigest().encode() + b"\n":
             raise Damaged("its checksum is wrong: it was cut short or altered")
+        file.seek(HEADER)
         try:
-            return torch.load(cast(BinaryIO, _Payload(file)), map_location=device, weights_only=True)
+            return torch.load(file, map_location=device, weights_only=True)
         except Exception as error:  # torch has many: a whole file that is no state was made by somebody else
             if isinstance(error, MemoryError) or "memory" in str(error):
                 raise
@@ -190,9 +187,6 @@ class _Hashing(io.RawIOBase):
         self.digest = hashlib.sha256()
         self.failure: OSError | None = None
 
-    def writable(self) -> bool:
-        return True
-
     def write(self, data: Any) -> int:
         self.digest.update(data)
         try:
@@ -200,26 +194,3 @@ class _Hashing(io.RawIOBase):
         except OSError as error:
             self.failure = error
             raise
-
-
-class _Payload(io.RawIOBase):
-    """A file to read from that begins after the header."""
-
-    def __init__(self, file: BinaryIO):
-        self.file = file
-        self.seek(0)
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        return cast(io.BufferedReader, self.file).readinto(buffer)
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        return self.file.seek(offset + (HEADER if whence == os.SEEK_SET else 0), whence) - HEADER
-
-    def tell(self) -> int:
-        return self.file.tell() - HEADER

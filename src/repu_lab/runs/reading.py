@@ -8,8 +8,9 @@ import hashlib
 import os
 from collections.abc import Iterator
 from functools import cached_property
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from repu_lab.configs.files import JSON_LIMIT, MEBIBYTE, Damaged, as_text, open_regular, parsed, read_bytes, read_object
 from repu_lab.configs.untrusted import LARGEST, plain
@@ -67,7 +68,7 @@ class Contents:
         except ValueError as error:
             raise Damaged(f"config.yaml {error}") from error
 
-    def stream(self, name: str) -> BinaryIO:
+    def stream(self, name: str) -> BufferedReader:
         """Open a file of any size that has been read through and is as it was written; the caller closes it."""
         file = open_regular(os.path.join(self.folder, name))
         try:
@@ -100,7 +101,7 @@ def file_entry(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def _check(name: str, entry: dict[str, Any], file: BinaryIO, limit: int | None) -> None:
+def _check(name: str, entry: dict[str, Any], file: BufferedReader, limit: int | None) -> None:
     size = os.fstat(file.fileno()).st_size
     hashed = entry.get("sha256") and size == entry.get("bytes") and (limit is None or size <= limit)
     try:
@@ -117,8 +118,8 @@ def _compare(name: str, entry: dict[str, Any], size: int, digest: str | None) ->
         raise Damaged(f"{name} is not as it was written")
 
 
-def _digest(file: BinaryIO) -> str:
-    return hashlib.file_digest(file, "sha256").hexdigest()  # pyright: ignore[reportArgumentType]
+def _digest(file: BufferedReader) -> str:
+    return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _number(value: Any) -> str:
