@@ -151,8 +151,4 @@ def evaluate(population: Population, task: Task, theta_MP: Tensor, split: Split 
     x = task.test.x if split is None else split.x
     chunk = max(1, CHUNK // (max(population.sizes) * len(x)))
     parts = [task.evaluate(population(x, rows_MP), split) for rows_MP in theta_MP.split(chunk)]
-    return Evaluation(
-        loss=torch.cat([part.loss for part in parts]),
-        metric=torch.cat([part.metric for part in parts]),
-        advantage=torch.cat([part.advantage for part in parts]),
-    )
+    return Evaluation(**{name: torch.cat([vars(part)[name] for part in parts]) for name in vars(parts[0])})
