@@ -101,7 +101,7 @@ def write_everything(folder: Path, members: int = MEMBERS) -> None:
         tracker.profiles(None, depth_profile(stats))
         tracker.scalars(100, {"train_outcome/trained": members})
         tracker.write(100, summaries.text("outcome", "**trained**"))
-        tracker.write(0, summaries.hparams_end(True))
+        tracker.write(0, summaries.hparams_end())
 
 
 # --- the file -------------------------------------------------------------------------------------------------------
@@ -435,7 +435,7 @@ def test_hparams_stand_in_the_runs_own_file(tmp_path: Path) -> None:
     config = {"activation": "repu", "depth": 50, "clip": None, "rerun": False, "optimizer.lr": 1e-3}
     with Tracker(tmp_path, depth=DEPTH, members=MEMBERS) as tracker:
         tracker.write(0, summaries.hparams_start(config, ["test/metric"]))
-        tracker.write(0, summaries.hparams_end(False))
+        tracker.write(0, summaries.hparams_end())
     assert [path.name for path in tmp_path.iterdir()] == [EVENTS_NAME]
     events = read(tmp_path)
 
@@ -454,7 +454,7 @@ def test_hparams_stand_in_the_runs_own_file(tmp_path: Path) -> None:
     assert [column.name for column in experiment.hparam_infos if column.differs] == [n for n in config if n != "clip"]
     assert [metric.name.tag for metric in experiment.metric_infos] == ["test/metric"]
     end = metadata.parse_session_end_info_plugin_data(content(metadata.SESSION_END_INFO_TAG))
-    assert end.status == 2  # STATUS_FAILURE
+    assert end.status == 1  # STATUS_SUCCESS
 
 
 def test_layout_matches_the_written_tags(tmp_path: Path) -> None:

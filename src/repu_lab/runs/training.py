@@ -163,7 +163,7 @@ def finish(
         tracker.theory(theory_profile(experiment, expected, table.profiles[0]))
     if task.name == "burgers":
         draw_solution(run.folder, task, population, theta_MP, records)
-    tracker.write(0, summaries.hparams_end(True))
+    tracker.write(0, summaries.hparams_end())
     with run.folder.writing("statistics.npz") as path:
         table.save(path)
     with run.folder.writing("weights.pt") as path, open(path, "wb") as file:

@@ -18,7 +18,6 @@ from tensorboard.plugins.hparams.api_pb2 import (
     DATA_TYPE_BOOL,
     DATA_TYPE_FLOAT64,
     DATA_TYPE_STRING,
-    STATUS_FAILURE,
     STATUS_SUCCESS,
     Experiment,
     HParamInfo,
@@ -110,9 +109,9 @@ def hparams_start(config: Mapping[str, HParam], metrics: Sequence[str]) -> list[
     ]
 
 
-def hparams_end(succeeded: bool) -> list[Any]:
-    """Return the note that ends a run's row in the HParams table."""
-    end = SessionEndInfo(status=STATUS_SUCCESS if succeeded else STATUS_FAILURE)
+def hparams_end() -> list[Any]:
+    """Return the note that ends the row of a run that has finished in the HParams table."""
+    end = SessionEndInfo(status=STATUS_SUCCESS)
     return [_hparams("_hparams_/session_end_info", HParamsPluginData(session_end_info=end))]
 
 
