@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from repu_lab.runs import observation
 from repu_lab.runs.graphs import equal_bits
 from repu_lab.runs.observation import Sight
 from repu_lab.runs.state import State
@@ -32,9 +33,16 @@ class Raising:
         raise RuntimeError("operation not permitted when stream is capturing\nand more")
 
 
-def sight(built, state, capture):
-    said = []
-    return Sight(built, state, said.append, capture), said
+@pytest.fixture
+def sight(monkeypatch):
+    """Return a function that makes one whose graphs are stand-ins, and the list of what it says."""
+
+    def make(built, state, graph):
+        said = []
+        monkeypatch.setattr(observation, "Graph", graph)
+        return Sight(built, state, said.append), said
+
+    return make
 
 
 def move(state):
@@ -43,7 +51,7 @@ def move(state):
 
 
 @pytest.mark.parametrize("settings", [[], ["activation=repu", "depth=12", "initialization=he"], ["task=polynomial"]])
-def test_a_graphs_look_is_the_plain_one_and_always_counts_the_histogram(experiment, settings):
+def test_a_graphs_look_is_the_plain_one_and_always_counts_the_histogram(experiment, sight, settings):
     built = experiment("members=3", *settings)
     state = State.start([built])
     graphs, (sees, said) = [], sight(built, state, lambda *args: graphs.append(Agreeing(*args)) or graphs[-1])
@@ -57,13 +65,13 @@ def test_a_graphs_look_is_the_plain_one_and_always_counts_the_histogram(experime
 
 
 @pytest.mark.parametrize(
-    ("capture", "why"),
+    ("graph", "why"),
     [(Raising, "operation not permitted when stream is capturing"), (Differing, "it does not give the same bits")],
 )
-def test_a_graph_that_fails_is_said_once_and_not_tried_again(experiment, capture, why):
+def test_a_graph_that_fails_is_said_once_and_not_tried_again(experiment, sight, graph, why):
     built = experiment()
     state = State.start([built])
-    sees, said = sight(built, state, capture)
+    sees, said = sight(built, state, graph)
     state.stepping = CAPTURED
     for _ in range(3):
         seen, plain = sees.all(True), sees.some([slice(0, 1)], True)
@@ -73,7 +81,7 @@ def test_a_graph_that_fails_is_said_once_and_not_tried_again(experiment, capture
     assert "\n" not in said[0]
 
 
-def test_plain_steps_take_plain_looks(experiment):
+def test_plain_steps_take_plain_looks(experiment, sight):
     built = experiment()
     state = State.start([built])
     sees, said = sight(built, state, Raising)

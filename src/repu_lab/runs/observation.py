@@ -44,15 +44,9 @@ class Seen:
 class Sight:
     """Looks at a population: at all members, by a graph if that gives the same bits, or at some."""
 
-    def __init__(
-        self,
-        experiment: Experiment,
-        state: State,
-        say: Callable[[str], None] = print,
-        capture: Callable[[Callable[[], Seen], torch.device], Graph[Seen]] = Graph,
-    ):
-        """Take what is trained; `say` gets the line that says why there is no graph, `capture` makes one."""
-        self.experiment, self._state, self._say, self._capture = experiment, state, say, capture
+    def __init__(self, experiment: Experiment, state: State, say: Callable[[str], None] = print):
+        """Take what is trained; `say` gets the line that says why there is no graph."""
+        self.experiment, self._state, self._say = experiment, state, say
         self._graph: Graph[Seen] | None = None
         self._plain = False
 
@@ -75,7 +69,7 @@ class Sight:
 
     def _first(self, theta_MP: Tensor) -> Seen:
         try:
-            graph = self._capture(lambda: self._look(theta_MP, True), theta_MP.device)
+            graph = Graph(lambda: self._look(theta_MP, True), theta_MP.device)
             again = graph.replay()
             if not all(map(equal_bits, graph.first.tensors(), again.tensors())):
                 raise RuntimeError("it does not give the same bits")
