@@ -104,7 +104,7 @@ def typed(tmp_path_factory: pytest.TempPathFactory) -> Typed:
     (lab / "src/repu_lab/tasks/circle.py").write_text(TASK.lstrip())
     (lab / "conf/task/circle.yaml").write_text("name: circle\n")
     registry = lab / "src/repu_lab/tasks/__init__.py"
-    text = registry.read_text().replace('    "cifar10": cifar10,\n', '    "cifar10": cifar10,\n    "circle": circle,\n')
+    text = registry.read_text().replace("in (burgers, ", "in (burgers, circle, ")
     registry.write_text(text.replace("\n\n#", "\nfrom repu_lab.tasks.circle import circle\n\n#", 1))
 
     def run(*arguments: str, **variables: str) -> tuple[int, str, str]:

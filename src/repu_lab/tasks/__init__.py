@@ -17,16 +17,8 @@ from repu_lab.tasks.xor import xor
 
 # Each takes data_seed and the keys of its group, conf/task/<name>.yaml.
 TASKS: dict[str, Callable[..., Task]] = {
-    "burgers": burgers,
-    "cifar10": cifar10,
-    "digits": digits,
-    "fashion_mnist": fashion_mnist,
-    "file": file,
-    "function": function,
-    "helmholtz": helmholtz,
-    "mnist": mnist,
-    "polynomial": polynomial,
-    "xor": xor,
+    task.__name__: task
+    for task in (burgers, cifar10, digits, fashion_mnist, file, function, helmholtz, mnist, polynomial, xor)
 }
 
 
