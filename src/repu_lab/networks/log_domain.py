@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from repu_lab.networks.population import Affine, Population
+from repu_lab.networks.quantities import NONFINITE
 from repu_lab.networks.statistics import CHUNK, Layers, LayerStatistics, join_members, quantities
 
 LN10 = math.log(10)
@@ -69,7 +70,7 @@ def _measure_members(population: Population, theta_MP: Tensor, x_PI: Tensor, cot
     rows = []
     for l, ((u, r), (_, r_g)) in enumerate(zip(layers, gradients, strict=True), 1):
         none = torch.zeros((1, len(u)), dtype=torch.int64, device=u.device)
-        counts = dict.fromkeys(("nan", "plus_inf", "minus_inf"), none)
+        counts = dict.fromkeys(NONFINITE, none)
         rows.append(quantities(LogLayers(population, maps, l, u, r, r_g)) | counts)
     return {name: torch.cat([row[name] for row in rows if name in row]) for name in rows[0]}
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 INPUT = ("layer", "member", "input")
 PAIR = ("layer", "member", "pair")
 MEMBER = ("layer", "member")
+NONFINITE = ("nan", "plus_inf", "minus_inf")  # entries of z that are counted, by their kind
 
 
 @dataclass(frozen=True)

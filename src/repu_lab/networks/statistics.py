@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from repu_lab.networks.population import Affine, Population
-from repu_lab.networks.quantities import MEMBER, QUANTITIES
+from repu_lab.networks.quantities import MEMBER, NONFINITE, QUANTITIES
 
 # Half-decade bins of log10|z| that cover float32 and bfloat16 with their subnormals; zeros and the values outside
 # (float64 only) are counted apart by TensorBoard's first and last bins.
@@ -25,9 +25,7 @@ HISTOGRAM_EDGES = np.arange(-46.0, 39.5, 0.5)
 CHUNK, CHUNK_ON_GPU = 250_000, 25_000_000
 
 
-COUNTS = {
-    "nan": MEMBER, "plus_inf": MEMBER, "minus_inf": MEMBER, "histogram": ("layer", "member", "bin"), "zeros": MEMBER,
-}  # fmt: skip
+COUNTS = dict.fromkeys(NONFINITE, MEMBER) | {"histogram": ("layer", "member", "bin"), "zeros": MEMBER}
 AXES: dict[str, tuple[str, ...]] = {quantity.name: quantity.axes for quantity in QUANTITIES} | COUNTS
 
 
@@ -273,11 +271,8 @@ def _counts(z_DMPN: Tensor, histogram: bool) -> dict[str, Tensor]:
     # On a GPU the question would wait for the answer, and counting costs less than that.
     finite = z_DMPN.device.type == "cpu" and bool(z_DMPN.isfinite().all())
     none = torch.zeros(z_DMPN.shape[:2], dtype=torch.int64, device=z_DMPN.device)
-    counts = {
-        "nan": none if finite else z_DMPN.isnan().sum((-1, -2)),
-        "plus_inf": none if finite else z_DMPN.isposinf().sum((-1, -2)),
-        "minus_inf": none if finite else z_DMPN.isneginf().sum((-1, -2)),
-    }
+    kinds = zip(NONFINITE, (Tensor.isnan, Tensor.isposinf, Tensor.isneginf), strict=True)
+    counts = {name: none if finite else is_kind(z_DMPN).sum((-1, -2)) for name, is_kind in kinds}
     if histogram:
         bins = len(HISTOGRAM_EDGES) - 1
         size = z_DMPN.flatten(2).abs()

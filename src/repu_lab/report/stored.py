@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repu_lab.configs.files import Damaged
-from repu_lab.networks.quantities import over_depth
+from repu_lab.networks.quantities import NONFINITE, over_depth
 from repu_lab.runs.reading import Contents
 from repu_lab.tracking.digest import Profile, depth_profile
 from repu_lab.tracking.events import EVENTS_NAME, record
@@ -18,7 +18,6 @@ from repu_lab.tracking.events import EVENTS_NAME, record
 GIBIBYTE = 1 << 30
 EVENTS_LIMIT = 256 << 20
 BY_DEPTH = tuple(quantity.name for quantity in over_depth())
-COUNTS = ("nan", "plus_inf", "minus_inf")
 LOSSES = ("train_loss", "test_loss", "test_metric")
 DEEPEST = 100_001  # layers
 HEADER, CHECKSUM = 8, 4  # bytes of a record's length and of each checksum
@@ -29,7 +28,7 @@ class Statistics:
 
     def __init__(self, folder: Path):
         """Read the table of a run's folder."""
-        names = (*BY_DEPTH, *COUNTS, *LOSSES, "step", "profiled_step")
+        names = (*BY_DEPTH, *NONFINITE, *LOSSES, "step", "profiled_step")
         try:
             with Contents(folder).stream("statistics.npz") as file:
                 with zipfile.ZipFile(file) as archive:
@@ -64,7 +63,9 @@ class Statistics:
 
     def _at(self, row: int) -> Any:
         """Return one step as the statistics of a pass: what the file has of them, as an older one may have fewer."""
-        return SimpleNamespace(**{name: self.values[name][row] for name in (*BY_DEPTH, *COUNTS) if name in self.values})
+        return SimpleNamespace(
+            **{name: self.values[name][row] for name in (*BY_DEPTH, *NONFINITE) if name in self.values}
+        )
 
 
 def theory_of_events(folder: Path) -> Profile:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repu_lab.networks.quantiles import quantiles
-from repu_lab.networks.quantities import by_shape, over_depth
+from repu_lab.networks.quantities import NONFINITE, by_shape, over_depth
 
 if TYPE_CHECKING:
     from repu_lab.networks.statistics import LayerStatistics
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 Profile = dict[str, NDArray[np.float64]]
 
 CURVES = 8  # layers drawn over training: more cannot be told apart on one chart, and hundreds of tags freeze the page
-COUNTED = ("nan", "plus_inf", "minus_inf")
 QUANTILES = (0.05, 0.5, 0.95)
 
 
@@ -85,7 +84,7 @@ def _digests(stats: "LayerStatistics", members: int, profiled: bool) -> Iterator
         table = quantiles(_rows(chosen), (0.5,), defined=0.5)
         parts = np.split(table.reshape(-1, runs), len(group))
         medians |= zip((quantity.name for quantity in group), parts, strict=True)
-    counts = {kind: _on_host(getattr(stats, kind)).reshape(-1, runs, members) for kind in COUNTED}
+    counts = {kind: _on_host(getattr(stats, kind)).reshape(-1, runs, members) for kind in NONFINITE}
     bad_members = np.any([count.any(axis=0) for count in counts.values()], axis=0).sum(axis=1)
     profiles = _profiles(stats, members) if profiled else iter([None] * runs)
     for i, profile in enumerate(profiles):

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from repu_lab.networks.quantiles import quantiles, ranked
-from repu_lab.networks.quantities import over_depth
+from repu_lab.networks.quantities import NONFINITE, over_depth
 from repu_lab.tracking import summaries
-from repu_lab.tracking.digest import COUNTED, QUANTILES, Digest, curve_layers
+from repu_lab.tracking.digest import QUANTILES, Digest, curve_layers
 from repu_lab.tracking.events import EVENTS_NAME, EventFile
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Tracker:
         for name, medians in digest.medians.items():
             row |= zip(_over_training(name, self.depth), medians.tolist(), strict=False)  # the output layer has no chi
         bad = sum(digest.counts.values())
-        row |= {f"z_nonfinite/{kind}": float(digest.counts[kind].sum()) for kind in COUNTED}
+        row |= {f"z_nonfinite/{kind}": float(digest.counts[kind].sum()) for kind in NONFINITE}
         row["z_nonfinite/members"] = digest.bad_members
         if digest.bad_members:
             row["z_nonfinite/first_layer"] = float(np.flatnonzero(bad)[0] + 1)

@@ -11,6 +11,7 @@ import numpy as np
 from torch import nn
 from torch.optim import Optimizer
 
+from repu_lab.networks.quantities import NONFINITE
 from repu_lab.networks.statistics import LayerStatistics
 from repu_lab.runs.schedule import is_measured, is_profiled
 from repu_lab.tracking import summaries
@@ -144,8 +145,7 @@ def _statistics(measured_layers: Sequence[Measures], names: Sequence[str]) -> La
         return values
 
     numbers = {name: table(name, 1)[..., 0] for name in ("mean", "log10_max_abs", "excess_kurtosis")}
-    kinds = ("nan", "plus_inf", "minus_inf")
-    counts = {kind: np.array([[0 if row is None else getattr(row.layer, kind)] for row in rows]) for kind in kinds}
+    counts = {kind: np.array([[0 if row is None else getattr(row.layer, kind)] for row in rows]) for kind in NONFINITE}
     unknown = np.full((len(rows) - 1, 1, 1), np.nan)
     return LayerStatistics(
         log10_K=table("log10_K", INPUTS),
