@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs/results"
 KEPT = (
     "number", "family", "title", "statement", "reference", "setup", "rule", "verdict", "reason", "seeds", "scale",
-    "numbers", "tables", "seconds", "versions",
+    "numbers", "tables", "versions",
 )  # fmt: skip
 PICTURES = (
     "01-double-exponential/story", "17-skips/skips", "18-layernorm/layernorm", "19-tailored/tailored",

@@ -135,13 +135,11 @@ def _header(findings: Sequence[Finding], manifest: Mapping[str, Any]) -> Markup:
 def _claim(page: Page, finding: Finding) -> Markup:
     """Return the section of a claim: its one sentence and pictures; numbers, rule and commands behind a click."""
     said = finding.said
-    seconds = number(said.get("seconds"))
     return template("reproduction").claim(
         finding,
         [_figure(page, finding, entry) for entry in _list(said.get("figures"))],
         _numbers(page, said.get("numbers")),
         [_table(page, entry) for entry in _list(said.get("tables"))],
-        f"{seconds:.0f} s, repu-lab {finding.text('version')}" if seconds is not None else "",
     )
 
 
