@@ -8,8 +8,10 @@ import pytest
 from made_up_lab import Keys, MadeUp
 
 from repu_lab.claims.lab import Trained
+from repu_lab.claims.statistics import median_interval
 from repu_lab.claims.trials import (
     TUNING_SEED,
+    Tuned,
     metrics,
     misclassified,
     relative_h1,
@@ -66,6 +68,14 @@ def test_all_try_as_much_and_are_judged_by_other_networks_on_every_split():
     assert [len(entry.records) for entry in judged.values()] == [12, 12]
     assert [len(entry.fresh) for entry in judged.values()] == [3, 3]
     assert shares == pytest.approx([0.5, 0.8])
+
+
+def test_an_interval_stays_where_its_measure_can_be():
+    """Widened for twelve alike networks it would reach from -.2 to 1.2."""
+    errors = [0.0, 0.0, 0.5, 0.5, 1.0, 1.0] * 2
+    entry = Tuned(("1e-3",), [run(*({"measures": {"relative_l2": error}} for error in errors))], 0.0)
+    assert median_interval(errors, alike=12).high > 1
+    assert entry.median(relative_l2) == (0.5, 0.0, 1.0)
 
 
 def test_what_leaves_no_choice_is_not_tried():

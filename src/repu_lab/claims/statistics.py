@@ -94,7 +94,7 @@ def wilson(successes: int, trials: int, *, chances: int = 1, alike: int = 1) -> 
     share, n = successes / trials, trials / design_effect("share", alike)
     half = (z2 * (n * share * (1 - share) + z2 / 4)) ** 0.5
     low, high = ((n * share + z2 / 2 + sign * half) / (n + z2) for sign in (-1, 1))
-    return Interval(share, low, high)
+    return Interval(share, max(low, 0.0), min(high, 1.0))  # but for rounding they lie there
 
 
 def paired_test(a: ArrayLike, b: ArrayLike, *, chances: int = 1, alike: int = 1) -> Comparison:

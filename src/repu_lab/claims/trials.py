@@ -58,8 +58,13 @@ class Tuned:
         return float(np.median(metrics(self.records)))
 
     def median(self, measure: Measure) -> Interval:
-        """Return the median of a measure of the fresh networks."""
-        return median_interval(measure(self.records), alike=self.alike)
+        """Return the median of a measure of the fresh networks; no accuracy or error is larger than 1.
+
+        The interval is widened for networks that are alike, but not beyond what the measure can be.
+        """
+        values = measure(self.records)
+        estimate, low, high = median_interval(values, alike=self.alike)
+        return Interval(estimate, max(low, min(0.0, float(values.min()))), min(high, 1.0))
 
     def reached(self, bar: float, *, chances: int = 1) -> Interval:
         """Return the share of the fresh networks whose test metric is at least the bar; chances: see `wilson`."""
