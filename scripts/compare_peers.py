@@ -13,7 +13,7 @@ import math
 import re
 import statistics
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,8 @@ from repu_lab.tasks.images import digits
 PAGE = Path(__file__).resolve().parents[1] / "docs/peers.md"
 DEPTH, WIDTH, SEEDS, STEPS, RATE = 50, 128, 2, 300, 1e-3
 HEADER = """
-| activation | weights by | log10 K | log10 gradient | cosine | accuracy | it says |
-|---|---|---|---|---|---|---|
+| weights by: *it says* | K | gradient | cosine | accuracy |
+|---|---|---|---|---|
 """
 
 
@@ -51,13 +51,17 @@ how to install the others stands at its top.
 - *repu-lab, tailored* is `initialize_(network, weights="orthogonal")` of the activation `tailor(activation, {DEPTH})`,
   transformed by DKS, or for ReLU by TAT, as dks does it.
 
-Columns: log10 of K in layer {DEPTH} over K in layer 1, the size of the signal, and of the mean square gradient in layer
-1 over that in layer {DEPTH}: both are 0 if nothing grows or shrinks. The mean cosine between the outputs of two inputs:
-at 1 they cannot be told apart. The accuracy on the test split after {STEPS} steps of Adam at a rate of {RATE:g}, batch
-128: nothing was tuned for it, and {DEPTH} *linear* layers reach .92 here. At this depth the lab's own rule takes
-smaller rates, 4e-4 for tanh, which reaches .91 with it ([learning rates](learning_rates.md)). Numbers are
-{medians_of(seeds)}; a dash where they are not finite or the tool does not go there. What a tool says is of the last
-seed; anyinit counts layers by their place in the network.
+The columns, by activation:
+
+- *K*: log10 of the size of the signal in layer {DEPTH} over that in layer 1. It is 0 if nothing grows or shrinks.
+- *gradient*: log10 of the mean square gradient in layer 1 over that in layer {DEPTH}. Here too 0 is best.
+- *cosine*: the mean cosine between the outputs of two inputs. At 1 they cannot be told apart.
+- *accuracy*: on the test split, after {STEPS} steps of Adam at a rate of {RATE:g} with batches of 128. Nothing was
+  tuned for it, and {DEPTH} *linear* layers reach .92 here. At this depth the lab's own rule takes smaller rates: 4e-4
+  for tanh, which reaches .91 with it ([learning rates](learning_rates.md)).
+
+Numbers are {medians_of(seeds)}. A dash stands where they are not finite, or where the tool does not take the
+activation. What a tool says is of the last seed; anyinit counts layers by their place in the network.
 """
 
 
@@ -231,11 +235,12 @@ def words(message: str) -> str:
     return short.removeprefix("AnyInit report is not healthy: ").replace("|", "\\|")[:160]
 
 
-def line(row: str, tool: str, measured: list[tuple[float, ...]], message: str) -> str:
+def line(tool: str, measured: list[tuple[float, ...]], message: str) -> str:
     """Return a line of the table: medians over the seeds measured so far."""
     columns = list(zip(*measured, strict=True)) or [()] * 4
     cells = [median(list(column), digits) for column, digits in zip(columns, (1, 1, 2, 2), strict=True)]
-    return f"| {row} | {tool} | {' | '.join(cells)} | {words(message)} |\n"
+    said = f": *{words(message)}*" if message else ""
+    return f"| {tool}{said} | {' | '.join(cells)} |\n"
 
 
 def main(tools: Sequence[str]) -> int:
@@ -255,18 +260,27 @@ def main(tools: Sequence[str]) -> int:
                 measured[row, tool].append((*measure(network, x), train(network, task)))
             except ValueError as error:
                 message = str(error)
-            lines[row, tool] = line(row, tool, measured[row, tool], message)
-            print(lines[row, tool], end="", flush=True)
-        known = (rows_of(PAGE) if tools else {}) | lines
-        every = [known[place] for place in itertools.product(ROWS, TOOLS) if place in known]
-        PAGE.write_text(introduction(seed + 1) + HEADER + "".join(every), encoding="utf-8")
+            lines[row, tool] = line(tool, measured[row, tool], message)
+            print(row, lines[row, tool], end="", flush=True)
+        PAGE.write_text(page_of((rows_of(PAGE) if tools else {}) | lines, seed + 1), encoding="utf-8")
     return 0
 
 
+def page_of(lines: Mapping[tuple[str, ...], str], seeds: int = SEEDS) -> str:
+    """Return the page: its words, and a table for each activation, narrow enough for a phone."""
+    tables = (f"\n## {row}\n{HEADER}" + "".join(lines.get((row, tool), "") for tool in TOOLS) for row in ROWS)
+    return introduction(seeds) + "".join(tables)
+
+
 def rows_of(page: Path) -> dict[tuple[str, ...], str]:
-    """Return the rows of the page's table by activation and tool."""
-    rows = [row for row in page.read_text(encoding="utf-8").splitlines() if row.startswith("| ")][1:]
-    return {tuple(row.removeprefix("| ").split(" | ")[:2]): f"{row}\n" for row in rows}
+    """Return the rows of the page's tables by activation and tool."""
+    rows, activation = {}, ""
+    for text in page.read_text(encoding="utf-8").splitlines():
+        if text.startswith("## "):
+            activation = text.removeprefix("## ")
+        elif text.startswith("| ") and text not in HEADER:
+            rows[activation, re.split(" [|]|: ", text.removeprefix("| "))[0]] = f"{text}\n"
+    return rows
 
 
 if __name__ == "__main__":

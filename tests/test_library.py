@@ -24,6 +24,7 @@ from repu_lab import (
     forecast_network,
     initialize_,
     load_population,
+    tailor,
 )
 from repu_lab.activations import GELU, ReLU, Tanh
 from repu_lab.blocks import RESIDUAL
@@ -251,13 +252,26 @@ def test_forecast_before_and_after() -> None:
     torch.manual_seed(0)  # the bounds are of 4 standard errors, at 60 places: one draw in some hundreds lies outside
     network = plain(nn.GELU(), 64, *[100] * 30, 10, dtype=torch.float32)
     before = forecast_network(network, inputs=32)
-    assert before.fate == "vanishes"
+    assert before.fate == "vanishes" and before.advice.endswith(
+        "Next: initialize_(network): 100% of such networks survive."
+    )
     np.testing.assert_allclose(before.law.C_W, 1 / 3, rtol=0.1)
     np.testing.assert_allclose(before.law.C_b[:-1], 1 / 300, rtol=4 * (0.8 / 100) ** 0.5)  # Var b^2 = 0.8 (E b^2)^2
     initialize_(network, seed=0)
     after = forecast_network(network, inputs=32, input_mean_square=1.0)
-    assert after.fate == "survives"
+    assert after.fate == "survives" and "Next" not in after.advice
     assert forecast_network(network, input_mean_square=2.0).law.k1 > 1.5 * after.law.k1
+
+
+def test_what_is_written_next_helps_where_no_weights_do() -> None:
+    """RePU has no critical variances: the advice changes the activation, and then the network survives."""
+    torch.manual_seed(0)
+    sizes = (64, *[64] * 30, 10)
+    advice = forecast_network(plain(RePU(2), *sizes, dtype=torch.float32), inputs=16).advice
+    assert 'tailor(s, depth=30) in place of the activation s, then initialize_(network, weights="orthogonal")' in advice
+    changed = plain(tailor(RePU(2), depth=30), *sizes, dtype=torch.float32)
+    initialize_(changed, weights="orthogonal", seed=0)
+    assert forecast_network(changed, inputs=16).fate == "survives"
 
 
 @pytest.mark.parametrize("activation", [RePU(2), MRePU(2)], ids=str)

@@ -29,7 +29,12 @@ def test_runs_of_three_commands_are_one_table_and_one_picture(
 ) -> None:
     capsys.readouterr()
     assert main(["compare", "outputs", "--picture", "side.svg"]) == 0
-    *table, last = capsys.readouterr().out.splitlines()
+    *table, advice, last = capsys.readouterr().out.splitlines()
+    (run,) = outputs.glob("outputs/train*")
+    assert advice.startswith(f"next:     of {run.name}: stalled, at rate ")
+    assert advice.endswith(f": repu-lab train config=outputs/{run.name}/config.yaml steps=1000")
+    assert main(["results", "outputs"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == advice
     rows = [line for line in table if line[:3] in ("A  ", "B  ", "C  ")]
     for word, row in zip(("propagate", "theory", "train"), rows, strict=True):
         assert f" {word} " in row

@@ -292,7 +292,7 @@ def test_a_reproduction_without_a_claim_yet(tmp_path):
 def test_command(trained, tmp_path, capsys):
     assert main(["report", str(trained), "--output", str(tmp_path / "page.html")]) == 0
     out = capsys.readouterr().out
-    assert out.startswith(f"report:   {tmp_path / 'page.html'} (") and out.endswith(" MiB)\n")
+    assert out.startswith(f"report:   {tmp_path / 'page.html'} (") and out.endswith(" MiB): open it in a browser\n")
     assert (tmp_path / "page.html").read_text() == page_of(trained)
     assert write_report(write_run(tmp_path / "run")) == tmp_path / "run" / "report.html"
     assert main(["report", "--help"]) == 0

@@ -9,6 +9,7 @@ from repu_lab.cli import main
 from repu_lab.configs.command import job_command
 from repu_lab.configs.composition import compose_jobs
 from repu_lab.configs.configfile import unfold
+from repu_lab.runs import analysis
 from repu_lab.runs.advice import next_command, next_of_jobs
 from repu_lab.runs.building import build
 from repu_lab.runs.forecasting import forecast_run
@@ -91,8 +92,8 @@ def test_the_smallest_change_that_helps_is_named(tmp_path):
     experiment = build(compose_jobs("train", typed)[0].config)
     record = {"outcome": "exploded", "layer": 7, "step": 0}
     said = next_command(experiment, forecast_run(experiment), [record], tmp_path / "config.yaml")
-    change = f"initialization=critical: repu-lab train config={tmp_path / 'config.yaml'} initialization=critical"
-    assert said == f"exploded at layer 7; 100% would survive with {change}"
+    command = f"repu-lab train config={tmp_path / 'config.yaml'} initialization=critical"
+    assert said == f"exploded at layer 7; 100% would survive with critical weights: {command}"
 
 
 def test_a_run_that_trains_names_none(tmp_path, capsys):
@@ -108,12 +109,82 @@ def test_a_sweep_names_one_for_its_commonest_failure(tmp_path, capsys, monkeypat
     assert main(typed) == 0
     (told,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("next:     ")]
     what, _, command = told.partition(": repu-lab train ")
-    assert what.startswith("next:     exploded in 2 of 3 jobs; of train-mrepu_p1") and "activation.scale=20" in what
+    assert what.startswith("next:     exploded in 2 of 3 jobs; of train-mrepu_p1") and "stretched 20 times" in what
+    assert "activation.scale=20" in command
     assert not next(iter(tmp_path.rglob("s/*/result.json"))).read_text().count(str(tmp_path))
     after = run(tmp_path, "after", shlex.split(command))
     assert not after["outcomes"].keys() & {"exploded", "vanished", "diverged"}
     assert main(typed) == 0
     assert told in capsys.readouterr().out.splitlines()
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty folder to run in, and a small phase diagram."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(analysis, "GRID", 6)
+    return tmp_path
+
+
+LOST = {
+    "explodes": ("activation=repu", "depth=50", "with skips around normalised layers"),
+    "explodes, orthogonal": ("activation=mrepu", "initialization=he", "initialization.weights=orthogonal", "stretched"),
+    "vanishes": ("activation=sigmoid", "depth=50", "skips around"),
+    "vanishes in half precision": ("activation=relu", "dtype=float16", "initialization=custom", "initialization.c_w=.1",
+                                   "in float32"),
+    "collapses correlations": ("activation=softplus", "depth=50", "initialization=he", "skips around"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LOST)
+def test_theory_of_a_lost_signal_names_a_command_that_keeps_it(folder, capsys, name):
+    """Typed, it says that the signal survives, and then names the command that trains."""
+    *keys, words = LOST[name]
+    assert main(["theory", *keys, "inputs=16", "hydra.run.dir=before"]) == 0
+    (told,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("next:     ")]
+    what, _, command = told.partition(": repu-lab theory ")
+    assert what.startswith(f"next:     {name.split(',')[0].split(' in ')[0]}") and words in what
+    assert ("initialization.weights=orthogonal" in command) == ("orthogonal" in name)
+    assert main(["theory", *shlex.split(command), "hydra.run.dir=after"]) == 0
+    assert json.loads((folder / "after" / "theory.json").read_text())["fate"] == "survives"
+    told = capsys.readouterr().out.splitlines()[-2]
+    assert told == "next:     its signal gets through; whether it trains: repu-lab train config=after/config.yaml"
+    (job,) = compose_jobs("train", unfold("train", ["config=after/config.yaml"]))
+    assert (
+        job.config.depth == int(dict(key.split("=") for key in keys).get("depth", 10)) and job.config.batch_size == 128
+    )
+
+
+def test_a_first_pass_that_is_kept_names_the_training_of_one_network(folder, capsys):
+    assert main(["propagate", "activation=relu", "depth=3", "width=32", "hydra.run.dir=kept"]) == 0
+    (told,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("next:     ")]
+    command = shlex.split(told.partition(": repu-lab train ")[2])
+    (job,) = compose_jobs("train", unfold("train", command))
+    assert (job.config.activation["name"], job.config.depth, job.config.members) == ("relu", 3, 1)
+
+
+@pytest.mark.parametrize(("command", "failure"), [("theory", "explodes"), ("propagate", "exploded")])
+def test_sweeps_of_other_commands_name_one_too(folder, capsys, command, failure):
+    typed = [command, "-m", "sweep=s", "activation=relu,repu", "depth=20", "width=32"]
+    assert main(typed) == 0
+    (told,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("next:     ")]
+    assert told.startswith(f"next:     {failure} in 1 of 2 jobs; of {command}-repu_p2-depth20")
+    assert f": repu-lab {command} config=outputs/sweeps/s/{command}-repu_p2" in told
+
+
+def test_a_failure_that_no_change_helps_says_so(tmp_path):
+    """At depth 1 and steps that suffice nothing is left to try."""
+    experiment = build(compose_jobs("train", [*SMALL, "activation=relu", "depth=1", "steps=1000"])[0].config)
+    record = {"outcome": "stalled", "layer": None, "step": 1000}
+    said = next_command(experiment, forecast_run(experiment), [record], tmp_path / "config.yaml")
+    assert said is not None and said.endswith("; no change that was tried is forecast to help")
+
+
+def test_a_stall_of_deep_plain_layers_asks_for_skips(tmp_path):
+    experiment = build(compose_jobs("train", [*SMALL, "activation=tanh", "depth=20", "steps=1000"])[0].config)
+    record = {"outcome": "stalled", "layer": None, "step": 1000}
+    said = next_command(experiment, forecast_run(experiment), [record], tmp_path / "config.yaml")
+    assert said is not None and "gets through, try skips around normalised layers: repu-lab train" in said
 
 
 def test_a_sweep_without_failures_names_none():

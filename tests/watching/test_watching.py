@@ -160,7 +160,7 @@ LINEAR = r"layer \d+ \(\d+, Linear\): "
 ILL = {
     "overflow": (
         lambda: scaled(perceptron(12, activation=Squares), 30),
-        LINEAR + ".* entries are not finite: the signal",
+        LINEAR + r".* entries are not finite: the signal[\s\S]*\nnext: repu_lab.initialize_\(network\) draws",
     ),
     "growth": (lambda: scaled(perceptron(6), 100), r"layer 7 .*: the signal grows to 10\^\d+ times that of layer 1"),
     "shrinking": (lambda: scaled(perceptron(6), 1e-3), r"layer 7 .*: the signal shrinks to 10\^-\d+ times"),
@@ -169,8 +169,14 @@ ILL = {
         r"layer 1 .*: the gradient vanishes: 10\^-\d+ times that of layer 7",
     ),
     "cut": (Cut, r"layer 1 \(first, Linear\): no gradient arrives"),
-    "dead": (lambda: killed(perceptron(3)), r"layer 2 \(2, Linear\): 9\d% of the units get no gradient"),
-    "alike": (lambda: perceptron(30), LINEAR + "different inputs look the same: 1 - c = "),
+    "dead": (
+        lambda: killed(perceptron(3)),
+        r"layer 2 \(2, Linear\): 9\d% of the units get no gradient[\s\S]*\nnext: .*a smaller learning rate",
+    ),
+    "alike": (
+        lambda: perceptron(30),
+        LINEAR + r"different inputs look the same: 1 - c = [\s\S]*\nnext: .*; or skips",
+    ),
 }
 
 

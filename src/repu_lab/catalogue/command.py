@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from repu_lab.catalogue.arguments import parse
-from repu_lab.catalogue.printing import as_csv, as_json, as_table, census, notes
+from repu_lab.catalogue.printing import as_csv, as_json, as_table, census, next_of, notes
 from repu_lab.catalogue.rows import BY, rows, shown_columns
 from repu_lab.catalogue.scanning import Run, scan
 from repu_lab.catalogue.selection import as_stored, check_columns, ordered, parse_filter, select
@@ -50,7 +50,7 @@ def command(arguments: Sequence[str]) -> int:
     to_stdout = "-" in targets.values()
     if table and not to_stdout:
         print(as_table(table, by, chosen))
-    for line in [*notes(runs), census(table, len(every), runs)]:
+    for line in [*notes(runs), census(table, len(every), runs), *next_of(runs)]:
         print(line, file=sys.stderr if to_stdout else sys.stdout)
     return 0
 

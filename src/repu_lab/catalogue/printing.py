@@ -13,6 +13,7 @@ from repu_lab.catalogue.rows import Row, metric_name, shown_columns
 from repu_lab.catalogue.scanning import STATES, Run
 from repu_lab.catalogue.summary import counted
 from repu_lab.catalogue.values import Scalar, is_number, measured, shown
+from repu_lab.configs.command import job_commands
 from repu_lab.configs.text import escaped, printable
 
 LONGEST = 60  # characters of a cell in the terminal
@@ -143,6 +144,16 @@ def notes(runs: Iterable[Run]) -> list[str]:
     lines = [f"{run.state}: {escaped(run.folder)}: {printable(run.note, 200)}" for run in runs if run.note]
     left = len(lines) - NOTES
     return lines[:NOTES] + ([f"... and {left} more: --filter 'state!=finished'"] if left > 0 else [])
+
+
+def next_of(runs: Iterable[Run]) -> list[str]:
+    """Return the line of what to type next after the first run whose networks failed, if it named something."""
+    for run in runs:
+        command = job_commands().get(run.command)
+        if run.next and command and any(member.outcome not in command.good for member in run.members):
+            what = f"of {run.folder}: " * (run.folder != ".") + run.next.removeprefix("next:").strip()
+            return [escaped(f"next:     {what}")]
+    return []
 
 
 def _differs(table: Sequence[Row], column: str) -> bool:

@@ -54,6 +54,7 @@ class Run:
     config: dict[str, Scalar] = field(default_factory=dict)
     members: list[Member] = field(default_factory=list)
     seconds: float | None = None
+    next: str = ""  # what it said to type next
 
 
 def scan(root: Path | str, *, everything: bool = False) -> list[Run]:
@@ -106,7 +107,7 @@ def read_run(folder: str, root: Path | str, *, small: int = SMALL) -> Run:
             return {}
 
     manifest = read("manifest.json", lambda: contents.manifest)
-    run.command = _text(manifest.get("command"))
+    run.command, run.next = _text(manifest.get("command")), _text(manifest.get("next"))
     status = manifest.get("status")
     run.state = status if status in STATES else "damaged"
     if manifest and run.state == "damaged":

@@ -6,6 +6,7 @@ from repu_lab.configs.command import JobCommand, JobResult, Prepared, lazy
 from repu_lab.configs.schema import TheoryConfig
 
 if TYPE_CHECKING:
+    from repu_lab.runs.analysis import Question
     from repu_lab.runs.folder import RunFolder
     from repu_lab.theory.forecast import Forecast
 
@@ -14,29 +15,30 @@ def prepare(config: TheoryConfig, path: Any) -> Prepared:
     """Raise ConfigError for an activation that theory cannot speak of."""
     from repu_lab.runs.analysis import check_theory
 
-    return Prepared(parts=(config, *check_theory(config)), afresh=config.rerun)
+    return Prepared(parts=check_theory(config), afresh=config.rerun)
 
 
-def work(config: TheoryConfig, parts: Any, folder: "RunFolder") -> JobResult:
-    """Analyse the activation and print the answer."""
+def work(config: TheoryConfig, asked: "Question", folder: "RunFolder") -> JobResult:
+    """Analyse the activation, and print the answer and what to type next."""
+    from repu_lab.runs.advice import say_next
     from repu_lab.runs.analysis import analyse_activation
     from repu_lab.theory.patience import waiting
 
-    _, law, rule = parts
-    with waiting(law.activation.title, folder.log) as watch:
-        result = analyse_activation(config, law, rule, folder)
+    with waiting(asked.law.activation.title, folder.log) as watch:
+        expected = forecast(asked)
+        result = analyse_activation(asked, expected, folder)
     if watch.cost:
         folder.log(watch.cost)
     folder.log(result["text"])
+    say_next(asked, expected, result["members"], folder)
     return result
 
 
-def forecast(parts: Any) -> "Forecast":
+def forecast(asked: "Question") -> "Forecast":
     """Return what theory expects of networks of this activation."""
     from repu_lab.theory.forecast import forecast_law
 
-    config, law, _ = parts
-    return forecast_law(law, config.inputs)
+    return forecast_law(asked.law, asked.config.inputs)
 
 
 def row(result: JobResult) -> tuple[str, ...]:

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from typing import Any
 
-from repu_lab.configs.command import job_command
+from repu_lab.configs.command import job_command, job_commands
 from repu_lab.configs.composition import composer
-from repu_lab.configs.config import ConfigError
+from repu_lab.configs.config import ConfigError, keys_left_out
 from repu_lab.configs.spelling import literal
 from repu_lab.configs.text import nearest, printable
 from repu_lab.configs.untrusted import foreign_target, read_plain, read_run_config, walk
@@ -22,8 +22,9 @@ WHAT = {"config": "the config.yaml of a run", "resume": "the folder of a run"}
 def unfold(command: str, overrides: Sequence[str], multirun: bool = False) -> list[str]:
     """Put what a config=FILE says in front of the overrides, so that what else was typed wins over it.
 
-    A group whose option is typed takes nothing from the file. ConfigError if the file cannot be read, or names a class
-    outside repu_lab and `trust=true` was not typed: to make a class is to run its code.
+    A group whose option is typed takes nothing from the file. A key that only other commands have is left out, so that
+    `train` takes the networks of `theory`. ConfigError if the file cannot be read, or names a class outside repu_lab
+    and `trust=true` was not typed: to make a class is to run its code.
     """
     named = {text.partition("=")[0].lstrip("+") for text in overrides}
     source = next(
@@ -53,7 +54,9 @@ def unfold(command: str, overrides: Sequence[str], multirun: bool = False) -> li
     foreign = foreign_target(tree)
     if foreign is not None and typed.get("trust") is not True:
         raise ConfigError(f"{named_by}: would run {foreign}, which is not part of repu_lab; add trust=true to let it")
-    valid = [spec.name for spec in fields(job_command(command).config) if spec.metadata["affects_result"]]
+    keys = {name: _deciding(each.config) for name, each in job_commands().items()}
+    valid, known = keys[command], {key for names in keys.values() for key in names}
+    tree = {key: value for key, value in tree.items() if key in valid or key not in known}
     for key in tree:
         if key not in valid:
             cause = f"{printable(key)}: no such key in a run's config{nearest(key, valid)}; valid: {', '.join(valid)}"
@@ -62,16 +65,23 @@ def unfold(command: str, overrides: Sequence[str], multirun: bool = False) -> li
         if key and not re.fullmatch(r"[A-Za-z_]\w*", key, re.ASCII):
             raise ConfigError(f"{named_by}: {printable(repr(key))} is not a key")
     place = [f"hydra.run.dir={literal(path)}"] if source == "resume" else []
-    return [*_overrides(tree, groups), *overrides, *place]
+    usual = set(keys_left_out(job_command(command).config))
+    return [*_overrides(tree, groups, usual), *overrides, *place]
 
 
-def _overrides(tree: dict[str, Any], groups: set[str]) -> Iterator[str]:
+def _deciding(schema: type) -> list[str]:
+    return [spec.name for spec in fields(schema) if spec.metadata["affects_result"]]
+
+
+def _overrides(tree: dict[str, Any], groups: set[str], usual: set[str]) -> Iterator[str]:
+    """Yield what makes a tree; groups in `usual` may leave out their name."""
     for key, value in tree.items():
         if key not in groups or not isinstance(value, dict):
             yield f"{key}={literal(value)}"
             continue
         name = value.get("name")
-        yield f"{key}={literal(name)}"
+        if name is not None or key not in usual:
+            yield f"{key}={literal(name)}"
         for setting, inner in value.items():
             if setting == "name" or (setting == "_target_" and name != "custom"):
                 continue

@@ -4,19 +4,21 @@ Any nn.Module will do that `as_perceptron` knows for a multilayer perceptron of 
 """
 
 import math
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from repu_lab.activations import Activation
 from repu_lab.networks import initialization
-from repu_lab.networks.observing import as_perceptron
+from repu_lab.networks.observing import Perceptron, as_perceptron
 from repu_lab.networks.passing import Pass, pass_batch, recognise
 from repu_lab.networks.population import Population
-from repu_lab.theory import Initialization, Law
+from repu_lab.theory import Initialization, Law, tailor
 from repu_lab.theory.fate import COLLAPSE, FATES, LOG10_WEIGHT_GRADIENT, collapsed_layer, first_ends
-from repu_lab.theory.forecast import QUANTILES, Forecast, forecast_law
+from repu_lab.theory.forecast import LIKELY, QUANTILES, Forecast, forecast_law
 from repu_lab.theory.formats import limits
 
 DRAWN = {
@@ -50,10 +52,7 @@ def initialize_(
         raise ValueError(f"seed={seed} and a generator: give one of them")
     _check_input(input_mean_square)
     perceptron = as_perceptron(network, activation)
-    biases = all(linear.bias is not None for linear in perceptron.linears[:-1])
-    rule = initialization.critical(
-        perceptron.activation, perceptron.sizes, perceptron.block, biases=biases, weights=weights
-    )
+    rule = _critical(perceptron, perceptron.activation, weights)
     start = Initialization(rule.C_W[-1], rule.C_b[-1], rule.k1, rule.note)
     rule = replace(rule, C_W=(rule.C_W[0] / input_mean_square, *rule.C_W[1:]))
     if seed is None:
@@ -84,9 +83,9 @@ def forecast_network(
     = input_mean_square go through its own weights, so they hold whatever drew those. The curves of the infinitely wide
     network are theory's, for variances C_W^l = fan_in mean(W^l_ij^2), C_b^l = mean(b^l_i^2); they speak of
     independent weights of mean 0, of orthogonal ones and of such whose rows have no mean, as it finds them to be, and
-    advice says if these are neither. `correlation` of two inputs' first
-    preactivations, for theory; left out: that of orthogonal inputs. Hidden layers of several widths count with their
-    harmonic mean. See `forecast`, also for its errors; ValueError as for `initialize_`.
+    advice says if these are none of them, and what to write where the signal is lost. `correlation` of two inputs'
+    first preactivations, for theory; left out: that of orthogonal inputs. Hidden layers of several widths count with
+    their harmonic mean. See `forecast`, also for its errors; ValueError as for `initialize_`.
     """
     _check_input(input_mean_square)
     perceptron = as_perceptron(network, activation)
@@ -99,7 +98,40 @@ def forecast_network(
     law = Law(perceptron.activation, C_W[1:], C_b[1:], k1, perceptron.sizes, perceptron.block, dtype, weights)
     expected = forecast_law(law, inputs, correlation=correlation, seed=seed)
     seen = pass_batch(perceptron.population(), inputs=inputs, mean_square=input_mean_square, seed=seed)
-    return _measured(expected, departures, seen)
+    measured = _measured(expected, departures, seen)
+    return (
+        measured
+        if measured.fate == "survives"
+        else replace(measured, advice=measured.advice + _next(perceptron, inputs))
+    )
+
+
+def _critical(perceptron: Perceptron, activation: Activation, weights: str) -> initialization.Rule:
+    biases = all(linear.bias is not None for linear in perceptron.linears[:-1])
+    return initialization.critical(activation, perceptron.sizes, perceptron.block, biases=biases, weights=weights)
+
+
+def _next(perceptron: Perceptron, inputs: int) -> str:
+    """Return what to write so that such a network survives its first pass, as theory has it."""
+    activation, depth = perceptron.activation, len(perceptron.sizes) - 2
+    dtype, drawn = limits(perceptron.dtype).name, 'initialize_(network, weights="orthogonal")'
+    for text, change, weights in (
+        ("initialize_(network)", lambda: activation, "gaussian"),
+        (
+            f"tailor(s, depth={depth}) in place of the activation s, then {drawn}",
+            lambda: tailor(activation, depth),
+            "orthogonal",
+        ),
+    ):
+        with suppress(ValueError):  # there are no such weights, or no such tailoring
+            changed = change()
+            start = _critical(perceptron, changed, weights)
+            law = Law(
+                changed, start.C_W[1:], start.C_b[1:], start.k1, perceptron.sizes, perceptron.block, dtype, weights
+            )
+            if (chance := forecast_law(law, inputs).probabilities["survives"]) >= LIKELY:
+                return f" Next: {text}: {chance:.0%} of such networks survive."
+    return " Next: normalise in front of each layer and put a skip around it: new weights alone do not keep the signal."
 
 
 def _measured(expected: Forecast, departures: list[str], seen: Pass) -> Forecast:

@@ -16,7 +16,7 @@ def command(arguments: Sequence[str]) -> int:
     folder, options = parse("DIR", arguments, OPTIONS)
     output = options.get("--output", [None])[-1]
     path = write_report(Path(folder), None if output is None else Path(output))
-    print(f"report:   {printable(str(path))} ({path.stat().st_size / 2**20:.2f} MiB)")
+    print(f"report:   {printable(str(path))} ({path.stat().st_size / 2**20:.2f} MiB): open it in a browser")
     return 0
 
 

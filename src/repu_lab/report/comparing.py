@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from repu_lab.catalogue.arguments import split
 from repu_lab.catalogue.command import find_runs
-from repu_lab.catalogue.printing import as_table, notes
+from repu_lab.catalogue.printing import as_table, next_of, notes
 from repu_lab.catalogue.rows import metric_name, rows
 from repu_lab.catalogue.scanning import Run
 from repu_lab.configs.code import with_tailor
@@ -44,7 +44,7 @@ def command(arguments: Sequence[str]) -> int:
     runs = told_apart({run.path.resolve(): run for folder in folders for run in find_runs(folder)})
     table = rows(runs, "run")
     letters = ascii_uppercase[: len(runs)] if len(runs) <= MOST else ""
-    print("\n".join([as_table(table, "run", names=letters), *notes(runs)]))
+    print("\n".join([as_table(table, "run", names=letters), *notes(runs), *next_of(runs)]))
     names = [f"{letter} {name_of(run)}" for run, letter in zip(runs, letters, strict=False)]
     print(f"picture:  {_draw(runs, names, metric_name(table), picture)}")
     return 0

@@ -1,7 +1,8 @@
 """`repu-lab theory`: what effective theory says of an activation, without building a network."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ from repu_lab.theory import (
     tangent_layers,
 )
 from repu_lab.theory.criticality import HALF_STABLE, CriticalPoint
-from repu_lab.theory.forecast import Forecast, forecast_law
+from repu_lab.theory.forecast import Forecast
 from repu_lab.theory.patience import waiting
 
 INPUTS = 64  # n_0 and outputs of the network meant: they matter to rules that look at both sides of a layer only
@@ -38,8 +39,18 @@ SHOWN = 6  # layers in the table of what is told of every one
 MARGINAL = 1e-9  # a chi_parallel this close to 1 is 1: what happens is decided beyond first order
 
 
-def check_theory(config: TheoryConfig) -> tuple[Law, Rule]:
-    """Return the law and the rule it follows from; ConfigError if theory cannot speak of them."""
+@dataclass(frozen=True)
+class Question:
+    """What theory is asked about: a law, and the rule it follows from. Nothing is trained, so the rate is 0."""
+
+    config: TheoryConfig
+    law: Law
+    rule: Rule
+    lr: float = 0.0
+
+
+def check_theory(config: TheoryConfig) -> Question:
+    """Return what theory is asked about; ConfigError if it cannot speak of that."""
     activation = build_tailored(config.activation, config.tailor, config.depth, config.dtype)
     sizes = (INPUTS, *[config.width] * config.depth, INPUTS)
     with waiting(activation.title, print):
@@ -61,13 +72,14 @@ def check_theory(config: TheoryConfig) -> tuple[Law, Rule]:
         dtype=config.dtype,
         weights=law_of(rule.weights),
     )
-    return law, rule
+    return Question(config, law, rule)
 
 
-def analyse_activation(config: TheoryConfig, law: Law, rule: Rule, folder: RunFolder) -> dict[str, Any]:
+def analyse_activation(asked: Question, expected: Forecast, folder: RunFolder) -> dict[str, Any]:
     """Write theory.json's figures and return what theory.json holds, with the answer in words under `text`."""
+    config, law, rule = asked.config, asked.law, asked.rule
     C_W, C_b = law.C_W[-1], law.C_b[-1]
-    criticality, expected = analyse(law.activation), forecast_law(law, config.inputs)
+    criticality = analyse(law.activation)
     ntk = tangent_layers(law).log10_H
     points = [
         {"K": p.K, "C_W": p.C_W, "C_b": p.C_b, "universality_class": p.universality_class} for p in criticality.points
@@ -104,6 +116,7 @@ def analyse_activation(config: TheoryConfig, law: Law, rule: Rule, folder: RunFo
             for i, layer in enumerate(expected.layers)
         ],
         "fate": expected.fate,
+        "members": [{"outcome": expected.fate, "layer": expected.layer}],  # for tables of runs
         "probabilities": expected.probabilities,
         "overflow_layer": expected.overflow_layer,
         "underflow_layer": expected.underflow_layer,
@@ -219,10 +232,10 @@ def _by_layer(expected: Forecast) -> list[str]:
     heads = ("layer", "K (5 %", "50 %", "95 %)", "chi_parallel", "chi_perp", "gradient back", "correlation")
     lines = ["  " + "".join(f"{head:>14}" for head in heads)]
     for l in np.unique(np.linspace(1, expected.law.depth, SHOWN).round().astype(int)):
-        low, _, middle, _, high = 10.0 ** np.clip(expected.log10_K_quantiles[:, l - 1], -300, 300)
         logs = expected.log10_chi_parallel, expected.log10_chi_perp, expected.log10_gain
-        numbers = low, middle, high, *(10.0 ** float(log[l - 1]) for log in logs), expected.correlation[l - 1]
-        lines.append("  " + f"{l:>14}" + "".join(f"{number:>14.4g}" for number in numbers))
+        exponents = *expected.log10_K_quantiles[::2, l - 1], *(log[l - 1] for log in logs)
+        cells = *(_power_text(float(x)) for x in exponents), f"{expected.correlation[l - 1]:.4g}"
+        lines.append("  " + "".join(f"{cell:>14}" for cell in (l, *cells)))
     return lines
 
 
@@ -235,6 +248,12 @@ def _explained(point: CriticalPoint) -> str:
     if point.universality_class == HALF_STABLE:
         return f"half-stable: it {point.stability}"
     return point.stability
+
+
+def _power_text(exponent: float) -> str:
+    """Return 10^exponent to four digits, as that power where it leaves float64."""
+    number = _power(exponent)
+    return f"10^{exponent:.4g}" if number is None or number == 0 > exponent > -math.inf else f"{number:.4g}"
 
 
 def _power(exponent: float) -> float | None:

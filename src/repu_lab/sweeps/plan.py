@@ -62,7 +62,7 @@ def print_plan(command: str, jobs: Sequence[Job], slots: Sequence[Slot], max_mem
     if groups:
         finished = [job for job in jobs if states[job.folder] == "finished"]
         _print_costs(groups, _costs(groups, finished, expected), len(slots), start_up)
-    print("plan=true: nothing was run, nothing written")
+    print("plan=true: nothing was run, nothing written; without plan=true the same command runs it")
     return 0
 
 

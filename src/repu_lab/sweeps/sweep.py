@@ -103,9 +103,9 @@ def run_sweep(
 
 def _advice(pool: Pool, command: str, jobs: Sequence[Job]) -> str | None:
     """Return what to type next after a sweep in which networks failed, see advice.next_of_jobs; else None."""
-    asked = job_command(command)
     results = (read_result(command, RunFolder(job.folder)) or {} for job in jobs)
-    if not asked.populations or {name for result in results for name in result.get("outcomes", ())} <= {*asked.good}:
+    ended = {name for result in results for name in result.get("outcomes", (result.get("fate"),))}
+    if ended - {None} <= {*job_command(command).good}:
         return None
     return pool.ask(next_of_sweep, tuple(jobs))
 

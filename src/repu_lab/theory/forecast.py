@@ -44,6 +44,8 @@ CHAIN_UNITS = 600_000
 MIN_CHAINS, MAX_CHAINS = 60, 500
 # A fate this likely is stated without its probability.
 CERTAIN = 0.95
+# A change is advised if this share of the networks then keeps its signal.
+LIKELY = 0.9
 # From half the largest stable rate on single networks fail.
 NEAR = 0.5
 

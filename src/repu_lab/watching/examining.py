@@ -43,7 +43,8 @@ def assert_healthy(network: nn.Module, batch: Any, *, loss: Callable[[Any], Tens
     report = examine(network, batch, loss=loss)
     if not report.healthy():
         name = type(network).__name__
-        raise AssertionError("\n".join([f"{name} is not healthy:", *(f"  {problem}" for problem in report.problems)]))
+        lines = [f"{name} is not healthy:", *(f"  {problem}" for problem in report.problems), f"next: {report.next}"]
+        raise AssertionError("\n".join(lines))
 
 
 def _random_product(made: Any) -> Tensor:

@@ -14,6 +14,14 @@ DECADES = 8.0
 DEAD = 0.9  # share of units without a gradient
 SAME = -6.0  # log10 of 1 - c: inputs differ by a thousandth of their size
 MOST = 3  # problems that are told of one kind
+# What helps, by words of a problem; "" stands for any other.
+CURES = {
+    "gradients": "call it on a module with weights, with gradients switched on",
+    "dead": "a smaller learning rate or an activation with a slope everywhere, such as nn.GELU()",
+    "look the same": "skips around the layers, orthogonal weights, or fewer layers",
+    "": "repu_lab.initialize_(network) draws other weights for a multilayer perceptron; elsewhere normalise in front "
+    "of the layer, or put a skip around it",
+}
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,12 @@ class Report:
         """What is wrong, the worst kind first; () if the network is healthy."""
         return tuple(_problems(self.rows))
 
+    @property
+    def next(self) -> str:
+        """What helps, the worst problem first; '' if the network is healthy."""
+        cures = (next(cure for words, cure in CURES.items() if words in problem) for problem in self.problems)
+        return "; or ".join(dict.fromkeys(cures))
+
     def healthy(self) -> bool:
         """Whether signals and gradients get through: nothing overflows, vanishes, dies or becomes alike."""
         return not self.problems
@@ -59,6 +73,7 @@ class Report:
             cells[1:3] = [cell.ljust(width) for cell, width in zip(row[1:3], widths[1:3], strict=True)]
             lines.append("  ".join(cells))
         verdict = [f"problem: {problem}" for problem in self.problems] or ["healthy: signals and gradients get through"]
+        verdict += [f"next:    {self.next}"] * bool(self.next)
         return "\n".join([*(line.rstrip() for line in lines), *verdict])
 
 
