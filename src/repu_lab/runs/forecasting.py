@@ -114,6 +114,11 @@ def as_record(expected: Forecast) -> dict[str, Any]:
     }
 
 
+def verdict(expected: Forecast | None, measured: str) -> str:
+    """Return what theory forecast and what happened, side by side."""
+    return f"forecast: {'none' if expected is None else expected.summary()} | measured: {measured}"
+
+
 def heading_of(experiment: Experiment) -> str:
     """Return the run in a few words, for the head of a figure, and below why it starts with these variances."""
     config, rule = experiment.config, experiment.rule

@@ -16,7 +16,7 @@ from repu_lab.networks.quantities import over_depth
 from repu_lab.networks.statistics import measure
 from repu_lab.runs.building import Experiment
 from repu_lab.runs.folder import RunFolder
-from repu_lab.runs.forecasting import Profile, as_record, heading_of, theory_profile
+from repu_lab.runs.forecasting import Profile, as_record, heading_of, theory_profile, verdict
 from repu_lab.runs.outcome import FirstPass, first_pass
 from repu_lab.runs.words import tailor_record
 from repu_lab.tasks import Split
@@ -70,9 +70,8 @@ def propagate(experiment: Experiment, folder: RunFolder, expected: Forecast | No
         writer.writeheader()
         writer.writerows(rows)
     records = _records(experiment.seeds, first)
-    forecast = "none" if expected is None else expected.summary()
     return {
-        "verdict": f"forecast: {forecast} | measured: {_summary(first.exploded, first.vanished, len(probe))}",
+        "verdict": verdict(expected, _summary(first.exploded, first.vanished, len(probe))),
         "table": _printed(rows),
         "outcomes": dict(Counter(record["outcome"] for record in records)),
         "members": records,

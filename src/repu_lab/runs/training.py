@@ -13,7 +13,7 @@ from repu_lab.configs.config import config_hash, result_fields
 from repu_lab.configs.schema import OUTCOMES, TrainConfig
 from repu_lab.networks.quantiles import median
 from repu_lab.runs.checkpoint import Checkpoints, Damaged, Saved, dump
-from repu_lab.runs.forecasting import as_record, theory_profile
+from repu_lab.runs.forecasting import as_record, theory_profile, verdict
 from repu_lab.runs.interruption import Interrupted, deferred
 from repu_lab.runs.memory import keys_named
 from repu_lab.runs.observation import Sight, evaluate, observe
@@ -26,7 +26,6 @@ from repu_lab.runs.stepping import stepper
 from repu_lab.runs.words import tailor_record
 from repu_lab.runs.writer import synced_together
 from repu_lab.tasks import Evaluation
-from repu_lab.theory.forecast import Forecast
 from repu_lab.tracking import summaries
 from repu_lab.tracking.events import EVENTS_NAME
 from repu_lab.tracking.tracker import Tracker
@@ -154,7 +153,7 @@ def finish(
     add_validation(records, validation)
     add_measures(records, task.measures(population, theta_MP))
     outcomes = dict(Counter(record["outcome"] for record in records))
-    line = verdict(expected, records)
+    line = verdict(expected, summary(records))
     tracker.write(step, summaries.text("outcome", line))
     tracker.scalars(step, {f"train_outcome/{name}": outcomes.get(name, 0) for name in OUTCOMES} | {"train/steps": step})
     if config.statistics:
@@ -207,12 +206,6 @@ def summary(records: list[dict[str, Any]]) -> str:
     if all(record["outcome"] == "exploded" for record in records):
         parts.append("not trained, since no network is finite")
     return "; ".join(parts)
-
-
-def verdict(expected: Forecast | None, records: list[dict[str, Any]]) -> str:
-    """Return what theory forecast and what happened, side by side."""
-    forecast = "none" if expected is None else expected.summary()
-    return f"forecast: {forecast} | measured: {summary(records)}"
 
 
 WHERE = {
