@@ -15,7 +15,7 @@ import signal
 import subprocess
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -25,7 +25,7 @@ from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.interruption import Interrupted, terminable
 from repu_lab.runs.paths import check_inside
 from repu_lab.sweeps.group import Group, run_group
-from repu_lab.sweeps.workers import Duty, Event
+from repu_lab.sweeps.workers import Duty, Event, tail
 
 RECORD = "slurm.json"
 ANSWER_SECONDS = 25  # that Slurm may take to answer
@@ -159,8 +159,8 @@ class SlurmPool:
             return Event("interrupted", group)
         if "failed" in statuses:
             return Event("raised", group, f"see traceback.txt\nSlurm job {i}")
-        cause = f"Slurm says {state}\njob {i}{_last_words(self.place.path / 'slurm', i)}"
-        return Event("died", group, cause)
+        logs = sorted((self.place.path / "slurm").glob(f"{i}_*_log.out"))
+        return Event("died", group, f"Slurm says {state}\njob {i}{''.join(map(tail, logs[:1]))}")
 
 
 def check_slurm() -> None:
@@ -240,10 +240,3 @@ def _executor(folder: Path, name: str, settings: Mapping[str, Any]) -> Any:
 
 def _name(group: Group) -> str:
     return group.place.name if group.place else config_hash(group.command, group.jobs[0].config)
-
-
-def _last_words(folder: Path, job: str, lines: int = 20) -> str:
-    for file in sorted(folder.glob(f"{job}_*_log.out")):
-        text: Sequence[str] = file.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        return "\n" + "\n".join(text[-lines:])
-    return ""

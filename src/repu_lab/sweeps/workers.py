@@ -33,6 +33,7 @@ from repu_lab.runs.interruption import GROUP_WIDE, SIGNALS, Interrupted, Request
 Reporter = Callable[[float], None]
 Duty = Callable[[Any, Reporter], Any]
 
+TAIL = 20  # lines of a log
 PROGRESS_SECONDS = 0.2  # between two reports of a worker's progress
 # macOS's own libraries do not survive a fork; there a worker takes the seconds of importing torch.
 METHOD = "spawn" if sys.platform == "darwin" else "forkserver"
@@ -148,7 +149,7 @@ class _Worker:
             kind, value = self.connection.recv()
         except (EOFError, OSError):
             self._process.join()
-            kind, value = "died", _death(self._process.exitcode) + _tail(self.log)
+            kind, value = "died", _death(self._process.exitcode) + tail(self.log)
         self.busy = kind == "progress"
         return Event(kind, self._argument, value)
 
@@ -255,6 +256,7 @@ def _death(code: int | None) -> str:
     return f"the process ended with code {code}"
 
 
-def _tail(log: Path, lines: int = 20) -> str:
+def tail(log: Path) -> str:
+    """Return the last lines of a log behind a line break; nothing of an empty one."""
     text = log.read_text(encoding="utf-8", errors="replace").strip() if log.exists() else ""
-    return "\n" + "\n".join(text.splitlines()[-lines:]) if text else ""
+    return "\n" + "\n".join(text.splitlines()[-TAIL:]) if text else ""
