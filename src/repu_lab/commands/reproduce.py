@@ -3,13 +3,11 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from repu_lab.configs.command import JobCommand, JobResult, lazy
+from repu_lab.configs.command import EXIT_FAILED, JobCommand, JobResult, lazy
 from repu_lab.configs.schema import ReproduceConfig
 
 if TYPE_CHECKING:
     from repu_lab.runs.folder import RunFolder
-
-EXIT_FAILED = 1
 
 
 def work(config: ReproduceConfig, claims: Any, folder: "RunFolder") -> JobResult:

@@ -3,14 +3,12 @@
 import sys
 from typing import TYPE_CHECKING
 
-from repu_lab.configs.command import JobCommand, JobResult, lazy
+from repu_lab.configs.command import EXIT_NOT_MET, JobCommand, JobResult, lazy
 from repu_lab.configs.schema import TrainConfig
 
 if TYPE_CHECKING:
     from repu_lab.runs.building import Experiment
     from repu_lab.runs.folder import RunFolder
-
-EXIT_NOT_MET = 3
 
 
 def work(config: TrainConfig, experiment: "Experiment", folder: "RunFolder") -> JobResult:

@@ -16,6 +16,7 @@ import repu_lab
 
 PLACE = Path(repu_lab.__file__).parent / "commands"
 FIRST = ("train", "propagate", "theory", "reproduce")  # in every list; then the others by name
+EXIT_FAILED, EXIT_NOT_MET = 1, 3
 
 JobResult = Mapping[str, Any]
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from repu_lab.configs.command import JobCommand, Prepared
+from repu_lab.configs.command import EXIT_FAILED, JobCommand, Prepared
 from repu_lab.configs.config import ConfigError
 from repu_lab.configs.files import Damaged
 from repu_lab.configs.importing import kept
@@ -14,8 +14,6 @@ from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.interruption import asked
 from repu_lab.runs.paths import EVENTS, GROUPS, where_to_look
 from repu_lab.runs.reading import Contents
-
-EXIT_FAILED = 1
 
 
 def check_job(command: JobCommand, config: Any, path: Path) -> None:

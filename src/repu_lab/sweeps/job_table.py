@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from repu_lab.configs.command import job_command
+from repu_lab.configs.command import EXIT_FAILED, job_command
 from repu_lab.configs.composition import Job
 from repu_lab.configs.config import ConfigError, config_hash
 from repu_lab.configs.files import Damaged, read_bytes
@@ -16,7 +16,6 @@ from repu_lab.networks.quantiles import median
 from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.reading import Contents
 
-FAILED = 1
 WHOLE = ("finished", "extended")  # states of jobs that a sweep leaves as they are
 TRACEBACK_LIMIT = 1 << 20  # bytes
 KEY = re.compile(r"\w*\w")  # the first word of an override is its key, or the group that this is in
@@ -34,7 +33,7 @@ def print_table(command: str, jobs: Sequence[Job]) -> int:
             status = manifest.get("status", "not started")
             status = "damaged" if status == "finished" or not isinstance(status, str) else status
             first, *cells = status, *[""] * (max(len(columns), 3) - 1)
-            code = FAILED
+            code = EXIT_FAILED
             others[status] += 1
             if status == "failed":
                 failures.setdefault(error_of(folder) or "", []).append(job)
