@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import torch
 
-from repu_lab.tasks.base import Evaluation, Passed, Split, Task
+from repu_lab.tasks.base import Evaluation, Split, Task
 from repu_lab.tasks.burgers import burgers
 from repu_lab.tasks.datasets import DataUnavailable
 from repu_lab.tasks.functions import function, polynomial
@@ -37,6 +37,6 @@ def on_device(task: Task, device: torch.device | str, dtype: torch.dtype) -> Tas
 
 
 __all__ = [
-    "TASKS", "DataUnavailable", "Evaluation", "Passed", "Split", "Splits", "Task", "burgers", "cifar10",
+    "TASKS", "DataUnavailable", "Evaluation", "Split", "Splits", "Task", "burgers", "cifar10",
     "digits", "fashion_mnist", "file", "function", "helmholtz", "mnist", "on_device", "polynomial", "task_of", "xor",
 ]  # fmt: skip

@@ -27,13 +27,6 @@ class Split(NamedTuple):
         return self.x.shape[0]
 
 
-class Passed(NamedTuple):
-    """What one pass over a batch gives: the preactivations z^1 .. z^{L+1}, each (M, B, N), and the losses (M,)."""
-
-    z_D: list[Tensor]
-    loss_M: Tensor
-
-
 # The preactivations of a population (of the rows theta, or all) on a batch, and what is to vanish there, (M, B, 1):
 # no function of the outputs alone.
 Equation = Callable[[Population, Split, Tensor | None], tuple[list[Tensor], Tensor]]
@@ -95,20 +88,22 @@ class Task:
     def losses(self, population: Population, batch: Split, theta_MP: Tensor | None = None) -> Tensor:
         """Return the training loss of each member on a batch, shape (M,), of the given rows or of all."""
         if self.equation is not None:
-            return self.passed(population, batch, theta_MP).loss_M
+            return self.passed(population, batch, theta_MP)[1]
         return self.objective.losses(population(batch.x, theta_MP), batch.y).mean(-1)
 
-    def passed(self, population: Population, batch: Split, theta_MP: Tensor | None = None) -> Passed:
-        """Return the same losses with the preactivations on the way to them, which cost memory."""
+    def passed(
+        self, population: Population, batch: Split, theta_MP: Tensor | None = None
+    ) -> tuple[list[Tensor], Tensor]:
+        """Return the preactivations z^1 .. z^{L+1}, each (M, B, N), which cost memory, and the same losses, (M,)."""
         if self.equation is not None:
             z_D, residual_MBC = self.equation(population, batch, theta_MP)
             loss_M = residual_MBC.square().mean((1, 2))
             if self.conditions is not None:
                 error_MBC = population(self.conditions.x, theta_MP) - self.conditions.y
                 loss_M = loss_M + error_MBC.square().mean((1, 2))
-            return Passed(z_D, loss_M)
+            return z_D, loss_M
         z_D = population.preactivations(batch.x, theta_MP)
-        return Passed(z_D, self.objective.losses(z_D[-1], batch.y).mean(-1))
+        return z_D, self.objective.losses(z_D[-1], batch.y).mean(-1)
 
     def baseline(self) -> tuple[float, float]:
         """Return the test loss and the test metric of the constant predictor."""

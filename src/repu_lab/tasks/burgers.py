@@ -5,7 +5,6 @@ Shapes: M members, B points, C = 1 output, T times, X places.
 
 import math
 from functools import cache
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,21 +19,14 @@ from repu_lab.tasks.equations import EXACT, Form, OfOutputs, columns, grid_error
 from repu_lab.tasks.measures import by_rows, in_float64
 from repu_lab.tasks.objectives import Regression
 
+Floats = NDArray[np.float64]
+
 COLLOCATION, BOUNDARY, TEST, VALIDATION = 3000, 100, 2048, 1024
 # R^2 on the test points: a relative L2 error of 0.1. The sine that forms no shock, which solves the equation without
 # its term u u_x, is at .67, an error of .58: so this takes the shock, which is what the task is about.
 BURGERS_CRITERION = 0.99
 # The grid of the reference: at t = 1 the shock, from maximum to minimum, is seven of its cells wide.
 PLACES, TIMES = 257, 101
-
-
-class Solution(NamedTuple):
-    """Exact and learnt u(x, t) on a grid, for drawing: x (X,), t (T,), exact (T, X), learnt (M, T, X)."""
-
-    x: NDArray[np.float64]
-    t: NDArray[np.float64]
-    exact: NDArray[np.float64]
-    learnt: NDArray[np.float64]
 
 
 def burgers(
@@ -109,8 +101,10 @@ def _factor(x_BI: Tensor) -> Jet:
 FORM = Form(known=_start, factor=_factor)
 
 
-def solution(population: Population, form: OfOutputs | None, theta_MP: Tensor | None = None) -> Solution:
-    """Return the exact solution and those of the given rows, or of all, on the grid of PLACES x TIMES points.
+def solution(
+    population: Population, form: OfOutputs | None, theta_MP: Tensor | None = None
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return x (X,), t (T,), u (T, X) and what the given rows, or all, have learnt of it (M, T, X), on the grid.
 
     form: that of the task they were trained on.
     """
@@ -123,16 +117,12 @@ def solution(population: Population, form: OfOutputs | None, theta_MP: Tensor | 
         return z if form is None else form(x, z)
 
     learnt = by_rows(u, population, theta_MP, len(points))
-    return Solution(
-        x=points[:PLACES, 0],
-        t=points[::PLACES, 1],
-        exact=exact.reshape(TIMES, PLACES),
-        learnt=learnt.view(-1, TIMES, PLACES).cpu().numpy(),
-    )
+    x_X, t_T = points[:PLACES, 0], points[::PLACES, 1]
+    return x_X, t_T, exact.reshape(TIMES, PLACES), learnt.view(-1, TIMES, PLACES).cpu().numpy()
 
 
 @cache
-def _grid() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _grid() -> tuple[Floats, Floats]:
     """Points (T X, 2), the place running fastest, and u there, (T X, 1)."""
     t, x = np.meshgrid(np.linspace(0, 1, TIMES), np.linspace(-1, 1, PLACES), indexing="ij")
     return np.stack([x.ravel(), t.ravel()], axis=1), burgers_solution(x, t).reshape(-1, 1)
