@@ -166,9 +166,8 @@ def _check_slopes(activation: Activation, name: str, slope: Tensor) -> None:
             )
     _check_slope_at_0(activation, name, inside)
     if not bool((slope != 0).any()):
-        everywhere = torch.cat(
-            (-FAR.flip(0), FAR, torch.linspace(-40, 40, 400_001, dtype=F64))
-        )  # clamp(1000 z, 300, 301) is seen
+        # So many points see clamp(1000 z, 300, 301).
+        everywhere = torch.cat((-FAR.flip(0), FAR, torch.linspace(-40, 40, 400_001, dtype=F64)))
         if not bool((_autograd(activation, everywhere).nan_to_num() != 0).any()):
             values = activation(everywhere)
             if bool((values == values[0]).all()):

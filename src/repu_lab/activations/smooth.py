@@ -134,9 +134,8 @@ class GELUTanh(Activation):
     """The usual approximation of GELU, s(z) = z (1 + tanh u) / 2, u = sqrt(2/pi) (z + 0.044715 z^3)."""
 
     def forward(self, z: Tensor) -> Tensor:
-        return WithDerivative.apply(
-            z, partial(F.gelu, approximate="tanh"), self.derivative
-        )  # torch's own is NaN at 3e38
+        # torch's own derivative is NaN at 3e38.
+        return WithDerivative.apply(z, partial(F.gelu, approximate="tanh"), self.derivative)
 
     def derivative(self, z: Tensor) -> Tensor:
         z = z.clamp(-GAUSSIAN_TAIL, GAUSSIAN_TAIL)

@@ -40,9 +40,8 @@ def write_output(option: str, path: Path, text: str | bytes) -> None:
     Links are followed. A regular file, or nothing, is replaced in one step; a device or a pipe is written into.
     """
     check_output(option, path)
-    content = (
-        text if isinstance(text, bytes) else text.encode("utf-8", "backslashreplace")
-    )  # a name of a folder may hold half of a sign
+    # The name of a folder may hold half of a sign.
+    content = text if isinstance(text, bytes) else text.encode("utf-8", "backslashreplace")
     try:
         target, status = _resolved(path)
         if status is None or (stat.S_ISREG(status.st_mode) and _stream(status) is None):

@@ -18,9 +18,8 @@ import google_crc32c
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 
-EVENTS_NAME = (
-    "events.out.tfevents.0.repu-lab"  # TensorBoard looks for "tfevents"; no clock, so that a run finds its own
-)
+# TensorBoard looks for "tfevents"; no clock, so that a run finds its own.
+EVENTS_NAME = "events.out.tfevents.0.repu-lab"
 
 
 class EventFile:
