@@ -308,9 +308,6 @@ def branch_susceptibilities(
 
 
 def _log10_mean_square(values: Tensor) -> Tensor:
-    largest = values.abs().amax(-1, keepdim=True)
-    unit = values / torch.where(largest == 0, 1.0, largest)
-    return (
-        2 * largest.squeeze(-1).log10()
-        + torch.where(largest == 0, 1.0, unit.square().mean(-1, keepdim=True)).squeeze(-1).log10()
-    )
+    largest = values.abs().amax(-1)
+    unit = values / torch.where(largest == 0, 1.0, largest).unsqueeze(-1)
+    return 2 * largest.log10() + torch.where(largest == 0, 1.0, unit.square().mean(-1)).log10()

@@ -56,9 +56,8 @@ def resolve(functions: Any, base: Array, kinks: tuple[float, ...], find: Any) ->
     declared = kinks
     # A few halvings show where kinks are; then these are cuts, and what is not smooth yet is merely narrow.
     for levels in (KINK_LEVELS, MOST_LEVELS, MOST_LEVELS, MOST_LEVELS):
-        cuts, singular, suspects, reach = _refine(
-            functions, np.unique(np.concatenate((base, kinks))), set(kinks), levels
-        )
+        edges = np.unique(np.concatenate((base, kinks)))
+        cuts, singular, suspects, reach = _refine(functions, edges, set(kinks), levels)
         suspects = [cell for cell in suspects if abs(cell[0]) < min(reach, FAR)]
         fresh = set(find(*np.array(suspects).T) if suspects else ()) - set(kinks)
         if not fresh and (levels == MOST_LEVELS or not suspects):

@@ -61,9 +61,8 @@ class Tracker:
         float32, the log10 is written too.
         """
         number = np.array([np.asarray(value, np.float64).ravel() for value in values.values()])
-        row: dict[str, float] = dict(
-            zip((f"{tag}_nonfinite" for tag in values), (~np.isfinite(number)).sum(axis=1).tolist(), strict=True)
-        )
+        nonfinite = (~np.isfinite(number)).sum(axis=1).tolist()
+        row: dict[str, float] = {f"{tag}_nonfinite": count for tag, count in zip(values, nonfinite, strict=True)}
         worst = np.array([[np.inf if is_loss(tag) else -np.inf] for tag in values])
         drawn = dict(zip(values, quantiles(ranked(number, worst), QUANTILES).T, strict=True))
         with np.errstate(divide="ignore"):

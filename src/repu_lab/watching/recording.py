@@ -139,11 +139,8 @@ def _rows(z: Tensor) -> Tensor:
 
 
 def _unit_axis(module: nn.Module, z: Tensor) -> int:
-    return (
-        1
-        if type(module).__name__.removeprefix("Lazy").removeprefix("Parametrized").startswith(CHANNELS) and z.dim() > 1
-        else -1
-    )
+    name = type(module).__name__.removeprefix("Lazy").removeprefix("Parametrized")
+    return 1 if name.startswith(CHANNELS) and z.dim() > 1 else -1
 
 
 def _first_tensor(output: Any) -> Tensor | None:
