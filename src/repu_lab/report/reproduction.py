@@ -107,8 +107,9 @@ def reproduction_page(folder: Path, findings: Sequence[Finding], runs: Sequence[
     page.add(_header(findings, manifest))
     if findings:
         page.add(sections.verdicts(findings, FAMILIES), "the verdicts")
-    for finding in findings:
-        page.add(_claim(page, finding), finding.heading)
+    families = [finding.text("family") for finding in findings]
+    for finding, family, before in zip(findings, families, ["", *families], strict=False):
+        page.add(_claim(page, finding, family if family != before else ""), finding.heading)
     if runs:
         states = Counter(run.state for run in runs)
         outcomes = Counter(member.outcome for run in runs for member in run.members)
@@ -132,11 +133,15 @@ def _header(findings: Sequence[Finding], manifest: Mapping[str, Any]) -> Markup:
     return template("reproduction").header(words, counts, " · ".join(filter(None, circumstances)), unfinished_state)
 
 
-def _claim(page: Page, finding: Finding) -> Markup:
-    """Return the section of a claim: its one sentence and pictures; numbers, rule and commands behind a click."""
+def _claim(page: Page, finding: Finding, family: str) -> Markup:
+    """Return the section of a claim: its one sentence and pictures; numbers, rule and commands behind a click.
+
+    `family`: that of the claims from here on, '' where it is the last one's.
+    """
     said = finding.said
     return template("reproduction").claim(
         finding,
+        family,
         [_figure(page, finding, entry) for entry in _list(said.get("figures"))],
         _numbers(page, said.get("numbers")),
         [_table(page, entry) for entry in _list(said.get("tables"))],
