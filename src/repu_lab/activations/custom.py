@@ -16,9 +16,10 @@ _checked: WeakSet[Activation] = WeakSet()
 
 
 def as_activation(user: nn.Module | Elementwise) -> Activation:
-    """Return an `Activation` as it is, anything else adapted; a user's own is checked once: ValueError as there.
+    """Return an activation of the lab as it is, and a module or function of a tensor adapted to be one.
 
-    See `check_activation` for what is refused.
+    s is elementwise: it returns as many numbers as it gets, each of its own z alone. A user's own is tried once on a
+    few hundred of them; ValueError for what `check_activation` refuses, with the reason.
     """
     if isinstance(user, type) or not callable(user):
         raise ValueError(f"{user!r} is not an activation: give a module, as MyActivation(), or a function of a tensor")

@@ -63,13 +63,13 @@ class InitializationConfig:
     c_b: float | None = setting(None, "C_b, bias variance (custom only)", variance)
     k1: float | None = setting(
         None,
-        "K^1 of an input with |x|^2/n_0 = 1, realised by the first layer; left out: c_b + c_w (custom only)",
+        "K^1, the size of the first signal, of an input with |x|^2/n_0 = 1; left out: c_b + c_w (custom only)",
         variance,
     )
     weights: str = later(
         "gaussian",
-        "gaussian: W_ij independent; orthogonal: W W^T or W^T W in proportion to 1; centred: no unit's weights have a "
-        "mean (but for the first map); C_W / fan_in is the mean square of all",
+        "how W is drawn, of mean square C_W / fan_in. gaussian: every W_ij on its own; orthogonal: W W^T or W^T W is a "
+        "multiple of 1; centred: the weights of each unit have mean 0 (but in the first map)",
         one_of(*WEIGHTS),
     )
 
@@ -80,11 +80,15 @@ class TailorConfig:
 
     name: str = later("none", "the conditions", one_of(*TAILORS))
     zeta: float | None = later(
-        None, "L-th power of the chi_perp that is asked for (shift, dks; left out: 1.5)", number(1)
+        None, "chi_perp of all layers together, its L-th power (shift, dks; left out: 1.5)", number(1)
     )
-    tau: float | None = later(None, "C''(1) of all layers together (tat; left out: 0.3)", number(0))
+    tau: float | None = later(
+        None, "C''(1), the curvature of the map of correlations, of all layers together (tat; left out: 0.3)", number(0)
+    )
     eta: float | None = later(
-        None, "correlation at the output of inputs without one (tat of the ReLU family; left out: 0.9)", number(0, 1)
+        None,
+        "correlation at the output of two inputs that have none (tat of the ReLU family; left out: 0.9)",
+        number(0, 1),
     )
 
 
@@ -97,15 +101,15 @@ class BlockConfig:
     )
     norm: str = later(
         "none",
-        "h = s(z), or normalised: z before it by rms or layer (its mean taken out too), s(z) by layer_after",
+        "what is brought to size 1 in h = s(z). rms: z; layer: z less its mean; layer_after: s(z) less its mean",
         one_of(*NORMS),
     )
     branch: float | int | str = later(
         1.0,
-        "a in z' = z + a (b + W h): a number, auto (1/sqrt(L)) or rezero (learned, 0 at first) (residual only)",
+        "a in z' = z + a (b + W h): a number, auto (1/sqrt(L)) or rezero (learned, from 0 on) (residual only)",
         branch,
     )
-    scalar: bool = later(False, "z is divided by one number per layer: its size on the first batch, kept from then on")
+    scalar: bool = later(False, "divide z by one number a layer: its size on the first batch, frozen from then on")
 
 
 @dataclass(kw_only=True)
@@ -215,7 +219,9 @@ class Handling:
     """How the command deals with folders and files; none of it decides the result."""
 
     rerun: bool = aside(False, "run again although the folder holds a finished run")
-    config: str | None = aside(None, "start from a run's config.yaml")
+    config: str | None = aside(
+        None, "start from a run, its folder or config.yaml; what only another command asks is left out"
+    )
     trust: bool = aside(False, "let config=FILE name classes outside repu_lab")
     on_failure: str = aside(
         "continue", "when a job of a sweep fails: continue with the others, or stop", one_of("continue", "stop")

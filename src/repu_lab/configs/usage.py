@@ -76,5 +76,7 @@ def _entries(entries: Sequence[tuple[str, str]], column: int = 30) -> Iterator[s
     width = max(60, min(120, shutil.get_terminal_size().columns))
     for left, right in entries:
         wrapped = textwrap.wrap(right, width - column) or [""]
-        yield f"  {left:{column - 3}} {wrapped[0]}"
+        if len(left) > column - 3:  # the text begins below
+            wrapped = ["", *wrapped]
+        yield f"  {left:{column - 3}} {wrapped[0]}".rstrip()
         yield from (" " * column + line for line in wrapped[1:])

@@ -75,8 +75,11 @@ class Criticality:
 
 
 def analyse(activation: Activation) -> Criticality:
-    """Find every critical point with 1e-8 <= K <= 1e8, and K = 0. Cost 0.01 s (closed forms) to 0.3 s (quadrature).
+    """Find every critical point with 1e-8 <= K <= 1e8, and K = 0, or why there is none.
 
+    A point is a K with variances C_W, C_b that keep it and make chi_parallel = chi_perp = 1, so that sizes, differences
+    and gradients stay. `points` have them with their class, `near` has those that are nearly critical, `certificate`
+    says why there is none. Costs 0.01 s (closed forms) to 0.3 s (quadrature).
     ValueError for an activation that cannot be averaged over any Gaussian.
     """
     form = moments(activation)

@@ -79,7 +79,7 @@ def layers(
     block: Block = PLAIN,
     weights: str = "gaussian",
 ) -> KernelLayers:
-    """Iterate the kernel of one input from K^1 = k1 through `depth` hidden layers; see `kernel_layers`.
+    """Return K, chi_parallel and chi_perp by layer, as log10, of one input in an infinitely wide network from K^1 = k1.
 
     C_W, C_b: variances of the maps l = 2..depth+1, one number or a sequence. ValueError for negative ones, k1 < C_b,
     depth < 1, or an activation that cannot be averaged.
