@@ -47,8 +47,8 @@ def main() -> None:
     arguments = parser.parse_args()
     rates = [float(rate) for rate in arguments.rates.split(",")]
     columns = [f"{rate:g}" for rate in rates]
-    print(f"| activation | depth | {' | '.join(columns)} | auto (rate) | auto - best | 2 SE |")
-    print("|---|---|" + "---|" * (len(rates) + 3))
+    print(f"| activation, depth | {' | '.join(columns)} | auto (rate) | auto - best (2 SE) |")
+    print("|---|" + "---|" * (len(rates) + 2))
     for activation in arguments.activations.split(","):
         for depth in map(int, arguments.depths.split(",")):
             accuracy, rate = accuracies(activation, depth, rates, arguments.seeds, arguments.width)
@@ -59,8 +59,8 @@ def main() -> None:
             error = 2 * difference.std(ddof=1) / len(difference) ** 0.5
             cells = [f"{value:.3f}" for value in mean[:-1]]
             print(
-                f"| {activation} | {depth} | {' | '.join(cells)} | {mean[-1]:.3f} ({rate:.2g}) | "
-                f"{difference.mean():+.3f} | {error:.3f} |",
+                f"| {activation}, {depth} | {' | '.join(cells)} | {mean[-1]:.3f} ({rate:.2g}) | "
+                f"{difference.mean():+.3f} ({error:.3f}) |",
                 flush=True,
             )
 
