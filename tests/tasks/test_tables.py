@@ -122,6 +122,18 @@ def test_rare_classes_have_examples_to_train_on():
         assert torch.bincount(task.train.y, minlength=3).min() >= 1
 
 
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int32])
+def test_classes_may_be_whole_numbers_of_any_kind_and_inputs_too(dtype):
+    x, y = torch.randint(0, 9, (50, 3), generator=torch.Generator().manual_seed(0)), torch.arange(50) % 2
+    task, wanted = task_of(x.to(torch.uint8), y.to(dtype)), task_of(x.float(), y)
+    assert torch.equal(task.train.x, wanted.train.x) and torch.equal(task.train.y, wanted.train.y)
+    half = task_of(x.half().requires_grad_(), x.half())
+    assert half.train.x.dtype == half.train.y.dtype == torch.float32 and not half.train.x.requires_grad
+
+
+NUMBERED = "without a gap; torch.unique(y, return_inverse=True)[1] numbers them so"
+
+
 def test_tensors_that_cannot_be_learnt_from_are_refused():
     x, y = torch.randn(30, 2), torch.arange(30) % 2
     broken = x.index_put((torch.tensor(7), torch.tensor(1)), torch.tensor(torch.nan))
@@ -130,6 +142,16 @@ def test_tensors_that_cannot_be_learnt_from_are_refused():
         ((x, broken), "y[7] is not finite: fill what is missing, or leave the example out"),
         ((x.tolist(), y), "x is a list: must be a torch.Tensor"),
         ((x, y.numpy()), "y is a ndarray: must be a torch.Tensor"),
+        ((x + 1j, y), "x is torch.complex64 of shape (30, 2): must be real, a row an example"),
+        ((x, y[0]), "y is torch.int64 of shape (): must be real, a row an example"),
+        ((x, y[:, None]), "y is torch.int64 of shape (30, 1): must be whole numbers (B,), or real ones (B, C)"),
+        ((x, x[:, :, None]), "y is torch.float32 of shape (30, 2, 1): must be whole numbers (B,), or real ones (B, C)"),
+        ((x[:1].expand(30, 2), y), "no column of x ever changes: nothing can be learnt from it"),
+        ((x, y - 1), f"y holds classes [-1, 0]: must be 0, 1, 2 and so on {NUMBERED}"),
+        ((x, y * 10**12), f"y holds classes [0, 1000000000000]: must be 0, 1, 2 and so on {NUMBERED}"),
+        ((x, torch.full((30,), 0.1, dtype=F64)), "y has a column with one value only: nothing is to be learnt"),
+        ((x / x.abs().max() * 1e25, y), "x holds numbers of up to 1e+25: squares leave torch.float32; rescale it"),
+        ((x, x / x.abs().max() * 1e-25), "y holds numbers of up to 1e-25: squares leave torch.float32; rescale it"),
     ):
         with pytest.raises(ValueError) as error:
             task_of(*given)  # pyright: ignore
@@ -156,8 +178,19 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "no header": (GOOD, "a.csv: line 1 holds no names; write a line with the names of the columns above it"),
     "semicolons": ((HEAD + GOOD).replace(",", ";"), "a.csv: cells stand apart by ';'; write a comma in its place"),
     "no y": (HEAD.replace("y", "z") + GOOD, "task.target=COLUMN y is not in the header; columns are a, b, z"),
-    "no text": ("\udcff", "can't decode"),
+    "no text": ("\udcff", "is not text in UTF-8, as which it must be saved ('utf-8' codec can't decode"),
+    "no rows": (HEAD, "a.csv: holds no example; nothing to learn"),
+    "twice": ("a,y,y\n" + GOOD, "task.target=COLUMN y is 2 times in the header; columns are a, y, y"),
+    "no name": ("a,,y\n1,,1\n" + GOOD, "line 2, column without a name: is empty"),
+    "far away": (HEAD + "".join(f"{i}e150,2,{i % 2}\n" for i in range(40)), "x holds numbers of up to 4e+151"),
+    "a tenth": (HEAD + "".join(f"{i},2,0.1\n" for i in range(40)), "y has a column with one value only"),
 }
+
+
+def test_names_may_have_blanks_around_them_and_digits_in_them(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("a, b, kind\n" + "".join(f"{i}, {i * i % 7}, 1_{i % 3}\n" for i in range(40)))
+    assert "column kind: 3 classes (1_0 14, 1_1 13, 1_2 13)" in file(path=str(path), target="kind").source
 
 
 @pytest.mark.parametrize("name", MISTAKES)
@@ -185,6 +218,8 @@ REFUSED = {
     "task=file task.path=cut.npz": "task.path=cut.npz: File is not a zip file",
     "task=file task.path=other.npz": "task.path=other.npz: holds a, b; must hold x and y",
     "task=file task.path=good.npz task.scale=unit": "task.scale=unit: must be one of sphere, standard, none",
+    "task=file task.path=good.npz task.criterion=1.0001": "task.criterion=1.0001: must be a finite number of at least "
+    "-1e+09 and at most 1 (",
     "task=file task.path=still.npz task.scale=standard": "task.scale=standard: column 1 of x (from 0) has one value",
     "task=file task.path=one.npz": "task.scale=sphere: leaves of one input its sign alone",
     "task=digits task.path=a.csv": "task.path=a.csv: belongs to task=file, but here it is digits",

@@ -157,7 +157,7 @@ class TaskConfig:
         one_of("sphere", "standard", "none"),
     )
     criterion: float | None = later(
-        None, "accuracy or R^2 of a network that is trained (file; left out: by the data)", number(-1e9, 1.000001)
+        None, "accuracy or R^2 of a network that is trained (file; left out: by the data)", number(-1e9, at_most=1)
     )
     examples: int | None = later(None, "images to train on, as many of each class (left out: all)", whole(10))
 

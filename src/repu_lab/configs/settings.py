@@ -69,16 +69,17 @@ def whole(at_least: int, at_most: int | None = None) -> Check:
     return check
 
 
-def number(at_least: float = -math.inf, below: float = math.inf) -> Check:
+def number(at_least: float = -math.inf, below: float = math.inf, at_most: float = math.inf) -> Check:
     """Check for a finite number within bounds."""
     bounds = [f"of at least {at_least:g}"] if at_least > -math.inf else []
     bounds += [f"below {below:g}"] if below < math.inf else []
+    bounds += [f"at most {at_most:g}"] if at_most < math.inf else []
     text = " ".join(["must be a finite number", " and ".join(bounds)]).strip()
 
     def check(value: Any) -> str | None:
         if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
             return text
-        return None if at_least <= value < below else text
+        return None if at_least <= value < below and value <= at_most else text
 
     return check
 

@@ -59,17 +59,17 @@ def file(
         table = _read(place, target)
         y, kind = _targets(table)
         x = _inputs(table)
-    except (Unreadable, BadZipFile, UnicodeDecodeError, csv.Error, EOFError, KeyError) as error:
+    except UnicodeDecodeError as error:
+        raise ValueError(f"path={path}: is not text in UTF-8, as which it must be saved ({error})") from error
+    except (Unreadable, BadZipFile, csv.Error, EOFError, KeyError) as error:
         raise ValueError(f"path={path}: {error or type(error).__name__}") from error
-    changing = int((x != x[0]).any(0).sum()) if len(x) else 0
-    if changing == 0:
-        raise ValueError(f"path={path}: no column of x ever changes: nothing can be learnt from it")
     try:
         task = task_of(
             torch.from_numpy(x), torch.from_numpy(y), name="file", scale=scale, criterion=criterion, data_seed=data_seed
         )
     except ValueError as error:
         raise ValueError(str(error) if str(error).startswith("scale=") else f"path={path}: {error}") from error
+    changing = int((x != x[0]).any(0).sum())
     still = f", {x.shape[1] - changing} of which never change" if changing < x.shape[1] else ""
     sizes = f"{len(task.train):,} to train, {len(task.validation):,} to validate, {len(task.test):,} to test"
     source = (
@@ -93,7 +93,7 @@ def _read(place: Path, target: str | None) -> Examples:
 def _csv(place: Path, target: str | None) -> Examples:
     with open(place, encoding="utf-8-sig", newline="") as stream:
         rows = csv.reader(stream)
-        header = next(rows, [])
+        header = [name.strip() for name in next(rows, [])]
         if not header:
             raise Unreadable("has no header; its first line must name the columns")
         if target is None or header.count(target) != 1:
@@ -101,7 +101,8 @@ def _csv(place: Path, target: str | None) -> Examples:
                 raise Unreadable(f"cells stand apart by {sign!r}; write a comma in its place")
             if "word" not in map(_kind, header):
                 raise Unreadable("line 1 holds no names; write a line with the names of the columns above it")
-            wrong = "is needed" if target is None else f"{target} is {header.count(target) or 'not'} in the header"
+            times = f"{header.count(target)} times" if target in header else "not"
+            wrong = "is needed" if target is None else f"{target} is {times} in the header"
             raise Unreadable(f"task.target=COLUMN {wrong}; columns are {_listed(header)}")
         place_y, numbers, targets = header.index(target), array("d"), []
         columns = header[:place_y] + header[place_y + 1 :]
@@ -125,7 +126,7 @@ def _not_a_number(row: list[str], names: list[str], line: int) -> str:
             float(cell)
         except ValueError:
             what = f"holds {cell[:40]!r}, which is not a number; correct" if cell.strip() else "is empty; fill"
-            return f"line {line}, column {name}: {what} it, or leave the row or the column out"
+            return f"line {line}, column {name or 'without a name'}: {what} it, or leave the row or the column out"
     raise AssertionError("one of them is no number")
 
 
@@ -148,7 +149,7 @@ def _kind(cell: str) -> str:
     if not cell or cell.lower() in ("nan", "na", "n/a", "null", "none"):
         return "missing"
     try:
-        float(cell)
+        float(cell.replace("_", "x"))  # 1_2 is a name, of which Python would make 12
     except ValueError:
         return "word"
     digits = cell.lstrip("+-")
@@ -210,19 +211,20 @@ def _targets(table: Examples) -> tuple[NDArray[Any], str]:
     y, column = table.y, table.target
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
+    if y.shape[:1] == (0,):
+        raise Unreadable("holds no example; nothing to learn")
     if y.dtype.kind == "f" and y.ndim in (1, 2):
+        y = y.astype(np.float64)
         if not np.isfinite(y).all():
             raise Unreadable(f"{column}: {int((~np.isfinite(y)).sum())} values are missing or infinite; leave them out")
         columns = 1 if y.ndim == 1 else y.shape[1]
-        return y.astype(np.float64), f"values{f' of {columns} columns' if columns > 1 else ''}, mean {y.mean():.3g}"
+        return y, f"values{f' of {columns} columns' if columns > 1 else ''}, mean {y.mean():.3g}"
     if y.dtype.kind not in "iubU" or y.ndim != 1:
         message = f"{column} holds {y.dtype} of shape {y.shape}"
         raise Unreadable(f"{message}; must hold a whole number or a word an example, or real numbers")
     names, classes = np.unique(y, return_inverse=True)
     if len(names) < 2:
-        raise Unreadable(
-            f"{column}: holds one class only, {names[0] if len(names) else 'of nothing'}; nothing to learn"
-        )
+        raise Unreadable(f"{column}: holds one class only, {names[0]}; nothing to learn")
     if len(names) > len(y) / 2:
         cure = "words are classes" if y.dtype.kind == "U" else "whole numbers are classes; write 3.0 for a value"
         raise Unreadable(f"{column}: holds {len(names):,} different values in {len(y):,} examples; {cure}")

@@ -15,6 +15,7 @@ SCALES = ("sphere", "standard", "none")
 VALIDATION = TEST = 0.15  # shares of the examples
 FEWEST = 20  # of them, so that every split has three
 R2_CRITERION = 0.9
+LARGEST = 0.4  # power of a format's largest number: 1e15 in float32, 1e123 in float64; sums of squares stay within it
 # Share of the way from the constant predictor's accuracy to 1 that counts as trained: digits' .8 of .1 is .78 of it.
 CLASSES_CRITERION = 0.75
 
@@ -42,23 +43,45 @@ def task_of(
     are standardised by the training split. criterion: the accuracy or R^2 of a trained network; left out, three
     quarters of the way from always naming the commonest class to 1, or R^2 = 0.9. ValueError says what is wrong.
     """
-    for which, values in (("x", x_BI), ("y", y)):
-        if not isinstance(values, Tensor):
-            raise ValueError(f"{which} is a {type(values).__name__}: must be a torch.Tensor")
-        if not (finite := values.isfinite()).all():
-            first = int(torch.nonzero(~finite)[0, 0])
-            raise ValueError(f"{which}[{first}] is not finite: fill what is missing, or leave the example out")
+    x_BI, y = _numbers("x", x_BI), _numbers("y", y)
     x_BI = x_BI.flatten(1) if x_BI.dim() > 1 else x_BI.unsqueeze(1)
     if len(x_BI) != len(y):
         raise ValueError(f"x has {len(x_BI)} examples, y has {len(y)}: must be as many")
     if len(y) < FEWEST:
         raise ValueError(f"{len(y)} examples are too few for three splits; at least {FEWEST} are needed")
+    if (x_BI == x_BI[0]).all():
+        raise ValueError("no column of x ever changes: nothing can be learnt from it")
     if scale == "sphere" and x_BI.shape[1] == 1:
         raise ValueError("scale=sphere: leaves of one input its sign alone; take scale=standard")
-    splits = divided(x_BI if x_BI.is_floating_point() else x_BI.float(), y, data_seed, stratified=True)
+    if y.dim() > 1 + y.is_floating_point():
+        raise ValueError(f"y is {y.dtype} of shape {tuple(y.shape)}: must be whole numbers (B,), or real ones (B, C)")
     if y.is_floating_point():
+        splits = divided(x_BI, y, data_seed)
         return regression(name, splits, scale=scale, criterion=criterion, data_seed=data_seed)
+    classes = y.unique()
+    if not torch.equal(classes, torch.arange(len(classes), device=y.device)):
+        cure = "torch.unique(y, return_inverse=True)[1] numbers them so"
+        raise ValueError(f"y holds classes {classes[:5].tolist()}: must be 0, 1, 2 and so on without a gap; {cure}")
+    splits = divided(x_BI, y, data_seed, stratified=True)
     return classification(name, splits, scale=scale, criterion=criterion, data_seed=data_seed)
+
+
+def _numbers(which: str, values: Tensor) -> Tensor:
+    """Return x or y as float32 or float64, y as whole numbers if it is neither; ValueError for what is no such data."""
+    if not isinstance(values, Tensor):
+        raise ValueError(f"{which} is a {type(values).__name__}: must be a torch.Tensor")
+    if values.dim() == 0 or values.is_complex():
+        raise ValueError(f"{which} is {values.dtype} of shape {tuple(values.shape)}: must be real, a row an example")
+    if not (finite := values.isfinite()).all():
+        first = int(torch.nonzero(~finite)[0, 0])
+        raise ValueError(f"{which}[{first}] is not finite: fill what is missing, or leave the example out")
+    if which == "y" and not values.is_floating_point():
+        return values.long()
+    values = values.detach() if values.dtype in (torch.float32, torch.float64) else values.detach().float()
+    largest, limit = values.abs().max().item() if values.numel() else 0.0, torch.finfo(values.dtype).max ** LARGEST
+    if largest and not 1 / limit < largest < limit:
+        raise ValueError(f"{which} holds numbers of up to {largest:.0e}: squares leave {values.dtype}; rescale it")
+    return values
 
 
 def divided(
@@ -114,7 +137,7 @@ def regression(
 ) -> Task:
     """Return the task of learning values, standardised by the training split; ValueError if a column never changes."""
     train, validation, test = (Split(x, y.unsqueeze(1) if y.dim() == 1 else y) for x, y in splits)
-    mean, std = train.y.mean(0), train.y.std(0)
+    mean, std = train.y.mean(0), _spread(train.y)
     if not (std > 0).all():
         raise ValueError("y has a column with one value only: nothing is to be learnt")
     splits = Splits(*(Split(x, (y - mean) / std) for x, y in (train, validation, test)))
@@ -131,7 +154,7 @@ def scaled(splits: Splits, scale: str) -> Splits:
     x = splits.train.x
     if scale == "none":
         return splits
-    mean, std = x.mean(0), x.std(0)
+    mean, std = x.mean(0), _spread(x)
     if scale == "standard" and not (std > 0).all():
         column = int(torch.nonzero(std == 0)[0])
         raise ValueError(
@@ -139,6 +162,11 @@ def scaled(splits: Splits, scale: str) -> Splits:
         )
     change = {"sphere": lambda x: to_unit_mean_square(x - mean), "standard": lambda x: (x - mean) / std}[scale]
     return Splits(*(Split(change(x), y) for x, y in splits))
+
+
+def _spread(values_BN: Tensor) -> Tensor:
+    """Return the standard deviation of each column, exactly 0 if it never changes: of .1s rounding leaves 1e-17."""
+    return torch.where((values_BN != values_BN[0]).any(0), values_BN.std(0), 0.0)
 
 
 def to_unit_mean_square(x_BI: Tensor) -> Tensor:
