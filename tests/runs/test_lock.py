@@ -40,7 +40,7 @@ def made_group(place: Path) -> dict[str, str]:
     (place / "checkpoints").mkdir(parents=True)
     for name in ("group.json", "checkpoints/step_0000000001.ckpt", "checkpoints/step_0000000002.ckpt.damaged"):
         (place / name).write_text("{}")
-    (place / "checkpoints" / "newton_000000.part").write_text("x")
+    (place / "checkpoints" / "newton.part").write_text("x")
     (place / "checkpoints" / ".step_0000000003.ckpt.4711").write_text("half")
     return held(place)
 

@@ -13,6 +13,7 @@ from typing import cast
 import pytest
 import torch
 
+from repu_lab.configs.composition import compose_jobs
 from repu_lab.configs.config import ConfigError
 from repu_lab.networks import gauss_newton
 from repu_lab.runs import stepping
@@ -20,7 +21,9 @@ from repu_lab.runs.checkpoint import PLACE, Checkpoints, read, write
 from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.interruption import Interrupted
 from repu_lab.runs.refining import refine
+from repu_lab.sweeps.group import make_group, train_group
 from repu_lab.tasks.objectives import Regression
+from repu_lab.tasks.residuals import BatchResiduals
 from surviving import ADAM, KINDS, STEPS, manifest, same, signals_at, steps_kept, torture, train, typed
 
 
@@ -142,7 +145,7 @@ def test_gauss_newton_killed_in_its_middle_goes_on_there_and_what_started_elsewh
         patch.setattr(Checkpoints, "save_part", killed)
         with pytest.raises(Interrupted):
             train(run, *KINDS[kind], *long)
-    part = run / PLACE / "newton_000000.part"
+    part = run / PLACE / "newton.part"
     assert read(part)["state"]["step"] == 20
     for copy in ("damaged", "foreign"):
         shutil.copytree(run, copy)
@@ -155,7 +158,7 @@ def test_gauss_newton_killed_in_its_middle_goes_on_there_and_what_started_elsewh
     # From a damaged part, one that is no state of Gauss-Newton, and one of other weights, Gauss-Newton starts anew.
     (Path("damaged") / PLACE / part.name).write_bytes(begun[:-1])
     assert train(Path("damaged"), *KINDS[kind], *long) == 0
-    assert "newton_000000.part is passed over" in capsys.readouterr().out
+    assert "newton.part is passed over" in capsys.readouterr().out
     assert same(Path("straight"), Path("damaged"))
     write(RunFolder("foreign"), f"{PLACE}/{part.name}", {"start": 1})
     assert train(Path("foreign"), *KINDS[kind], *long) == 0
@@ -164,6 +167,38 @@ def test_gauss_newton_killed_in_its_middle_goes_on_there_and_what_started_elsewh
     assert typed(f"resume={run}", f"steps={STEPS + 2}") == 0
     assert train(Path("longer"), *KINDS[kind], *long, f"steps={STEPS + 2}") == 0
     assert same(Path("longer"), run)
+
+
+def test_of_jobs_that_are_killed_in_gauss_newton_none_begins_it_anew(run, monkeypatch):
+    """The jobs of a population have their results together, at its end."""
+    monkeypatch.setattr(gauss_newton, "CHUNK", 4)
+    overrides = [*torture.TINY, "members=1", "task=function", "task.newton_steps=12", "hydra.sweep.dir=sweep"]
+    jobs = compose_jobs("train", [*overrides, "seed=0,1,2"], multirun=True)
+    group = make_group("train", jobs, Path("sweep"))
+    jacobian, save, steps = BatchResiduals.jacobian, Checkpoints.save_part, 0
+
+    def counted(self, *arguments):
+        nonlocal steps
+        steps += 1
+        return jacobian(self, *arguments)
+
+    def killed(self, name, state):
+        save(self, name, state)
+        if (state["state"]["member"], state["state"]["step"]) == (2, 8):
+            raise Interrupted(signal.SIGKILL)
+
+    monkeypatch.setattr(BatchResiduals, "jacobian", counted)
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "save_part", killed)
+        with pytest.raises(Interrupted):
+            train_group(group, lambda _: None)
+    assert steps == 32
+    train_group(group, lambda _: None)
+    assert steps == 36 and not list(Path("sweep").rglob("*.part"))
+    for seed, job in enumerate(jobs):
+        assert train(Path(f"alone{seed}"), *overrides[:-1], f"seed={seed}") == 0
+        weights = [torch.load(folder / "weights.pt")["theta"] for folder in (job.folder, Path(f"alone{seed}"))]
+        torch.testing.assert_close(*weights, rtol=1e-6, atol=1e-6)
 
 
 def test_a_state_of_gauss_newton_of_other_weights_or_steps_is_passed_over(experiment, monkeypatch):
@@ -180,9 +215,9 @@ def test_a_state_of_gauss_newton_of_other_weights_or_steps_is_passed_over(experi
         )
         built = experiment("members=2", "task=function", "activation=tanh", f"task.newton_steps={steps}")
         population = built.population()
-        start, alive = population.theta.detach() + moved, torch.ones(2, dtype=torch.bool)
-        _, theta, _ = refine(built, population, start, alive, cast(Checkpoints, checkpoints), "part")
-        return theta, saved
+        with torch.no_grad():
+            population.theta += moved
+        return refine(built, population, torch.ones(2, dtype=torch.bool), cast(Checkpoints, checkpoints))[1], saved
 
     straight, (*_, own) = refined(16)
     _, (*_, shorter) = refined(8)

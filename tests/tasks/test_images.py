@@ -320,13 +320,13 @@ def test_a_made_up_file_is_named_whatever_it_holds(monkeypatch, tmp_path):
         np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
         with ZipFile(file, "w") as made_up:
             made_up.writestr("x.npy", header.getvalue())
-        with pytest.raises(DataUnavailable, match=r"mnist.npz is damaged \((x|it) holds "):
+        with pytest.raises(DataUnavailable, match=r"is damaged \(mnist.npz: (x|it) holds "):
             mnist(cache=str(tmp_path))
     np.savez(file, x=x, y=y)
     whole = file.read_bytes()
     for content in (b"", b"PK", whole[:-30], whole.replace(b"'fortran_order'", b"'fortran_ordxr'"), whole[:60]):
         file.write_bytes(content)
-        with pytest.raises(DataUnavailable, match=r"mnist.npz is damaged .*: delete it"):
+        with pytest.raises(DataUnavailable, match=r"mnist in .* is damaged \(mnist.npz: .*\): delete it"):
             mnist(cache=str(tmp_path))
     file.unlink()
     os.mkfifo(file)
@@ -345,7 +345,7 @@ def test_a_copied_cache_serves_offline_and_a_damaged_one_is_named(monkeypatch, t
     for content in (file.read_bytes()[:5000], b"no zip"):
         other.mkdir(exist_ok=True)
         (other / "mnist.npz").write_bytes(content)
-        with pytest.raises(DataUnavailable, match=r"mnist.npz is damaged .*: delete it"):
+        with pytest.raises(DataUnavailable, match=r"mnist in .* is damaged \(mnist.npz: .*\): delete it"):
             mnist(cache=str(other))
     np.savez(other / "mnist.npz", x=x[:, :100].astype(np.uint8), y=y.astype(np.uint8))
     with pytest.raises(DataUnavailable, match=r"x holds \(60, 100\) of uint8 instead of \(60, 784\) of uint8"):
@@ -428,10 +428,18 @@ def test_a_file_that_is_cut_or_another_is_named(place, form):
         last.write_bytes(wrong)
         with pytest.raises(DataUnavailable, match=rf"is damaged \({last.name}: ") as caught:
             make(folder=str(folder))
-        assert "\n" not in str(caught.value)
+        assert "\n" not in str(caught.value) and str(caught.value).endswith("again, or name another folder")
     last.unlink()
     with pytest.raises(DataUnavailable, match=rf"is damaged \({last.name}: there is no such file"):
         make(folder=str(folder))
+
+
+def test_of_idx_files_some_may_be_unpacked(place):
+    make, folder, (x, y) = place("idx.gz")
+    packed = next(folder.rglob("t10k-images*.gz"))
+    packed.with_suffix("").write_bytes(gzip.decompress(packed.read_bytes()))
+    packed.unlink()
+    check_splits(make(folder=str(folder)), x, y)
 
 
 def test_fashion_in_the_place_of_digits_is_noticed(place, monkeypatch):

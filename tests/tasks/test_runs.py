@@ -69,7 +69,7 @@ def test_gauss_newton_goes_on_in_float64_from_the_last_step(run: Run, overrides:
     before, _ = run(*settings)
     after, folder = run(*settings, "task.newton_steps=40")
     log = (folder.path / "run.log").read_text()
-    assert "refined:  Gauss-Newton, 40 steps in " in log
+    assert "refined:  Gauss-Newton, 40 steps of 2 networks in " in log
     for member, old in zip(after["members"], before["members"], strict=True):
         assert member["measures"]["relative_l2"] < old["measures"]["relative_l2"]
         assert member["metric"] > old["metric"]

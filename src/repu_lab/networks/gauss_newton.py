@@ -1,11 +1,12 @@
 """Damped Gauss-Newton on batches, with momentum: a sum of squares far beyond what a method of gradients reaches.
 
-At theta, with the residuals r of a batch, their Jacobian J and the last direction p, a step goes along
+At theta, with the residuals r of a batch, their Jacobian J and the last direction p, a step subtracts
 
     d = mu p + J' (J J' + lambda)^-1 (r - mu J p),    lambda = DAMPING |r|,
 
-the solution of smallest |d - mu p|^2 lambda + |J d - r|^2: Levenberg-Marquardt's, in the form for more parameters than
-residuals, and with what earlier batches taught in place of 0 (SPRING: Goldshlager, Abrahamsen & Lin, arXiv:2401.10190;
+or a half, a quarter, ... of it, until the batch's |r|^2 falls. d minimises lambda |d - mu p|^2 + |J d - r|^2. This is
+Levenberg-Marquardt's, in the form for more parameters than residuals, with mu p in place of 0: what earlier batches
+taught is kept where this one says nothing (SPRING: Goldshlager, Abrahamsen & Lin, arXiv:2401.10190;
 for differential equations: Guzman-Cordero et al., arXiv:2505.12149).
 
 Shapes: M members, P parameters, R residuals.
@@ -47,8 +48,9 @@ def gauss_newton(
 ) -> Tensor:
     """Return every row of theta after so many steps, one row after the other: rows do not know of each other.
 
-    In the second half the longest step falls from the whole one to 0, which averages over batches. A row whose
-    residuals or direction are not finite stays where it is. float64 only: in float32 J J' has no small eigenvalues.
+    In the second half the longest step falls from the whole d to 0, which averages over batches. A row whose
+    residuals are all 0, or not finite, or have no finite direction, stays where it is. float64 only: in float32 J J'
+    has no small eigenvalues.
     `keep` is handed the state, tensors and plain values, every CHUNK steps; one of them as `saved`, all else being the
     same, leads to the same rows bit for bit.
     """

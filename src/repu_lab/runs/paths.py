@@ -19,7 +19,7 @@ IN_PLACE = re.compile(r"lock|run\.log|events\.out\.tfevents\..*|.*\.ckpt|.*\.par
 OWN = re.compile(
     r"lock|run\.log|traceback\.txt|table\.csv|config\.yaml|statistics\.npz|weights\.pt|events\.out\.tfevents\..*|"
     r"(manifest|result|theory|group|slurm|claim)\.json|(propagation|solution|kernel|susceptibilities|phase_diagram)\.png|"
-    r"step_[0-9]{10}\.ckpt(\.damaged)?|newton_[0-9]{6}\.part"
+    r"step_[0-9]{10}\.ckpt(\.damaged)?|newton\.part"
 )
 
 

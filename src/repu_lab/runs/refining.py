@@ -18,30 +18,27 @@ from repu_lab.tasks import Evaluation, Task, on_device
 from repu_lab.tasks.measures import by_rows, in_float64
 from repu_lab.tasks.residuals import BatchResiduals
 
+PART = "newton.part"  # of the checkpoints: where Gauss-Newton has come to
+
 
 def refine(
-    experiment: Experiment,
-    population: Population,
-    theta_MP: Tensor,
-    alive_M: Tensor,
-    checkpoints: Checkpoints,
-    part: str,
-) -> tuple[Task, Tensor, str | None]:
-    """Return the task and the weights to be judged, those given unless the task has `newton_steps`, and what to say.
+    experiment: Experiment, population: Population, alive_M: Tensor, checkpoints: Checkpoints
+) -> tuple[Task, Tensor]:
+    """Return the task and the weights to be judged: the population's unless the task has `newton_steps`.
 
-    Then Gauss-Newton goes on from them in float64, for every member that is alive. How far it has come is saved as that
+    Then Gauss-Newton goes on from them in float64, for every member that is alive. How far it has come is saved as a
     part of the checkpoints, and it goes on from there if it started from these weights.
     """
-    steps = experiment.config.task.newton_steps
+    theta_MP, steps = population.theta.detach(), experiment.config.task.newton_steps
     if not steps:
-        return experiment.task, theta_MP, None
+        return experiment.task, theta_MP
     refined_MP = in_float64(theta_MP).clone()
     task = on_device(build_task(experiment.config), refined_MP.device, torch.float64)
     alive_M = alive_M.to(refined_MP.device)
     if not alive_M.any():
-        return task, refined_MP, None
+        return task, refined_MP
     start_MP = refined_MP[alive_M]
-    begun = checkpoints.part(part, refined_MP.device)
+    begun = checkpoints.part(PART, refined_MP.device)
     if begun is not None and not _goes_on(begun, start_MP, steps):
         begun = None
     before = 0.0 if begun is None else begun["seconds"]
@@ -56,7 +53,7 @@ def refine(
         if checkpoints.due(size):
             seconds = before + time.perf_counter() - clock
             saved = {"start": start_MP, "steps": steps, "seconds": seconds, "state": state}
-            checkpoints.save_part(part, saved)
+            checkpoints.save_part(PART, saved)
 
     saved = None if begun is None else begun["state"]
     refined_MP[alive_M] = gauss_newton(residuals, start_MP, steps, saved, keep)
@@ -65,11 +62,10 @@ def refine(
         by_rows(partial(_loss, task, population), population, rows_MP, len(task.train)).median()
         for rows_MP in (start_MP, refined_MP[alive_M])
     )
-    return (
-        task,
-        refined_MP,
-        f"Gauss-Newton, {steps} steps in {seconds:.1f} s: median training loss {first:.3g} -> {last:.3g}",
-    )
+    networks = f" of {len(start_MP)} networks" if len(start_MP) > 1 else ""
+    what = f"Gauss-Newton, {steps} steps{networks} in {seconds:.1f} s"
+    checkpoints.say(f"refined:  {what}: median training loss {first:.3g} -> {last:.3g}")
+    return task, refined_MP
 
 
 def _loss(task: Task, population: Population, theta_MP: Tensor) -> Tensor:

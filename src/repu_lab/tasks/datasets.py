@@ -23,6 +23,7 @@ CACHE = "~/.cache/repu-lab"
 CACHE_VARIABLE = "REPU_LAB_DATA"
 BATCHES = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]
 AGAIN = ": delete it, and it is fetched again"
+COPIED = ": copy it there again, or name another folder"
 Images = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 Read = TypeVar("Read")
 
@@ -100,7 +101,7 @@ def images(dataset: Dataset, cache: Path, folder: Path | None = None) -> tuple[I
     """
     roots = [cache, *([Path(dataset.installed)] if dataset.installed else [])] if folder is None else [folder]
     for root in roots:
-        if (split := _found(dataset, root, AGAIN if folder is None else "")) is not None:
+        if (split := _found(dataset, root, AGAIN if folder is None else COPIED)) is not None:
             return split
     if folder is not None:
         names = " or ".join(file.name for _, file, _ in _forms(dataset, Path()) if file.parent == Path())
@@ -156,7 +157,7 @@ def _read(
         x, y = read(dataset, file)
     except Exception as error:  # zipfile, gzip, pickle and numpy fail in many ways on what is cut or made up
         why = " ".join(str(error).split())[:200] or type(error).__name__
-        raise DataUnavailable(f"{file} is damaged ({why}){cure}") from error
+        raise DataUnavailable(f"{dataset.name} in {file.parent} is damaged ({why}){cure}") from error
     if wrong := complaint(dataset, x, y):
         raise DataUnavailable(f"{file} {wrong}{cure}")
     train = dataset.examples - dataset.test
@@ -167,21 +168,23 @@ def _read(
 def _npz(dataset: Dataset, file: Path) -> Images:
     """X and y, or as others store them: x_train, y_train, x_test, y_test."""
     N, T, I = dataset.examples, dataset.test, dataset.pixels
-    if "x_train" not in names_in_npz(file):
-        x, y = read_npz(file, {"x": (N, I), "y": (N,)})
+    if "x_train" not in _part(file, names_in_npz):
+        x, y = _part(file, lambda path: read_npz(path, {"x": (N, I), "y": (N,)}))
         return x, y
     side = (round(I**0.5),) * 2 if I != 3072 else (32, 32, 3)
-    parts = read_npz(file, {"x_train": (N - T, *side), "x_test": (T, *side), "y_train": (N - T,), "y_test": (T,)})
+    shapes = {"x_train": (N - T, *side), "x_test": (T, *side), "y_train": (N - T,), "y_test": (T,)}
+    parts = _part(file, lambda path: read_npz(path, shapes))
     return np.concatenate([part.reshape(len(part), -1) for part in parts[:2]]), np.concatenate(parts[2:])
 
 
 def _idx(dataset: Dataset, file: Path) -> Images:
-    side = round(dataset.pixels**0.5)
-    ending, arrays = file.suffix if file.suffix == ".gz" else "", []
+    side, arrays = round(dataset.pixels**0.5), []
+    endings = (".gz", "") if file.suffix == ".gz" else ("", ".gz")  # some may be unpacked
     for kind, dimensions, shape in (("images", 3, (side, side)), ("labels", 1, ())):
         parts = []
         for split, count in (("train", dataset.examples - dataset.test), ("t10k", dataset.test)):
-            path = file.with_name(f"{split}-{kind}-idx{dimensions}-ubyte{ending}")
+            paths = [file.with_name(f"{split}-{kind}-idx{dimensions}-ubyte{ending}") for ending in endings]
+            path = next(filter(os.path.lexists, paths), paths[0])
             parts.append(_part(path, lambda path, count=count, shape=shape: read_idx(path, (count, *shape))))
         arrays.append(np.concatenate(parts))
     return arrays[0].reshape(len(arrays[0]), -1), arrays[1]
@@ -196,5 +199,5 @@ def _batches(_: Dataset, file: Path) -> Images:
 def _part(path: Path, read: Callable[[Path], Read]) -> Read:
     try:
         return read(path)
-    except Exception as error:  # as in `_read`: of several files the one that is damaged is named
+    except Exception as error:  # as in `_read`: the file that is damaged is named
         raise Unreadable(f"{path.name}: {error or type(error).__name__}") from error
