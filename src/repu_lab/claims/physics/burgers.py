@@ -186,14 +186,14 @@ def _solution_pictures(entries: Mapping[str, Tuned], order: Sequence[str]) -> li
 
 def _solution_picture(name: str, fresh: Sequence[Trained]) -> Picture:
     errors = np.stack([relative_l2(run.members) for run in fresh])
-    of_median = np.argsort(errors, axis=None)[(errors.size - 1) // 2]
-    run, member = (int(index) for index in np.unravel_index(of_median, errors.shape))
+    place = (errors.size + 1) // 2  # of ten the fifth: the median lies between two
+    run, member = (int(index) for index in np.unravel_index(np.argsort(errors, axis=None)[place - 1], errors.shape))
     population = load_population(fresh[run].folder)
     x, t, exact, (learnt,) = solution(population, FORM, population.theta[member : member + 1])
     return Picture(
         name=f"solution-{name.lower().replace(' ', '-')}",
-        caption=f"""The solution learnt by the {name} network of median error, {errors[run, member]:.2g}, beside the
-            exact one, its error, and both at three times.""",
+        caption=f"""The solution learnt by {name}, network {place} of {errors.size} by error, beside the exact one, its
+            error, and both at three times.""",
         alt=f"""Exact and learnt u(x, t), the logarithm of the error, which is largest along the shock at x = 0, and
             curves at three times, for {name}.""",
         figure=learnt_solution(x, t, exact, learnt, heading=f"{name}: relative error {errors[run, member]:.2g}"),
