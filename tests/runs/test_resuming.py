@@ -271,7 +271,7 @@ WRONG = {
     "a sweep": (["-m", "resume=run", "steps=30,40"], ["leave out -m"]),
     "a config beside": (["resume=run", "config=run"], ["leave out config="]),
     "another config": (["resume=run", "depth=7", "steps=30"], ["depth is 2 there and 7 here", "only steps may differ"]),
-    "a forecast": (["resume=theory"], ["inputs: no such key"]),
+    "a forecast": (["resume=theory"], ["it is of repu-lab theory"]),
     "signal propagation": (["resume=propagate"], ["it is of repu-lab propagate"]),
 }
 
