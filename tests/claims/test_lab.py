@@ -2,6 +2,7 @@
 
 import pytest
 
+from repu_lab.claims.contest import Case, Grid, contest
 from repu_lab.claims.lab import Lab
 from repu_lab.configs.config import ConfigError
 
@@ -33,6 +34,14 @@ def test_jobs_are_trained_once_and_come_back_in_order(lab, capsys):
     again = lab.train(jobs)
     assert [(run.folder / "result.json").stat().st_mtime_ns for run in again] == stamps[:2]
     assert "test_loss" in again[0].statistics
+
+
+def test_a_claim_with_one_setting_each_tries_none_and_trains(lab):
+    """Without a choice the list of what is to be tried is empty."""
+    assert lab.train([]) == []
+    tiny = Grid(("critical",), ("1e-3",), 1, 2)
+    entries = contest(lab, [("ReLU", Case("digits", 2, (*TINY[1:], "task=digits")))], tiny)
+    assert [len(entry.records) for entry in entries.values()] == [2] and len(lab.runs) == 1
 
 
 def test_a_job_that_cannot_run_is_refused_before_any_runs(lab):

@@ -123,6 +123,8 @@ class Lab:
         """
         composed = [self._at_home(job) for job in self._compose("train", jobs)]
         todo = list({job.folder: job for job in composed}.values())
+        if not todo:
+            return []
         for job in todo:
             job.config.rerun = self.rerun and job.folder not in self._done
         with contextlib.redirect_stdout(io.StringIO()):  # a table of all runs; its bar is left to be seen
