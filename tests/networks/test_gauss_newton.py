@@ -55,12 +55,13 @@ def test_batches_in_turn_lead_to_what_solves_them_all():
     assert (lines.A @ theta[0] - lines.b).norm() < 1e-3 * lines.b.norm()
 
 
-def test_the_direction_minimises_what_it_says(monkeypatch):
+@pytest.mark.parametrize(("R", "P"), [(5, 9), (module.BLOCK, 110), (2 * module.BLOCK + 30, 300)])
+def test_the_direction_minimises_what_it_says(R: int, P: int):
     """lambda |d - mu p|^2 + |J d - r|^2: solved by least squares of the stacked system."""
     generator = torch.Generator().manual_seed(1)
-    J, r, last = (torch.randn(*shape, generator=generator, dtype=F64) for shape in ((5, 9), (5,), (9,)))
+    J, r, last = (torch.randn(*shape, generator=generator, dtype=F64) for shape in ((R, P), (R,), (P,)))
     root = (DAMPING * r.norm()).sqrt()
-    stacked = torch.cat([root * torch.eye(9, dtype=F64), J])
+    stacked = torch.cat([root * torch.eye(P, dtype=F64), J])
     wanted = torch.linalg.lstsq(stacked, torch.cat([root * MOMENTUM * last, r])[:, None]).solution[:, 0]
     direction = module._direction(r, J, last)
     assert direction is not None
