@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Annotation
 
+from repu_lab.claims.cures import tailored, turned
 from repu_lab.configs.schema import OUTCOMES
 from repu_lab.figures import bars, chi, curves, fates, growth, looks, rows, shares
 from repu_lab.figures.kernels import KernelCurves, kernels_by_layer
@@ -165,8 +166,15 @@ def test_a_kernel_is_drawn_up_to_where_the_format_ends_or_through_all_layers():
     assert [text.get_text() for text in left.texts if "float32" not in text.get_text()] == ["up"]
     assert [text.get_text() for text in right.texts] == ["flat"]
     assert right.get_xlim() == (0.5, 50.5)
+    assert left.get_xlim() == (0.5, 8.5)  # the last layer that one of the curves is seen at
     (place,) = [text.xy[0] for text in left.texts if isinstance(text, Annotation) and text.get_text() == "up"]
-    assert 8 < place < left.get_xlim()[1] < 20  # beside the last layer, 8, that one of the curves is seen at
+    assert place == pytest.approx(1)  # of the width: beside it
+
+
+def test_activations_of_one_picture_are_told_apart():
+    """By colour alone in claim 20; tailored ones of a family share a colour, and differ in their markers."""
+    assert len({looks.LOOKS[name][0] for name in turned.NAMES}) == len(turned.NAMES)
+    assert len({looks.LOOKS[name][:2] for name in tailored.NAMES}) == len(tailored.NAMES)
 
 
 def test_a_curve_goes_through_the_estimates_at_the_depths():

@@ -29,7 +29,6 @@ from repu_lab.figures.style import (
 
 WIDTH, HEIGHT = 7.0, 3.1  # inches
 ROOM = 14.0  # decades shown beyond where |z| leaves the number format
-NAMES = 8  # layers' room for the names of curves, beside the last one that the format holds
 BAND = (0, (2, 1.5))
 
 
@@ -54,22 +53,21 @@ def kernels_by_layer(curves: Mapping[str, KernelCurves], dtype: str = "float32")
     left.set_ylim(low - ROOM, high + ROOM)
     leaving = [curve for curve in curves.values() if curve.leaves]
     last = max((_ends(curve.theory, low, high) for curve in leaving), default=1)
-    labels = []
+    labels: dict[Axes, list[tuple[float, float, str, str]]] = {left: [], right: []}
+    layers = {left: last}
     for name, curve in curves.items():
         axes, within = (left, (low, high)) if curve.leaves else (right, (-np.inf, np.inf))
         _draw(axes, curve, markers[name], within)
         median = _inside(np.asarray(curve.measured)[1], *within)
         end = float(median[np.isfinite(median)][-1])
-        if curve.leaves:
-            left.annotate(name, (last + 0.5, end), va="center", fontsize=SMALL, color=curve.colour)
-        else:
-            labels.append((median.size + 0.5, end, name, curve.colour))
-            layer_axis(right, median.size)
-    layer_axis(left, last + NAMES)
+        labels[axes].append((layers.setdefault(axes, median.size) + 0.5, end, name, curve.colour))
+    for axes, count in layers.items():
+        layer_axis(axes, count)
     title(left, f"a  out of {dtype}")
     title(right, f"b  critical: within {dtype} at every layer")
     dtype_limits(left, [dtype], np.zeros(last), low, high)
-    end_labels(right, labels, size=SMALL)
+    for axes, names in labels.items():
+        end_labels(axes, names, size=SMALL)
     _legend(figure)
     return figure
 
