@@ -10,12 +10,26 @@ MRePU networks cease to learn. Overrides are those of `repu-lab train`; the axis
 """
 
 import argparse
+import math
+import shlex
 import sys
 import time
 from pathlib import Path
 
-from repu_lab.boundaries.boundary import AXES, LEARNT, SURVIVED, TRAINED, theory_boundary, trace_boundary
+from repu_lab.boundaries.bisection import Boundary
+from repu_lab.boundaries.boundary import (
+    AXES,
+    LEARNT,
+    SURVIVED,
+    TRAINED,
+    theory_boundary,
+    trace_boundary,
+    typed_at,
+)
 from repu_lab.configs.composition import compose_jobs
+from repu_lab.configs.schema import TrainConfig
+
+SURE = math.log(0.95 / 0.05)  # spreads from the boundary at which 95 % of the networks succeed
 
 
 def main() -> None:
@@ -64,11 +78,14 @@ def follow(arguments: argparse.Namespace) -> None:
         f"cost: {traced.networks} networks in {seconds:.0f} s; an even grid with an interval as narrow needs "
         f"{traced.grid_networks}, {traced.grid_networks / traced.networks:.1f} times as many"
     )
+    print(f"next: {next_command(traced, job.config, arguments, what)}")
     if arguments.picture:
         from repu_lab.figures import boundary
+        from repu_lab.runs.building import build
 
         config = job.config
-        heading = f"{config.activation['name']}, depth {config.depth}, width {config.width}: {what}"
+        heading = f"{build(config).activation.described}, depth {config.depth}"
+        heading += f", width {config.width}" * (arguments.axis != "width")
         figure = boundary(
             traced.values,
             traced.successes,
@@ -80,8 +97,19 @@ def follow(arguments: argparse.Namespace) -> None:
             theory=theory,
             axis=arguments.axis,
             heading=heading,
+            succeed=what,
         )
         figure.savefig(arguments.picture, dpi=200)
+
+
+def next_command(traced: Boundary, config: TrainConfig, arguments: argparse.Namespace, what: str) -> str:
+    """Return the command that trains on the side of the boundary that works."""
+    value = traced.value * math.exp(SURE * traced.spread * (1 if traced.rising else -1))
+    changed = typed_at(config, arguments.axis, value)
+    keys = {text.partition("=")[0] for text in changed}
+    kept = [text for text in arguments.overrides if text.partition("=")[0] not in keys]
+    there = f"by the fitted curve 95 % of them {what} at {arguments.axis} = {value:.4g}"
+    return f"{there}: {shlex.join(['repu-lab', 'train', *kept, *changed])}"
 
 
 if __name__ == "__main__":

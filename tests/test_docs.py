@@ -78,6 +78,23 @@ def script(name: str) -> Any:
     return module
 
 
+def test_a_traced_boundary_ends_with_a_command_on_the_side_that_works(monkeypatch, capsys):
+    """RePU's signal is held by a C_W below the boundary; another width or rate of the user's stays in the command."""
+    where = ["activation=repu", "depth=8", "width=8", "initialization=custom", "initialization.c_w=1", "steps=7"]
+    typed = ["trace_boundary.py", "c_w", "0.01", "100", "--survives", "--precision", "0.5", *where]
+    monkeypatch.setattr("sys.argv", typed)
+    script("trace_boundary").main()
+    half, *_, last = capsys.readouterr().out.splitlines()
+    boundary = float(half.partition(" = ")[2].split()[0])
+    value = float(re.findall(r"survive the first pass at c_w = (\S+): repu-lab train", last)[0])
+    (job,) = compose_jobs("train", shlex.split(last.partition("repu-lab train ")[2]))
+    assert last.startswith("next: ") and value < boundary
+    start = job.config.initialization
+    assert (start.c_w, job.config.width, job.config.steps) == (value, 8, 7)
+    (other,) = compose_jobs("train", [*where, f"initialization.c_w={value}"])
+    assert start == other.config.initialization
+
+
 def test_the_page_of_other_tools_is_as_its_script_writes_it():
     """The numbers take the other tools and 20 minutes; words, rows and columns are compared here."""
     peers, page = script("compare_peers"), (ROOT / "docs" / "peers.md").read_text(encoding="utf-8")

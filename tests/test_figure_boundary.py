@@ -26,4 +26,5 @@ def test_every_network_is_a_stroke_and_the_curve_halves_at_the_boundary(rising):
     assert np.interp(np.log(3.0), np.log(x), share) == pytest.approx(0.5, abs=1e-3)
     assert (share[-1] > share[0]) == rising
     assert np.asarray(theory.get_xdata())[0] == 4.0
+    assert axes.get_xlabel() == "variance of the weights times fan-in, $C_W$"
     assert "41 networks" in axes.get_title(loc="left") and "theory 4" in axes.texts[0].get_text()

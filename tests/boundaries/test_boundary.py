@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from repu_lab.boundaries.boundary import SURVIVED, outcomes, theory_boundary, trace_boundary
+from repu_lab.boundaries.boundary import AXES, SURVIVED, outcomes, theory_boundary, trace_boundary, typed_at
 from repu_lab.configs.config import ConfigError
 
 CUSTOM = ("initialization=custom", "initialization.c_w=1", "initialization.k1=1")
@@ -91,3 +91,18 @@ def test_what_cannot_vary_is_refused(experiment, axis, rule, message):
     config = experiment("activation=relu", f"initialization={rule}").config
     with pytest.raises(ConfigError, match=message):
         trace_boundary(config, axis, 0.1, 10)
+
+
+@pytest.mark.parametrize("axis", AXES)
+def test_what_is_typed_puts_a_network_at_a_place_and_leaves_the_rest(axis, experiment):
+    value = 16 if axis == "width" else 0.5
+    before = experiment("activation=relu", "depth=5", "initialization.weights=orthogonal", "optimizer.lr=0.1")
+    typed = typed_at(before.config, axis, value)
+    after = experiment("activation=relu", "depth=5", "initialization.weights=orthogonal", "optimizer.lr=0.1", *typed)
+
+    def places(which) -> dict[str, float]:
+        rule = which.rule
+        return {"c_w": rule.C_W[1], "c_b": rule.C_b[1], "k1": rule.k1, "lr": which.lr, "width": which.config.width}
+
+    assert places(after) == pytest.approx(places(before) | {axis: value}, rel=1e-3)
+    assert after.rule.weights == "orthogonal"

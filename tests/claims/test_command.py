@@ -1,6 +1,7 @@
 """`repu-lab reproduce` as people meet it: stored, interrupted, refused, failed, and what lies in its folder."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,20 @@ def test_it_ends_with_the_page_of_all_that_was_judged(asked, capsys):
     assert "1. t" in page.read_text() and "2. t" not in page.read_text()
     assert main(["reproduce", "claim=3", "scale=smoke"]) == 1  # a claim that failed is told there too
     assert "RuntimeError: boom" in page.read_text() and "1. t" in page.read_text()
+
+
+def test_few_networks_end_with_the_command_for_many_of_the_same_claims_or_of_the_cheapest_family(asked, capsys):
+    for chosen, following in (
+        ("1,4", "4 s: repu-lab reproduce claim=1,4"),
+        ("2,3", "4 s: repu-lab reproduce claim=1,3"),
+    ):
+        for _ in range(2):  # claims that fail at first
+            with suppress(KeyboardInterrupt):
+                main(["reproduce", f"claim={chosen}", "scale=smoke"])
+        assert capsys.readouterr().out.splitlines()[-1].endswith(following)
+    assert main(["reproduce", "claim=1"]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == "report:   outputs/reproduce-full/report.html: open it in a browser"
 
 
 def test_a_claims_folder_keeps_the_contract(asked, capsys):

@@ -90,6 +90,19 @@ def theory_boundary(
     return math.exp((start + stop) / 2)
 
 
+def typed_at(config: TrainConfig, axis: str, value: float) -> list[str]:
+    """Return the overrides that put a config at a place of the axis; a named initialization becomes numbers."""
+    if axis == "width":
+        return [f"width={round(value)}"]
+    if axis == "lr":
+        return [f"optimizer.lr={value:.3g}"]
+    start = _at(_with_axis(config, axis), axis, value, config.seed).initialization
+    sizes = {"c_w": start.c_w, "c_b": start.c_b, "k1": start.k1}
+    typed = [f"initialization.{key}={size:.4g}" for key, size in sizes.items() if size is not None]
+    weights = [f"initialization.weights={start.weights}"] * (start.weights != "gaussian")
+    return ["initialization=custom", *typed, *weights]
+
+
 def outcomes(configs: Sequence[TrainConfig], steps: int) -> list[str]:
     """Return the outcomes of jobs of one network each and of one shape, trained as one population.
 

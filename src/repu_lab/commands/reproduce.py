@@ -18,10 +18,23 @@ def work(config: ReproduceConfig, claims: Any, folder: "RunFolder") -> JobResult
 
 
 def page(folder: Path) -> str:
-    """Write the page of all claims that were judged in the folder."""
+    """Write the page of all claims that were judged in the folder; after few networks, say what judges them."""
+    from repu_lab.claims import CLAIMS, select
     from repu_lab.report.command import write_report
+    from repu_lab.report.reproduction import find_claims
+    from repu_lab.runs.folder import RunFolder
+    from repu_lab.runs.words import duration
 
-    return f"report:   {write_report(folder)}"
+    line = f"report:   {write_report(folder)}: open it in a browser"
+    if (RunFolder(folder).manifest() or {}).get("scale") == "full":
+        return line
+    judged = {finding.text("number") for finding in find_claims(folder)}
+    claims = [claim for claim in CLAIMS if str(claim.number) in judged]
+    if len(claims) in (0, len(CLAIMS)):
+        claims = select("signal")
+    typed = f"repu-lab reproduce claim={','.join(str(claim.number) for claim in claims)}"
+    seconds = sum(claim.cost["full"] for claim in claims)
+    return f"{line}\nnext:     so few networks decide nothing; many, in some {duration(seconds)}: {typed}"
 
 
 COMMAND = JobCommand(

@@ -10,6 +10,13 @@ from repu_lab.figures.narrow import WIDTH
 from repu_lab.figures.style import COLOURS, INK, NORMAL, canvas, note, quiet, tint
 
 ROW = 0.09  # height of the rows of networks above 1 and below 0
+# What the axes of `boundaries` are called; any other bears the name that is given.
+NAMES = {
+    "c_w": "variance of the weights times fan-in, $C_W$",
+    "c_b": "variance of the biases, $C_b$",
+    "k1": "size of the first signal, $K^1$",
+    "lr": "learning rate",
+}
 SPREADS = 6.0  # of the fitted curve shown on either side of its half: there it has turned
 
 
@@ -25,17 +32,18 @@ def boundary(
     theory: float | None = None,
     axis: str = "",
     heading: str = "",
+    succeed: str = "succeed",
 ) -> Figure:
     """Draw each network near the boundary as a stroke, above 1 if it succeeded, below 0 if not, and the fitted share.
 
     values, successes: (N,). The share is logistic in log(axis) with its half at `value`; low to high is the interval.
-    Networks beyond the picture are counted in words.
+    Networks beyond the picture are counted in words. succeed: what the networks do that succeed, such as `learn`.
     """
     values, successes = np.asarray(values, dtype=np.float64), np.asarray(successes, dtype=bool)
     measured, predicted = COLOURS["log10_K"], COLOURS["log10_chi_parallel"]
     figure = canvas(WIDTH, 3.2)
     axes = figure.subplots()
-    quiet(axes, axis, "share that succeeds")
+    quiet(axes, NAMES.get(axis, axis), f"share of networks that {succeed}")
     axes.set_xscale("log")
     axes.axvspan(low, high, color=tint(measured, 0.75), linewidth=0, zorder=0)
     marked = [low, high, *([] if theory is None else [theory])]
@@ -62,7 +70,7 @@ def boundary(
     axes.minorticks_off()
     lines = [heading, f"{len(values)} networks, one stroke each"]
     lines += [
-        f"beyond, {side}: {int(successes[out].sum())} of {int(out.sum())} succeed"
+        f"beyond, {side}: {int(successes[out].sum())} of {int(out.sum())} {succeed}"
         for side, out in (("on the left", values < left), ("on the right", values > right))
         if out.any()
     ]
