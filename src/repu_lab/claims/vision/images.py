@@ -34,7 +34,7 @@ def examine(lab: Lab) -> Evidence:
     cases = [Case("digits", depth, sizes(lab)) for depth in depths]
     least, most = cases[0], cases[-1]
     # The last two are shown beside the others, no part of the verdict.
-    residual = [Case("digits, residual", d, (*sizes(lab), "residual=true")) for d in depths if d > 2]
+    residual = [Case("digits, residual", most.depth, (*most.overrides, "residual=true"))]
     turned = [case.orthogonal for case in cases if case.depth > 2]
     entries = contest(lab, product(NAMES, [*cases, *residual, *turned]), shared_grid(lab))
     missing = {
@@ -60,9 +60,9 @@ def examine(lab: Lab) -> Evidence:
     accuracy = {case: entries.medians(NAMES, case) for case in deepest}
     return Evidence(
         setup=f"""digits: {cases[0].training}, depths {", ".join(map(str, depths))}, float32;
-            {shared_grid(lab)}. Its divisions are of the same 1,797 images and overlap. The same with skip connections,
-            and with {ORTHOGONAL}, is shown and no part of the verdict: the paper's residual networks are convolutional,
-            these are perceptrons. Larger images:
+            {shared_grid(lab)}. Its divisions are of the same 1,797 images and overlap. {ORTHOGONAL.capitalize()}, and
+            skip connections at the largest depth, are shown and no part of the verdict: the paper's residual networks
+            are convolutional, these are perceptrons. Larger images:
             {_larger_set_up(missing)}.""",
         verdict=judge(errors, alike),
         reason="; ".join(
