@@ -131,12 +131,14 @@ def _run_jobs(command: JobCommand, arguments: list[str], multirun: bool) -> int:
     if options:
         print(shown_config(command.name, overrides, options["--cfg"], "--resolve" in options), end="")
         return 0
-    from repu_lab.sweeps.launching import launch, plan
-
     job = jobs[0]
     if getattr(job.config, "plan", False):
+        from repu_lab.sweeps.launching import plan
+
         return plan(command.name, jobs, job.launcher)
     if job.launcher is not None:
+        from repu_lab.sweeps.launching import launch
+
         return launch(command.name, jobs, job.launcher)
     from repu_lab.runs.job import run_job
 

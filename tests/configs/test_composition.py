@@ -26,7 +26,7 @@ LINES = [
 
 
 def hydras(overrides: list[str]) -> object:
-    config.register()
+    config.register("train")
     with initialize_config_dir(str(conf_dir()), job_name="train", version_base="1.3"):
         return OmegaConf.to_container(compose("train", overrides=overrides), resolve=True)
 

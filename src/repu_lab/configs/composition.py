@@ -103,7 +103,7 @@ def composer(
 
     `bases`: what earlier composers of the same command and search path have composed.
     """
-    config.register()
+    config.register(command)
     with initialize_config_dir(str(conf_dir()), job_name=command, version_base="1.3"):
         composing = Composer(command, GlobalHydra.instance().config_loader(), searchpath)
         if bases is not None:

@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from repu_lab.configs.code import activation_name, own_files
-from repu_lab.configs.command import job_command, job_commands
+from repu_lab.configs.command import job_command
 from repu_lab.configs.launchers import LAUNCHERS
 from repu_lab.configs.schema import TAILOR_KEYS, TARGETS, TASK_KEYS, BlockConfig, TaskConfig
 from repu_lab.configs.text import nearest, printable
@@ -34,11 +34,10 @@ class ConfigError(ValueError):
 
 
 @cache
-def register() -> None:
-    """Make the dataclasses known to Hydra: those of the commands as `<command>_schema`, and the launchers."""
+def register(command: str) -> None:
+    """Make the dataclasses known to Hydra: that of a command as `<command>_schema`, and the launchers."""
     store = ConfigStore.instance()
-    for name, command in job_commands().items():
-        store.store(name=f"{name}_schema", node=command.config)
+    store.store(name=f"{command}_schema", node=job_command(command).config)
     for name, node in LAUNCHERS.items():
         store.store(group="hydra/launcher", name=name, node=node)
 

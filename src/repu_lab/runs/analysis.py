@@ -11,7 +11,6 @@ from repu_lab.blocks import PLAIN
 from repu_lab.configs.code import activation_name
 from repu_lab.configs.config import ConfigError, config_hash, result_fields
 from repu_lab.configs.schema import TheoryConfig
-from repu_lab.figures import kernel_by_layer, phase_diagram, susceptibilities
 from repu_lab.networks.initialization import Rule
 from repu_lab.runs.building import build_block, build_rule, build_tailored, law_of
 from repu_lab.runs.folder import RunFolder
@@ -129,6 +128,9 @@ def analyse_activation(asked: Question, expected: Forecast, folder: RunFolder) -
 
 
 def _draw(law: Law, rule: str, points: Sequence[dict[str, Any]], expected: Forecast, folder: RunFolder) -> None:
+    # matplotlib: .4 s, which no first step waits for
+    from repu_lab.figures import kernel_by_layer, phase_diagram, susceptibilities
+
     C_W, C_b, activation = law.C_W[-1], law.C_b[-1], law.activation
     kind = "" if law.weights == "gaussian" else f" {law.weights}"
     figures = {

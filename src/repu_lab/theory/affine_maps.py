@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.optimize import brentq, fminbound
 
 from repu_lab.activations import Activation
 from repu_lab.theory.angles import Array
 from repu_lab.theory.closed_forms import by_quadrature
 from repu_lab.theory.quadrature import QuadratureMoments
+from repu_lab.theory.roots import minimum_between, root_between
 
 ALPHAS = np.geomspace(1e-5, 30, 30)
 SHIFTS = np.geomspace(1e-3, 12, 30)  # of beta, in units of the farthest kink
@@ -101,7 +101,7 @@ class Conditions:
         elif min(nearest)[0] < UNKNOWN:
             _, i, side = min(nearest)
             ends = shifts[[max(i - 1, 0), min(i + 1, len(shifts) - 1)]]
-            best = float(fminbound(self._size, *ends, args=(side,), xtol=1e-9))  # pyright: ignore[reportArgumentType]
+            best = minimum_between(lambda beta: self._size(beta, side), *ends, xtol=1e-9)
             beta = min((best, float(shifts[i])), key=lambda beta: self._size(beta, side))
         else:
             raise ValueError(f"no alpha and beta bring {self.activation.title} near its conditions")
@@ -127,8 +127,7 @@ class Conditions:
         def off(log_alpha: float) -> float:
             return float(self._asked(self.maps(np.exp(log_alpha), beta, side))[0] - self.target)
 
-        root = brentq(off, *np.log(ALPHAS[i : i + 2]), xtol=1e-14)
-        return float(np.exp(root))  # pyright: ignore[reportArgumentType, reportCallIssue]
+        return float(np.exp(root_between(off, *np.log(ALPHAS[i : i + 2]), xtol=1e-14)))
 
     def _crossing(self, asked: Array) -> int | None:
         """Return behind which of ALPHAS the target is passed first."""
@@ -162,6 +161,5 @@ class Conditions:
         ends = self._off(low, side), self._off(high, side)
         if not ends[0] * ends[1] <= 0:
             return None
-        root = brentq(lambda beta: np.nan_to_num(self._off(beta, side)), low, high, xtol=1e-14)
-        root = float(root)  # pyright: ignore[reportArgumentType, reportCallIssue]
-        return root if abs(self._off(root, side)) < MET else None
+        met = root_between(lambda beta: np.nan_to_num(self._off(beta, side)), low, high, xtol=1e-14)
+        return met if abs(self._off(met, side)) < MET else None

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.optimize import fminbound
 
 from repu_lab.activations import Activation
 from repu_lab.theory.angles import Array
@@ -23,6 +22,7 @@ from repu_lab.theory.closed_forms import PowerMoments, moments
 from repu_lab.theory.fixed_points import FixedPoint, companions_of, sign_changes
 from repu_lab.theory.gaussian import mean_square
 from repu_lab.theory.quadrature import QuadratureMoments
+from repu_lab.theory.roots import minimum_between
 
 SCALE_INVARIANT = "scale-invariant"
 STABLE_AT_0 = "K*=0 stable"
@@ -200,7 +200,7 @@ def _between(form: QuadratureMoments, K: Array, averages: Array, known: Sequence
             K_ = np.exp([x])
             return kept_at(K_, np.stack((form.mean_square(K_), form.stein(K_), form.mean_square_slope(K_))))
 
-        x = float(fminbound(lambda x: float(at(x)[2][0]), *np.log(K[[i - 1, i + 1]])))  # pyright: ignore[reportArgumentType]
+        x = minimum_between(lambda x: float(at(x)[2][0]), *np.log(K[[i - 1, i + 1]]))
         C_W, C_b, off = (float(value[0]) for value in at(x))
         where = "chi_parallel and chi_perp are nearest to 1 here"
         nearest.append(CriticalPoint(float(np.exp(x)), C_W, C_b, NEAR, np.nan, 2.0, where, (), off))

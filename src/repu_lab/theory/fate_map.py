@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.interpolate import CubicHermiteSpline, CubicSpline
 
 from repu_lab.activations import Activation
 from repu_lab.theory.angles import Array
@@ -87,6 +86,8 @@ def _logs(activation: Activation):
 
 
 def _tables(form: QuadratureMoments):
+    from scipy.interpolate import CubicHermiteSpline, CubicSpline  # it brings scipy.optimize, see roots.py
+
     K = np.exp(TABLE)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
         g, slope, perp = form.mean_square(K), form.stein(K), form.mean_square_slope(K)

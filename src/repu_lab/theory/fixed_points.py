@@ -3,12 +3,12 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.optimize import brentq
 
 from repu_lab.activations import Activation
 from repu_lab.theory.angles import Array
 from repu_lab.theory.closed_forms import PowerMoments, moments
 from repu_lab.theory.quadrature import QuadratureMoments
+from repu_lab.theory.roots import root_between
 
 POINTS = 200
 K_MIN, K_MAX = 1e-8, 1e8
@@ -131,8 +131,7 @@ def _root(function, low: float, high: float) -> float:
     first, last = (float(function(np.exp(x))) for x in ends)
     if first * last >= 0:  # the sign changes in the last bits only, which come out otherwise for a whole grid
         return low if abs(first) <= abs(last) else high
-    x = brentq(lambda x: function(np.exp(x)), *ends, xtol=1e-15, rtol=RTOL)
-    return float(np.exp(x))  # pyright: ignore[reportArgumentType, reportCallIssue]
+    return float(np.exp(root_between(lambda x: function(np.exp(x)), *ends, xtol=1e-15, rtol=RTOL)))
 
 
 def _refined(form: QuadratureMoments, C_W: float, grid: Array, slope: Array) -> tuple[Array, Array]:

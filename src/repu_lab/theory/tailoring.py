@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
-from scipy.optimize import brentq
 
 from repu_lab.activations import Activation, LeakyReLU, RePU, Tailored, as_activation
 from repu_lab.theory.affine_maps import Conditions
@@ -20,6 +19,7 @@ from repu_lab.theory.closed_forms import moments
 from repu_lab.theory.law import check_depth
 from repu_lab.theory.power_law import leading_power
 from repu_lab.theory.quadrature import QuadratureMoments
+from repu_lab.theory.roots import root_between
 
 KINDS = ("shift", "dks", "tat")
 ZETA, TAU, ETA = 1.5, 0.3, 0.9  # those of the papers
@@ -111,7 +111,7 @@ def _leaky(activation: Activation, depth: int, eta: float) -> Tailored:
 
     slope = 0.0  # ReLU, where even that leaves less
     if reached(0.0) > 0:
-        slope = float(brentq(reached, 0.0, 1.0, xtol=1e-14))  # pyright: ignore[reportArgumentType, reportCallIssue]
+        slope = root_between(reached, 0.0, 1.0, xtol=1e-14)
     gamma = math.sqrt(2 / (1 + slope**2))
     known = {"chi_parallel": 1.0, "chi_perp": 1.0}
     s = LeakyReLU(slope)
