@@ -5,6 +5,7 @@ import pytest
 from repu_lab.claims.contest import Case, Grid, contest
 from repu_lab.claims.lab import Lab
 from repu_lab.configs.config import ConfigError
+from repu_lab.sweeps import sweep
 
 TINY = ["depth=2", "width=8", "steps=2", "batch_size=16", "probe=4", "initialization=he", "statistics=false"]
 
@@ -12,6 +13,7 @@ TINY = ["depth=2", "width=8", "steps=2", "batch_size=16", "probe=4", "initializa
 @pytest.fixture
 def lab(tmp_path, monkeypatch) -> Lab:
     monkeypatch.setattr(Lab, "_workers", lambda _: 1)
+    monkeypatch.setattr(sweep, "_advice", None)  # nobody reads what to type next
     return Lab(tmp_path, scale="smoke", versions={"repu-lab": "1"}, threads=1)
 
 

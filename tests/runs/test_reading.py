@@ -67,13 +67,13 @@ def test_a_run_whose_manifest_names_another_command_does_not_drop_out_of_the_tre
 @pytest.mark.parametrize("name", ["result.json", "config.yaml", "statistics.npz", "weights.pt"])
 def test_an_altered_file_is_damaged_wherever_the_run_is_shown(name, run, capsys):
     flipped(run / name)
-    told = f"{name} is not as it was written"
-    assert state() == ("damaged", told)
+    message = f"{name} is not as it was written"
+    assert state() == ("damaged", message)
     (shown,) = scan("tree")
     assert (len(shown.members), bool(shown.config)) == (name != "result.json", name != "config.yaml")
     assert main(["report", "tree"]) == main(["report", str(run)]) == 0
     for page in ("tree/report.html", f"{run}/report.html"):
-        assert told in Path(page).read_text()
+        assert message in Path(page).read_text()
     (job,) = compose_jobs("train", [*TINY, f"hydra.run.dir={run}"])
     capsys.readouterr()
     assert run_job(job_command("train"), job.config, job.folder) == 0  # made again from the last checkpoint
@@ -171,6 +171,26 @@ def test_no_number_or_name_in_a_result_stops_a_table(members, by):
     for text in (as_table(table, by), as_csv(table), as_json(table)):
         text.encode()
     assert len(table) >= 1 and main(["report", "tree"]) == main(["report", "tree/odd"]) == 0
+
+
+PYTHONS = "Traceback (most recent call last):\n  File x, line 1\n    f()\n"
+TRACEBACKS = {
+    f"{PYTHONS}RuntimeError: boom\n\n": "RuntimeError: boom",
+    f"{PYTHONS}KeyError: 1\n\nDuring handling of it:\n\n{PYTHONS}ValueError: CUDA:\nset CUDA=1\n": "ValueError: CUDA:",
+    f"the process was ended by SIGKILL\n{PYTHONS}KeyError: 1\nlast words\n": "the process was ended by SIGKILL",
+    "Traceback\n": "Traceback",
+    " \n": "ended without a result",
+}
+
+
+@pytest.mark.parametrize("text", TRACEBACKS)
+def test_a_failure_is_the_same_line_in_the_table_of_its_sweep_and_of_all_runs(text, capsys):
+    (job,) = compose_jobs("train", [*TINY, "seed=3", "sweep=s"], multirun=True)
+    folder = write_run(job.folder, status="failed")
+    (folder / "traceback.txt").write_text(text)
+    assert state(str(folder)) == ("failed", TRACEBACKS[text])
+    assert print_table("train", [job]) == 1
+    assert f"failed: {TRACEBACKS[text]} (in 1)" in capsys.readouterr().out
 
 
 def pipe(path: Path) -> None:

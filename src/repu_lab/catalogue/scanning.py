@@ -11,15 +11,14 @@ from typing import Any, NamedTuple
 
 from repu_lab.catalogue.values import Scalar, flatten, number
 from repu_lab.configs.command import job_commands
-from repu_lab.configs.files import Damaged, check_archive, read_bytes
+from repu_lab.configs.files import Damaged, check_archive
 from repu_lab.runs.lock import is_held
-from repu_lab.runs.reading import CHECKED, SMALL, Contents
+from repu_lab.runs.reading import CHECKED, SMALL, Contents, error_line
 
 # running: a live process holds the lock; damaged: a file of it cannot be what it should be.
 STATES = ("finished", "running", "interrupted", "failed", "damaged")
 CLAIM = "claim"  # what a manifest has for a command in the folder of one of a reproduction's claims
 MOST_MEMBERS = 1_000_000
-TEXT_LIMIT = 1 << 20
 
 
 class Member(NamedTuple):
@@ -115,7 +114,7 @@ def read_run(folder: str, root: Path | str, *, small: int = SMALL) -> Run:
     if run.state == "running" and not read("lock", is_held, folder):
         run.state, run.note = "interrupted", "its process is gone"
     if run.state == "failed":
-        run.note = last_line(os.path.join(folder, "traceback.txt"))
+        run.note = error_line(folder)
     if manifest and run.command not in result_files():
         known = run.command == CLAIM or run.command in job_commands()
         if not known or contents.files.keys() & set(result_files().values()):
@@ -140,15 +139,6 @@ def read_run(folder: str, root: Path | str, *, small: int = SMALL) -> Run:
 def result_files() -> dict[str, str]:
     """Return the file of a run's result by command; a command without one, a reproduction, is made of others' runs."""
     return {name: command.result for name, command in job_commands().items() if command.result is not None}
-
-
-def last_line(path: str) -> str:
-    """Return the last line of a traceback, which names the error; '' if it cannot be read."""
-    try:
-        lines = read_bytes(path, TEXT_LIMIT).decode(errors="replace").splitlines()
-    except Damaged:
-        return ""
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
 def _moved_aside(name: str, beside: Mapping[str, bool], folder: str) -> bool:

@@ -1,7 +1,6 @@
 """What a claim may use: networks built or trained from command lines, and the scale of the reproduction."""
 
 import contextlib
-import io
 import os
 import shlex
 from collections import defaultdict
@@ -17,11 +16,13 @@ from hydra.core.global_hydra import GlobalHydra
 
 from repu_lab.configs.composition import Base, Job, composer
 from repu_lab.configs.config import folder_name
+from repu_lab.configs.launchers import LabConf
 from repu_lab.runs.building import Experiment, build, pick_device
 from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.reading import Contents
 from repu_lab.sweeps.job_table import error_of, stored_result
-from repu_lab.sweeps.launching import launch
+from repu_lab.sweeps.launching import slots
+from repu_lab.sweeps.sweep import run_unfinished
 
 Choice = TypeVar("Choice")
 APART = 10_000  # between the first seeds of reproductions of other seeds: more than a claim's networks and tuning take
@@ -127,12 +128,7 @@ class Lab:
             return []
         for job in todo:
             job.config.rerun = self.rerun and job.folder not in self._done
-        with contextlib.redirect_stdout(io.StringIO()):  # a table of all runs; its bar is left to be seen
-            launch(
-                "train",
-                todo,
-                {"where": "here", "workers": self._workers(), "threads": None, "devices": [], "max_members": None},
-            )
+        run_unfinished("train", todo, slots(vars(LabConf(workers=self._workers()))))
         self._done |= {job.folder for job in todo}
         return [_trained(job) for job in composed]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from repu_lab.catalogue.scanning import STATES, Run, last_line
+from repu_lab.catalogue.scanning import STATES, Run
 from repu_lab.catalogue.summary import counted
 from repu_lab.catalogue.values import number
 from repu_lab.configs.files import Damaged
@@ -20,7 +20,7 @@ from repu_lab.report.run import versions
 from repu_lab.report.sweep import unfinished
 from repu_lab.report.tables import facts, table
 from repu_lab.report.words import command_line, plural, read_or_empty, shown_any, when
-from repu_lab.runs.reading import Contents
+from repu_lab.runs.reading import Contents, error_line
 
 CLAIM_LIMIT = 8 << 20  # bytes of a claim.json
 VERDICTS = ("supported", "refuted", "inconclusive")
@@ -42,19 +42,19 @@ class Finding:
     """A claim's folder: what claim.json says, or why there is nothing that can be read."""
 
     folder: Path
-    said: Mapping[str, Any]
+    content: Mapping[str, Any]
     damage: str = ""
     state: str = "damaged"  # damaged, failed, or not judged, where claim.json says nothing
     altered: str = ""  # what of its pictures is not as it was written
 
     def text(self, key: str) -> str:
         """Return an entry as text, '' if there is none."""
-        value = self.said.get(key)
+        value = self.content.get(key)
         return "" if value is None else shown_any(value)
 
     def lines(self, key: str) -> list[str]:
         """Return the texts of a list, [] if there is none."""
-        return [line for line in _list(self.said.get(key)) if isinstance(line, str)]
+        return [line for line in _list(self.content.get(key)) if isinstance(line, str)]
 
     @property
     def anchor(self) -> str:
@@ -81,7 +81,7 @@ def is_reproduction(folder: Path) -> bool:
 def find_claims(folder: Path) -> list[Finding]:
     """Return what was found of each claim, in the order of the claims; damaged, failed and open ones too."""
     findings = [_find(path) for path in sorted(folder.glob("claims/*")) if path.is_dir()]
-    return sorted(findings, key=lambda finding: (number(finding.said.get("number")) or 1e9, finding.folder.name))
+    return sorted(findings, key=lambda finding: (number(finding.content.get("number")) or 1e9, finding.folder.name))
 
 
 def _find(folder: Path) -> Finding:
@@ -89,13 +89,13 @@ def _find(folder: Path) -> Finding:
     try:
         if os.path.lexists(folder / "manifest.json"):  # older reproductions have none
             _ = contents.manifest
-        said = contents.json("claim.json", CLAIM_LIMIT)
-        return Finding(folder, said, altered="; ".join(why for _, why in contents.damage()))
+        content = contents.json("claim.json", CLAIM_LIMIT)
+        return Finding(folder, content, altered="; ".join(why for _, why in contents.damage()))
     except Damaged as damage:
         if (folder / "claim.json").exists():
             return Finding(folder, {}, str(damage))
     if (folder / "traceback.txt").exists():
-        return Finding(folder, {}, last_line(str(folder / "traceback.txt")), "failed")
+        return Finding(folder, {}, error_line(folder), "failed")
     return Finding(folder, {}, "there is no claim.json yet", "not judged")
 
 
@@ -138,13 +138,13 @@ def _claim(page: Page, finding: Finding, family: str) -> Markup:
 
     `family`: that of the claims from here on, '' where it is the last one's.
     """
-    said = finding.said
+    content = finding.content
     return template("reproduction").claim(
         finding,
         family,
-        [_figure(page, finding, entry) for entry in _list(said.get("figures"))],
-        _numbers(page, said.get("numbers")),
-        [_table(page, entry) for entry in _list(said.get("tables"))],
+        [_figure(page, finding, entry) for entry in _list(content.get("figures"))],
+        _numbers(page, content.get("numbers")),
+        [_table(page, entry) for entry in _list(content.get("tables"))],
     )
 
 

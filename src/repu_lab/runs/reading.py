@@ -92,6 +92,23 @@ class Contents:
                 yield name, str(error)
 
 
+def error_line(folder: Path | str) -> str:
+    """Return what a run failed of, in one line of its traceback.txt.
+
+    Of Python's that is the first one behind the last frames; what is written of a process that died begins with it, and
+    ends with its log.
+    """
+    try:
+        text = read_bytes(os.path.join(folder, "traceback.txt"), MEBIBYTE).decode(errors="replace")
+    except Damaged:
+        text = ""
+    lines = [line for line in text.splitlines() if line.strip()] or ["ended without a result"]
+    tracebacks = [number for number, line in enumerate(lines) if line.startswith("Traceback")]
+    if 0 in tracebacks:
+        lines = [line for line in lines[tracebacks[-1] + 1 :] if not line.startswith(" ")] or lines[-1:]
+    return lines[0].strip()
+
+
 def file_entry(path: Path) -> dict[str, Any] | None:
     """Return size and SHA-256 of a file, None if it cannot be read."""
     try:

@@ -10,20 +10,19 @@ from typing import Any
 from repu_lab.configs.command import EXIT_FAILED, job_command
 from repu_lab.configs.composition import Job
 from repu_lab.configs.config import ConfigError, config_hash
-from repu_lab.configs.files import Damaged, read_bytes
+from repu_lab.configs.files import Damaged
 from repu_lab.configs.text import escaped, printable
 from repu_lab.networks.quantiles import median
 from repu_lab.runs.folder import RunFolder
-from repu_lab.runs.reading import Contents
+from repu_lab.runs.reading import Contents, error_line
 
 WHOLE = ("finished", "extended")  # states of jobs that a sweep leaves as they are
-TRACEBACK_LIMIT = 1 << 20  # bytes
 KEY = re.compile(r"\w*\w")  # the first word of an override is its key, or the group that this is in
 
 
 def print_table(command: str, jobs: Sequence[Job]) -> int:
     """Print one line a job: what became of its members, what sets it apart, where it lies; return the exit code."""
-    asked, columns = job_command(command), job_command(command).columns
+    definition, columns = job_command(command), job_command(command).columns
     rows, networks, others, code = [], Counter[str](), Counter[str](), 0
     failures: dict[str, list[Job]] = {}
     for job, typed in zip(jobs, own_overrides(jobs), strict=True):
@@ -38,9 +37,9 @@ def print_table(command: str, jobs: Sequence[Job]) -> int:
             if status == "failed":
                 failures.setdefault(error_of(folder) or "", []).append(job)
         else:
-            first, *cells = _outcomes(result) if asked.row is None else asked.row(result)
+            first, *cells = _outcomes(result) if definition.row is None else definition.row(result)
             networks.update(result.get("outcomes", {"done": 1}))
-            code = code or asked.ending(job.config, result)[0]
+            code = code or definition.ending(job.config, result)[0]
         if (steps := extended(command, job)) is not None:
             first = f"extended to {steps} steps, {first}"
         rows.append((first, *cells, typed, job.folder.name))
@@ -112,12 +111,7 @@ def error_of(folder: RunFolder) -> str | None:
     """Return the error of a job that failed, in one line, None if it finished."""
     if (folder.manifest() or {}).get("status") == "finished":
         return None
-    try:
-        lines = read_bytes(folder.path / "traceback.txt", TRACEBACK_LIMIT).decode(errors="replace").strip().splitlines()
-    except Damaged:
-        lines = []
-    # A traceback of Python's says at its end what a dead process's says first.
-    return (lines[-1] if lines[0].startswith("Traceback") else lines[0]) if lines else "ended without a result"
+    return error_line(folder.path)
 
 
 def median_metric(result: Mapping[str, Any]) -> float | None:

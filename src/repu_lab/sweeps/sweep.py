@@ -52,45 +52,17 @@ def run_sweep(
     max_members: int | None = None,
     cluster: "Callable[[Path], SlurmPool] | None" = None,
 ) -> int:
-    """Run what is not finished of a sweep's jobs and print the table of all; return the exit code.
+    """Run what is not finished of a sweep's jobs, print the table of all and what to type next; return the exit code.
 
-    Groups run on the slots, or on what `cluster` makes of the sweep's folder of groups.
-
-    0, 1 if a job failed, 3 if one is not as `require` asks. ConfigError, before anything is written, if a job cannot
-    run or another process sweeps here; Interrupted, after every worker has saved its state, if a signal asks.
+    0, 1 if a job failed, 3 if one is not as `require` asks. Errors: see `run_unfinished`.
     """
-    advice = None
-    if left := unfinished(command, jobs):
-        sweep = sweep_of(jobs)
-        for folder in (sweep / GROUPS, *(job.folder for job in left)):
-            check_inside(folder, sweep)
-        with Pool(slots) as pool:
-
-            def fits(config: Any) -> int:
-                return pool.ask(members_that_fit, config) or 1
-
-            groups = plan_groups(command, jobs, left, memory_bound(fits, left, len(slots), max_members))
-            for group in groups:
-                pool.ask(check_group, group)
-            place = RunFolder(sweep / GROUPS)
-            place.path.mkdir(parents=True, exist_ok=True)
-            with place.lock(), deferred() as asked:
-                if left[0].config.rerun:
-                    for stale in group_places(sweep):
-                        remove_group(stale, sweep)
-                runner = pool if cluster is None else cluster(place.path)
-                stopped = _Driver(command, runner, len(left)).drive(groups, asked)
-            if not stopped and asked.number is None:
-                advice = _advice(pool, command, jobs)
-        if asked.number is not None:
-            again = "the same command without rerun=true" if left[0].config.rerun else "the same command"
-            print(f"interrupted; {again} goes on with what is left in {sweep}")
-            raise Interrupted(asked.number)
-        if stopped:
-            print(stopped, file=sys.stderr)
-    else:
-        with Pool(slots) as pool:
-            advice = _advice(pool, command, jobs)
+    try:
+        stopped = run_unfinished(command, jobs, slots, max_members, cluster)
+    except Interrupted:
+        again = "the same command without rerun=true" if jobs[0].config.rerun else "the same command"
+        print(f"interrupted; {again} goes on with what is left in {sweep_of(jobs)}")
+        raise
+    advice = None if stopped else _advice(command, jobs, slots)
     code = print_table(command, jobs)
     if advice:
         print(escaped(f"next:     {advice}"))
@@ -101,13 +73,56 @@ def run_sweep(
     return code
 
 
-def _advice(pool: Pool, command: str, jobs: Sequence[Job]) -> str | None:
+def run_unfinished(
+    command: str,
+    jobs: Sequence[Job],
+    slots: Sequence[Slot],
+    max_members: int | None = None,
+    cluster: "Callable[[Path], SlurmPool] | None" = None,
+) -> str | None:
+    """Run what is not finished of a sweep's jobs; return why that was stopped, None if it was not.
+
+    Groups run on the slots, or on what `cluster` makes of the sweep's folder of groups. ConfigError, before anything is
+    written, if a job cannot run or another process sweeps here; Interrupted, after every worker has saved its state, if
+    a signal asks.
+    """
+    left = unfinished(command, jobs)
+    if not left:
+        return None
+    sweep = sweep_of(jobs)
+    for folder in (sweep / GROUPS, *(job.folder for job in left)):
+        check_inside(folder, sweep)
+    with Pool(slots) as pool:
+
+        def fits(config: Any) -> int:
+            return pool.ask(members_that_fit, config) or 1
+
+        groups = plan_groups(command, jobs, left, memory_bound(fits, left, len(slots), max_members))
+        for group in groups:
+            pool.ask(check_group, group)
+        place = RunFolder(sweep / GROUPS)
+        place.path.mkdir(parents=True, exist_ok=True)
+        with place.lock(), deferred() as request:
+            if left[0].config.rerun:
+                for stale in group_places(sweep):
+                    remove_group(stale, sweep)
+            runner = pool if cluster is None else cluster(place.path)
+            stopped = _Driver(command, runner, len(left)).drive(groups, request)
+    if request.number is not None:
+        raise Interrupted(request.number)
+    if stopped:
+        print(stopped, file=sys.stderr)
+    return stopped
+
+
+def _advice(command: str, jobs: Sequence[Job], slots: Sequence[Slot]) -> str | None:
     """Return what to type next after a sweep in which networks failed, see advice.next_of_jobs; else None."""
     results = (read_result(command, RunFolder(job.folder)) or {} for job in jobs)
     ended = {name for result in results for name in result.get("outcomes", (result.get("fate"),))}
     if ended - {None} <= {*job_command(command).good}:
         return None
-    return pool.ask(next_of_sweep, tuple(jobs))
+    with Pool(slots[:1]) as pool:
+        return pool.ask(next_of_sweep, tuple(jobs))
 
 
 def sweep_of(jobs: Sequence[Job]) -> Path:
@@ -189,7 +204,7 @@ class _Driver:
         self.outcomes: Counter[str] = Counter()
         self.errors: list[str | None] = []  # of the jobs in the order in which they ended
 
-    def drive(self, groups: Sequence[Group], asked: Request) -> str | None:
+    def drive(self, groups: Sequence[Group], request: Request) -> str | None:
         """Run the groups to their end; return why the sweep was stopped, if it was."""
         for group in groups:
             self.pool.submit(run_group, group)
@@ -203,7 +218,7 @@ class _Driver:
                 stopped = stopped or self._reason_to_stop(groups[0].jobs[0].config)
                 if stopped:
                     self.pool.interrupt()
-                elif asked.number is not None:
+                elif request.number is not None:
                     self.pool.leave()
         return stopped
 
