@@ -82,6 +82,21 @@ MISTAKES = [
     (["train", "dtype=int8"], ["dtype=int8", "float32"]),
     (["train", "dtype=flaot32"], ["dtype=flaot32", "did you mean float32?"]),
     (["train", "checkpoint=${width}"], ["checkpoint=128", "checkpoint.every_seconds"]),  # the fuzz's line 2,452
+    (["train", "checkpoint=0"], ["checkpoint=0: is a group of keys", "write checkpoint.every_seconds=0, a finite num"]),
+    (["train", "checkpoint=null"], ["write checkpoint.every_seconds=VALUE"]),
+    (["train", "checkpoint={every: 5}"], ["write checkpoint.every_seconds=VALUE"]),
+    (["train", "optimizer=[adam,sgd]"], ["valid options: adam, adamw, sgd", "-m optimizer=A,B"]),
+    (["train", "sweep=[a,b]"], ["sweep=[a,b]: must be text (name of the sweep's folder"]),
+    (["train", "plan=3"], ["plan=3: must be true or false"]),
+    (["train", "activation={name: relu, slope: 2}"], ["one by one, activation=relu activation.slope=2"]),
+    (["train", "experiment=null"], ["experiment=null: no such option", "leave it out"]),
+    (["train", "hydra=3"], ["hydra=3: is set by the lab", "hydra.run.dir"]),
+    (["train", "hydra.run.dir=null"], ["hydra.run.dir=null: must be text"]),
+    (["train", "hydra.searchpath=3"], ["hydra.searchpath=3: must be a list of folders"]),
+    (["train", "-m", "hydra.launcher.workers=x"], ["hydra.launcher.workers=x: must be a whole number"]),
+    (["train", "-m", "hydra.launcher.devices=0"], ["hydra.launcher.devices=0: must be a list, [A,B]"]),
+    (["train", "task=file", "task.path=a${x}.csv"], ["task.path=a${x}.csv: ", "'x' not found", "\\${...}"]),
+    (["train", "resume=3"], ["resume=3: must be the text of one path, the folder of a run"]),
     (["train", "require=train"], ["require=train", "did you mean trained?"]),
     (["theory", "optimizer=sgd"], ["optimizer=sgd", "no such key"]),
     (["propagate", "steps=5"], ["steps=5", "no such key"]),
@@ -279,10 +294,10 @@ def test_sweep_names_and_places_its_folder(empty_folder):
 def test_require(empty_folder, capsys):
     repu = ["train", "activation=repu", "initialization=he", *TINY, "members=2", "depth=20"]
     assert main([*repu, "require=trained"]) == 3
-    told = "require=trained: not met, since of 2 networks became 2 exploded"
-    assert capsys.readouterr().out.splitlines()[-1] == told
+    line = "require=trained: not met, since of 2 networks became 2 exploded"
+    assert capsys.readouterr().out.splitlines()[-1] == line
     assert main([*repu, "require=trained"]) == 3  # stored
-    assert capsys.readouterr().out.splitlines()[-1] == told
+    assert capsys.readouterr().out.splitlines()[-1] == line
     assert main(["train", "activation=repu", "initialization=he", "require=exploded", *TINY, "depth=20"]) == 0
     assert (
         main(["train", "-m", "activation=repu,relu", "initialization=he", "require=exploded", *TINY, "depth=20"]) == 3
@@ -429,8 +444,8 @@ def test_completion_in_other_shells(shell, line, expected, empty_folder):
     environment = {**os.environ, "PATH": path, "HOME": str(empty_folder)}
     done = subprocess.run([*shell, line], capture_output=True, text=True, check=True, env=environment)
     assert done.stderr == ""
-    found = [line.partition("\t")[0] for line in done.stdout.splitlines()]  # fish adds what kind of file it is
-    assert sorted(found) == sorted("resume=run/" if e == "FILES" and shell[0] == "fish" else e for e in expected)
+    completed = [line.partition("\t")[0] for line in done.stdout.splitlines()]  # fish adds what kind of file it is
+    assert sorted(completed) == sorted("resume=run/" if e == "FILES" and shell[0] == "fish" else e for e in expected)
 
 
 def test_python_m_is_the_command():

@@ -21,7 +21,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override, RangeSweep
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
 from repu_lab.configs import config, mistakes
 from repu_lab.configs.command import job_command
@@ -146,7 +146,7 @@ class Composer:
             cfg = None
             try:
                 cfg = self.compose(overrides)
-                checked = config.check(self.command, cfg)
+                checked = config.check(cfg)
                 folders = [self._folder(key, overrides, typed, checked, number) for key in DIRECTORIES[multirun]]
             except (OmegaConfBaseException, ConfigError) as error:
                 key = getattr(error, "full_key", None)
@@ -156,8 +156,11 @@ class Composer:
                 if cfg is not None:
                     with suppress(OmegaConfBaseException):  # a reference to nothing, which the error names
                         missing = sorted(OmegaConf.missing_keys(cfg))
-                said = mistakes.missing(missing[0]) if missing else f"{key}: {error}" if key else error
-                line = one_line(said) + printable(where)
+                message = mistakes.missing(missing[0]) if missing else f"{key}: {error}" if key else error
+                if isinstance(error, InterpolationResolutionError) and not missing:
+                    typed_here = (str(o.input_line) for o in overrides if o.key_or_group == key)
+                    message = mistakes.unresolved(next(typed_here, str(key)), error)
+                line = one_line(message) + printable(where)
                 raise ConfigError(f"{point}: {line}" if point else line) from error
             launcher = _launcher(self._base(overrides)[1]) if multirun else None
             yield Job(texts, checked, Path(*folders), Path(folders[0]) if multirun else None, launcher)
@@ -169,7 +172,7 @@ class Composer:
         if path is None:
             return [("", [])]
         if not isinstance(path, str):
-            raise ConfigError(f"{KEY}=...: takes one path of a CSV file")
+            raise ConfigError(f"{KEY}={printable(str(path))}: must be the text of one path, a CSV file's")
         points = []
         for where, overrides in read_points(path):
             try:
@@ -223,9 +226,6 @@ class Composer:
 
     def _expand(self, overrides: Sequence[Override], multirun: bool) -> Iterator[tuple[Override, ...]]:
         """Yield each job's overrides: the product of all choices, the last of several overrides of a key winning."""
-        if multirun:
-            params = self._base([o for o in overrides if o.is_hydra_override()])[1].sweeper.get("params") or {}
-            overrides = [*(self.parse(f"{key}={value}") for key, value in params.items()), *overrides]
         values: dict[str, list[Override]] = {}
         for override in overrides:
             key = override.get_key_element()

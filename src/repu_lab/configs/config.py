@@ -18,11 +18,11 @@ from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from repu_lab.configs.code import activation_name, own_files
 from repu_lab.configs.command import job_command
 from repu_lab.configs.launchers import LAUNCHERS
+from repu_lab.configs.mistakes import one_by_one
 from repu_lab.configs.schema import TAILOR_KEYS, TARGETS, TASK_KEYS, BlockConfig, TaskConfig
 from repu_lab.configs.text import nearest, printable
 
@@ -42,16 +42,12 @@ def register(command: str) -> None:
         store.store(group="hydra/launcher", name=name, node=node)
 
 
-def check(command: str, cfg: DictConfig) -> Any:
-    """Return the composed config as the command's dataclass; ConfigError for the first value that is not valid."""
-    schema = job_command(command).config
-    try:
-        # Merging costs 10 ms, so a config that was composed over the schema is taken as it is.
-        typed = cfg if OmegaConf.get_type(cfg) is schema else OmegaConf.merge(OmegaConf.structured(schema), cfg)
-        config: Any = OmegaConf.to_object(typed)
-    except OmegaConfBaseException as error:
-        key = f"{error.full_key}: " if error.full_key else ""
-        raise ConfigError(key + str(error).splitlines()[0]) from error
+def check(cfg: DictConfig) -> Any:
+    """Return a composed config as its command's dataclass; ConfigError for the first value that is not valid.
+
+    OmegaConfBaseException for a value that is missing, of another type, or a reference to nothing.
+    """
+    config: Any = OmegaConf.to_object(cfg)
     activation = getattr(config, "activation", {})
     block, optimizer = getattr(config, "block", None), getattr(config, "optimizer", None)
     for key, usual in LATER.get(activation.get("name", ""), {}).items():
@@ -75,9 +71,8 @@ def _check_fields(config: Any, prefix: str) -> None:
     for spec in fields(config):
         value, made = getattr(config, spec.name), spec.default_factory
         if isinstance(made, type) and is_dataclass(made) and not isinstance(value, made):
-            # OmegaConf lets an interpolation be of any type.
-            keys = ", ".join(f"{prefix}{spec.name}.{inner.name}" for inner in fields(made))
-            cause = f"{prefix}{spec.name}={printable(str(value))}: is no value but keys, {keys}"
+            key = f"{prefix}{spec.name}"  # OmegaConf lets an interpolation be of any type
+            cause = f"{key}={printable(str(value))}: {one_by_one(key, made, value)}"
             raise ConfigError(f"{cause} ({spec.metadata['doc']})")
         if is_dataclass(value):
             _check_fields(value, f"{prefix}{spec.name}.")
@@ -200,13 +195,13 @@ def keys_left_out(schema: type, prefix: str = "") -> Iterator[str]:
 
 
 def config_hash(command: str, config: Any) -> str:
-    """Return 16 hexadecimal digits of the SHA-256 of the command, its fields that decide the result, and own code."""
+    """Return 16 hexadecimal digits of the SHA-256 of the command, what decides its result, and files of the user's."""
     identity: list[Any] = [command, result_fields(config)]
     task = identity[1].get("task", {})
     if "path" in task:  # its content counts, wherever it lies
         task["path"] = os.path.basename(task["path"])
-    if own := own_files(config):
-        identity.append(own)
+    if files := own_files(config):
+        identity.append(files)
     canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
@@ -216,8 +211,8 @@ def folder_name(command: str, config: Any) -> str:
 
     A command may name its folders itself.
     """
-    if (own := job_command(command).folder) is not None:
-        return own(config)
+    if (name_it := job_command(command).folder) is not None:
+        return name_it(config)
     if not hasattr(config, "activation"):
         return f"{command}-{config_hash(command, config)[:8]}"
     arguments = {key: value for key, value in config.activation.items() if key not in ("name", "_target_")}

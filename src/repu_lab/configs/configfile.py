@@ -16,7 +16,7 @@ from repu_lab.configs.spelling import literal
 from repu_lab.configs.text import nearest, printable
 from repu_lab.configs.untrusted import foreign_target, read_plain, read_run_config, walk
 
-WHAT = {"config": "the config.yaml of a run", "resume": "the folder of a run"}
+EXPECTED = {"config": "the config.yaml of a run", "resume": "the folder of a run"}
 
 
 def unfold(command: str, overrides: Sequence[str], multirun: bool = False) -> list[str]:
@@ -42,14 +42,14 @@ def unfold(command: str, overrides: Sequence[str], multirun: bool = False) -> li
     if path is None:
         return list(overrides)
     if not isinstance(path, str):
-        raise ConfigError(f"{source}=...: takes one path: {WHAT[source]}")
+        raise ConfigError(f"{source}={printable(str(path))}: must be the text of one path, {EXPECTED[source]}")
     named_by = f"{source}={printable(path)}"
     if source == "resume" and os.path.isfile(path):
-        raise ConfigError(f"{named_by}: is a file; name {WHAT[source]}")
+        raise ConfigError(f"{named_by}: is a file; name {EXPECTED[source]}")
     try:
         tree = read_run_config(path) if os.path.isdir(path) else read_plain(path)
     except ValueError as error:
-        raise ConfigError(f"{named_by}: cannot be read ({error}); name {WHAT[source]}") from error
+        raise ConfigError(f"{named_by}: cannot be read ({error}); name {EXPECTED[source]}") from error
     tree = {key: value for key, value in tree.items() if not (key in groups and key in typed)}
     foreign = foreign_target(tree)
     if foreign is not None and typed.get("trust") is not True:

@@ -36,14 +36,14 @@ def definition(group: str, option: str) -> str:
 
 
 class Groups(Mapping[str, Sequence[str]]):
-    """The groups of a command's own config, and Hydra's plugins; their options are looked up when asked for."""
+    """The groups of a command's own config, and Hydra's launchers; their options are looked up when asked for."""
 
     def __init__(self, command: str, loader: ConfigLoader, searchpath: Sequence[str]):
         """Take the command, the loader of a Hydra that knows conf/, and any overrides of hydra.searchpath."""
         primary = yaml.safe_load((conf_dir() / f"{command}.yaml").read_text(encoding="utf-8"))
         entries = [key for entry in primary["defaults"] if isinstance(entry, dict) for key in entry]
         own = [key for key in entries if not key.startswith("override ")]
-        self._names = [*own, "hydra/launcher", "hydra/sweeper"]  # of Hydra's own; the lab relies on the rest
+        self._names = [*own, "hydra/launcher"]  # of Hydra's own; the lab relies on the rest
         self._loader, self._searchpath = loader, list(searchpath)
         self._options: dict[str, Sequence[str]] = {}
 

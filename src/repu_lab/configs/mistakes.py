@@ -9,13 +9,18 @@ from functools import cache
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
+from repu_lab.configs.launchers import LAUNCHERS
 from repu_lab.configs.text import nearest, one_line, printable
 
 Options = Mapping[str, Sequence[str]]
 
-# What may be set of Hydra's own: where folders are, where jobs run, and values to sweep. The lab relies on the rest.
+# What may be set of Hydra's own: where folders are, and where jobs run. The lab relies on the rest.
 HYDRA_KEYS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.searchpath")
-PLUGINS = ("hydra.launcher.", "hydra.sweeper.params")
+LAUNCHER = "hydra.launcher."
+TYPES = {
+    bool: "true or false", int: "a whole number", float: "a number", str: "text", list: "a list, [A,B]",
+    dict: "keys with values, {KEY: VALUE}",
+}  # fmt: skip
 
 
 def is_choice(override: Override, groups: Options) -> bool:
@@ -51,23 +56,28 @@ def illegal(override: Override, groups: Options) -> str | None:
         return f"{text}: a group has one place here; leave out @{override.package}"
     if key == "hydra.mode":
         return f"{text}: is set by the lab; write -m for a sweep"
-    plugin = key.startswith(PLUGINS) and not key.endswith("._target_")
-    if key.startswith("hydra.") and not plugin and key not in HYDRA_KEYS:
-        valid = ", ".join([*HYDRA_KEYS, *(f"{prefix}*" for prefix in PLUGINS)])
+    launcher = key.startswith(LAUNCHER) and not key.endswith("._target_")
+    if key.partition(".")[0] == "hydra" and not launcher and key not in HYDRA_KEYS:
+        valid = ", ".join([*HYDRA_KEYS, f"{LAUNCHER}*"])
         return f"{text}: is set by the lab{nearest(key, [*groups, *HYDRA_KEYS])}; of Hydra's own you may set {valid}"
+    if key == "hydra.searchpath" and not (isinstance(value, list) and all(isinstance(place, str) for place in value)):
+        return f"{text}: must be a list of folders, {key}=[file:///home/me/conf]"
     if key not in groups:
         related = [group for group in groups if group.partition("/")[0] == key.partition("/")[0]] or groups
         groups_there = f"{nearest(key, groups)}; valid groups: {', '.join(related)}"
         return f"{text}: no such group{groups_there}" if "/" in key else None
     if isinstance(value, dict):
-        return f"{text}: write the keys of {key} one by one, {key}.key=value"
+        typed = " ".join(key + (f"={v}" if name == "name" else f".{name}={v}") for name, v in value.items())
+        return f"{text}: write the keys of {key} one by one, {printable(typed) or f'{key}.KEY=VALUE'}"
     if override.is_sweep_override():
         return None
     options = groups[key]
     if isinstance(value, str) and value in options:
         prefix = "+" if override.is_add() or override.is_force_add() else ""
         return f"{text}: {key} has an option already; leave out the +" if prefix else None
-    return f"{text}: no such option{nearest(str(value), options)}; valid options: {', '.join(options)}"
+    cure = f"; of several make a sweep, -m {key}=A,B" if isinstance(value, list) else ""
+    cure = "; leave it out for the usual one" if value is None else cure
+    return f"{text}: no such option{nearest(str(value), options)}; valid options: {', '.join(options)}{cure}"
 
 
 def no_sweep(override: Override, multirun: bool) -> str:
@@ -131,15 +141,33 @@ def misplaced(cfg: DictConfig, override: Override, groups: Options) -> str | Non
 
 
 def wrong_type(schema: type, override: Override, error: Exception) -> str:
-    """Explain a value that its key cannot hold, by the key's own check."""
-    text = printable(str(override.input_line))
-    spec, hint = field_of(schema, override.key_or_group)
-    if spec is not None:
-        check = spec.metadata["check"]
-        complaint = check(override.value()) if check else "must be true or false" if hint is bool else None
-        if complaint:
-            return f"{text}: {complaint} ({spec.metadata['doc']})"
-    return f"{text}: {one_line(error)}"
+    """Explain a value that its key cannot hold, by the key's own check, else by its type."""
+    key, value, text = override.key_or_group, override.value(), printable(str(override.input_line))
+    spec, hint = field_of(schema, key)
+    if key.startswith("hydra."):
+        hint = _launcher_hints().get(key.rpartition(".")[2], str)
+    check, kinds = spec and spec.metadata["check"], (hint, typing.get_origin(hint), *typing.get_args(hint))
+    if dataclasses.is_dataclass(hint):
+        complaint = one_by_one(key, typing.cast(type, hint), value)
+    else:
+        complaint = check(value) if check else next((f"must be {TYPES[kind]}" for kind in kinds if kind in TYPES), None)
+    meaning = f" ({spec.metadata['doc']})" if spec is not None and complaint else ""
+    return f"{text}: {complaint or one_line(error)}{meaning}"
+
+
+def one_by_one(group: str, schema: type, value: typing.Any) -> str:
+    """Return how the keys of a group are set, which takes no value itself; a number is suggested as that of its key."""
+    shown = value if isinstance(value, (int, float)) and not isinstance(value, bool) else "VALUE"
+    checks = {f"{group}.{spec.name}": spec.metadata["check"] for spec in dataclasses.fields(schema)}
+    valid = {key: check(object()).removeprefix("must be ") if check else "any" for key, check in checks.items()}
+    keys = " or ".join(f"{key}={shown}, {values}" for key, values in valid.items())
+    return f"is a group of keys and takes no value itself; write {keys}"
+
+
+def unresolved(text: str, error: Exception) -> str:
+    """Explain a value whose ${...} leads nowhere."""
+    cure = "${...} is the value of another key; in a name that holds it write a backslash before it, \\${...}"
+    return f"{printable(text)}: {one_line(error)}; {cure}"
 
 
 def field_of(schema: type, key: str) -> tuple[dataclasses.Field[typing.Any] | None, typing.Any]:
@@ -151,6 +179,11 @@ def field_of(schema: type, key: str) -> tuple[dataclasses.Field[typing.Any] | No
             return None, None
     spec = {field.name: field for field in dataclasses.fields(schema)}.get(name)
     return spec, _hints(schema).get(name)
+
+
+@cache
+def _launcher_hints() -> dict[str, typing.Any]:
+    return {name: hint for settings in LAUNCHERS.values() for name, hint in _hints(settings).items()}
 
 
 @cache

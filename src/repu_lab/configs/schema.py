@@ -192,7 +192,7 @@ class NetworkConfig:
     width: int = setting(128, "n, units of a hidden layer", whole(1, 1_000_000))
     initialization: InitializationConfig = setting(InitializationConfig, "distribution of the initial weights, a group")
     block: BlockConfig = later(BlockConfig, "what a layer is beside its affine map, a group")
-    dtype: str = setting("float32", f"number format: {', '.join(DTYPES)}", one_of(*DTYPES))
+    dtype: str = setting("float32", "number format of the networks", one_of(*DTYPES))
 
 
 @dataclass(kw_only=True)
@@ -205,7 +205,7 @@ class Sample:
     seed: int = setting(0, "member i is initialized from seed + i", whole(0, 2**62))
     data_seed: int = setting(0, "seed of the data's split and of the order of the batches", whole(0, 2**62))
     probe: int = setting(32, "inputs on which the statistics are measured", whole(2, 100_000))
-    device: str = setting("auto", "auto (cuda, else mps, else cpu), cpu, cuda, cuda:1, mps", device)
+    device: str = setting("auto", "where networks are computed; auto: cuda, else mps, else cpu", device)
     threads: int | None = setting(None, "CPU threads; none: torch's own choice", whole(1, 4096))
     precision: str = later(
         HIGHEST,
@@ -266,7 +266,7 @@ class ReproduceConfig:
     claim: Any = aside(None, "the claims to judge: numbers or families, several with commas; none: all", several=True)
     scale: str = setting("full", "smoke: minutes, 3 seeds; full: two to three hours, 10 seeds", one_of("smoke", "full"))
     seed: int = later(0, "another one: other networks and divisions of the data, to tune and to judge", whole(0, 10**6))
-    device: str = setting("auto", "auto (cuda, else mps, else cpu), cpu, cuda, cuda:1, mps", device)
+    device: str = setting("auto", "where networks are computed; auto: cuda, else mps, else cpu", device)
     threads: int | None = setting(None, "CPU threads; none: torch's own choice", whole(1, 4096))
     rerun: bool = aside(False, "judge the claims afresh; all of them: in a fresh folder")
 

@@ -47,8 +47,8 @@ def _groups(cfg: DictConfig, groups: Mapping[str, Sequence[str]]) -> Iterator[tu
         if group.partition("/")[0] == "hydra":
             continue
         node = cfg.get(group)
-        default = node.get("name") if isinstance(node, DictConfig) else "null"
-        yield f"{group}={default}", ", ".join(options)
+        default = f"={node.get('name')}" if isinstance(node, DictConfig) else " (none)"
+        yield f"{group}{default}", ", ".join(options)
 
 
 def _keys(schema: type, cfg: DictConfig, prefix: str) -> Iterator[tuple[str, str]]:
