@@ -25,7 +25,7 @@ from sklearn.datasets import _openml
 from repu_lab.configs.composition import compose_jobs
 from repu_lab.configs.config import ConfigError
 from repu_lab.runs.building import build
-from repu_lab.tasks import DataUnavailable, cifar10, datasets, fashion_mnist, images, mnist, stored
+from repu_lab.tasks import DataUnavailable, cifar10, datasets, fashion_mnist, images, mnist, stored, tables
 from repu_lab.tasks import openml as openml_module
 from repu_lab.tasks.datasets import CIFAR10, FASHION_MNIST, MNIST, Dataset, cache_folder
 
@@ -474,6 +474,17 @@ def test_a_folder_without_the_images_says_what_was_looked_for(tmp_path):
         "train-images-idx3-ubyte or train-images-idx3-ubyte.gz, there and in FashionMNIST/raw, fashion-mnist, "
         "fashion_mnist"
     )
+
+
+def test_tables_as_kaggle_has_them_are_for_another_task(tmp_path):
+    table = tmp_path / "fashion-mnist_train.csv"
+    table.write_text("label,pixel1,pixel2\n" + "".join(f"{i % 3},{i},{i * i % 256}\n" for i in range(60)))
+    for named in (tmp_path, table):
+        with pytest.raises(DataUnavailable) as caught:
+            fashion_mnist(folder=str(named))
+        assert str(caught.value).endswith(f"; a table is read by task=file task.path={table} task.target=COLUMN")
+    task = tables.file(path=str(table), target="label")
+    assert (task.outputs, task.train.x.shape) == (3, (42, 2))
 
 
 def test_a_subset_has_as_many_of_each_class(place):

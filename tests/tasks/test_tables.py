@@ -143,6 +143,8 @@ def test_tensors_that_cannot_be_learnt_from_are_refused():
         ((x.tolist(), y), "x is a list: must be a torch.Tensor"),
         ((x, y.numpy()), "y is a ndarray: must be a torch.Tensor"),
         ((x + 1j, y), "x is torch.complex64 of shape (30, 2): must be real, a row an example"),
+        ((x.to_sparse(), y), "x is torch.sparse_coo: must be dense; x.to_dense() is, if the memory holds it"),
+        ((x, x.to_sparse()), "y is torch.sparse_coo: must be dense; y.to_dense() is, if the memory holds it"),
         ((x, y[0]), "y is torch.int64 of shape (): must be real, a row an example"),
         ((x, y[:, None]), "y is torch.int64 of shape (30, 1): must be whole numbers (B,), or real ones (B, C)"),
         ((x, x[:, :, None]), "y is torch.float32 of shape (30, 2, 1): must be whole numbers (B,), or real ones (B, C)"),
@@ -185,6 +187,17 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "far away": (HEAD + "".join(f"{i}e150,2,{i % 2}\n" for i in range(40)), "x holds numbers of up to 4e+151"),
     "a tenth": (HEAD + "".join(f"{i},2,0.1\n" for i in range(40)), "y has a column with one value only"),
 }
+
+
+def test_true_and_false_are_one_and_zero_and_two_classes(tmp_path):
+    """pandas writes True, R TRUE, JSON true."""
+    path, rows = tmp_path / "a.csv", [(i % 3 == 0, i * i % 7, i % 2 == 0) for i in range(40)]
+    tables = []
+    for write in (str, lambda cell: str(cell).upper(), lambda cell: f" {str(cell).lower()} "):
+        path.write_text("a,b,kind\n" + "".join(f"{write(a)},{b},{write(kind)}\n" for a, b, kind in rows))
+        tables.append(file(path=str(path), target="kind", scale="none"))
+        assert np.array_equal(sorted_rows(together(tables[-1])), sorted_rows([row[:2] for row in rows]))
+    assert [task.outputs for task in tables] == [2, 2, 2]
 
 
 def test_names_may_have_blanks_around_them_and_digits_in_them(tmp_path):

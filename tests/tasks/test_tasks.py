@@ -108,8 +108,8 @@ def test_a_split_is_judged_by_its_own_spread():
     task = polynomial()
     noise = 0.5 * torch.randn(task.validation.y.shape, generator=torch.Generator().manual_seed(0))
     z = (task.validation.y + noise)[None]
-    found = task.evaluate(z, task.validation)
-    assert found.metric.item() == pytest.approx(r2_score(task.validation.y, z[0]), abs=1e-3)
+    evaluation = task.evaluate(z, task.validation)
+    assert evaluation.metric.item() == pytest.approx(r2_score(task.validation.y, z[0]), abs=1e-3)
 
 
 @pytest.mark.parametrize("name", sorted(TASKS.keys() - {"mnist", "fashion_mnist", "cifar10", "file"}))

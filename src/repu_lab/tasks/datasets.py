@@ -101,16 +101,18 @@ def images(dataset: Dataset, cache: Path, folder: Path | None = None) -> tuple[I
     """
     roots = [cache, *([Path(dataset.installed)] if dataset.installed else [])] if folder is None else [folder]
     for root in roots:
-        if (split := _found(dataset, root, AGAIN if folder is None else COPIED)) is not None:
+        if (split := _in_folder(dataset, root, AGAIN if folder is None else COPIED)) is not None:
             return split
     if folder is not None:
         names = " or ".join(file.name for _, file, _ in _forms(dataset, Path()) if file.parent == Path())
         cause = f"holds no {dataset.name}; looked for {names}, there and in {', '.join(dataset.places)}"
+        for table in [folder] if folder.suffix == ".csv" else sorted(folder.glob("*.csv"))[:1]:
+            cause += f"; a table is read by task=file task.path={table} task.target=COLUMN"
         raise DataUnavailable(f"task.folder={folder}: {cause}")
     from repu_lab.tasks.openml import fetch
 
     fetch(dataset, cache / f"{dataset.name}.npz")
-    split = _found(dataset, cache, AGAIN)
+    split = _in_folder(dataset, cache, AGAIN)
     assert split is not None
     return split
 
@@ -126,7 +128,7 @@ def complaint(dataset: Dataset, x: NDArray, y: NDArray) -> str | None:
     return None if counts == dataset.counts else f"is not {dataset.name}: of its classes it holds {counts}"
 
 
-def _found(dataset: Dataset, root: Path, cure: str) -> tuple[Images, str] | None:
+def _in_folder(dataset: Dataset, root: Path, cure: str) -> tuple[Images, str] | None:
     """Return the data set of a folder in the first form that is there, None if there is none."""
     for form, file, read in _forms(dataset, root):
         if os.path.lexists(file):

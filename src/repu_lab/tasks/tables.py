@@ -23,6 +23,7 @@ from repu_lab.tasks.stored import LARGEST, Unreadable, opened, read_npy
 from repu_lab.tasks.tensors import task_of
 
 NAMED = 5  # classes and columns named in the log
+TRUTH = {"true": 1.0, "false": 0.0}  # as pandas, R and spreadsheets write it, in any case
 SCALED = {
     "sphere": "less their mean, each input scaled to |x|^2/n_0 = 1, so that all start with the same K",
     "standard": "each column less its mean over its standard deviation: |x|^2/n_0 = 1 in the mean",
@@ -113,21 +114,24 @@ def _csv(place: Path, target: str | None) -> Examples:
                 raise Unreadable(f"line {rows.line_num}: has {len(row)} cells, the header {len(header)}")
             targets.append(row.pop(place_y).strip())
             try:
-                numbers.extend(map(float, row))
-            except ValueError as error:
-                raise Unreadable(_not_a_number(row, columns, rows.line_num)) from error
+                numbers.extend([float(cell) for cell in row])
+            except ValueError:
+                numbers.extend(_numbers(row, columns, rows.line_num))
     x = np.frombuffer(numbers, np.float64).reshape(len(targets), len(columns))
     return Examples(x, _typed(targets, target), columns, f"column {target}")
 
 
-def _not_a_number(row: list[str], names: list[str], line: int) -> str:
+def _numbers(row: list[str], names: list[str], line: int) -> list[float]:
+    """Return the cells of a row in which not all are numbers; Unreadable names one that is not true or false either."""
+    numbers = []
     for cell, name in zip(row, names, strict=True):
         try:
-            float(cell)
-        except ValueError:
+            numbers.append(float(TRUTH.get(cell.strip().lower(), cell)))
+        except ValueError as error:
             what = f"holds {cell[:40]!r}, which is not a number; correct" if cell.strip() else "is empty; fill"
-            return f"line {line}, column {name or 'without a name'}: {what} it, or leave the row or the column out"
-    raise AssertionError("one of them is no number")
+            where = f"line {line}, column {name or 'without a name'}"
+            raise Unreadable(f"{where}: {what} it, or leave the row or the column out") from error
+    return numbers
 
 
 def _typed(cells: list[str], target: str) -> NDArray[Any]:

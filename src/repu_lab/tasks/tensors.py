@@ -70,6 +70,8 @@ def _numbers(which: str, values: Tensor) -> Tensor:
     """Return x or y as float32 or float64, y as whole numbers if it is neither; ValueError for what is no such data."""
     if not isinstance(values, Tensor):
         raise ValueError(f"{which} is a {type(values).__name__}: must be a torch.Tensor")
+    if values.layout != torch.strided:
+        raise ValueError(f"{which} is {values.layout}: must be dense; {which}.to_dense() is, if the memory holds it")
     if values.dim() == 0 or values.is_complex():
         raise ValueError(f"{which} is {values.dtype} of shape {tuple(values.shape)}: must be real, a row an example")
     if not (finite := values.isfinite()).all():
