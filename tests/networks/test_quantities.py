@@ -21,8 +21,15 @@ quantities.QUANTITIES += (quantities.Quantity(
     of=lambda layers: layers.unit.square().mean(-1).square() / layers.unit.square().square().mean(-1),
     title="participation", short="participation", label="participation", colour="#555555", panel=panel, theory=False,
 ),)
-from repu_lab.cli import main
-sys.exit(main())
+"""
+LAB = "import sys; from repu_lab.cli import main; sys.exit(main())"
+WATCHED = """
+import torch
+from repu_lab import watch
+network = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2))
+with watch(network, folder=sys.argv[1]) as look:
+    network(torch.ones(3, 4)).sum().backward()
+    look.step()
 """
 SIZES = ["depth=4", "width=16", "members=3", "probe=8", "task=digits"]
 
@@ -35,7 +42,7 @@ def lab(code: str, *arguments: str) -> str:
 
 def test_another_quantity_is_one_entry(tmp_path: Path) -> None:
     trained, passed = tmp_path / "train", tmp_path / "propagate"
-    lab(ADDED, "train", *SIZES, "steps=8", "batch_size=16", f"hydra.run.dir={trained}")
+    lab(ADDED + LAB, "train", *SIZES, "steps=8", "batch_size=16", f"hydra.run.dir={trained}")
     with np.load(trained / "statistics.npz") as table:
         values = table["participation"]
         assert json.loads(str(table["axes"]))["participation"] == ["step", "layer", "member", "input"]
@@ -48,23 +55,23 @@ def test_another_quantity_is_one_entry(tmp_path: Path) -> None:
     np.testing.assert_allclose(list(curve.values()), [expected[step] for step in curve], rtol=1e-6)
     profile = [event.value for event in events.Scalars("z_profile_participation/step_000008")]
     np.testing.assert_allclose(profile, np.median(values[-1].reshape(5, -1), axis=1), rtol=1e-6)
-    printed = lab(ADDED, "propagate", *SIZES, "activation=repu", "initialization=he", f"hydra.run.dir={passed}")
+    printed = lab(ADDED + LAB, "propagate", *SIZES, "activation=repu", "initialization=he", f"hydra.run.dir={passed}")
     rows = json.loads((passed / "result.json").read_text())["layers"]
     assert "participation" in printed and all(0 < row["participation"] <= 1 for row in rows)
-    lab(ADDED, "report", str(trained))
+    lab(ADDED + LAB, "report", str(trained))
     assert "participation against the layer" in (trained / "report.html").read_text()
+
+
+def test_a_network_that_is_watched_has_no_value_of_it(tmp_path: Path) -> None:
+    lab(ADDED + WATCHED, str(tmp_path))
+    tags = EventAccumulator(str(tmp_path)).Reload().Tags()["scalars"]
+    assert "z_log10_K/depth_0.00" in tags and not any("participation" in tag for tag in tags)
 
 
 def test_a_reader_takes_what_a_file_holds(tmp_path: Path) -> None:
     """A file of a version that measured less, or something more."""
     folder = tmp_path / "run"
-    lab(
-        "import sys; from repu_lab.cli import main; sys.exit(main())",
-        "train",
-        *SIZES,
-        "steps=2",
-        f"hydra.run.dir={folder}",
-    )
+    lab(LAB, "train", *SIZES, "steps=2", f"hydra.run.dir={folder}")
     whole = Statistics(folder).profiles()
     with np.load(folder / "statistics.npz") as table:
         arrays = {name: table[name] for name in table.files if name != "correlation"}

@@ -15,6 +15,7 @@ from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c a
 from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 from tensorboard.plugins.hparams import metadata
 
+from repu_lab.networks.quantities import INPUT, MEMBER, PAIR, QUANTITIES
 from repu_lab.networks.statistics import HISTOGRAM_EDGES, LayerStatistics
 from repu_lab.tracking import summaries
 from repu_lab.tracking.digest import curve_layers, depth_profile, digest, digests
@@ -34,16 +35,10 @@ def make_stats(depth: int = DEPTH, members: int = MEMBERS, seed: int = 0, histog
         return rng.standard_normal(shape)
 
     none = np.zeros((layers, members), np.int64)
+    last = {INPUT: (PROBE,), PAIR: (PROBE // 2,), MEMBER: ()}
+    values = {q.name: normal(layers if q.output else depth, members, *last[q.axes]) for q in QUANTITIES}
     return LayerStatistics(
-        log10_K=normal(layers, members, PROBE),
-        correlation=np.tanh(normal(layers, members, PROBE // 2)),
-        log10_chi_parallel=normal(depth, members, PROBE),
-        log10_chi_perp=normal(depth, members, PROBE),
-        log10_gradient=normal(layers, members, PROBE),
-        mean=normal(layers, members),
-        log10_max_abs=normal(layers, members),
-        excess_kurtosis=normal(layers, members),
-        dead=np.abs(normal(depth, members)),
+        **values,
         nan=none.copy(),
         plus_inf=none.copy(),
         minus_inf=none.copy(),
@@ -233,19 +228,19 @@ def test_layer_curves_are_medians_of_at_most_eight_layers(tmp_path: Path) -> Non
     stats = make_stats(depth=50)
     with Tracker(tmp_path, depth=50, members=MEMBERS) as tracker:
         tracker.statistics(7, digest(stats))
-    found = scalars(tmp_path)
+    by_tag = scalars(tmp_path)
     layers = {"0.00": 1, "0.14": 8, "0.29": 15, "0.43": 22, "0.57": 30, "0.71": 37, "0.86": 44, "1.00": 51}
     for name in ("log10_K", "correlation", "log10_gradient", "mean", "log10_max_abs", "excess_kurtosis"):
-        assert {tag for tag in found if tag.startswith(f"z_{name}/")} == {f"z_{name}/depth_{at}" for at in layers}
+        assert {tag for tag in by_tag if tag.startswith(f"z_{name}/")} == {f"z_{name}/depth_{at}" for at in layers}
     for name in ("log10_K", "correlation", "mean", "log10_chi_parallel", "log10_chi_perp", "dead"):
         values = getattr(stats, name)
         for share, layer in layers.items():
             if layer <= len(values):  # nothing follows the output layer
                 expected = np.float32(np.median(values[layer - 1]))
-                assert found[f"z_{name}/depth_{share}"] == [(7, expected)]
-    assert "z_dead/depth_1.00" not in found
-    assert found["z_nonfinite/members"] == [(7, 0.0)]
-    assert "z_nonfinite/first_layer" not in found
+                assert by_tag[f"z_{name}/depth_{share}"] == [(7, expected)]
+    assert "z_dead/depth_1.00" not in by_tag
+    assert by_tag["z_nonfinite/members"] == [(7, 0.0)]
+    assert "z_nonfinite/first_layer" not in by_tag
 
 
 @pytest.mark.parametrize("depth", [*range(1, 30), 50, 100, 999])
@@ -262,9 +257,9 @@ def test_depth_one_and_a_single_member(tmp_path: Path) -> None:
     with Tracker(tmp_path, depth=1, members=1) as tracker:
         tracker.statistics(0, digest(stats))
         tracker.profiles(0, depth_profile(stats))
-    found = scalars(tmp_path)
-    assert found["z_mean/depth_1.00"] == [(0, np.float32(stats.mean[1, 0]))]
-    assert found["z_profile_log10_chi_perp/start"] == [(1, np.float32(np.median(stats.log10_chi_perp[0])))]
+    by_tag = scalars(tmp_path)
+    assert by_tag["z_mean/depth_1.00"] == [(0, np.float32(stats.mean[1, 0]))]
+    assert by_tag["z_profile_log10_chi_perp/start"] == [(1, np.float32(np.median(stats.log10_chi_perp[0])))]
 
 
 def test_profiles_of_any_depth_share_a_chart(tmp_path: Path) -> None:
@@ -275,21 +270,21 @@ def test_profiles_of_any_depth_share_a_chart(tmp_path: Path) -> None:
         log10_K = np.arange(depth + 1.0)
         with Tracker(folder, depth=depth, members=1) as tracker:
             tracker.theory({"log10_K": log10_K, "log10_chi_perp": log10_K[:-1]}, within=None)
-        found = scalars(folder)
-        by_depth = dict(found["z_depth_log10_K/theory"])
+        by_tag = scalars(folder)
+        by_depth = dict(by_tag["z_depth_log10_K/theory"])
         assert by_depth[0] == 0 and by_depth[500] == depth / 2 and by_depth[1000] == depth
         assert len(by_depth) == min(depth, 1000) + 1 and list(by_depth) == sorted(by_depth)
-        assert max(place for place, _ in found["z_depth_log10_chi_perp/theory"]) < 1000
-        assert len(found["z_profile_log10_K/theory"]) == depth + 1
+        assert max(place for place, _ in by_tag["z_depth_log10_chi_perp/theory"]) < 1000
+        assert len(by_tag["z_profile_log10_K/theory"]) == depth + 1
 
 
 def test_only_curves_that_networks_have_in_common_are_drawn_against_the_depth(tmp_path: Path) -> None:
     write_everything(tmp_path)
-    found = scalars(tmp_path)
-    drawn = {tag.partition("/")[2] for tag in found if tag.startswith("z_depth_log10_K/")}
+    by_tag = scalars(tmp_path)
+    drawn = {tag.partition("/")[2] for tag in by_tag if tag.startswith("z_depth_log10_K/")}
     assert drawn == {"start", "end", "theory"}
-    assert [value for _, value in found["z_depth_log10_K/end"]] == [v for _, v in found["z_profile_log10_K/end"]]
-    assert not any("nonfinite" in tag for tag in found if tag.startswith("z_depth_"))
+    assert [value for _, value in by_tag["z_depth_log10_K/end"]] == [v for _, v in by_tag["z_profile_log10_K/end"]]
+    assert not any("nonfinite" in tag for tag in by_tag if tag.startswith("z_depth_"))
 
 
 def test_profiles_run_over_layers_and_stand_beside_theory(tmp_path: Path) -> None:
@@ -303,16 +298,16 @@ def test_profiles_run_over_layers_and_stand_beside_theory(tmp_path: Path) -> Non
     with Tracker(tmp_path, depth=DEPTH, members=MEMBERS) as tracker:
         tracker.profiles(100, depth_profile(stats))
         tracker.theory(theory)
-    found = scalars(tmp_path)
+    by_tag = scalars(tmp_path)
     for name in ("log10_K", "log10_chi_parallel", "log10_chi_perp", "log10_gradient", "correlation"):
         values = getattr(stats, name)
         expected = [(i + 1, np.float32(np.median(row))) for i, row in enumerate(values)]
-        assert found[f"z_profile_{name}/step_000100"] == expected
-    assert found["z_profile_log10_K/theory"] == [(layer, -0.5 * layer) for layer in layers]
-    assert found["z_profile_log10_K/theory_q05"] == [(layer, layer) for layer in layers]
-    assert found["z_profile_log10_K/theory_q95"] == [(layer, layer + 4) for layer in layers]
-    assert found["z_profile_log10_chi_parallel/theory"] == [(layer, 0.25) for layer in layers[:-1]]
-    assert found["z_profile_nonfinite/step_000100"] == [(layer, 0) for layer in layers]
+        assert by_tag[f"z_profile_{name}/step_000100"] == expected
+    assert by_tag["z_profile_log10_K/theory"] == [(layer, -0.5 * layer) for layer in layers]
+    assert by_tag["z_profile_log10_K/theory_q05"] == [(layer, layer) for layer in layers]
+    assert by_tag["z_profile_log10_K/theory_q95"] == [(layer, layer + 4) for layer in layers]
+    assert by_tag["z_profile_log10_chi_parallel/theory"] == [(layer, 0.25) for layer in layers[:-1]]
+    assert by_tag["z_profile_nonfinite/step_000100"] == [(layer, 0) for layer in layers]
 
 
 def test_theory_is_drawn_as_far_as_float32_or_to_the_end(tmp_path: Path) -> None:
@@ -336,20 +331,20 @@ def test_numbers_by_member_are_median_quantiles_and_a_count(tmp_path: Path) -> N
     losses = np.array([4.0, 1.0, np.nan, 3.0, 2.0, np.inf, 5.0, 1e39])
     with Tracker(tmp_path, depth=DEPTH, members=8) as tracker:
         tracker.by_member(5, {"train/loss": losses})
-    found = scalars(tmp_path)
-    assert found["train/loss"] == [(5, 4.5)]  # NaN and inf are the two worst of eight
-    assert found["train/loss_q05"] == [(5, np.float32(1.35))]
-    assert "train/loss_q95" not in found
-    assert found["train/loss_nonfinite"] == [(5, 2.0)]
-    assert found["train/log10_loss"] == [(5, np.float32(np.log10(4.5)))]
-    assert "train/log10_loss_nonfinite" not in found
+    by_tag = scalars(tmp_path)
+    assert by_tag["train/loss"] == [(5, 4.5)]  # NaN and inf are the two worst of eight
+    assert by_tag["train/loss_q05"] == [(5, np.float32(1.35))]
+    assert "train/loss_q95" not in by_tag
+    assert by_tag["train/loss_nonfinite"] == [(5, 2.0)]
+    assert by_tag["train/log10_loss"] == [(5, np.float32(np.log10(4.5)))]
+    assert "train/log10_loss_nonfinite" not in by_tag
     with Tracker(tmp_path, depth=DEPTH, members=4) as tracker:
         tracker.by_member(5, {"test/metric": np.array([0.9, np.nan, 0.5, np.nan]), "test/loss": np.full(4, 1e39)})
-    found = scalars(tmp_path)
-    assert "test/metric" not in found  # half of them have none, and a half is not drawn as if it were all
-    assert found["test/metric_q95"] == [(5, np.float32(0.84))] and "test/metric_q05" not in found
-    assert "test/loss" not in found and found["test/loss_nonfinite"] == [(5, 0.0)]  # more than an event file can hold
-    assert found["test/log10_loss"] == [(5, 39.0)]
+    by_tag = scalars(tmp_path)
+    assert "test/metric" not in by_tag  # half of them have none, and a half is not drawn as if it were all
+    assert by_tag["test/metric_q95"] == [(5, np.float32(0.84))] and "test/metric_q05" not in by_tag
+    assert "test/loss" not in by_tag and by_tag["test/loss_nonfinite"] == [(5, 0.0)]  # more than an event file can hold
+    assert by_tag["test/log10_loss"] == [(5, 39.0)]
 
 
 def test_nothing_that_is_not_finite_is_drawn_and_all_is_counted(tmp_path: Path) -> None:
@@ -360,21 +355,21 @@ def test_nothing_that_is_not_finite_is_drawn_and_all_is_counted(tmp_path: Path) 
         tracker.statistics(0, digest(stats))
         tracker.profiles(0, depth_profile(stats))
         tracker.histograms(0, stats.histogram_of())
-    found = scalars(tmp_path)
-    assert all(np.isfinite(value) for rows in found.values() for _, value in rows)
-    assert found["z_nonfinite/scalars"] == [(0, 2.0)]
-    assert "train/loss" not in found
-    assert found["train/loss_nonfinite"] == [(0, MEMBERS)]
-    assert found["test/loss"] == [(0, 0.0)]
-    assert "test/log10_loss" not in found
-    assert found["z_nonfinite/plus_inf"] == [(0, 3.0 * (MEMBERS - 1))]
-    assert found["z_nonfinite/nan"] == [(0, 7.0 * (MEMBERS - 1) * (DEPTH + 1 - 9))]
-    assert found["z_nonfinite/minus_inf"] == [(0, 1.0 * (DEPTH + 1 - 9))]
-    assert found["z_nonfinite/members"] == [(0, MEMBERS - 1)]
-    assert found["z_nonfinite/first_layer"] == [(0, 9)]
-    assert [layer for layer, _ in found["z_profile_log10_K/start"]] == list(range(1, 9))
-    assert "z_profile_log10_gradient/start" not in found
-    counts = dict(found["z_profile_nonfinite/start"])
+    by_tag = scalars(tmp_path)
+    assert all(np.isfinite(value) for rows in by_tag.values() for _, value in rows)
+    assert by_tag["z_nonfinite/scalars"] == [(0, 2.0)]
+    assert "train/loss" not in by_tag
+    assert by_tag["train/loss_nonfinite"] == [(0, MEMBERS)]
+    assert by_tag["test/loss"] == [(0, 0.0)]
+    assert "test/log10_loss" not in by_tag
+    assert by_tag["z_nonfinite/plus_inf"] == [(0, 3.0 * (MEMBERS - 1))]
+    assert by_tag["z_nonfinite/nan"] == [(0, 7.0 * (MEMBERS - 1) * (DEPTH + 1 - 9))]
+    assert by_tag["z_nonfinite/minus_inf"] == [(0, 1.0 * (DEPTH + 1 - 9))]
+    assert by_tag["z_nonfinite/members"] == [(0, MEMBERS - 1)]
+    assert by_tag["z_nonfinite/first_layer"] == [(0, 9)]
+    assert [layer for layer, _ in by_tag["z_profile_log10_K/start"]] == list(range(1, 9))
+    assert "z_profile_log10_gradient/start" not in by_tag
+    counts = dict(by_tag["z_profile_nonfinite/start"])
     assert counts[8] == 0
     assert counts[9] == 3 * (MEMBERS - 1)
     assert counts[10] == 7 * (MEMBERS - 1) + 1

@@ -60,14 +60,14 @@ def test_the_numbers_are_those_of_the_labs_own_networks():
     own = measure(population, x, lambda z_MPC: z_MPC.square().mean((1, 2)))
     with recorded(network) as recording:
         network(x).square().mean().backward()
-    for l, found in enumerate(measures(recording.layers)):
-        np.testing.assert_allclose(found.log10_K, own.log10_K[l, 0], atol=1e-6)
-        np.testing.assert_allclose(found.log10_gradient, own.log10_gradient[l, 0], atol=1e-5)
-        np.testing.assert_allclose(1 - 10**found.log10_distance, own.correlation[l, 0], atol=1e-6)
-        np.testing.assert_allclose(found.mean, own.mean[l, 0], atol=1e-6)
-        np.testing.assert_allclose(found.log10_max_abs, own.log10_max_abs[l, 0], atol=1e-6)
+    for l, measured in enumerate(measures(recording.layers)):
+        np.testing.assert_allclose(measured.log10_K, own.log10_K[l, 0], atol=1e-6)
+        np.testing.assert_allclose(measured.log10_gradient, own.log10_gradient[l, 0], atol=1e-5)
+        np.testing.assert_allclose(1 - 10**measured.log10_distance, own.correlation[l, 0], atol=1e-6)
+        np.testing.assert_allclose(measured.mean, own.mean[l, 0], atol=1e-6)
+        np.testing.assert_allclose(measured.log10_max_abs, own.log10_max_abs[l, 0], atol=1e-6)
         if l < len(sizes) - 2:
-            assert found.dead == pytest.approx(own.dead[l, 0], abs=1e-7)
+            assert measured.dead == pytest.approx(own.dead[l, 0], abs=1e-7)
 
 
 def test_layers_of_every_kind_are_seen_in_the_order_in_which_they_run():
@@ -182,8 +182,8 @@ ILL = {
 
 @pytest.mark.parametrize("name", ILL)
 def test_what_is_ill_is_told_with_its_layer(name):
-    make, told = ILL[name]
-    with pytest.raises(AssertionError, match=told):
+    make, message = ILL[name]
+    with pytest.raises(AssertionError, match=message):
         assert_healthy(make(), inputs())
 
 

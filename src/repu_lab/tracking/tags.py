@@ -108,7 +108,7 @@ TAGS: tuple[Tag, ...] = (
         "distribution of the preactivations' size, layers stacked; NaN and inf are counted at z_nonfinite/",
     ),
     Tag("outcome", "text", "", "", "", "what theory forecast and what happened"),
-    Tag("config", "text", "", "", "", "the resolved configuration"),
+    Tag("config", "text", "", "", "", "the layers of a network that is watched"),
     Tag("_hparams_/experiment", "plugin", "", "", "", "columns of the HParams table"),
     Tag("_hparams_/session_start_info", "plugin", "", "", "", "this run's row of the HParams table"),
     Tag("_hparams_/session_end_info", "plugin", "", "", "", "how this run ended"),

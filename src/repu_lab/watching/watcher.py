@@ -11,7 +11,7 @@ import numpy as np
 from torch import nn
 from torch.optim import Optimizer
 
-from repu_lab.networks.quantities import NONFINITE
+from repu_lab.networks.quantities import INPUT, MEMBER, NONFINITE, PAIR, QUANTITIES
 from repu_lab.networks.statistics import LayerStatistics
 from repu_lab.runs.schedule import is_measured, is_profiled
 from repu_lab.tracking import summaries
@@ -131,7 +131,7 @@ class Watch:
 def _statistics(measured_layers: Sequence[Measures], names: Sequence[str]) -> LayerStatistics:
     """Return the layers that were there at the first look as the statistics of a network; NaN where there is nothing.
 
-    Susceptibilities are those of a law that a network of any kind does not have.
+    So it is for susceptibilities: they are those of a law, which a network of any kind does not have.
     """
     known = {measured.layer.name: measured for measured in measured_layers}
     rows = [known.get(name) for name in names]
@@ -144,16 +144,14 @@ def _statistics(measured_layers: Sequence[Measures], names: Sequence[str]) -> La
                 value[:] = np.resize(numbers, columns) if len(numbers) else np.nan  # of few inputs each counts often
         return values
 
-    numbers = {name: table(name, 1)[..., 0] for name in ("mean", "log10_max_abs", "excess_kurtosis")}
+    present = {
+        "log10_K": table("log10_K", INPUTS),
+        "log10_gradient": table("log10_gradient", INPUTS),
+        "correlation": 1 - 10 ** table("log10_distance", INPUTS // 2),
+        **{name: table(name, 1)[..., 0] for name in ("mean", "log10_max_abs", "excess_kurtosis", "dead")},
+    }
+    shapes = {INPUT: (INPUTS,), PAIR: (INPUTS // 2,), MEMBER: ()}
+    unknown = {q.name: np.full((len(rows), 1, *shapes[q.axes]), np.nan) for q in QUANTITIES}
+    values = {q.name: (unknown | present)[q.name][: None if q.output else -1] for q in QUANTITIES}
     counts = {kind: np.array([[0 if row is None else getattr(row.layer, kind)] for row in rows]) for kind in NONFINITE}
-    unknown = np.full((len(rows) - 1, 1, 1), np.nan)
-    return LayerStatistics(
-        log10_K=table("log10_K", INPUTS),
-        correlation=1 - 10 ** table("log10_distance", INPUTS // 2),
-        log10_chi_parallel=unknown,
-        log10_chi_perp=unknown,
-        log10_gradient=table("log10_gradient", INPUTS),
-        dead=table("dead", 1)[:-1, :, 0],
-        **numbers,
-        **counts,
-    )
+    return LayerStatistics(**values, **counts)
