@@ -15,8 +15,9 @@ import torch
 
 from repu_lab.configs.composition import compose_jobs
 from repu_lab.runs.building import Experiment, build
-from repu_lab.runs.checkpoint import PLACE, SHARE, Checkpoints, Saved
+from repu_lab.runs.checkpoint import SHARE, Checkpoints, Saved
 from repu_lab.runs.folder import RunFolder
+from repu_lab.runs.paths import CHECKPOINTS
 from repu_lab.runs.state import State
 
 
@@ -53,7 +54,7 @@ def main() -> None:
         before = digest(state)
         checkpoints = Checkpoints(RunFolder(folder), 0.0, print)
         checkpoints.save(0, state.saved())
-        (path,) = (Path(folder) / PLACE).iterdir()
+        (path,) = (Path(folder) / CHECKPOINTS).iterdir()
         size = path.stat().st_size
         del state
         start = time.monotonic()

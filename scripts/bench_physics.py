@@ -32,9 +32,9 @@ def drawn(activation: str, members: int) -> Population:
     """Return networks at their critical point."""
     arguments = {"mrepu": {"p": 3}, "repu": {"p": 3}, "spline_repu": {"p": 3}}.get(activation, {})
     own = ACTIVATIONS[activation](**arguments)
-    found = critical_initialization(own, len(SIZES) - 2)
+    start = critical_initialization(own, len(SIZES) - 2)
     population = Population(own, SIZES, members, dtype=torch.float64)
-    rule = uniform_depth("critical", SIZES, C_W=found.C_W, C_b=found.C_b, k1=found.k1)
+    rule = uniform_depth("critical", SIZES, C_W=start.C_W, C_b=start.C_b, k1=start.k1)
     draw_(population, rule, range(members))
     return population
 

@@ -135,8 +135,8 @@ def compare(name: str) -> str:
     errors, why, answers = np.zeros(3), "", 0
     for K in KERNELS:
         one = np.array([K])
-        found = np.array([form.mean_square(one)[0], form.stein(one)[0], form.mean_square_slope(one)[0]])
-        if not np.isfinite(found[:2]).all():
+        averages = np.array([form.mean_square(one)[0], form.stein(one)[0], form.mean_square_slope(one)[0]])
+        if not np.isfinite(averages[:2]).all():
             try:
                 gaussian.mean_square(activation, K)
                 gaussian.stein(activation, K)
@@ -146,9 +146,9 @@ def compare(name: str) -> str:
         answers += 1
         g, stein, slope, size = brute(function, K, places, bool(getattr(form, "jumps", ())))
         with np.errstate(all="ignore"):
-            off = np.abs(found - [g, stein, slope]) / [g, size, slope]
+            off = np.abs(averages - [g, stein, slope]) / [g, size, slope]
         tiny = np.array([g, size, slope]) < 1e-250  # what the window reaches of a far kink
-        errors = np.fmax(errors, np.where(np.isinf(found) | tiny, 0.0, off))
+        errors = np.fmax(errors, np.where(np.isinf(averages) | tiny, 0.0, off))
     infinite = f"; E[s'^2] is infinite: {form.rough}" if form.rough else ""
     return f"{errors[0]:8.0e} {errors[1]:8.0e} {errors[2]:8.0e}  at {answers} of {KERNELS.size} K{infinite}{why}"
 

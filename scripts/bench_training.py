@@ -21,7 +21,7 @@ from torch import nn
 from repu_lab import SplineRePU
 from repu_lab.configs.composition import compose_jobs
 from repu_lab.runs.building import Experiment, build
-from repu_lab.runs.observation import Sight, observe
+from repu_lab.runs.observation import Observer, observe
 from repu_lab.runs.schedule import is_measured
 from repu_lab.runs.state import State
 from repu_lab.runs.stepping import stepper
@@ -106,9 +106,9 @@ def vmapped(case: Case, device: str) -> Step:
 
     def step(number: int) -> None:
         x, y = task.batch(number, case.batch)
-        found = gradients(parameters, x, y)
+        gradient = gradients(parameters, x, y)
         for name, parameter in parameters.items():
-            parameter.grad = found[name]
+            parameter.grad = gradient[name]
         optimizer.step()
 
     return step
@@ -123,9 +123,9 @@ def ours(case: Case, device: str) -> tuple[Experiment, State, Step]:
     task, config = random_task(device, case.dtype), replace(job.config, batch_size=case.batch)
     experiment = replace(built, task=task, config=config)
     state = State.start([experiment])
-    step, told = stepper(state, task, case.batch, STEPS)
-    if told:
-        print(told)
+    step, line = stepper(state, task, case.batch, STEPS)
+    if line:
+        print(line)
     return experiment, state, step
 
 
@@ -156,11 +156,11 @@ def _looking(experiment: Experiment, state: State, device: str) -> float:
 
             def measure(step: int) -> None:
                 state.step = step
-                observe(state, sight, [part], [part] if step == STEPS else [])
+                observe(state, observer, [part], [part] if step == STEPS else [])
 
-            sight = Sight(experiment, state)
+            observer = Observer(experiment, state)
             measure(1)  # warm
-            sight = Sight(experiment, state)  # so that capturing its graphs is counted
+            observer = Observer(experiment, state)  # so that capturing its graphs is counted
             return sum(seconds(measure, step, device) for step in steps)
 
 

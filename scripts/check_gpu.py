@@ -30,7 +30,7 @@ from bench_training import Case, Step, synchronize
 from torch.profiler import ProfilerActivity, profile
 
 ROOT = Path(__file__).resolve().parents[1]
-# What is asked: times the usual loop; the share of a step that the floor, or its products alone, would take.
+# The goals: times the usual loop; the share of a step that the floor, or its products alone, would take.
 CASES = {
     "one network": (Case(1, 50, 128, 128), {"loops": 5}),
     "4,096 small networks": (Case(4096, 10, 32, 32), {"loops": 1000, "floor": 0.4}),
@@ -54,38 +54,38 @@ def main() -> int:
     folder, device = arguments.folder, arguments.device
     folder.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + 60 * arguments.minutes
-    found: dict[str, Any] = {"device": about(device), "failed": []}
+    report: dict[str, Any] = {"device": circumstances(device), "failed": []}
     sections: dict[str, Callable[[], Any]] = {
         "checks": lambda: checks(folder, device, arguments.claims, deadline),
         "rates": lambda: rates(device),
         "precision": lambda: precision(device),
     }
-    for name, (case, asked) in CASES.items():
-        sections[f"step: {name}"] = lambda case=case, asked=asked: measured(case, asked, found["rates"], device)
+    for name, (case, goals) in CASES.items():
+        sections[f"step: {name}"] = lambda case=case, goals=goals: measured(case, goals, report["rates"], device)
     for name, section in sections.items():
         if name.split(":")[0] not in arguments.only:
             continue
         print(f"{time.monotonic() - deadline + 60 * arguments.minutes:4.0f} s: {name}", flush=True)
         if time.monotonic() > deadline - 10:
-            found["failed"].append(f"{name}: no time was left")
+            report["failed"].append(f"{name}: no time was left")
             continue
         try:
-            found[name] = section()
+            report[name] = section()
         except Exception:  # one section's fault leaves the others
-            found[name] = None
-            found["failed"].append(f"{name}: {traceback.format_exc()}")
+            report[name] = None
+            report["failed"].append(f"{name}: {traceback.format_exc()}")
         gc.collect()
         torch.cuda.empty_cache()
-        if name == "checks" and found[name]:
-            found["failed"] += found[name].pop("failed")
-        (folder / "check_gpu.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        (folder / "check_gpu.md").write_text(table(found), encoding="utf-8")
-    print(table(found))
-    print("failed:", *(found["failed"] or ["nothing"]), sep="\n")
-    return 1 if found["failed"] else 0
+        if name == "checks" and report[name]:
+            report["failed"] += report[name].pop("failed")
+        (folder / "check_gpu.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        (folder / "check_gpu.md").write_text(table(report), encoding="utf-8")
+    print(table(report))
+    print("failed:", *(report["failed"] or ["nothing"]), sep="\n")
+    return 1 if report["failed"] else 0
 
 
-def about(device: str) -> dict[str, Any]:
+def circumstances(device: str) -> dict[str, Any]:
     """Return what the numbers are of."""
     properties = torch.cuda.get_device_properties(device)
     return {
@@ -146,7 +146,7 @@ def rates(device: str) -> dict[str, float]:
     """Return what this GPU does: bytes a second copied (read and written), operations a second in large products."""
     source = torch.randn(1 << 28, device=device)
     target = torch.empty_like(source)
-    found = {"copy": 2 * source.nbytes / timed(lambda _: target.copy_(source), device)}
+    speeds = {"copy": 2 * source.nbytes / timed(lambda _: target.copy_(source), device)}
     for name, dtype, mode, n in [
         ("float32", torch.float32, "highest", 4096),
         ("tf32", torch.float32, "high", 8192),
@@ -154,9 +154,9 @@ def rates(device: str) -> dict[str, float]:
     ]:
         torch.set_float32_matmul_precision(mode)
         a, b = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))
-        found[name] = 2 * n**3 / timed(lambda _, a=a, b=b: a @ b, device)
+        speeds[name] = 2 * n**3 / timed(lambda _, a=a, b=b: a @ b, device)
     torch.set_float32_matmul_precision("highest")
-    return found
+    return speeds
 
 
 def timed(step: Step, device: str, budget: float = 0.3) -> float:
@@ -193,7 +193,7 @@ def floor(case: Case, rate: dict[str, float]) -> tuple[float, float]:
     return total + 7 * item * case.members * parameters / rate["copy"], alone
 
 
-def measured(case: Case, asked: dict[str, float], rate: dict[str, float], device: str) -> dict[str, Any]:
+def measured(case: Case, goals: dict[str, float], rate: dict[str, float], device: str) -> dict[str, Any]:
     """Return the times of a step in ms, ours and others', and what they are made of."""
     # Of a loop over networks one is timed; of many small ones the step is the host's, and the GPU idle.
     loop = timed(bench.plain(case, device, 1), device, SECONDS_A_CASE) * case.members
@@ -216,7 +216,7 @@ def measured(case: Case, asked: dict[str, float], rate: dict[str, float], device
     torch.set_float32_matmul_precision("highest")
     return {
         "case": vars(case),
-        "asked": asked,
+        "asked": goals,
         "steps": state.stepping,
         "kernels": state.optimizer.kernel is not None,
         "ms": ms(ours),
@@ -257,7 +257,7 @@ def profiled(step: Step, device: str, steps: int = 3) -> tuple[float, float, dic
 
 def precision(device: str) -> dict[str, Any]:
     """Return by how much log10 K of layers 1, 10, 50 and the gradient's differ from float64's, in the worst member."""
-    found = {}
+    errors = {}
     exact: dict[str, torch.Tensor] = {}
     for name, dtype, mode in [
         ("float64", "float64", "highest"),
@@ -274,16 +274,16 @@ def precision(device: str) -> dict[str, Any]:
             continue
         error_M = (output - exact["output"]).flatten(1).norm(dim=1) / exact["output"].flatten(1).norm(dim=1)
         off = (log10_K_D - exact["K"]).abs().amax((1, 2))
-        found[name] = {f"log10_K, layer {l}": off[l - 1].item() for l in (1, 10, 50)} | {
+        errors[name] = {f"log10_K, layer {l}": off[l - 1].item() for l in (1, 10, 50)} | {
             "outputs": error_M.max().item()
         }
     torch.set_float32_matmul_precision("highest")
-    return found
+    return errors
 
 
-def table(found: dict[str, Any]) -> str:
+def table(report: dict[str, Any]) -> str:
     """Return the tables for a page."""
-    device, rate = found["device"], found.get("rates") or {}
+    device, rate = report["device"], report.get("rates") or {}
     lines = [
         f"{device['gpu']}, torch {device['torch']}, {device['cores']} CPU cores. "
         + ", ".join(f"{k} {v / 1e12:.3g} {'TB/s' if k == 'copy' else 'TFLOP/s'}" for k, v in rate.items())
@@ -294,24 +294,24 @@ def table(found: dict[str, Any]) -> str:
         "|---" * 15 + "|",
     ]
     for name in CASES:
-        row = found.get(f"step: {name}")
+        row = report.get(f"step: {name}")
         if row:
-            case, asked = row["case"], row["asked"]
+            case, goals = row["case"], row["asked"]
             vmapped = "fails" if row["vmap_ms"] is None else f"{row['vmap_ms']:.4g}"
             sizes = " x ".join(str(case[key]) for key in ("members", "depth", "width", "batch"))
             lines.append(
                 f"| {name} ({sizes}) | {row['ms']:.4g} | {row['loop_ms']:.4g} | {vmapped} | {row['loops']:.4g} "
-                f"| {asked.get('loops', '')} | {row['floor']:.0%} | {asked.get('floor', '')} "
-                f"| {row['products']:.0%} | {asked.get('products', '')} "
+                f"| {goals.get('loops', '')} | {row['floor']:.0%} | {goals.get('floor', '')} "
+                f"| {row['products']:.0%} | {goals.get('products', '')} "
                 f"| {row['launches']:.0f} | {row['busy']:.0%} | {row['peak_GiB']:.3g} "
                 f"| {row['looks']:.1%} | {row['statistics']:.1%} |"
             )
-    if precisions := found.get("precision"):
+    if precisions := report.get("precision"):
         lines += ["", "| against float64, worst of 32 networks | " + " | ".join(precisions) + " |"]
         lines += ["|---" * (len(precisions) + 1) + "|"]
         for quantity in next(iter(precisions.values())):
             lines.append(f"| {quantity} | " + " | ".join(f"{p[quantity]:.2g}" for p in precisions.values()) + " |")
-    if done := found.get("checks"):
+    if done := report.get("checks"):
         lines += ["", f"Tests: {' '.join(done['tests'])}. Smoke claims, verdict and seconds:", ""]
         lines += ["| claim | " + " | ".join(done["verdicts"]) + " |", "|---" * (len(done["verdicts"]) + 1) + "|"]
         for number in done["verdicts"]["cpu"]:

@@ -99,12 +99,12 @@ def measure(experiment: Experiment, members: int) -> dict[str, list[float]]:
     config = experiment.config
     per_member = config.batch_size * sum(experiment.sizes) * (4 if experiment.task.equation is not None else 1)
     chunk = max(1, int(CHUNK / max(per_member, sum(i * o for i, o in pairwise(experiment.sizes)))))
-    found: dict[str, list[float]] = {name: [] for name in MEASURED}
+    numbers: dict[str, list[float]] = {name: [] for name in MEASURED}
     for start in range(0, members, chunk):
         part = replace(config, members=min(chunk, members - start), seed=config.seed + start)
         for name, values in _measure(replace(experiment, config=part)).items():
-            found[name] += [float(value) for value in values]
-    return found
+            numbers[name] += [float(value) for value in values]
+    return numbers
 
 
 def _measure(experiment: Experiment) -> dict[str, Tensor]:
@@ -191,10 +191,10 @@ def distance(h_MBN: Tensor, rule: Rule) -> Tensor:
 
 def shares(measured: dict[str, list[float]]) -> dict[str, float]:
     """Return the share of the members that met each fate."""
-    found = {name: np.array(values) for name, values in measured.items()}
-    exploded = found["layer"] > 0
-    vanished = ~exploded & (((found["known"] < KNOWN) & (found["clear"] < DOUBTFUL)) | (found["gradient"] < 0))
-    collapsed = ~exploded & ~vanished & (found["distance"] < math.log10(COLLAPSE))
+    by_name = {name: np.array(values) for name, values in measured.items()}
+    exploded = by_name["layer"] > 0
+    vanished = ~exploded & (((by_name["known"] < KNOWN) & (by_name["clear"] < DOUBTFUL)) | (by_name["gradient"] < 0))
+    collapsed = ~exploded & ~vanished & (by_name["distance"] < math.log10(COLLAPSE))
     survived = ~(exploded | vanished | collapsed)
     return dict(zip(FATES, (float(v.mean()) for v in (exploded, vanished, collapsed, survived)), strict=True))
 
@@ -247,14 +247,14 @@ def main() -> int:
             kept[key] |= measure(experiment, arguments.members)
             with open(arguments.store, "a", encoding="utf-8") as file:
                 file.write(json.dumps(kept[key]) + "\n")
-        found = shares({name: kept[key][name] for name in MEASURED})
+        share_of = shares({name: kept[key][name] for name in MEASURED})
         stated.append(expected)
-        measured.append(found)
-        agree = found[expected.fate]
+        measured.append(share_of)
+        agree = share_of[expected.fate]
         bad = expected.probability >= STATED and agree < REQUIRED
         broken += [index] * bad
         if arguments.all or abs(agree - expected.probability) > 0.15:
-            happened = ", ".join(f"{share:.2f} {name}" for name, share in found.items() if share)
+            happened = ", ".join(f"{share:.2f} {name}" for name, share in share_of.items() if share)
             table.append(
                 f"| {index} | {' '.join(overrides)} | {expected.fate} {expected.probability:.2f} | {happened} | "
                 f"known {np.median(kept[key]['known']):.2g}, gradient {np.median(kept[key]['gradient']):.1f}, "

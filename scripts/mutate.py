@@ -63,11 +63,11 @@ def main() -> None:
         for mutation in random.Random(given.seed).sample(every, min(given.mutations, len(every))):
             if cpu_seconds() > given.cpu:
                 break
-            found = is_noticed(mutation, copy)
-            tried, noticed = tried + 1, noticed + found
+            killed = is_noticed(mutation, copy)
+            tried, noticed = tried + 1, noticed + killed
             before, name = ast.unparse(mutation.node), mutation.file.relative_to(HOME)
             print(
-                f"{'noticed ' if found else 'SURVIVED'} {name}:{mutation.node.lineno}  {before}  ->  {mutation.code}",
+                f"{'noticed ' if killed else 'SURVIVED'} {name}:{mutation.node.lineno}  {before}  ->  {mutation.code}",
                 flush=True,
             )
     print(

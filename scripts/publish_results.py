@@ -162,7 +162,7 @@ def cure_table(findings: Sequence[dict[str, Any]]) -> str:
     rows = [head, ["---"] * len(head)]
     for cure in CURES:
         reached: dict[str, list[str]] = {}
-        tables = [table for found in findings if found["number"] == cure.claim for table in found["tables"]]
+        tables = [table for finding in findings if finding["number"] == cure.claim for table in finding["tables"]]
         for row in (row for table in tables for row in table["rows"]):
             if row[0] in cure.cases and row[2] == cure.activation:
                 place = f"{row[-3]:.2f} at depth {row[1]} ({row[5]:.0%} count)"
@@ -176,13 +176,13 @@ def cure_table(findings: Sequence[dict[str, Any]]) -> str:
 
 def waiting(findings: Sequence[dict[str, Any]]) -> list[int]:
     """Return the numbers of the claims whose title or rule is not the published one."""
-    published = {(found["number"], found["title"], found["rule"]) for found in findings}
+    published = {(finding["number"], finding["title"], finding["rule"]) for finding in findings}
     return [claim.number for claim in CLAIMS if (claim.number, claim.title, prose(claim.rule)) not in published]
 
 
 def verdict_table(findings: Sequence[dict[str, Any]]) -> str:
     """Return number, title and verdict of each claim as a Markdown table."""
-    rows = [f"| {found['number']} | {found['title']} | {found['verdict']} |\n" for found in findings]
+    rows = [f"| {finding['number']} | {finding['title']} | {finding['verdict']} |\n" for finding in findings]
     return "".join(["| | claim | verdict |\n|---|---|---|\n", *rows])
 
 

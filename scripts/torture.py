@@ -210,13 +210,13 @@ class Torture:
         """Go on to the end; return what is not as in the run that nobody killed."""
         if code := self.life(folder).wait():
             return [f"exit code {code}", output_of(folder)]
-        found = differences(self.reference, folder)
+        problems = differences(self.reference, folder)
         names = {path.name for path in folder.iterdir()} ^ {path.name for path in self.reference.iterdir()}
-        found += [f"files {names}"] if names else []
+        problems += [f"files {names}"] if names else []
         kept = [path.name for path in (folder / "checkpoints").iterdir()]
-        found += [] if len(kept) <= 2 and all(name.endswith(".ckpt") for name in kept) else [f"checkpoints {kept}"]
-        told = (folder / "run.log").read_text(encoding="utf-8")
-        return found + (["a warning in run.log"] if "warning" in told else [])
+        problems += [] if len(kept) <= 2 and all(name.endswith(".ckpt") for name in kept) else [f"checkpoints {kept}"]
+        log = (folder / "run.log").read_text(encoding="utf-8")
+        return problems + (["a warning in run.log"] if "warning" in log else [])
 
 
 def file_name(kind: str) -> str:
@@ -254,13 +254,13 @@ def torture(place: Path, kills: int, draw: random.Random, by: str) -> tuple[int,
         while where.total() < kills and (where.total() == before or draw.random() < AGAIN):
             if kind.killed(folder, draw):
                 where[reached(folder)] += 1
-        found = kind.complaints(folder)
+        problems = kind.complaints(folder)
         runs += 1
-        equal += not found
-        if found:
-            print(f"{folder.name}, {kind.kind}: differs in {', '.join(found)}", flush=True)
+        equal += not problems
+        if problems:
+            print(f"{folder.name}, {kind.kind}: differs in {', '.join(problems)}", flush=True)
         print(f"{where.total()} kills, {equal} of {runs} runs bit-equal", end="\r", file=sys.stderr, flush=True)
-        if not found:
+        if not problems:
             shutil.rmtree(folder)
     counts = ", ".join(f"{count} {name}" for name, count in where.most_common())
     ended = f"{equal} of {runs} runs, of {len(kinds)} kinds, ended bit-equal to the run that nobody killed"
@@ -271,8 +271,8 @@ def beside(script: str, cases: int, seed: int) -> tuple[int, str]:
     """Run another script of torture; print what it finds, and return its exit code and its last line, the counts."""
     line = [sys.executable, Path(__file__).with_name(script), "--cases", str(cases), "--seed", str(seed)]
     done = subprocess.run(line, stdout=subprocess.PIPE, encoding="utf-8", errors="replace", check=False)
-    *found, counts = done.stdout.splitlines() or ["it said nothing"]
-    print("\n".join(found), end="\n" * bool(found), flush=True)
+    *problems, counts = done.stdout.splitlines() or ["it said nothing"]
+    print("\n".join(problems), end="\n" * bool(problems), flush=True)
     return done.returncode, counts
 
 

@@ -144,7 +144,7 @@ def torture(place: Path, cases: int, seed: int) -> int:
         before = fingerprint(outside)
         os.chdir(case)
         kind = again if number % 8 == 7 else look
-        told, check = kind(draw, outside, harms)
+        description, check = kind(draw, outside, harms)
         code = forked(check)
         after = fingerprint(outside)
         os.chdir(place)
@@ -154,7 +154,7 @@ def torture(place: Path, cases: int, seed: int) -> int:
             continue
         bad += 1
         changed = "" if before == after else "; OUTSIDE CHANGED"
-        print(f"{case.name}: {told}: ended with {code}{changed}\n{said(case)}")
+        print(f"{case.name}: {description}: ended with {code}{changed}\n{said(case)}")
         precious(outside)
     done = ", ".join(f"{n} {name}" for name, n in harms.most_common())
     seen = ", ".join(f"{n} {name}" for name, n in counts.most_common())
@@ -166,11 +166,11 @@ def look(draw: random.Random, outside: Path, harms: "Counter[str]") -> tuple[str
     """Harm one of the runs; return what was done, and what looks at the tree."""
     folder = Path("tree") / draw.choice(list(RUNS))
     written = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["files"]
-    told = [harm(folder, draw, outside, harms) for _ in range(draw.choice((1, 1, 2, 3)))]
-    small = [name for name, about in written.items() if about["bytes"] <= 1 << 16]
+    description = [harm(folder, draw, outside, harms) for _ in range(draw.choice((1, 1, 2, 3)))]
+    small = [name for name, entry in written.items() if entry["bytes"] <= 1 << 16]
     changed = [name for name in small if digest(folder / name) != written[name]["sha256"]]
     listed = manifest_of(folder).get("status") == "finished" and manifest_of(folder).get("files") == written
-    return f"{folder.name}: {', '.join(told)}", lambda: shown(folder, bool(changed) and listed)
+    return f"{folder.name}: {', '.join(description)}", lambda: shown(folder, bool(changed) and listed)
 
 
 def shown(folder: Path, must_be_marked: bool) -> int:
@@ -196,23 +196,25 @@ def again(draw: random.Random, outside: Path, harms: "Counter[str]") -> tuple[st
     groups = home / ".groups"
     jobs = sorted(path for path in home.iterdir() if not path.name.startswith("."))
     hashes = [manifest_of(job)["config_hash"] for job in jobs]
-    told = draw.choice(("linked", "linked group", "linked checkpoints", "odd", "odd", "odd", "a file", "linked job"))
-    harms[f"groups: {told}"] += 1
+    description = draw.choice(
+        ("linked", "linked group", "linked checkpoints", "odd", "odd", "odd", "a file", "linked job")
+    )
+    harms[f"groups: {description}"] += 1
     place = groups / "".join(draw.choices("0123456789abcdef", k=16))
     shutil.rmtree(jobs[0])
-    if told == "linked":
+    if description == "linked":
         shutil.rmtree(groups)
         groups.symlink_to(outside)
-    elif told == "linked group":
+    elif description == "linked group":
         place.symlink_to(outside / "0123456789abcdef")
-    elif told == "linked checkpoints":
+    elif description == "linked checkpoints":
         place.mkdir()
         (place / "checkpoints").symlink_to(outside)
         (place / "group.json").write_text("{}", encoding="utf-8")
-    elif told == "a file":
+    elif description == "a file":
         shutil.rmtree(groups)
         groups.write_text("mine", encoding="utf-8")
-    elif told == "linked job":
+    elif description == "linked job":
         jobs[0].symlink_to(outside)
     else:
         value = draw.choice(GROUPS)
@@ -230,14 +232,16 @@ def again(draw: random.Random, outside: Path, harms: "Counter[str]") -> tuple[st
     def typed() -> int:
         code = cli.main([*SWEEP, *(["rerun=true"] if rerun else [])])
         expect(
-            code in ((2,) if told.startswith("linked") or told == "a file" else (0,)) or told in SILENT, f"code {code}"
+            code in ((2,) if description.startswith("linked") or description == "a file" else (0,))
+            or description in SILENT,
+            f"code {code}",
         )
         expect(not (place / "group.json").is_symlink(), "the group's file")
         mine = place / ".notes.2024"
-        expect(told != "odd" or mine.read_text(encoding="utf-8") == "mine", "somebody's file is gone")
+        expect(description != "odd" or mine.read_text(encoding="utf-8") == "mine", "somebody's file is gone")
         return 0
 
-    return f"groups: {told}{', rerun' * rerun}", typed
+    return f"groups: {description}{', rerun' * rerun}", typed
 
 
 SILENT = ("linked group", "linked checkpoints")  # passed over, unless a group of this very name is made
@@ -331,10 +335,10 @@ def fingerprint(folder: Path) -> dict[str, str | None]:
     return {str(path): digest(path) if path.is_file() else None for path in sorted(folder.rglob("*"))}
 
 
-def expect(true: bool, told: str) -> None:
+def expect(true: bool, message: str) -> None:
     """End the case if something is not as it must be."""
     if not true:
-        print(f"NOT AS IT MUST BE: {told}", flush=True)
+        print(f"NOT AS IT MUST BE: {message}", flush=True)
         raise SystemExit(STRANGE)
 
 

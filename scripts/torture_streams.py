@@ -130,13 +130,13 @@ def case(place: Path, draw: random.Random, seconds: float, count: Counter[str]) 
     count["in a strange place"] += here.name != "plain"
     for number in sent:
         count[number.name] += 1
-    found = [f"{what}, {kinds}, {encoding}, {sent}, {here.name!r}: exit code {code}"] if code not in expected else []
+    problems = [f"{what}, {kinds}, {encoding}, {sent}, {here.name!r}: exit code {code}"] if code not in expected else []
     if (place / "traceback").exists():
-        found.append((place / "traceback").read_text(encoding="utf-8"))
+        problems.append((place / "traceback").read_text(encoding="utf-8"))
     for file in (place / f"{place.name}.streams").iterdir():
         said = file.read_bytes().decode(encoding, "replace")
-        found += [f"{what}: {said}"] if "Traceback" in said else []
-    return found + (_run_of(here, what, code) if what in ("train", "a failing run") else [])
+        problems += [f"{what}: {said}"] if "Traceback" in said else []
+    return problems + (_run_of(here, what, code) if what in ("train", "a failing run") else [])
 
 
 def _run_of(here: Path, what: str, code: int) -> list[str]:
@@ -144,19 +144,19 @@ def _run_of(here: Path, what: str, code: int) -> list[str]:
     manifest = here / "run/manifest.json"
     status = json.loads(manifest.read_text(encoding="utf-8"))["status"] if manifest.exists() else "not begun"
     allowed = {"train": {0: ["finished"], 1: ["finished"]}, "a failing run": {1: ["failed"]}}[what]
-    found = (
+    problems = (
         []
         if status in allowed.get(code, ["interrupted", "finished", "not begun"]) or code < 0
         else [f"{what} is {status} after exit code {code}"]
     )
     if what == "a failing run":
-        told = here / "run/traceback.txt"
-        kept = told.exists() and "größer als 雪 \\udcff" in told.read_text(encoding="utf-8")
-        return found + ([] if kept else ["the error is not in traceback.txt"])
+        file = here / "run/traceback.txt"
+        kept = file.exists() and "größer als 雪 \\udcff" in file.read_text(encoding="utf-8")
+        return problems + ([] if kept else ["the error is not in traceback.txt"])
     again = start(RUN, here, ("file", "file"), "utf-8")
     if code := os.waitstatus_to_exitcode(os.waitpid(again, 0)[1]):
-        return [*found, f"typed again: exit code {code}"]
-    return found + torture.differences(here.parent.parent / "reference", here / "run")
+        return [*problems, f"typed again: exit code {code}"]
+    return problems + torture.differences(here.parent.parent / "reference", here / "run")
 
 
 def torture_streams(place: Path, cases: int, draw: random.Random) -> int:
@@ -178,10 +178,10 @@ def torture_streams(place: Path, cases: int, draw: random.Random) -> int:
     for number in range(cases):
         folder = place / f"case_{number:04d}"
         folder.mkdir()
-        found = case(folder, draw, seconds, count)
-        held += not found
-        if found:
-            print(f"{folder.name}: {'; '.join(found)}", flush=True)
+        problems = case(folder, draw, seconds, count)
+        held += not problems
+        if problems:
+            print(f"{folder.name}: {'; '.join(problems)}", flush=True)
         else:
             shutil.rmtree(folder)
         print(f"{held} of {number + 1} cases held", end="\r", file=sys.stderr, flush=True)

@@ -14,7 +14,7 @@ FAULTY = ("activation=custom", "activation._target_=mine.Faulty")
 SOURCE = """
 import ctypes, multiprocessing, os, signal, sys, time
 import torch
-from repu_lab.runs.interruption import asked
+from repu_lab.runs.interruption import requested_signal
 
 def fault(name):
     driver = multiprocessing.parent_process().pid
@@ -31,7 +31,7 @@ def fault(name):
     }.get(name)
     if number:
         os.kill(driver, number)
-        while asked() is None:  # the worker hears of it
+        while requested_signal() is None:  # the worker hears of it
             time.sleep(0.01)
 
 class Faulty(torch.nn.Tanh):
@@ -66,9 +66,9 @@ def statuses() -> dict[str, str]:
 
 def jobs() -> dict[str, tuple[Path, dict[str, Any]]]:
     """Return folder and manifest of every job of the sweep, by c_w and seed."""
-    found = {}
+    manifests = {}
     for path in sorted(Path("outputs/sweeps/s").glob("*/manifest.json")):
         config = (path.parent / "config.yaml").read_text().split("\n")
         values = dict(line.strip().split(": ", 1) for line in config if ": " in line)
-        found[f"{values['c_w']} {values['seed']}"] = (path.parent, json.loads(path.read_text()))
-    return found
+        manifests[f"{values['c_w']} {values['seed']}"] = (path.parent, json.loads(path.read_text()))
+    return manifests

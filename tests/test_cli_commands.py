@@ -126,10 +126,10 @@ def test_theory_answers_in_words_numbers_and_pictures(folder, capsys):
     out = capsys.readouterr().out
     assert "half-stable" in out and "forecast:" in out and "advice:" in out
     (run,) = (folder / "outputs").iterdir()
-    found = json.loads((run / "theory.json").read_text())
-    assert found.keys() >= KEYS and found["critical_points"][0]["universality_class"]
-    assert [layer["layer"] for layer in found["layers"]] == [1, 2, 3]
-    assert all(layer.keys() >= LAYER_KEYS for layer in found["layers"])
+    result = json.loads((run / "theory.json").read_text())
+    assert result.keys() >= KEYS and result["critical_points"][0]["universality_class"]
+    assert [layer["layer"] for layer in result["layers"]] == [1, 2, 3]
+    assert all(layer.keys() >= LAYER_KEYS for layer in result["layers"])
     assert {"susceptibilities.png", "kernel.png", "phase_diagram.png"} <= {path.name for path in run.iterdir()}
     assert main(["theory", "activation=gelu", *TINY]) == 0
     again = capsys.readouterr().out
@@ -146,9 +146,9 @@ def test_theory_of_blocks_and_other_weights_tells_layers(folder, capsys):
     )
     assert "no critical point, in plain layers with gaussian weights" in out and "fixed point" not in out
     (run,) = (folder / "outputs").iterdir()
-    found = json.loads((run / "theory.json").read_text())
-    assert found["weights"] == "orthogonal" and not (run / "phase_diagram.png").exists()
-    for row in found["layers"][:9]:
+    result = json.loads((run / "theory.json").read_text())
+    assert result["weights"] == "orthogonal" and not (run / "phase_diagram.png").exists()
+    for row in result["layers"][:9]:
         K = 1 + (row["layer"] - 1) / 10
         assert row["log10_K"] == pytest.approx(math.log10(K), abs=1e-9)
         assert row["chi_perp"] == pytest.approx(1 + 4 / 3 / 10 / K, rel=1e-9)
@@ -160,9 +160,9 @@ def test_propagate_measures_beside_theory(folder, capsys):
     out = capsys.readouterr().out
     assert "measured     theory" in out and "forecast:" in out
     (run,) = (folder / "outputs").iterdir()
-    found = json.loads((run / "result.json").read_text())
-    assert sum(found["outcomes"].values()) == 2 and "layers; table.csv" not in out  # all three are shown
-    assert [row["layer"] for row in found["layers"]] == [1, 2, 3]
+    result = json.loads((run / "result.json").read_text())
+    assert sum(result["outcomes"].values()) == 2 and "layers; table.csv" not in out  # all three are shown
+    assert [row["layer"] for row in result["layers"]] == [1, 2, 3]
     assert (run / "propagation.png").exists() and (run / "table.csv").exists()
 
 

@@ -78,7 +78,7 @@ def test_theory_says_of_a_formula_what_it_says_of_the_labs_own(text):
         np.testing.assert_allclose(getattr(gaussian, name)(made, K), theirs, rtol=1e-10, err_msg=name)
     points, others = analyse(made).points, analyse(own).points
     assert [point.universality_class for point in points] == [point.universality_class for point in others]
-    numbers = [[(p.K or 0.0, p.C_W, p.C_b) for p in found] for found in (points, others)]
+    numbers = [[(p.K or 0.0, p.C_W, p.C_b) for p in several] for several in (points, others)]
     np.testing.assert_allclose(*numbers, rtol=1e-10, atol=1e-12)
     assert made.degree == own.degree
 
@@ -189,13 +189,13 @@ def test_what_is_not_a_formula_is_one_line(text):
 
 
 def test_parameters_must_be_those_of_the_formula():
-    for parameters, told in (
+    for parameters, message in (
         ({"b": 2}, "b=2: b is not in the formula; its parameters: a"),
         ({"z": 2}, "z=2: is not free"),
         ({"a": "two"}, "a='two' must be a finite number"),
         ({"relu": 2}, "relu=2: is not free"),
     ):
-        with pytest.raises(ValueError, match="^" + told):
+        with pytest.raises(ValueError, match="^" + message):
             Formula("a * z", **{"a": 1, **parameters})  # pyright: ignore[reportArgumentType]
 
 
@@ -259,7 +259,7 @@ def test_a_formula_trains_as_the_labs_own(folder, capsys):
 
 
 @pytest.mark.parametrize(
-    ("typed", "told"),
+    ("typed", "message"),
     [
         (["activation=formula"], "activation.formula: is needed here"),
         (["activation=formula", "activation.formula=relu(z)**a"], "a: is not known"),
@@ -268,10 +268,10 @@ def test_a_formula_trains_as_the_labs_own(folder, capsys):
         (["activation=relu", "activation.formula=z"], "no such key"),
     ],
 )
-def test_mistakes_are_one_line_and_exit_code_2(folder, capsys, typed, told):
+def test_mistakes_are_one_line_and_exit_code_2(folder, capsys, typed, message):
     assert main(["train", *typed, *TINY]) == 2
     out, err = capsys.readouterr()
-    assert told in err and err.count("\n") == 1 and not out and not list(folder.iterdir())
+    assert message in err and err.count("\n") == 1 and not out and not list(folder.iterdir())
 
 
 def test_a_glob_leaves_out_what_is_nothing_by_itself():

@@ -231,20 +231,20 @@ def test_a_network_s_forecast_is_theory_s_for_what_it_is_made_of() -> None:
     """RePU of depth 12, width 64 in float16: depth, width, activation and dtype found, variances measured."""
     network = plain(RePU(2), 64, *[64] * 12, 10, dtype=torch.float16)
     start = initialize_(network, seed=0)
-    found = forecast_network(network, inputs=32)
+    observed = forecast_network(network, inputs=32)
     wanted = forecast(RePU(2), C_W=start.C_W, C_b=0.0, k1=start.k1, depth=12, width=64, dtype="float16", inputs=32)
-    assert (found.law.depth, found.law.width, found.law.dtype, found.inputs, found.activation) == (
+    assert (observed.law.depth, observed.law.width, observed.law.dtype, observed.inputs, observed.activation) == (
         12,
         64,
         "float16",
         32,
         "RePU(p=2)",
     )
-    assert found.fate == wanted.fate == "explodes"
-    assert found.layer is not None and wanted.layer is not None and abs(found.layer - wanted.layer) <= 1
+    assert observed.fate == wanted.fate == "explodes"
+    assert observed.layer is not None and wanted.layer is not None and abs(observed.layer - wanted.layer) <= 1
     error = (2 / 64**2) ** 0.5
-    np.testing.assert_allclose(found.law.C_W[:-1], start.C_W, rtol=4 * error)
-    assert found.law.C_b == (0.0,) * 12 and abs(found.law.k1 - 1) < 4 * error
+    np.testing.assert_allclose(observed.law.C_W[:-1], start.C_W, rtol=4 * error)
+    assert observed.law.C_b == (0.0,) * 12 and abs(observed.law.k1 - 1) < 4 * error
 
 
 def test_forecast_before_and_after() -> None:
@@ -299,8 +299,8 @@ def test_a_forecast_is_what_the_network_then_does(activation: nn.Module, depth: 
 def test_a_residual_network_is_forecast_as_torch_passes_it() -> None:
     network = Population(Tanh(), (3, 8, 8, 8, 2), block=RESIDUAL).member(0)
     assert "share 1/2" in initialize_(network, seed=0).reason
-    found = forecast_network(network, inputs=16, seed=3)
-    assert found.fate == "survives"
+    observed = forecast_network(network, inputs=16, seed=3)
+    assert observed.fate == "survives"
     # The batch and the gradient that it draws: 16 inputs of |x|^2/n_0 = 1 from this seed.
     random = torch.Generator().manual_seed(3)
     x = torch.randn(16, 3, generator=random, dtype=F64)
@@ -310,10 +310,10 @@ def test_a_residual_network_is_forecast_as_torch_passes_it() -> None:
         z.append(z[-1] + branch(z[-1].tanh()))
     z.append(last(z[-1].tanh()))
     K = torch.stack([layer.square().mean(1) for layer in z]).detach().log10().numpy()
-    np.testing.assert_allclose(found.log10_K_quantiles[2], np.quantile(K, 0.5, axis=1, method="inverted_cdf"))
+    np.testing.assert_allclose(observed.log10_K_quantiles[2], np.quantile(K, 0.5, axis=1, method="inverted_cdf"))
     gradients = torch.autograd.grad(z[-1], z, torch.randn(16, 2, generator=random, dtype=F64))
     size = torch.stack([gradient.square().mean() for gradient in gradients])
-    np.testing.assert_allclose(found.log10_gradient, (size / size[-1]).log10().numpy(), atol=1e-12)
+    np.testing.assert_allclose(observed.log10_gradient, (size / size[-1]).log10().numpy(), atol=1e-12)
 
 
 def test_widths_that_differ_count_with_their_harmonic_mean() -> None:

@@ -39,12 +39,12 @@ class Written:
             return
         if event == "open":
             path, _, flags = arguments
-            found = [path] if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT) else []
+            paths = [path] if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT) else []
         else:
-            found = arguments[:2] if event in MOVING else []
-            if event == "os.mkdir" and os.path.isdir(found[0]):  # mkdir -p makes sure of the parents
-                found = []
-        self.paths += [os.path.abspath(os.fsdecode(path)) for path in found if isinstance(path, (str, bytes))]
+            paths = arguments[:2] if event in MOVING else []
+            if event == "os.mkdir" and os.path.isdir(paths[0]):  # mkdir -p makes sure of the parents
+                paths = []
+        self.paths += [os.path.abspath(os.fsdecode(path)) for path in paths if isinstance(path, (str, bytes))]
 
 
 WRITTEN = Written()

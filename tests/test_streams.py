@@ -124,10 +124,10 @@ def test_a_failure_reaches_the_manifest_in_a_locale_that_cannot_say_it(folder):
 
 
 def test_a_working_directory_that_was_removed_is_one_line(folder):
-    told = "repu-lab {}: the working directory was removed; go to another one\n"
+    message = "repu-lab {}: the working directory was removed; go to another one\n"
     for command in ("train", "results", "theory"):
         line = f'mkdir gone && cd gone && rmdir ../gone && "$0" {command} run'
-        assert shell(line) == (2, "", told.format(command))
+        assert shell(line) == (2, "", message.format(command))
     assert shell('mkdir gone && cd gone && rmdir ../gone && "$0" --version') == (0, "repu-lab 0.2.0\n", "")
 
 

@@ -99,8 +99,8 @@ def trained(*overrides: str) -> Path:
 def test_a_config_is_data(text, needles, here, capfd):
     Path("mine.py").write_text("open('owned', 'w')\n")
     Path("config.yaml").write_text(text)
-    told = refused(["train", *TINY, "config=config.yaml"], capfd)
-    assert all(needle in told for needle in needles), told
+    error = refused(["train", *TINY, "config=config.yaml"], capfd)
+    assert all(needle in error for needle in needles), error
     assert sorted(path.name for path in here.parent.rglob("*")) == ["config.yaml", "here", "mine.py"]
 
 
@@ -136,8 +136,8 @@ def test_a_folder_that_leads_elsewhere_is_not_written_through(name, make, capfd)
     moved = folder / name
     moved.rename(folder / "aside")
     make(moved)
-    told = refused(["train", f"resume={folder}", "steps=2"], capfd, anything_before=True)
-    assert f"{name}: is a link or a device" in told
+    error = refused(["train", f"resume={folder}", "steps=2"], capfd, anything_before=True)
+    assert f"{name}: is a link or a device" in error
     assert {path.name: path.read_text() for path in Path("elsewhere").iterdir()} == held
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from repu_lab import __version__
 from repu_lab.configs.command import COMMANDS, JobCommand, PathCommand
-from repu_lab.configs.importing import kept
+from repu_lab.configs.importing import uncollected
 from repu_lab.runs.interruption import Interrupted, terminable
 from repu_lab.runs.streams import standard_streams
 
@@ -114,7 +114,7 @@ def _dispatch(arguments: list[str]) -> int:
 
 def _run_jobs(command: JobCommand, arguments: list[str], multirun: bool) -> int:
     """Compose and check every job of a command line, and run them; ConfigError before any has started."""
-    with kept():
+    with uncollected():
         from repu_lab.configs.composition import compose_jobs, shown_config
         from repu_lab.configs.config import ConfigError
         from repu_lab.configs.configfile import unfold

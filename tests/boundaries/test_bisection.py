@@ -47,23 +47,23 @@ def traces(spread: float, precision: float, count: int, members: int = 32) -> li
 def test_the_interval_holds_the_truth(spread, precision, members):
     """50 traces of each kind, 200 together, their seeds fixed."""
     done = traces(spread, precision, 50, members)
-    held = [found.low <= math.exp(u0) <= found.high for u0, found in done]
+    held = [boundary.low <= math.exp(u0) <= boundary.high for u0, boundary in done]
     assert sum(held) >= 0.9 * len(held)
-    assert all(found.reached and found.low < found.value < found.high for _, found in done)
-    assert all(math.log(found.high / found.low) / 2 <= math.log1p(precision) for _, found in done)
-    assert [found.rising for _, found in done] == [seed % 2 == 0 for seed in range(len(done))]
+    assert all(boundary.reached and boundary.low < boundary.value < boundary.high for _, boundary in done)
+    assert all(math.log(boundary.high / boundary.low) / 2 <= math.log1p(precision) for _, boundary in done)
+    assert [boundary.rising for _, boundary in done] == [seed % 2 == 0 for seed in range(len(done))]
 
 
 def test_a_step_is_found_in_a_few_rounds():
-    for u0, found in traces(0.0, 0.02, 20):
-        assert found.low <= math.exp(u0) <= found.high and found.networks <= 128
-        assert found.spread <= 0.01
+    for u0, boundary in traces(0.0, 0.02, 20):
+        assert boundary.low <= math.exp(u0) <= boundary.high and boundary.networks <= 128
+        assert boundary.spread <= 0.01
 
 
 def test_a_tenth_of_a_grids_cost():
     for spread, precision in ((0.0, 0.02), (0.05, 0.02), (0.1, 0.05)):
-        done = [found for _, found in traces(spread, precision, 9)]
-        assert np.median([found.networks / found.grid_networks for found in done]) < 0.1
+        done = [boundary for _, boundary in traces(spread, precision, 9)]
+        assert np.median([boundary.networks / boundary.grid_networks for boundary in done]) < 0.1
 
 
 @pytest.mark.parametrize(("length", "half_width", "spread"), [(4.0, 0.05, 0.1), (4.0, 0.1, 0.1), (9.0, 0.05, 0.0)])
@@ -94,11 +94,11 @@ def test_fit_is_the_maximum_and_its_ends_have_fallen_by_as_much_as_said():
         return best.fun
 
     best = minimize(lambda x: fall(*x), [0.0, -1.0], method="Nelder-Mead", options={"xatol": 1e-6, "fatol": 1e-9})
-    found = fit(u, up, (-1.0, 1.5), 1e-3)
-    assert found.place == pytest.approx(best.x[0], abs=0.01)
-    assert found.spread == pytest.approx(math.exp(best.x[1]), rel=0.15)
-    assert profile(found.low) - best.fun == pytest.approx(FALL, abs=0.15)
-    assert profile(found.high) - best.fun == pytest.approx(FALL, abs=0.15)
+    boundary = fit(u, up, (-1.0, 1.5), 1e-3)
+    assert boundary.place == pytest.approx(best.x[0], abs=0.01)
+    assert boundary.spread == pytest.approx(math.exp(best.x[1]), rel=0.15)
+    assert profile(boundary.low) - best.fun == pytest.approx(FALL, abs=0.15)
+    assert profile(boundary.high) - best.fun == pytest.approx(FALL, abs=0.15)
     surface = log_likelihood(u, up, np.array([0.1, 0.4]), np.array([0.05, 0.5]))
     wanted = [[-fall(u0, math.log(spread)) for spread in (0.05, 0.5)] for u0 in (0.1, 0.4)]
     np.testing.assert_allclose(surface, wanted, rtol=1e-12)
@@ -147,10 +147,10 @@ def test_whole_values_come_a_few_at_a_time():
         seen.append(values)
         return values > 20.5
 
-    found = trace(
+    boundary = trace(
         trial, 2, 512, precision=0.1, members=10, distinct=4, whole=True, watch=lambda *round: watched.append(round)
     )
     assert [networks for networks, _, _ in watched] == [10 * i for i in range(1, len(seen) + 1)]
-    assert watched[-1] == (found.networks, found.low, found.high)
+    assert watched[-1] == (boundary.networks, boundary.low, boundary.high)
     assert all(len(set(values)) <= 4 and (values == np.rint(values)).all() for values in seen)
-    assert {len(values) for values in seen} == {10} and found.low <= 20.5 <= found.high
+    assert {len(values) for values in seen} == {10} and boundary.low <= 20.5 <= boundary.high

@@ -31,10 +31,10 @@ def test_a_network_ends_as_it_would_alone(experiment):
 def test_repu_overflows_where_theory_says(experiment):
     """Theory draws its networks from the exact finite-width chain: no matrix, no input of the task."""
     config = experiment("activation=repu", "depth=8", "width=64", *CUSTOM).config
-    found = trace_boundary(config, "c_w", 0.01, 100, succeeds=SURVIVED, precision=0.05)
+    boundary = trace_boundary(config, "c_w", 0.01, 100, succeeds=SURVIVED, precision=0.05)
     theory = theory_boundary(config, "c_w", 0.01, 100, succeeds=SURVIVED)
-    assert found.reached and not found.rising and found.networks <= found.grid_networks / 10
-    assert theory is not None and found.low * 0.95 < theory < found.high * 1.05
+    assert boundary.reached and not boundary.rising and boundary.networks <= boundary.grid_networks / 10
+    assert theory is not None and boundary.low * 0.95 < theory < boundary.high * 1.05
 
 
 def test_k1_and_c_b_vary_alone(experiment):
@@ -53,8 +53,8 @@ def test_k1_and_c_b_vary_alone(experiment):
 
 def test_a_learning_rate_is_traced_to_where_brute_force_puts_it(experiment):
     config = experiment("activation=relu", "initialization=he", "steps=40").config
-    found = trace_boundary(config, "lr", 1e-5, 3e-2, precision=0.2, members=16)
-    assert found.rising and found.reached
+    boundary = trace_boundary(config, "lr", 1e-5, 3e-2, precision=0.2, members=16)
+    assert boundary.rising and boundary.reached
 
     def share(lr: float) -> float:
         jobs = [
@@ -63,15 +63,15 @@ def test_a_learning_rate_is_traced_to_where_brute_force_puts_it(experiment):
         ]
         return outcomes(jobs, 40).count("trained") / 16
 
-    away = math.exp(3 * found.spread)
-    assert share(found.low / away) < 0.5 < share(found.high * away)
+    away = math.exp(3 * boundary.spread)
+    assert share(boundary.low / away) < 0.5 < share(boundary.high * away)
 
 
 def test_a_width_is_a_population_of_its_own(experiment):
     config = experiment("activation=relu", "initialization=he", "steps=25", "optimizer.lr=0.01").config
-    found = trace_boundary(config, "width", 2, 128, precision=0.3, members=12)
-    assert found.rising and (found.values == found.values.round()).all()
-    assert len(set(found.values[:12])) == 4
+    boundary = trace_boundary(config, "width", 2, 128, precision=0.3, members=12)
+    assert boundary.rising and (boundary.values == boundary.values.round()).all()
+    assert len(set(boundary.values[:12])) == 4
 
 
 def test_theory_without_a_boundary_is_none(experiment):

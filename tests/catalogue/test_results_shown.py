@@ -63,8 +63,8 @@ def test_a_table_fits_120_columns_and_names_what_it_leaves_out(tmp_path):
     assert lines[0].split()[:3] == ["outcome", "accuracy", "layer"] and lines[0].endswith("folder")
     assert lines[1].endswith("12345670")  # the end of the name tells folders apart
     assert last.startswith("left out: key_of_some_length_") and last.endswith("--columns names what to show")
-    told = [f"key_of_some_length_{i}" for i in range(8)]
-    assert all((name in lines[0]) != (name in last) for name in told)
+    names = [f"key_of_some_length_{i}" for i in range(8)]
+    assert all((name in lines[0]) != (name in last) for name in names)
 
 
 def test_columns_and_limit_choose_what_is_shown(sweep, capsys):
@@ -79,13 +79,13 @@ def test_columns_and_limit_choose_what_is_shown(sweep, capsys):
         assert main(["results", str(sweep), *chosen]) == 0
         head, first, second, *_ = (line.split() for line in capsys.readouterr().out.splitlines())
         assert (head, first, second[0]) == (["accuracy", "depth"], ["0.95", "3"], "0.9")
-    for wrong, told in (
+    for wrong, message in (
         (["--columns", "dpth"], "--columns dpth: no such column, did you mean depth?"),
         (["--limit", "0"], "--limit 0: must be a whole number of at least 1"),
         (["--limit", "x"], "--limit x: must be"),
     ):
         assert main(["results", str(sweep), *wrong]) == 2
-        assert told in capsys.readouterr().err
+        assert message in capsys.readouterr().err
 
 
 def test_results_are_rows_in_python(sweep, monkeypatch):
@@ -222,9 +222,9 @@ def test_help_and_completion(monkeypatch, capsys):
 
 def test_a_real_run_read_without_torch(run, tmp_path):
     result, folder = run("members=3", "activation=relu")
-    (found,) = scan(tmp_path)
-    assert (found.state, found.command, found.path) == ("finished", "train", folder.path)
-    assert [(m.seed, m.outcome, m.metric, m.layer) for m in found.members] == [
+    (scanned,) = scan(tmp_path)
+    assert (scanned.state, scanned.command, scanned.path) == ("finished", "train", folder.path)
+    assert [(m.seed, m.outcome, m.metric, m.layer) for m in scanned.members] == [
         (stored["seed"], stored["outcome"], stored["metric"], stored["layer"]) for stored in result["members"]
     ]
     code = "import sys; from repu_lab.cli import main; print(main(['results', sys.argv[1]]), 'torch' in sys.modules)"

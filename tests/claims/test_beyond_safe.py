@@ -118,9 +118,9 @@ def test_it_is_examined_with_one_budget_and_judged_on_fresh_networks():
     }
     judged = next(keys for keys in ladder if keys not in tuning and scaled(keys) and keys["activation.p"] == "1")
     scale = float(judged["activation.scale"])
-    found = theory["argument", 1]
-    assert (found["K grew"], found["K moved"]) == (0, 2) and found["bent"] == pytest.approx(10 / scale, rel=1e-5)
-    assert found["x"] == pytest.approx(150 / scale**2, rel=1e-5)
+    row = theory["argument", 1]
+    assert (row["K grew"], row["K moved"]) == (0, 2) and row["bent"] == pytest.approx(10 / scale, rel=1e-5)
+    assert row["x"] == pytest.approx(150 / scale**2, rel=1e-5)
 
 
 def test_what_a_linear_network_reaches_too_is_nothing():

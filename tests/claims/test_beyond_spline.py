@@ -33,8 +33,8 @@ SKEW = SplineRePU(3, shift=0.4411)
 def test_a_passage_is_that_of_the_kernel():
     """Against the recursion by composite quadrature, and ReLU's nonlinearity 1 - (1/4)/(1/2 - 1/(2 pi)) a layer."""
     kernel = layers(Tanh(), 1.0, 0.0, 1.0, 20)
-    found = passage(Tanh(), Initialization(1.0, 0.0, 1.0, ""), 20)
-    assert (found.K, found.gradient) == pytest.approx((kernel.K[-1], np.prod(kernel.chi_perp[:-1])), rel=1e-6)
+    passed = passage(Tanh(), Initialization(1.0, 0.0, 1.0, ""), 20)
+    assert (passed.K, passed.gradient) == pytest.approx((kernel.K[-1], np.prod(kernel.chi_perp[:-1])), rel=1e-6)
     relu = critical_passage(ReLU(), 10)
     assert (relu.K, relu.gradient, relu.angle) == pytest.approx((1.0, 1.0, 1.0), rel=1e-3)
     assert relu.nonlinearity == pytest.approx(10 * (1 - 0.25 / (0.5 - 0.5 / math.pi)), rel=1e-3)
@@ -43,10 +43,10 @@ def test_a_passage_is_that_of_the_kernel():
 @pytest.mark.parametrize("activation", [SplineRePU(2), SKEW, SplineRePU(3, shift=0.3)], ids=str)
 def test_gradients_and_angles_follow_their_powers_of_the_depth(activation):
     """(1/K)^gamma and (1/K)^(gamma+1), gamma = b_1/|a_1|, as K falls like 1/(|a_1| l); corrections are of order K."""
-    found = analyse(activation)
-    assert found.a_1 is not None and found.b_1 is not None and found.a_1 < 0
-    gamma = found.b_1 / abs(found.a_1)
-    passed = passage(activation, Initialization(1.0, 0.0, 1e-4 / abs(found.a_1), ""), 10)
+    criticality = analyse(activation)
+    assert criticality.a_1 is not None and criticality.b_1 is not None and criticality.a_1 < 0
+    gamma = criticality.b_1 / abs(criticality.a_1)
+    passed = passage(activation, Initialization(1.0, 0.0, 1e-4 / abs(criticality.a_1), ""), 10)
     assert math.log(passed.gradient) / math.log(1 / passed.K) == pytest.approx(gamma, abs=0.02)
     assert math.log(passed.angle) / math.log(1 / passed.K) == pytest.approx(gamma + 1, abs=0.02)
 
@@ -71,9 +71,9 @@ class Scaled(Activation):
 
 
 def test_affordable_nonlinearity_knows_no_scale_and_ranks_the_kinds():
-    found = affordable(Tanh(), 20)
-    assert found.kept and min(found.K, found.gradient) == pytest.approx(0.5, rel=0.02)
-    assert affordable(Scaled(), 20).nonlinearity == pytest.approx(found.nonlinearity, rel=0.02)
+    passed = affordable(Tanh(), 20)
+    assert passed.kept and min(passed.K, passed.gradient) == pytest.approx(0.5, rel=0.02)
+    assert affordable(Scaled(), 20).nonlinearity == pytest.approx(passed.nonlinearity, rel=0.02)
     odd, wide, skew = (affordable(s, 20).nonlinearity for s in (SplineRePU(2), SplineRePU(2, plateau=4), SKEW))
     assert skew > 10 * wide > 50 * odd
 

@@ -22,24 +22,24 @@ def test_the_bootstrap_interval_of_a_median_covers_it():
     """400 samples of 15: within three standard errors of 95 %, and a bit below it as percentile intervals are."""
     generator = np.random.default_rng(1)
     samples = generator.normal(size=(400, 15))
-    found = [median_interval(sample) for sample in samples]
-    share = np.mean([interval.low <= 0 <= interval.high for interval in found])
+    intervals = [median_interval(sample) for sample in samples]
+    share = np.mean([interval.low <= 0 <= interval.high for interval in intervals])
     assert 0.95 - 3 * math.sqrt(0.95 * 0.05 / 400) - 0.02 <= share <= 0.99
 
 
 def test_the_bootstrap_of_a_mean_has_the_width_of_the_standard_error():
     values = np.random.default_rng(2).normal(size=400)
-    found = bootstrap(values, np.mean)
+    interval = bootstrap(values, np.mean)
     error = values.std() / 20
-    assert found.estimate == pytest.approx(values.mean())
-    assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.1)
+    assert interval.estimate == pytest.approx(values.mean())
+    assert interval.high - interval.low == pytest.approx(2 * 1.96 * error, rel=0.1)
 
 
 def test_the_bootstrap_resamples_rows():
     """Pairs whose members stand in a fixed ratio have that ratio of sums in every sample."""
     b = np.arange(1.0, 8.0)
-    found = bootstrap(np.stack([3 * b, b], axis=1), ratio_of_sums)
-    assert found == pytest.approx((3, 3, 3))
+    interval = bootstrap(np.stack([3 * b, b], axis=1), ratio_of_sums)
+    assert interval == pytest.approx((3, 3, 3))
     with pytest.raises(ValueError, match="at least one"):
         bootstrap([])
 
@@ -48,9 +48,9 @@ def test_the_bootstrap_resamples_rows():
 def test_wilson_is_the_root_of_its_equation(successes, trials, chances):
     """Both ends solve |share - p| = z sqrt(p (1 - p) / n); of several chances each errs in its share of 5 %."""
     z, share = stats.norm.ppf(1 - 0.025 / chances), successes / trials
-    found = wilson(successes, trials, chances=chances)
+    interval = wilson(successes, trials, chances=chances)
     ends = np.roots([1 + z**2 / trials, -(2 * share + z**2 / trials), share**2])
-    assert (found.estimate, found.low, found.high) == pytest.approx((share, *sorted(ends)), abs=1e-9)
+    assert (interval.estimate, interval.low, interval.high) == pytest.approx((share, *sorted(ends)), abs=1e-9)
 
 
 @pytest.mark.parametrize(("judged", "rho"), [("share", 0.1), ("difference", 0.2), ("median", 0.5)])
@@ -59,15 +59,15 @@ def test_networks_of_one_division_tell_less_than_as_many_independent_ones(judged
     effect = 1 + 3 * rho
     assert design_effect(judged, 4) == pytest.approx(effect) and design_effect(judged, 1) == 1
     sample = np.random.default_rng(0).normal(0.4, 1, 12)
-    alone, alike = {
-        "share": lambda: (wilson(100, 200), wilson(round(100 * effect), round(200 * effect), alike=4)),
-        "difference": lambda: [paired_test(sample, 0 * sample, alike=m).difference for m in (1, 4)],
-        "median": lambda: [median_interval(sample, alike=m) for m in (1, 4)],
+    alone, shared = {
+        "share": lambda: (wilson(100, 200), wilson(round(100 * effect), round(200 * effect), sharing=4)),
+        "difference": lambda: [paired_test(sample, 0 * sample, sharing=m).difference for m in (1, 4)],
+        "median": lambda: [median_interval(sample, sharing=m) for m in (1, 4)],
     }[judged]()
     wider = 1.0 if judged == "share" else effect**0.5
-    assert alike.estimate == alone.estimate
-    assert (alike.low - alike.estimate) == pytest.approx(wider * (alone.low - alone.estimate))
-    assert (alike.high - alike.estimate) == pytest.approx(wider * (alone.high - alone.estimate))
+    assert shared.estimate == alone.estimate
+    assert (shared.low - shared.estimate) == pytest.approx(wider * (alone.low - alone.estimate))
+    assert (shared.high - shared.estimate) == pytest.approx(wider * (alone.high - alone.estimate))
 
 
 def test_a_paired_test_of_alike_pairs_errs_in_one_of_twenty():
@@ -75,7 +75,7 @@ def test_a_paired_test_of_alike_pairs_errs_in_one_of_twenty():
     generator = np.random.default_rng(1)
     own, shared = generator.normal(size=(400, 3, 4)), generator.normal(size=(400, 3, 1))
     differences = (0.8**0.5 * own + 0.2**0.5 * shared).reshape(400, 12)
-    errs = [np.mean([paired_test(d, 0 * d, alike=m).p_value < 0.05 for d in differences]) for m in (1, 4)]
+    errs = [np.mean([paired_test(d, 0 * d, sharing=m).p_value < 0.05 for d in differences]) for m in (1, 4)]
     assert errs[1] < 0.05 + 3 * (0.05 * 0.95 / 400) ** 0.5 < errs[0]
 
 

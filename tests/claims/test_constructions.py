@@ -45,12 +45,12 @@ def test_every_network_is_its_polynomial_in_every_format(key):
 
 @pytest.mark.parametrize(("p", "power", "neurons", "total"), WEIGHTS)
 def test_weights_agree_with_the_table_and_make_the_power(p, power, neurons, total):
-    found = parity_combination(p, power)
-    assert 2 * len(found) == neurons
-    assert sum(abs(weight) for _, weight in found) == pytest.approx(total, rel=1e-11)
+    combination = parity_combination(p, power)
+    assert 2 * len(combination) == neurons
+    assert sum(abs(weight) for _, weight in combination) == pytest.approx(total, rel=1e-11)
     t = torch.linspace(-1, 1, 101, dtype=torch.float64)
     s = MRePU(p)
-    value = sum(c * (s(a * t) + (-1) ** power * s(-a * t)) for a, c in found)
+    value = sum(c * (s(a * t) + (-1) ** power * s(-a * t)) for a, c in combination)
     np.testing.assert_allclose(value, t**power, atol=1e-13)
 
 

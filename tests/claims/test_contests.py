@@ -83,21 +83,21 @@ def test_errors_are_pooled_in_one_order_for_all():
 
 def test_comparisons_are_of_logarithms():
     errors = {"a": np.array([0.1, 0.2, 0.4, 0.3]), "b": 10 * np.array([0.1, 0.2, 0.4, 0.3])}
-    found = decades(errors, ["a"], ["b"])["a"]["b"]
-    assert found.difference.estimate == pytest.approx(-1) and found.effect == 0
+    comparison = decades(errors, ["a"], ["b"])["a"]["b"]
+    assert comparison.difference.estimate == pytest.approx(-1) and comparison.effect == 0
     signed: Any = stats.wilcoxon([-1.0] * 4, zero_method="zsplit")
-    assert found.p_value == pytest.approx(signed.pvalue)
-    shared = paired_test(np.log10(errors["a"]), np.log10(errors["b"]), alike=2)
-    assert decades(errors, ["a"], ["b"], alike=2)["a"]["b"] == shared and shared.p_value > signed.pvalue
-    assert ratio_table({"a": {"b": found}}, "").rows[0][:3] == ["a", "b", pytest.approx(0.1)]
+    assert comparison.p_value == pytest.approx(signed.pvalue)
+    shared = paired_test(np.log10(errors["a"]), np.log10(errors["b"]), sharing=2)
+    assert decades(errors, ["a"], ["b"], sharing=2)["a"]["b"] == shared and shared.p_value > signed.pvalue
+    assert ratio_table({"a": {"b": comparison}}, "").rows[0][:3] == ["a", "b", pytest.approx(0.1)]
     assert in_order(errors) == ["a", "b"]
 
 
 def test_as_many_cases_as_one_likes_are_no_more_seeds():
     a = np.array([[0.1, 0.2, 0.4, 0.3], [0.2, 0.2, 0.3, 0.9]])
-    found = decades({"a": a, "b": 10 * a}, ["a"], ["b"])["a"]["b"]
+    comparison = decades({"a": a, "b": 10 * a}, ["a"], ["b"])["a"]["b"]
     many = decades({"a": np.tile(a, (20, 1)), "b": 10 * np.tile(a, (20, 1))}, ["a"], ["b"])["a"]["b"]
-    assert many.p_value == found.p_value == pytest.approx(2 / 2**4)
+    assert many.p_value == comparison.p_value == pytest.approx(2 / 2**4)
     assert many.difference.estimate == pytest.approx(-1)
 
 

@@ -30,7 +30,7 @@ def test_the_claim_on_skips_from_networks_to_the_verdict(repu, identity, verdict
     rows = {tuple(row[:3]): row for row in evidence.tables[0].rows}
     assert len(rows) == 3 * 4 + 3 * 2
     assert rows["XOR, ReZero", 12, "RePU 2"][8:] == [repu] * 3
-    counted = wilson(4 * (repu >= identity + 0.1), 4, alike=4)  # all four share a division of the data
+    counted = wilson(4 * (repu >= identity + 0.1), 4, sharing=4)  # all four share a division of the data
     assert rows["XOR, ReZero", 12, "RePU 2"][5:8] == pytest.approx(list(counted))
     assert f"{identity:.2f}" in evidence.reason and evidence.pictures[0].alt.count(f"{repu:.2f}") == 6
 
@@ -70,8 +70,8 @@ def test_the_gradient_behind_layernorm_grows_as_theory_says():
     """68/66 a layer with a shift of 4, 8/5 without: within 5 standard errors at width 256, which is lower by some."""
     lab = MadeUp(lambda *_: {})
     for name, factor, room in (("RePU 2 of z + 4", 68 / 66, 0.03), ("RePU 2", 1.6, 0.1)):
-        found = blocks.growth(blocks.slopes(lab, *ACTIVATIONS[name], "block.norm=layer_after", depth=12))
-        assert abs(found.estimate / factor - 1) < room
+        growth = blocks.growth(blocks.slopes(lab, *ACTIVATIONS[name], "block.norm=layer_after", depth=12))
+        assert abs(growth.estimate / factor - 1) < room
 
 
 def test_biases_that_are_the_shift_keep_the_signal_of_plain_repu_networks():

@@ -19,12 +19,12 @@ def test_a_listed_claim_is_found_trained_judged_and_shown(tmp_path, monkeypatch)
     monkeypatch.setattr(Lab, "_workers", lambda _: 1)
     assert main(["reproduce", "claim=made-up", "scale=smoke", "threads=1"]) == 0
     home = Path("outputs/reproduce-smoke")
-    found = json.loads((home / "claims/99-made-up/claim.json").read_text())
-    assert (found["verdict"], found["rule"]) == ("supported", made_up_claim.CLAIM.rule)
-    rows = {row[2]: row for row in found["tables"][0]["rows"]}
+    finding = json.loads((home / "claims/99-made-up/claim.json").read_text())
+    assert (finding["verdict"], finding["rule"]) == ("supported", made_up_claim.CLAIM.rule)
+    rows = {row[2]: row for row in finding["tables"][0]["rows"]}
     assert rows["tanh"][3:5] == ["critical", "1e-2"]  # which learns more than 1e-4 in so few steps
     assert rows["tanh"][8] > 0.6 > 0.4 > rows["identity"][8]
-    assert len(found["runs"]) == 2 * 2 + 2 and len(found["commands"]) == 1 + len(found["runs"])
+    assert len(finding["runs"]) == 2 * 2 + 2 and len(finding["commands"]) == 1 + len(finding["runs"])
     assert "Networks of tanh learn XOR" in (home / "report.html").read_text()
 
 

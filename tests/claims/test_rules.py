@@ -56,18 +56,18 @@ def errors(scale: float, scatter: float = 0.0) -> dict[str, Any]:
 
 
 def in_both(l2: Mapping[str, Any], h1: Mapping[str, Any]) -> Verdict:
-    against = {kind: decades(found, learning.MREPU, learning.RIVALS) for kind, found in (("L2", l2), ("H1", h1))}
+    against = {kind: decades(each, learning.MREPU, learning.RIVALS) for kind, each in (("L2", l2), ("H1", h1))}
     return champion(learning.in_both(against))
 
 
-def ranked(found: Mapping[str, Any], best: float = 0.01) -> Verdict:
-    flat = {name: sample[0] for name, sample in found.items()}
+def ranked(errors_by_name: Mapping[str, Any], best: float = 0.01) -> Verdict:
+    flat = {name: sample[0] for name, sample in errors_by_name.items()}
     return burgers.judge(decades(flat, burgers.MREPU, burgers.RIVALS), best)
 
 
-def beside_linear(found: Mapping[str, Any], behind: float) -> Verdict:
+def beside_linear(errors_by_name: Mapping[str, Any], behind: float) -> Verdict:
     """Claim 13 with the identity misclassifying so much more than the usual activations."""
-    return images.judge({**found, "identity": found["ReLU"] + behind})
+    return images.judge({**errors_by_name, "identity": errors_by_name["ReLU"] + behind})
 
 
 NARROWS = {"tanh": 30.0, "spline": 3.0, "ReLU": 1.2}

@@ -78,8 +78,8 @@ def test_chi_sums_are_the_labs_susceptibilities_at_unit_kernel():
 
 def test_first_layer_susceptibilities_of_a_linear_unit_are_one():
     """At K = 1e-12 MRePU is the identity up to terms of order 1e-6."""
-    found = first_layer_chi(networks(MRePU(2), 1.0), sphere(4, 16) * 1e-6)
-    np.testing.assert_allclose(found, 1.0, atol=1e-5)
+    chi = first_layer_chi(networks(MRePU(2), 1.0), sphere(4, 16) * 1e-6)
+    np.testing.assert_allclose(chi, 1.0, atol=1e-5)
 
 
 CELLS = [(ReLU(), 1e-4, 0.0, "vanishes"), (Tanh(), 0.5, 0.3, "ordered"), (Tanh(), 4.0, 0.0, "chaotic"),

@@ -59,7 +59,7 @@ def test_one_of_many_chances_takes_more_networks():
         return {"outcome": "trained", "metric": 0.9 if learns else 0.3, "validation_metric": 0.5}
 
     missing = {("0", 0)}
-    assert wilson(11, 12, alike=4).low > 0.5 > wilson(11, 12, chances=14, alike=4).low
+    assert wilson(11, 12, sharing=4).low > 0.5 > wilson(11, 12, chances=14, sharing=4).low
     lab = MadeUp(member, scale="full")
     assert examine_mrepu(lab).verdict is Verdict.INCONCLUSIVE
     biased = {keys["activation"] for keys in lab.asked if keys.get("initialization.c_b") == "0.1"}
@@ -96,8 +96,8 @@ CASES: dict[str, Any] = {
 @pytest.mark.parametrize("case", CASES)
 def test_what_fails_first(case):
     (outcome, log10_K, log10_gradient, loss), (cause, step) = CASES[case]
-    found = first_failure(outcome, log10_K, log10_gradient, loss, STEPS)
-    assert (found.cause, found.step) == (cause, step)
+    first = first_failure(outcome, log10_K, log10_gradient, loss, STEPS)
+    assert (first.cause, first.step) == (cause, step)
 
 
 def test_trained_networks_are_the_control():

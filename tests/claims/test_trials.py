@@ -71,10 +71,10 @@ def test_all_try_as_much_and_are_judged_by_other_networks_on_every_split():
 
 
 def test_an_interval_stays_where_its_measure_can_be():
-    """Widened for twelve alike networks it would reach from -.2 to 1.2."""
+    """Widened for twelve networks of one division it would reach from -.2 to 1.2."""
     errors = [0.0, 0.0, 0.5, 0.5, 1.0, 1.0] * 2
     entry = Tuned(("1e-3",), [run(*({"measures": {"relative_l2": error}} for error in errors))], 0.0)
-    assert median_interval(errors, alike=12).high > 1
+    assert median_interval(errors, sharing=12).high > 1
     assert entry.median(relative_l2) == (0.5, 0.0, 1.0)
 
 

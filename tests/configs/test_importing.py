@@ -4,7 +4,7 @@ import gc
 
 import pytest
 
-from repu_lab.configs.importing import kept
+from repu_lab.configs.importing import uncollected
 
 
 @pytest.mark.parametrize("collecting", [True, False])
@@ -12,7 +12,7 @@ def test_the_collector_rests_meanwhile_and_is_then_as_it_was(collecting):
     before, frozen, made = gc.isenabled(), gc.get_freeze_count(), []
     try:
         (gc.enable if collecting else gc.disable)()
-        with pytest.raises(ImportError), kept():
+        with pytest.raises(ImportError), uncollected():
             assert not gc.isenabled()
             made += [[] for _ in range(1000)]
             raise ImportError

@@ -60,9 +60,9 @@ def test_the_key_is_part_of_a_runs_name_where_it_is_set():
     ],
 )
 def test_what_cannot_be_is_said_in_one_line(line: str, message: str):
-    with pytest.raises(ConfigError, match=message) as told:
+    with pytest.raises(ConfigError, match=message) as error:
         build(job(*line.split()).config)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
 
 
 def test_a_run_prints_and_stores_the_numbers_and_gives_its_networks_back(tmp_path: Path, capsys):
@@ -70,10 +70,10 @@ def test_a_run_prints_and_stores_the_numbers_and_gives_its_networks_back(tmp_pat
     result = work(tmp_path / "run", *line)
     made = tailor(MRePU(1), 6)
     assert result["tailor"] == {"activation": "MRePU(p=1), DKS at depth 6", **made.numbers(), "notes": []}
-    told = capsys.readouterr().out
-    assert f"tailor:   gamma (s(alpha u + beta) + delta), alpha={made.alpha:.6g}, beta={made.beta:.6g}" in told
-    assert "start:    MRePU(p=1), DKS at depth 6, is made for K=1" in told
-    assert "weights:  standard deviation sqrt(1/fan_in), no biases (C_W=1, C_b=0)\n" in told
+    out = capsys.readouterr().out
+    assert f"tailor:   gamma (s(alpha u + beta) + delta), alpha={made.alpha:.6g}, beta={made.beta:.6g}" in out
+    assert "start:    MRePU(p=1), DKS at depth 6, is made for K=1" in out
+    assert "weights:  standard deviation sqrt(1/fan_in), no biases (C_W=1, C_b=0)\n" in out
     activation = load_population(tmp_path / "run").activation
     u = torch.linspace(-3, 3, 50)
     assert torch.equal(activation(u), made(u))

@@ -65,6 +65,6 @@ def test_each_job_of_a_group_is_forecast_by_its_own_weights(tmp_path, monkeypatc
     train_group(make_group("train", jobs, tmp_path / "sweep"), lambda share: None)
     forecasts = [json.loads((job.folder / "result.json").read_text())["forecast"] for job in jobs]
     alone = [forecast_run(build(job.config)).probabilities for job in jobs]
-    for told, wanted in zip(forecasts, alone, strict=True):
-        assert told["probability"] == round(wanted[told["fate"]], 4)
+    for forecast, wanted in zip(forecasts, alone, strict=True):
+        assert forecast["probability"] == round(wanted[forecast["fate"]], 4)
     assert alone[0]["explodes"] > alone[1]["explodes"] + 0.05

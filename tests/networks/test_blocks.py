@@ -101,7 +101,7 @@ def test_forward_and_the_exported_network_are_the_formula(kind, activation):
 
 def test_derivatives_are_those_of_autograd(kind, activation):
     population, x = drawn(activation, kind[0], members=1), inputs(2)
-    found = jets(population, x, first=(0, 2), second=(0,))
+    layers = jets(population, x, first=(0, 2), second=(0,))
     for row, example in enumerate(x):
 
         def z(e: Tensor) -> Tensor:
@@ -112,9 +112,9 @@ def test_derivatives_are_those_of_autograd(kind, activation):
 
         first, along_0 = jacobian(z, example), jacobian(slope, example)[:, 0]
         for k, wanted in ((0, first[:, 0]), (1, first[:, 2])):
-            got = torch.cat([jet.first_MKBN[0, k, row] for jet in found])
+            got = torch.cat([jet.first_MKBN[0, k, row] for jet in layers])
             torch.testing.assert_close(got, wanted, rtol=1e-10, atol=1e-11)
-        got = torch.cat([jet.second_MJBN[0, 0, row] for jet in found])
+        got = torch.cat([jet.second_MJBN[0, 0, row] for jet in layers])
         torch.testing.assert_close(got, along_0, rtol=1e-9, atol=1e-10)
 
 

@@ -91,10 +91,10 @@ KNOWN = {
 @pytest.mark.parametrize("name", KNOWN)
 def test_perceptrons_are_known(name: str, dtype: torch.dtype) -> None:
     network, named, wanted = KNOWN[name]
-    found = as_perceptron(network.to(dtype), named)
-    assert found.sizes == SIZES and found.dtype == dtype and found.block == PLAIN
+    perceptron = as_perceptron(network.to(dtype), named)
+    assert perceptron.sizes == SIZES and perceptron.dtype == dtype and perceptron.block == PLAIN
     z = torch.linspace(-3, 3, 61, dtype=torch.float64)
-    torch.testing.assert_close(found.activation(z), wanted.double()(z.clone()))
+    torch.testing.assert_close(perceptron.activation(z), wanted.double()(z.clone()))
 
 
 def test_order_is_that_of_running_not_of_registering() -> None:
@@ -115,8 +115,8 @@ def test_neither_weights_nor_depth_matter(depth: int) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_skips_are_seen_in_any_spelling(dtype: torch.dtype) -> None:
-    found = as_perceptron(Residual().to(dtype))
-    assert found.block == RESIDUAL and len(found.linears) == 5
+    perceptron = as_perceptron(Residual().to(dtype))
+    assert perceptron.block == RESIDUAL and len(perceptron.linears) == 5
     members = Population(MRePU(1), (4, 6, 6, 6, 6, 2), 2, block=RESIDUAL, dtype=dtype)
     assert as_perceptron(members.member(1)).block == RESIDUAL
     assert as_perceptron(Population(MRePU(1), (4, 6, 6, 2), 1, dtype=dtype).member(0)).block == PLAIN
@@ -131,8 +131,8 @@ def test_every_kind_of_layer_without_numbers_of_its_own_is_known(block: Block, d
         with pytest.raises(ValueError, match=r"Linear 2 feeds|between two Linears"):
             as_perceptron(network)
     else:
-        found = as_perceptron(network)
-        assert (found.block, type(found.activation)) == (block, MRePU)
+        perceptron = as_perceptron(network)
+        assert (perceptron.block, type(perceptron.activation)) == (block, MRePU)
 
 
 def test_numbers_of_a_networks_own_are_refused() -> None:

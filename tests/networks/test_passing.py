@@ -67,8 +67,8 @@ def test_what_is_measured_is_what_torch_does(q: float) -> None:
     """K, the largest numbers and the gradient against the module itself and autograd."""
     torch.manual_seed(1)
     made = drawn(Tanh(), 6, nn.init.normal_, 1.5, 20)
-    found = as_perceptron(made)
-    seen = pass_batch(found.population(), inputs=4, mean_square=q, seed=3)
+    perceptron = as_perceptron(made)
+    seen = pass_batch(perceptron.population(), inputs=4, mean_square=q, seed=3)
     random = torch.Generator().manual_seed(3)
     x = torch.randn(4, 20, generator=random, dtype=torch.float64)
     h, zs = x * (q / x.square().mean(1, keepdim=True)).sqrt(), []
@@ -110,10 +110,10 @@ def test_draws_are_told_apart(name: str) -> None:
     draw, weights, wanted = DRAWS[name]
     torch.manual_seed(2)
     for depth in (3, 12):
-        kind, told = recognise(as_perceptron(drawn(Tanh(), depth, draw, 1.0)))
+        kind, reasons = recognise(as_perceptron(drawn(Tanh(), depth, draw, 1.0)))
         assert kind == weights
-        assert all(any(t.startswith(w) for t in told) for w in wanted), told
-        assert bool(told) == bool(wanted), told
+        assert all(any(t.startswith(w) for t in reasons) for w in wanted), reasons
+        assert bool(reasons) == bool(wanted), reasons
 
 
 @pytest.mark.parametrize(("weights", "words"), [("orthogonal", "matrices are orthogonal"), ("centred", "rows have no")])
@@ -163,9 +163,9 @@ def test_a_normalised_network_with_skips_is_measured_as_it_is() -> None:
     population = Population(RePU(2), (20, 16, 16, 16, 16, 5), block=block, dtype=torch.float64)
     draw_(population, uniform_depth("custom", population.sizes, C_W=0.7, C_b=0.1, k1=1.0), [4])
     network = population.member(0)
-    found = as_perceptron(network)
-    seen = pass_batch(found.population(), inputs=4, mean_square=1.0, seed=3)
-    assert found.block == block
+    perceptron = as_perceptron(network)
+    seen = pass_batch(perceptron.population(), inputs=4, mean_square=1.0, seed=3)
+    assert perceptron.block == block
     random = torch.Generator().manual_seed(3)
     x = torch.randn(4, 20, generator=random, dtype=torch.float64)
     x = (x / x.square().mean(1, keepdim=True).sqrt()).requires_grad_()

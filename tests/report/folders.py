@@ -55,8 +55,8 @@ class Checked(HTMLParser):
 
     def table(self, *columns: str) -> list[dict[str, str]]:
         """Return the rows, by column, of the only table that has these columns."""
-        (found,) = [rows for rows in self.tables if {*columns} <= {*rows[0]}]
-        return [dict(zip(found[0], row, strict=True)) for row in found[1:]]
+        (table,) = [rows for rows in self.tables if {*columns} <= {*rows[0]}]
+        return [dict(zip(table[0], row, strict=True)) for row in table[1:]]
 
     def all(self, name: str) -> list[dict[str, str | None]]:
         return [attributes for tag, attributes in self.tags if tag == name]

@@ -28,11 +28,11 @@ def row(share: float | None, **config: object) -> Row:
 
 def curves_of(figure: Figure) -> dict[str, tuple[list[float], list[float]]]:
     (axes,) = figure.axes
-    found = {}
+    curves = {}
     for bars in axes.containers:
         line = bars[0]
-        found[bars.get_label()] = (np.round(line.get_xdata()).tolist(), line.get_ydata().tolist())
-    return found
+        curves[bars.get_label()] = (np.round(line.get_xdata()).tolist(), line.get_ydata().tolist())
+    return curves
 
 
 def intervals_of(figure: Figure, along: int) -> list[list[float]]:
@@ -59,7 +59,7 @@ def test_two_numbers_swept_give_a_map():
     drawn = chart([r for r in table if (r.cells["depth"], r.cells["c_w"]) != (10, 2.0)])
     assert drawn is not None
     (axes,) = (axes for axes in drawn.figure.axes if axes.get_visible())
-    (mesh,) = (found for found in axes.collections if isinstance(found, QuadMesh))
+    (mesh,) = (drawn for drawn in axes.collections if isinstance(drawn, QuadMesh))
     cells = np.ma.filled(np.ma.asarray(mesh.get_array()), np.nan).reshape(3, 4)
     assert [label.get_text() for label in axes.get_xticklabels()] == ["5", "10", "20", "50"]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["0.5", "1", "2"]
@@ -114,11 +114,11 @@ def test_theory_is_read_back_from_the_event_file(tmp_path):
     with Tracker(tmp_path, depth=3, members=2) as tracker:
         tracker.theory(theory)
         tracker.scalars(1, {"train/active": 2.0})
-    found = theory_of_events(tmp_path)
-    assert found["log10_K"] == pytest.approx([0.0, -1.5, -40.0])  # layer 4 is beyond float32, and not drawn there
-    assert found["correlation"] == pytest.approx([0.1, 0.2, 0.3])
-    assert found["log10_K_quantiles"][0] == pytest.approx(theory["log10_K_quantiles"][0])
-    assert found["log10_K_quantiles"][4] == pytest.approx(theory["log10_K_quantiles"][4])
+    stored = theory_of_events(tmp_path)
+    assert stored["log10_K"] == pytest.approx([0.0, -1.5, -40.0])  # layer 4 is beyond float32, and not drawn there
+    assert stored["correlation"] == pytest.approx([0.1, 0.2, 0.3])
+    assert stored["log10_K_quantiles"][0] == pytest.approx(theory["log10_K_quantiles"][0])
+    assert stored["log10_K_quantiles"][4] == pytest.approx(theory["log10_K_quantiles"][4])
     content = (tmp_path / EVENTS_NAME).read_bytes()
     for damaged in (
         content[:-3],
@@ -128,7 +128,7 @@ def test_theory_is_read_back_from_the_event_file(tmp_path):
         content[:60] + b"\0" + content[61:],
     ):
         (tmp_path / EVENTS_NAME).write_bytes(damaged)
-        assert set(theory_of_events(tmp_path)) <= set(found)
+        assert set(theory_of_events(tmp_path)) <= set(stored)
 
 
 def test_theory_of_an_older_event_file_is_read_too(tmp_path):
@@ -141,9 +141,9 @@ def test_theory_of_an_older_event_file_is_read_too(tmp_path):
 
 def test_theory_of_a_result_and_of_none():
     rows = [{"log10_K_theory": -float(l), "log10_chi_perp_theory": 0.5, "log10_K_theory_q05": None} for l in range(3)]
-    found = theory_of_rows(rows)
-    assert found["log10_K"].tolist() == [0.0, -1.0, -2.0] and found["log10_chi_perp"].tolist() == [0.5, 0.5]
-    assert np.isnan(found["log10_K_quantiles"][0]).all()
+    theory = theory_of_rows(rows)
+    assert theory["log10_K"].tolist() == [0.0, -1.0, -2.0] and theory["log10_chi_perp"].tolist() == [0.5, 0.5]
+    assert np.isnan(theory["log10_K_quantiles"][0]).all()
     assert theory_of_rows(None) == theory_of_rows([]) == theory_of_rows([1]) == theory_of_rows([{}]) == {}
 
 

@@ -49,9 +49,9 @@ def run(tmp_path, name: str, overrides: list[str]) -> dict:
 def test_the_next_command_helps(tmp_path, capsys, name):
     before = run(tmp_path, "before", [*SMALL, *FAILURES[name]])
     outcomes = before["outcomes"]
-    (told,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("next:     ")]
+    (next_line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("next:     ")]
     assert str(tmp_path) not in str(before)  # the same run in another folder has the same result
-    what, _, command = told.partition(": repu-lab train ")
+    what, _, command = next_line.partition(": repu-lab train ")
     if name == "diverged":
         assert "diverged at step" in what and "at rate 0.003" in what and "activation.scale=35" in command
     elif name in ("diverged, scaled", "stalled, too fast"):
@@ -68,7 +68,7 @@ def test_the_next_command_helps(tmp_path, capsys, name):
     after = run(tmp_path, "after", shlex.split(command))
     good = ("trained", "learning")
     assert sum(after["outcomes"].get(kind, 0) for kind in good) > sum(outcomes.get(kind, 0) for kind in good)
-    assert not after["outcomes"].keys() & {"exploded", "vanished", "diverged"}, (told, after["verdict"])
+    assert not after["outcomes"].keys() & {"exploded", "vanished", "diverged"}, (next_line, after["verdict"])
 
 
 @pytest.mark.parametrize("keys", [("activation=repu",), ("activation=mrepu", "initialization=he")])
@@ -80,8 +80,10 @@ def test_propagation_that_loses_the_signal_names_where_and_a_command_that_keeps_
     for member in result["members"]:
         assert (member["outcome"], 2 < member["layer"] < 15) == ("exploded", True)
         assert f" {member['layer']} (" in result["verdict"]
-    (told,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("next:     exploded at ")]
-    assert main(["propagate", *shlex.split(told.partition(": repu-lab propagate ")[2]), "hydra.run.dir=after"]) == 0
+    (next_line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("next:     exploded at ")]
+    assert (
+        main(["propagate", *shlex.split(next_line.partition(": repu-lab propagate ")[2]), "hydra.run.dir=after"]) == 0
+    )
     result = json.loads((tmp_path / "after" / "result.json").read_text())
     assert result["outcomes"] == {"survived": 4} and {member["layer"] for member in result["members"]} == {None}
 
@@ -107,15 +109,15 @@ def test_a_sweep_names_one_for_its_commonest_failure(tmp_path, capsys, monkeypat
     typed = ["train", "-m", "sweep=s", *SMALL, "steps=10", "depth=20", "initialization.c_w=1"]
     typed += ["initialization=custom", "activation=relu,mrepu,repu", "initialization.k1=0.8"]
     assert main(typed) == 0
-    (told,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("next:     ")]
-    what, _, command = told.partition(": repu-lab train ")
+    (next_line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("next:     ")]
+    what, _, command = next_line.partition(": repu-lab train ")
     assert what.startswith("next:     exploded in 2 of 3 jobs; of train-mrepu_p1") and "stretched 20 times" in what
     assert "activation.scale=20" in command
     assert not next(iter(tmp_path.rglob("s/*/result.json"))).read_text().count(str(tmp_path))
     after = run(tmp_path, "after", shlex.split(command))
     assert not after["outcomes"].keys() & {"exploded", "vanished", "diverged"}
     assert main(typed) == 0
-    assert told in capsys.readouterr().out.splitlines()
+    assert next_line in capsys.readouterr().out.splitlines()
 
 
 @pytest.fixture
@@ -141,14 +143,14 @@ def test_theory_of_a_lost_signal_names_a_command_that_keeps_it(folder, capsys, n
     """Typed, it says that the signal survives, and then names the command that trains."""
     *keys, words = LOST[name]
     assert main(["theory", *keys, "inputs=16", "hydra.run.dir=before"]) == 0
-    (told,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("next:     ")]
-    what, _, command = told.partition(": repu-lab theory ")
+    (next_line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("next:     ")]
+    what, _, command = next_line.partition(": repu-lab theory ")
     assert what.startswith(f"next:     {name.split(',')[0].split(' in ')[0]}") and words in what
     assert ("initialization.weights=orthogonal" in command) == ("orthogonal" in name)
     assert main(["theory", *shlex.split(command), "hydra.run.dir=after"]) == 0
     assert json.loads((folder / "after" / "theory.json").read_text())["fate"] == "survives"
-    told = capsys.readouterr().out.splitlines()[-2]
-    assert told == "next:     its signal gets through; whether it trains: repu-lab train config=after/config.yaml"
+    next_line = capsys.readouterr().out.splitlines()[-2]
+    assert next_line == "next:     its signal gets through; whether it trains: repu-lab train config=after/config.yaml"
     (job,) = compose_jobs("train", unfold("train", ["config=after/config.yaml"]))
     assert (
         job.config.depth == int(dict(key.split("=") for key in keys).get("depth", 10)) and job.config.batch_size == 128
@@ -157,8 +159,8 @@ def test_theory_of_a_lost_signal_names_a_command_that_keeps_it(folder, capsys, n
 
 def test_a_first_pass_that_is_kept_names_the_training_of_one_network(folder, capsys):
     assert main(["propagate", "activation=relu", "depth=3", "width=32", "hydra.run.dir=kept"]) == 0
-    (told,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("next:     ")]
-    command = shlex.split(told.partition(": repu-lab train ")[2])
+    (next_line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("next:     ")]
+    command = shlex.split(next_line.partition(": repu-lab train ")[2])
     (job,) = compose_jobs("train", unfold("train", command))
     assert (job.config.activation["name"], job.config.depth, job.config.members) == ("relu", 3, 1)
 
@@ -167,9 +169,9 @@ def test_a_first_pass_that_is_kept_names_the_training_of_one_network(folder, cap
 def test_sweeps_of_other_commands_name_one_too(folder, capsys, command, failure):
     typed = [command, "-m", "sweep=s", "activation=relu,repu", "depth=20", "width=32"]
     assert main(typed) == 0
-    (told,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("next:     ")]
-    assert told.startswith(f"next:     {failure} in 1 of 2 jobs; of {command}-repu_p2-depth20")
-    assert f": repu-lab {command} config=outputs/sweeps/s/{command}-repu_p2" in told
+    (next_line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("next:     ")]
+    assert next_line.startswith(f"next:     {failure} in 1 of 2 jobs; of {command}-repu_p2-depth20")
+    assert f": repu-lab {command} config=outputs/sweeps/s/{command}-repu_p2" in next_line
 
 
 def test_a_failure_that_no_change_helps_says_so(tmp_path):

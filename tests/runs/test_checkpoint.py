@@ -14,8 +14,9 @@ import pytest
 import torch
 
 from repu_lab.runs import checkpoint
-from repu_lab.runs.checkpoint import MAGIC, PLACE, SHARE, SLOW_DISK, Checkpoints, Damaged, read, steps_done
+from repu_lab.runs.checkpoint import MAGIC, SHARE, SLOW_DISK, Checkpoints, Damaged, read, steps_done
 from repu_lab.runs.folder import RunFolder
+from repu_lab.runs.paths import CHECKPOINTS
 from surviving import damages
 
 CPU = torch.device("cpu")
@@ -30,7 +31,7 @@ class Place:
 
     def __init__(self, path: Path, every_seconds: float = 0.0):
         self.said: list[str] = []
-        self.path = path / PLACE
+        self.path = path / CHECKPOINTS
         self.checkpoints = Checkpoints(RunFolder(path), every_seconds, self.said.append)
 
     def save(self, *steps: int) -> "Place":

@@ -11,7 +11,7 @@ from repu_lab import MRePU, forecast_network, initialize_
 from repu_lab.networks.optimizers import Optimizer
 from repu_lab.runs import stepping
 from repu_lab.runs.graphs import equal_bits
-from repu_lab.runs.observation import Sight
+from repu_lab.runs.observation import Observer
 from repu_lab.runs.state import State
 from repu_lab.runs.stepping import CAPTURED, PLAIN, WORTH, stepper, train_step
 from repu_lab.tracking.digest import digests
@@ -98,8 +98,8 @@ def test_steps_are_captured_wait_for_nothing_and_give_the_plain_bits(experiment,
     built = experiment("activation=mrepu", "depth=4", "members=3", "device=cuda", *CAPTURABLE[kind])
     size = built.config.batch_size
     state, other = State.start([built]), State.start([built])
-    step, told = stepper(state, built.task, size, 10 * WORTH)
-    assert (state.stepping, told) == (CAPTURED, "")
+    step, line = stepper(state, built.task, size, 10 * WORTH)
+    assert (state.stepping, line) == (CAPTURED, "")
     plain = stepping._plain(other, built.task, size)
     try:
         torch.cuda.set_sync_debug_mode("error")
@@ -121,24 +121,24 @@ def test_steps_are_captured_wait_for_nothing_and_give_the_plain_bits(experiment,
 def test_looks_are_captured_wait_for_nothing_and_give_the_plain_bits(experiment, mine, kind):
     built = experiment("activation=mrepu", "depth=4", "members=3", "device=cuda", *CAPTURABLE[kind])
     state, said = State.start([built]), []
-    sight, state.stepping = Sight(built, state, said.append), CAPTURED
+    observer, state.stepping = Observer(built, state, said.append), CAPTURED
     everyone = [slice(0, state.population.members)]
-    first = sight.all(False)
-    assert all(map(equal_bits, first.tensors(), sight.some(everyone, True).tensors()))
+    first = observer.all(False)
+    assert all(map(equal_bits, first.tensors(), observer.some(everyone, True).tensors()))
     with torch.no_grad():
         state.population.theta.mul_(1.5)
     try:
         torch.cuda.set_sync_debug_mode("error")
-        again = sight.all(False)
+        again = observer.all(False)
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    assert all(map(equal_bits, again.tensors(), sight.some(everyone, True).tensors()))
+    assert all(map(equal_bits, again.tensors(), observer.some(everyone, True).tensors()))
     assert not said
 
 
 def test_what_is_sorted_on_the_device_is_what_the_host_sorts(experiment):
     built = experiment("activation=repu", "initialization=he", "depth=6", "members=12", "device=cuda")
-    seen = Sight(built, State.start([built])).all(True).layers
+    seen = Observer(built, State.start([built])).all(True).layers
     assert seen is not None
     for there, here in zip(
         digests(seen, [4, 4, 4], profiled=True), digests(seen.on_host(), [4, 4, 4], profiled=True), strict=True

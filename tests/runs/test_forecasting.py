@@ -43,13 +43,13 @@ def test_theory_json_holds_what_is_promised(tmp_path, name):
         "mrepu": [(0.0, "K*=0 unstable")],
         "gelu": [(3.56155281281, "half-stable"), (0.0, "K*=0 unstable")],
     }
-    found = [(point["K"], point["universality_class"]) for point in answer["critical_points"]]
-    assert [kind for _, kind in found] == [kind for _, kind in classes[name]]
-    for (K, _), (wanted, _) in zip(found, classes[name], strict=True):
+    points = [(point["K"], point["universality_class"]) for point in answer["critical_points"]]
+    assert [kind for _, kind in points] == [kind for _, kind in classes[name]]
+    for (K, _), (wanted, _) in zip(points, classes[name], strict=True):
         assert (K is None) == (wanted is None) and (K is None or abs(K - wanted) < 1e-10)
     a_1 = {"mrepu": 3.0, "tanh": -2.0, "relu": 0.0, "gelu": 6 / math.pi}
     assert answer["a_1"] == (pytest.approx(a_1[name], rel=1e-9, abs=1e-12) if name in a_1 else None)
-    assert (answer["certificate"] is None) == bool(found)
+    assert (answer["certificate"] is None) == bool(points)
     assert [row["layer"] for row in answer["layers"]] == list(range(1, 8))
     first = answer["layers"][0]
     assert {"log10_K", "chi_parallel", "chi_perp", "ntk"} <= first.keys()
@@ -187,8 +187,8 @@ def test_the_verdict_says_of_what_it_is_and_what_the_rate_does(experiment):
         "5e-4": "training may fail: rate 0.0005 is near 0.00075, the largest stable one",
         "3e-3": "training fails: rate 0.003 is above 0.00075, the largest stable one",
     }
-    for lr, told in words.items():
-        assert forecast_run(experiment(*mrepu, f"optimizer.lr={lr}")).summary() == f"first pass survives; {told}"
+    for lr, ending in words.items():
+        assert forecast_run(experiment(*mrepu, f"optimizer.lr={lr}")).summary() == f"first pass survives; {ending}"
     residual = forecast_run(experiment("activation=repu", "residual=true", "depth=20", "width=128"))
     assert residual.stable_rate == 0  # 5 of 8 such networks diverged, at step 3
     assert residual.summary().endswith(

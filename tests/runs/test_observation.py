@@ -5,7 +5,7 @@ import torch
 
 from repu_lab.runs import observation
 from repu_lab.runs.graphs import equal_bits
-from repu_lab.runs.observation import Sight
+from repu_lab.runs.observation import Observer
 from repu_lab.runs.state import State
 from repu_lab.runs.stepping import CAPTURED, PLAIN
 
@@ -34,13 +34,13 @@ class Raising:
 
 
 @pytest.fixture
-def sight(monkeypatch):
+def observer(monkeypatch):
     """Return a function that makes one whose graphs are stand-ins, and the list of what it says."""
 
     def make(built, state, graph):
         said = []
         monkeypatch.setattr(observation, "Graph", graph)
-        return Sight(built, state, said.append), said
+        return Observer(built, state, said.append), said
 
     return make
 
@@ -51,10 +51,10 @@ def move(state):
 
 
 @pytest.mark.parametrize("settings", [[], ["activation=repu", "depth=12", "initialization=he"], ["task=polynomial"]])
-def test_a_graphs_look_is_the_plain_one_and_always_counts_the_histogram(experiment, sight, settings):
+def test_a_graphs_look_is_the_plain_one_and_always_counts_the_histogram(experiment, observer, settings):
     built = experiment("members=3", *settings)
     state = State.start([built])
-    graphs, (sees, said) = [], sight(built, state, lambda *args: graphs.append(Agreeing(*args)) or graphs[-1])
+    graphs, (sees, said) = [], observer(built, state, lambda *args: graphs.append(Agreeing(*args)) or graphs[-1])
     state.stepping = CAPTURED
     for histogram in (True, False, True, False):
         seen, plain = sees.all(histogram), sees.some([slice(0, 3)], True)
@@ -68,10 +68,10 @@ def test_a_graphs_look_is_the_plain_one_and_always_counts_the_histogram(experime
     ("graph", "why"),
     [(Raising, "operation not permitted when stream is capturing"), (Differing, "it does not give the same bits")],
 )
-def test_a_graph_that_fails_is_said_once_and_not_tried_again(experiment, sight, graph, why):
+def test_a_graph_that_fails_is_said_once_and_not_tried_again(experiment, observer, graph, why):
     built = experiment()
     state = State.start([built])
-    sees, said = sight(built, state, graph)
+    sees, said = observer(built, state, graph)
     state.stepping = CAPTURED
     for _ in range(3):
         seen, plain = sees.all(True), sees.some([slice(0, 1)], True)
@@ -81,10 +81,10 @@ def test_a_graph_that_fails_is_said_once_and_not_tried_again(experiment, sight, 
     assert "\n" not in said[0]
 
 
-def test_plain_steps_take_plain_looks(experiment, sight):
+def test_plain_steps_take_plain_looks(experiment, observer):
     built = experiment()
     state = State.start([built])
-    sees, said = sight(built, state, Raising)
+    sees, said = observer(built, state, Raising)
     for state.stepping in (None, PLAIN):
         assert sees.all(False).layers is not None
     assert not said

@@ -253,7 +253,7 @@ def test_a_rise_begins_above_ten_times_the_first_loss_and_the_first_steps_are_ke
 # --- in one line
 
 
-def told(*members: tuple[str, int | None, float | None]) -> str:
+def line_of(*members: tuple[str, int | None, float | None]) -> str:
     return summary(
         [
             {"outcome": outcome, "layer": layer, "metric": metric, "metric_name": "accuracy"}
@@ -263,15 +263,15 @@ def told(*members: tuple[str, int | None, float | None]) -> str:
 
 
 def test_the_line_counts_every_member():
-    line = told(("diverged", 3, None), ("diverged", None, 0.1), ("trained", None, 0.9), ("stalled", None, 0.2))
+    line = line_of(("diverged", 3, None), ("diverged", None, 0.1), ("trained", None, 0.9), ("stalled", None, 0.2))
     assert line == (
         "diverged, first non-finite value at layer 3 (1 of 4), loss more than 10 times that of the constant predictor "
         "(1 of 4); trained (1 of 4), accuracy 0.900; stalled (1 of 4), accuracy 0.200"
     )
-    assert told(("vanished", 2, 0.4), ("vanished", 3, 0.6)) == (
+    assert line_of(("vanished", 2, 0.4), ("vanished", 3, 0.6)) == (
         "vanished, signal or gradient lost at layer 2 (1 of 2), 3 (1 of 2), accuracy 0.500"
     )
-    assert told(("exploded", 9, None)) == (
+    assert line_of(("exploded", 9, None)) == (
         "exploded, first non-finite preactivation at layer 9; not trained, since no network is finite"
     )
-    assert told(("stalled", None, None)) == "stalled, as no step has changed it"
+    assert line_of(("stalled", None, None)) == "stalled, as no step has changed it"

@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 from repu_lab.networks.initialization import he, pytorch, uniform_depth, xavier
 from repu_lab.runs.pace import Pace
-from repu_lab.runs.words import duration, memory, start, took, weights
+from repu_lab.runs.words import duration, memory, start, time_taken, weights
 
 
 class Clock:
@@ -56,10 +56,10 @@ def test_steps_of_many_minutes_are_told_after_the_second():
 
 
 @pytest.mark.parametrize(
-    ("seconds", "told"), [(0.03, "0.03 s"), (75, "75 s"), (240, "4 min"), (9000, "2.5 h"), (400_000, "4.6 days")]
+    ("seconds", "text"), [(0.03, "0.03 s"), (75, "75 s"), (240, "4 min"), (9000, "2.5 h"), (400_000, "4.6 days")]
 )
-def test_times_are_in_the_unit_of_a_person(seconds, told):
-    assert duration(seconds) == told
+def test_times_are_in_the_unit_of_a_person(seconds, text):
+    assert duration(seconds) == text
 
 
 def test_bytes_are_in_the_unit_of_a_person():
@@ -68,19 +68,19 @@ def test_bytes_are_in_the_unit_of_a_person():
 
 def test_a_run_without_a_step_has_no_speed():
     result = {"seconds": 0.05, "steps": 0, "steps_per_second": 0.0, "statistics_share": 0.7}
-    assert took(result) == "0.05 s, no step was taken"
-    assert took({**result, "seconds": 30.0, "steps": 10, "steps_per_second": 0.3, "statistics_share": 0.04}) == (
+    assert time_taken(result) == "0.05 s, no step was taken"
+    assert time_taken({**result, "seconds": 30.0, "steps": 10, "steps_per_second": 0.3, "statistics_share": 0.04}) == (
         "30 s for 10 steps, 3.3 s each"
     )
-    assert took({**result, "seconds": 2.0, "steps": 100, "steps_per_second": 50.0}).endswith(
+    assert time_taken({**result, "seconds": 2.0, "steps": 100, "steps_per_second": 50.0}).endswith(
         "; measuring the layers took 70% of it"
     )
 
 
 def test_variances_are_told_as_the_standard_deviations_that_one_sets():
     # GELU's critical point: sqrt(0.172922) = 0.4158
-    told = "standard deviation sqrt(1.983/fan_in), that of biases 0.4158 (C_W=1.983, C_b=0.1729)"
-    assert weights(1.98305825744, 0.172922390756) == told
+    text = "standard deviation sqrt(1.983/fan_in), that of biases 0.4158 (C_W=1.983, C_b=0.1729)"
+    assert weights(1.98305825744, 0.172922390756) == text
     assert start(he([4, 8, 8, 2])) == "weights:  standard deviation sqrt(2/fan_in), no biases (C_W=2, C_b=0)"
     assert start(pytorch([4, 8, 2])).startswith("weights:  uniform standard deviation sqrt(0.3333/fan_in)")
     by_layer = "standard deviation from sqrt(1/fan_in) to sqrt(1.6/fan_in), as xavier has them (C_W by layer)"

@@ -17,9 +17,10 @@ from repu_lab.configs.composition import compose_jobs
 from repu_lab.configs.config import ConfigError
 from repu_lab.networks import gauss_newton
 from repu_lab.runs import stepping
-from repu_lab.runs.checkpoint import PLACE, Checkpoints, read, write
+from repu_lab.runs.checkpoint import Checkpoints, read, write
 from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.interruption import Interrupted
+from repu_lab.runs.paths import CHECKPOINTS
 from repu_lab.runs.refining import refine
 from repu_lab.sweeps.group import make_group, train_group
 from repu_lab.tasks.objectives import Regression
@@ -100,10 +101,12 @@ def test_a_folder_copied_elsewhere_goes_on_there(run, unbroken, monkeypatch):
 def test_the_same_command_gives_the_same_bits_and_the_manifest_what_they_depend_on(run, unbroken):
     assert train(run, *ADAM) == 0
     assert same(unbroken("adam"), run)
-    told = manifest(run)
-    assert (told["device"], told["threads"]) == ("cpu", torch.get_num_threads())
-    assert told["versions"].keys() >= {"repu-lab", "python", "torch", "numpy", "scipy"} and told["machine"]
-    assert "git_commit" in told and told["config_hash"] == json.loads((run / "result.json").read_text())["config_hash"]
+    stored = manifest(run)
+    assert (stored["device"], stored["threads"]) == ("cpu", torch.get_num_threads())
+    assert stored["versions"].keys() >= {"repu-lab", "python", "torch", "numpy", "scipy"} and stored["machine"]
+    assert (
+        "git_commit" in stored and stored["config_hash"] == json.loads((run / "result.json").read_text())["config_hash"]
+    )
 
 
 def test_another_machine_is_told(run, monkeypatch, capsys):
@@ -145,7 +148,7 @@ def test_gauss_newton_killed_in_its_middle_goes_on_there_and_what_started_elsewh
         patch.setattr(Checkpoints, "save_part", killed)
         with pytest.raises(Interrupted):
             train(run, *KINDS[kind], *long)
-    part = run / PLACE / "newton.part"
+    part = run / CHECKPOINTS / "newton.part"
     assert read(part)["state"]["step"] == 20
     for copy in ("damaged", "foreign"):
         shutil.copytree(run, copy)
@@ -156,11 +159,11 @@ def test_gauss_newton_killed_in_its_middle_goes_on_there_and_what_started_elsewh
     assert same(Path("straight"), run) and not part.exists()
 
     # From a damaged part, one that is no state of Gauss-Newton, and one of other weights, Gauss-Newton starts anew.
-    (Path("damaged") / PLACE / part.name).write_bytes(begun[:-1])
+    (Path("damaged") / CHECKPOINTS / part.name).write_bytes(begun[:-1])
     assert train(Path("damaged"), *KINDS[kind], *long) == 0
     assert "newton.part is passed over" in capsys.readouterr().out
     assert same(Path("straight"), Path("damaged"))
-    write(RunFolder("foreign"), f"{PLACE}/{part.name}", {"start": 1})
+    write(RunFolder("foreign"), f"{CHECKPOINTS}/{part.name}", {"start": 1})
     assert train(Path("foreign"), *KINDS[kind], *long) == 0
     assert same(Path("straight"), Path("foreign"))
     part.write_bytes(begun)
@@ -251,7 +254,7 @@ def test_fewer_steps_than_are_done_are_refused_and_the_folder_stays_as_it_was(ru
     assert "steps=10" in err and "has done 11" in err and err.count("\n") == 1
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
     assert typed(f"resume={run}", "steps=11") == 0
-    shutil.rmtree(run / PLACE)
+    shutil.rmtree(run / CHECKPOINTS)
     assert typed(f"resume={run}", "steps=10") == 2  # its result is there
     assert manifest(run)["status"] == "finished"
 
@@ -361,8 +364,8 @@ def test_a_damaged_manifest_does_not_open_a_folder_to_another_run(run, unbroken,
 
 def forge(folder: Path, **changes) -> None:
     """Put a checkpoint into the folder with the right identity and checksum, but other content."""
-    newest = sorted((folder / PLACE).glob("*.ckpt"))[-1]
-    write(RunFolder(folder), f"{PLACE}/step_{int(newest.stem[-10:]) + 1:010d}.ckpt", read(newest) | changes)
+    newest = sorted((folder / CHECKPOINTS).glob("*.ckpt"))[-1]
+    write(RunFolder(folder), f"{CHECKPOINTS}/step_{int(newest.stem[-10:]) + 1:010d}.ckpt", read(newest) | changes)
 
 
 FORGED = {
@@ -385,4 +388,4 @@ def test_a_checkpoint_of_other_content_is_passed_over(changes, run, unbroken, mo
     assert same(unbroken("adam"), run)
     out = capsys.readouterr().out
     assert "checkpoint step_0000000012.ckpt is passed over" in out and "from the checkpoint at step 11" in out
-    assert (run / PLACE / "step_0000000012.ckpt.damaged").exists()
+    assert (run / CHECKPOINTS / "step_0000000012.ckpt.damaged").exists()

@@ -69,8 +69,8 @@ def test_a_graph_is_used_if_it_gives_the_same_bits(experiment, capture, why):
     state = State.start([built])
     assert 0 < int(state.progress.alive.sum()) < 8
     before = everything(state)
-    step, told = stepper(state, built.task, 32, WORTH, capture)
-    assert told.startswith(why) and "\n" not in told and bool(told) == bool(why)
+    step, line = stepper(state, built.task, 32, WORTH, capture)
+    assert line.startswith(why) and "\n" not in line and bool(line) == bool(why)
     assert state.stepping == (PLAIN if why else CAPTURED)
     assert equal(before, everything(state)), "the trial left traces"
     other = State.start([built])
@@ -153,8 +153,8 @@ def test_the_end_of_the_memory_names_the_keys_to_lower(error, monkeypatch, tmp_p
     monkeypatch.setattr(stepping, "train_step", no_memory)
     (job,) = compose_jobs("train", ["depth=2", "width=16", "members=3", "steps=4", f"hydra.run.dir={tmp_path / 'run'}"])
     assert run_job(job_command("train"), job.config, job.folder) == 1
-    told = "failed: MemoryError: cpu has no memory left; lower one of members=3, batch_size=128, width=16, depth=2"
-    assert told in capsys.readouterr().out
+    message = "failed: MemoryError: cpu has no memory left; lower one of members=3, batch_size=128, width=16, depth=2"
+    assert message in capsys.readouterr().out
 
 
 def test_another_error_of_the_same_class_stays_what_it_is():

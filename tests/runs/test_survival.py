@@ -15,9 +15,10 @@ import pytest
 from repu_lab.catalogue.scanning import read_run
 from repu_lab.runs import folder as run_folder
 from repu_lab.runs import forecasting, interruption, lock, stepping, training
-from repu_lab.runs.checkpoint import PLACE, Damaged, read
+from repu_lab.runs.checkpoint import Damaged, read
 from repu_lab.runs.folder import RunFolder
-from repu_lab.runs.interruption import Interrupted, asked, deferred, terminable
+from repu_lab.runs.interruption import Interrupted, deferred, requested_signal, terminable
+from repu_lab.runs.paths import CHECKPOINTS
 from repu_lab.tracking.events import EVENTS_NAME
 from surviving import ADAM, TORTURE, damages, manifest, same, signals_at, steps_kept, torture, train, typed
 
@@ -188,7 +189,7 @@ def test_a_signal_after_the_step_that_one_was_kept_for_does_not_cut_short_the_en
         with deferred():
             signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGTERM)
-        assert asked() == signal.SIGTERM
+        assert requested_signal() == signal.SIGTERM
 
 
 def test_a_run_that_is_interrupted_as_its_manifest_is_written_says_so(run, monkeypatch):
@@ -210,11 +211,11 @@ def test_signals_that_were_ignored_stay_ignored_and_handlers_are_put_back():
     with pytest.raises(Interrupted) as interrupted, terminable():
         with deferred() as request:
             signal.raise_signal(signal.SIGTERM)
-            assert request.number == asked() == signal.SIGTERM
+            assert request.number == requested_signal() == signal.SIGTERM
             signal.raise_signal(signal.SIGTERM)  # a second one of these changes nothing
         signal.raise_signal(signal.SIGINT)  # a second Ctrl-C is heard at once
     assert interrupted.value.code == 130
-    assert [signal.getsignal(number) for number in interruption.SIGNALS] == before and asked() is None
+    assert [signal.getsignal(number) for number in interruption.SIGNALS] == before and requested_signal() is None
     kept = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with terminable(), deferred() as request:
@@ -245,14 +246,14 @@ def test_a_damaged_checkpoint_is_named_and_kept_and_the_run_ends_right(both, run
     interrupted_at(monkeypatch, run, 10)
     draw = random.Random(1)
     for step in (10, 11)[not both :]:
-        flip(run / PLACE / f"step_{step:010d}.ckpt", draw)
+        flip(run / CHECKPOINTS / f"step_{step:010d}.ckpt", draw)
     assert train(run, *ADAM) == 0
     assert same(unbroken("adam"), run)
     out = capsys.readouterr().out
-    told = [line for line in out.splitlines() if "checkpoint" in line]
-    assert "step_0000000011.ckpt is passed over: its checksum is wrong" in told[0]
-    assert told[-1].endswith("the run starts afresh" if both else "from the checkpoint at step 10")
-    assert sorted(path.name for path in (run / PLACE).glob("*.damaged")) == [
+    warnings = [line for line in out.splitlines() if "checkpoint" in line]
+    assert "step_0000000011.ckpt is passed over: its checksum is wrong" in warnings[0]
+    assert warnings[-1].endswith("the run starts afresh" if both else "from the checkpoint at step 10")
+    assert sorted(path.name for path in (run / CHECKPOINTS).glob("*.damaged")) == [
         f"step_{step:010d}.ckpt.damaged" for step in (10, 11)[not both :]
     ]
 
@@ -260,7 +261,7 @@ def test_a_damaged_checkpoint_is_named_and_kept_and_the_run_ends_right(both, run
 def test_both_checkpoints_of_a_run_damaged_at_50_places_are_never_read(run, monkeypatch):
     interrupted_at(monkeypatch, run, 10)
     for step in (10, 11):
-        file = run / PLACE / f"step_{step:010d}.ckpt"
+        file = run / CHECKPOINTS / f"step_{step:010d}.ckpt"
         assert read(file)["step"] == step
         for damaged in damages(file.read_bytes(), 50):
             file.write_bytes(damaged)
@@ -268,14 +269,14 @@ def test_both_checkpoints_of_a_run_damaged_at_50_places_are_never_read(run, monk
                 read(file)
 
 
-@pytest.mark.parametrize(("kept", "told"), [(-1, "from the checkpoint at step 8"), (100, "starts afresh")])
-def test_a_truncated_event_file_costs_the_checkpoints_after_it(kept, told, run, unbroken, monkeypatch, capsys):
+@pytest.mark.parametrize(("kept", "end"), [(-1, "from the checkpoint at step 8"), (100, "starts afresh")])
+def test_a_truncated_event_file_costs_the_checkpoints_after_it(kept, end, run, unbroken, monkeypatch, capsys):
     interrupted_at(monkeypatch, run, 8)
     os.truncate(run / EVENTS_NAME, kept % (run / EVENTS_NAME).stat().st_size)
     assert train(run, *ADAM) == 0
     assert same(unbroken("adam"), run)
     out = capsys.readouterr().out
-    assert f"{EVENTS_NAME} has lost what was written before it" in out and told in out
+    assert f"{EVENTS_NAME} has lost what was written before it" in out and end in out
 
 
 @pytest.mark.parametrize("name", ["result.json", "statistics.npz", "weights.pt"])
@@ -301,13 +302,13 @@ def test_a_truncated_event_file_of_a_finished_run_is_told_and_left(run, capsys):
     assert train(run, *ADAM) == 0
     out = capsys.readouterr().out
     assert "stored result of " in out and f"not as it was written: {EVENTS_NAME}; rerun=true" in out
-    found = read_run(str(run), Path())
-    assert found.state == "damaged" and EVENTS_NAME in found.note and len(found.members) == 4
+    stored = read_run(str(run), Path())
+    assert stored.state == "damaged" and EVENTS_NAME in stored.note and len(stored.members) == 4
 
 
 def test_without_a_checkpoint_a_whole_result_is_given_and_the_damage_told(run, capsys):
     assert train(run, *ADAM) == 0
-    shutil.rmtree(run / PLACE)
+    shutil.rmtree(run / CHECKPOINTS)
     os.truncate(run / "statistics.npz", 1000)
     result = (run / "result.json").read_bytes()
     capsys.readouterr()

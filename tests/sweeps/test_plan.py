@@ -36,12 +36,12 @@ def test_the_plan_of_a_points_file_is_what_its_run_does(empty_folder, capsys):
     assert [path.name for path in empty_folder.iterdir()] == ["points.csv"]
     # the jobs, by their folders, and their forecasts
     for job in jobs:
-        found = forecast_run(build(job.config))
-        assert found is not None
+        expected = forecast_run(build(job.config))
+        assert expected is not None
         (line,) = [line for line in out.splitlines() if line.endswith(f"  {job.folder.name}")]
-        assert line.startswith(f"  new  {found.fate} ({found.probability:.2f})")
+        assert line.startswith(f"  new  {expected.fate} ({expected.probability:.2f})")
         assert f"activation={job.config.activation['name']} depth={job.config.depth} " in line
-        lost = found.probabilities["explodes"] + found.probabilities["vanishes"]
+        lost = expected.probabilities["explodes"] + expected.probabilities["vanishes"]
         assert ("doomed" in line) == (lost > 0.5) == (job.config.depth == 20)
     assert "jobs:    3 new\n" in out and "doomed:  2 of 3," in out
     # two seeds are one population, the other job is another
@@ -74,7 +74,7 @@ def test_seconds_follow_the_runs_that_finished(monkeypatch):
     """Two networks took 10 s: three of the same law take 15, and what a folder takes; another law does some steps."""
     old, new = (compose_jobs("train", [*TINY, "initialization.c_w=2", f"members={count}"])[0] for count in (2, 3))
     other = compose_jobs("train", [*TINY, "initialization.c_w=1", "members=3"])[0]
-    monkeypatch.setattr(costs, "stored_result", lambda command, job: {"seconds": 10.0} if job is old else None)
+    monkeypatch.setattr(costs, "finished_result", lambda command, job: {"seconds": 10.0} if job is old else None)
     monkeypatch.setattr(costs, "_by_steps", lambda group, lost: 7.0)
     known = costs.seconds_by_law("train", [old])
     both = Group(command="train", jobs=(new, new))

@@ -34,7 +34,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from repu_lab.runs.interruption import asked
+from repu_lab.runs.interruption import requested_signal
 
 
 class Case(nn.Module):
@@ -49,7 +49,7 @@ class Case(nn.Module):
             if self.hold.exists():
                 self.passes += 1
                 time.sleep(0.01)
-                while self.passes > 100 and self.hold.exists() and asked() is None:
+                while self.passes > 100 and self.hold.exists() and requested_signal() is None:
                     time.sleep(0.01)
         return torch.tanh(z)
 """

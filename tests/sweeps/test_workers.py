@@ -64,8 +64,8 @@ def test_a_job_that_crashes_while_it_is_checked_fails_alone(empty_folder):
     always = source.replace("z.dim() == 3 and z.dtype == torch.float32 and", "self.what and")
     (empty_folder / "mine.py").write_text(always)
     assert sweep("+activation.what=null,segfault", "+activation.after=1", *ONE_BAD[:1], "initialization.c_w=1") == 1
-    found = [json.loads(path.read_text())["status"] for path in empty_folder.rglob("manifest.json")]
-    assert sorted(found) == ["failed", "finished"]
+    states = [json.loads(path.read_text())["status"] for path in empty_folder.rglob("manifest.json")]
+    assert sorted(states) == ["failed", "finished"]
 
 
 def test_three_that_fail_alike_stop_the_sweep(empty_folder, capsys):
@@ -176,5 +176,5 @@ def test_a_sweep_whose_reader_goes_away_ends_quietly_and_whole(empty_folder):
     command = f"{REPU_LAB} train -m seed=0,1 initialization=he {' '.join(TINY)} | true; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert done.stdout == "0\n" and done.stderr == ""
-    found = [json.loads(path.read_text()) for path in empty_folder.glob("outputs/sweeps/*/*/manifest.json")]
-    assert [manifest["status"] for manifest in found] == ["finished", "finished"]
+    manifests = [json.loads(path.read_text()) for path in empty_folder.glob("outputs/sweeps/*/*/manifest.json")]
+    assert [manifest["status"] for manifest in manifests] == ["finished", "finished"]

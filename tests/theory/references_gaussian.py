@@ -116,8 +116,8 @@ def _pair(row: Row) -> tuple[Law, float, float]:
 
 
 def _pair_tangent(row: Row) -> float:
-    found, l = kernel.correlations(*_pair(row)), row["args"]["layer"] - 1
-    return float(pair_ratio(*_pair(row))[l] * np.sqrt(found.K11[l] * found.K22[l]))
+    kernels, l = kernel.correlations(*_pair(row)), row["args"]["layer"] - 1
+    return float(pair_ratio(*_pair(row))[l] * np.sqrt(kernels.K11[l] * kernels.K22[l]))
 
 
 def _two_inputs(row: Row) -> tuple[float, float]:

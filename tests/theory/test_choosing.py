@@ -133,6 +133,6 @@ def test_k1_is_where_zero_attracts_and_not_beyond() -> None:
 
 def test_the_lab_s_own_points_are_exact() -> None:
     for name, kind in ACTIVATIONS.items():
-        found = analyse(kind())
-        assert all(point.distance == 0 for point in found.points), name
+        criticality = analyse(kind())
+        assert all(point.distance == 0 for point in criticality.points), name
         assert "nearly" not in critical_initialization(kind(), 50).reason

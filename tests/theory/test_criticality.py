@@ -190,8 +190,8 @@ def test_fixed_points_satisfy_their_equation():
 def test_fixed_points_at_a_critical_pair_include_both():
     for name, (K, C_W, C_b, _, companion) in HALF_STABLE.items():
         point = analyse(ACTIVATIONS[name]()).points[0]
-        found = [other.K for other in fixed_points(ACTIVATIONS[name](), point.C_W, point.C_b)]
-        assert found == pytest.approx(sorted(k for k in (K, companion) if k), rel=1e-7), (name, C_W, C_b)
+        fixed = [other.K for other in fixed_points(ACTIVATIONS[name](), point.C_W, point.C_b)]
+        assert fixed == pytest.approx(sorted(k for k in (K, companion) if k), rel=1e-7), (name, C_W, C_b)
 
 
 def test_fixed_points_of_scale_invariant_activations():
@@ -308,9 +308,9 @@ def test_fate_map_remembers_where_the_signal_left_the_format():
 
     From 1e-44 nothing is lost: the weights of tanh at C_W = 16 are chaotic.
     """
-    lost, found = (fate_map(Law.of(Tanh(), 1.0, 0.0, k1, 60), [16.0], [0.0]) for k1 in (1e-46, 1e-44))
-    assert abs(lost.log10_K[0, 0] - found.log10_K[0, 0]) < 0.01 and lost.log10_K[0, 0] > 0
-    assert (PHASES[lost.phase[0, 0]], PHASES[found.phase[0, 0]]) == ("vanishes", "chaotic")
+    lost, chaotic = (fate_map(Law.of(Tanh(), 1.0, 0.0, k1, 60), [16.0], [0.0]) for k1 in (1e-46, 1e-44))
+    assert abs(lost.log10_K[0, 0] - chaotic.log10_K[0, 0]) < 0.01 and lost.log10_K[0, 0] > 0
+    assert (PHASES[lost.phase[0, 0]], PHASES[chaotic.phase[0, 0]]) == ("vanishes", "chaotic")
 
 
 def test_the_law_of_decay_is_that_of_the_iterated_kernel():

@@ -54,13 +54,13 @@ def brute(function: Function, K: float) -> tuple[float, float, float]:
 
 def assert_right_or_untold(function: Function, K: float, limit: float, must_be_told: bool) -> None:
     form = moments(Adapted(function))
-    found = float(form.mean_square(np.array([K]))[0]), float(form.stein(np.array([K]))[0])
+    averages = float(form.mean_square(np.array([K]))[0]), float(form.stein(np.array([K]))[0])
     g, slope, scale = brute(function, K)
-    assert not must_be_told or np.isfinite(found).all()
-    if np.isfinite(found[0]) and g > 1e-100:
-        assert abs(found[0] - g) <= limit * g
-    if np.isfinite(found[1]) and g > 1e-100:
-        assert abs(found[1] - slope) <= limit * scale
+    assert not must_be_told or np.isfinite(averages).all()
+    if np.isfinite(averages[0]) and g > 1e-100:
+        assert abs(averages[0] - g) <= limit * g
+    if np.isfinite(averages[1]) and g > 1e-100:
+        assert abs(averages[1] - slope) <= limit * scale
 
 
 @pytest.mark.parametrize("name", NASTY)
@@ -77,8 +77,8 @@ def test_jumps(name):
         assert_right_or_untold(JUMPING[name], K, 1e-4, must_be_told=True)
     assert moments(activation).rough is not None
     assert gaussian.mean_square_slope(activation, 1.0) == np.inf
-    found = analyse(activation)
-    assert not found.points and "jumps at z=" in (found.certificate or "")
+    criticality = analyse(activation)
+    assert not criticality.points and "jumps at z=" in (criticality.certificate or "")
     start = critical_initialization(activation, 10)
     assert pytest.approx(1, rel=1e-4) == start.C_W * brute(JUMPING[name], 1.0)[0] and "without bound" in start.reason
 

@@ -124,9 +124,9 @@ def test_batch_of_networks(name):
     first = np.array([[1.0, 0.6, 0.1], [0.6, 1.0, -0.3], [0.1, -0.3, 1.0]])
     _, states = matrices(activation, C_W, C_b, k1, block, weights, first)
     law = Law.of(activation, C_W, C_b, k1, DEPTH, WIDTH, block=block, weights=weights)
-    found = batch_chain(law, k1 * first, NETWORKS, seed=3)
+    batch = batch_chain(law, k1 * first, NETWORKS, seed=3)
     for l in (1, DEPTH):  # the largest |z| of a layer; the output of these networks is as wide as the others
-        assert_same_quantiles(states[l].abs().amax((1, 2)).log10().numpy(), found.log10_z[:, l])
+        assert_same_quantiles(states[l].abs().amax((1, 2)).log10().numpy(), batch.log10_z[:, l])
 
 
 @pytest.mark.parametrize("name", GRID)

@@ -191,8 +191,8 @@ def test_small_angles_are_not_lost():
             K12 = 1 - delta
             with mp.workdps(60):
                 expected = float(mp.acos(mp.mpf(K12)))
-            found = float(angle(np.asarray(scale), np.asarray(scale), np.asarray(K12 * scale)))
-            assert found == pytest.approx(expected, rel=1e-15)
+            theta = float(angle(np.asarray(scale), np.asarray(scale), np.asarray(K12 * scale)))
+            assert theta == pytest.approx(expected, rel=1e-15)
 
 
 def test_kernel_matrix_of_many_inputs_is_symmetric_and_positive():

@@ -65,5 +65,5 @@ def test_runs_tell_it_on_the_terminal_and_in_run_log(tmp_path, capsys, monkeypat
     check_job(job_command(command), job.config, tmp_path)
     assert "analysis: averaging Softsign over Gaussians takes long, " in capsys.readouterr().out
     assert run_job(job_command(command), job.config, tmp_path) == 0
-    for told in (capsys.readouterr().out, (tmp_path / "run.log").read_text()):
-        assert "analysis: Softsign took" in told and "every run of it begins with that" in told
+    for text in (capsys.readouterr().out, (tmp_path / "run.log").read_text()):
+        assert "analysis: Softsign took" in text and "every run of it begins with that" in text

@@ -21,10 +21,10 @@ F64 = torch.float64
 
 def test_scale_invariant_kernels_grow_by_one_plus_chi():
     """ReLU: K^l = k1 (1 + C_W/2)^(l-1) up to l = L, chi = 1 + C_W/2; the output's map is plain."""
-    found = layers(ReLU(), 0.4, 0.0, 0.7, 6, block=RESIDUAL)
+    kernel = layers(ReLU(), 0.4, 0.0, 0.7, 6, block=RESIDUAL)
     hidden = 0.7 * 1.2 ** np.arange(6)
-    np.testing.assert_allclose(found.K, np.append(hidden, 0.2 * hidden[-1]), rtol=1e-13)
-    for chi in (found.chi_parallel, found.chi_perp):
+    np.testing.assert_allclose(kernel.K, np.append(hidden, 0.2 * hidden[-1]), rtol=1e-13)
+    for chi in (kernel.chi_parallel, kernel.chi_perp):
         np.testing.assert_allclose(chi[:-1], [1.2] * 5 + [0.2], rtol=1e-13)
         assert np.isnan(chi[-1])
 
@@ -32,13 +32,13 @@ def test_scale_invariant_kernels_grow_by_one_plus_chi():
 @pytest.mark.parametrize("p", [2, 3])
 def test_repu_adds_its_power(p):
     """K' = K + C_b + C_W (2p-1)!!/2 K^p, which leaves float64 as exp(p^l): log10 K goes on."""
-    found = layers(RePU(p), 0.5, 0.1, 1.0, 30, block=RESIDUAL)
+    kernel = layers(RePU(p), 0.5, 0.1, 1.0, 30, block=RESIDUAL)
     K = 1.0
     for l in range(4):
-        assert found.K[l] == pytest.approx(K, rel=1e-12)
+        assert kernel.K[l] == pytest.approx(K, rel=1e-12)
         K = K + 0.1 + 0.5 * {2: 3, 3: 15}[p] / 2 * K**p
-    assert found.log10_K[20] == pytest.approx(p * found.log10_K[19] + np.log10(0.5 * {2: 3, 3: 15}[p] / 2), rel=1e-12)
-    assert found.log10_K[25] > 1e4
+    assert kernel.log10_K[20] == pytest.approx(p * kernel.log10_K[19] + np.log10(0.5 * {2: 3, 3: 15}[p] / 2), rel=1e-12)
+    assert kernel.log10_K[25] > 1e4
 
 
 @pytest.mark.parametrize("activation", [Tanh(), GELU(), MRePU(1), ReLU()])

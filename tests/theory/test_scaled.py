@@ -31,10 +31,10 @@ def oracle(p: int, scale: float) -> Oracle:
 def test_averages_equal_those_of_the_definition(p, scale):
     for share in (1e-6, 0.3, 100.0):
         K = share * scale**2
-        found = oracle(p, scale).averages(K)
+        averages = oracle(p, scale).averages(K)
         for quantity in QUANTITIES:
             value = float(getattr(gaussian, quantity)(MRePU(p, scale), K))
-            assert value == pytest.approx(float(found[quantity]), rel=1e-12), (quantity, K)
+            assert value == pytest.approx(float(averages[quantity]), rel=1e-12), (quantity, K)
 
 
 @pytest.mark.parametrize("p", [1, 1.5, 2])
@@ -49,18 +49,18 @@ def test_quadrature_of_the_scaled_function_agrees(p):
 def test_pairs_agree_with_quadrature():
     K11, K22, K12 = np.array([2.0, 9.0]), np.array([5.0, 1.0]), np.array([1.5, -2.0])
     for p in (1, 2):
-        found = gaussian.pair_mean(MRePU(p, 2.0), K11, K22, K12)
-        for value, wanted in zip(found, QuadratureMoments(MRePU(p, 2.0)).pair_mean(K11, K22, K12), strict=True):
+        means = gaussian.pair_mean(MRePU(p, 2.0), K11, K22, K12)
+        for value, wanted in zip(means, QuadratureMoments(MRePU(p, 2.0)).pair_mean(K11, K22, K12), strict=True):
             np.testing.assert_allclose(value, wanted, rtol=1e-12)
 
 
 @pytest.mark.parametrize("p", [1, 2, 2.5])
 @pytest.mark.parametrize("scale", [0.01, 5.0, 300.0])
 def test_a_1_falls_by_the_square_of_the_scale(p, scale):
-    found = analyse(MRePU(p, scale))
-    assert found.points[0].universality_class == UNSTABLE_AT_0 and len(found.points) == 1
-    assert found.a_1 == pytest.approx((6 * p**2 - 3 * p) / scale**2, rel=1e-12)
-    assert found.b_1 == pytest.approx((7 * p**2 - 3 * p) / scale**2, rel=1e-12)
+    criticality = analyse(MRePU(p, scale))
+    assert criticality.points[0].universality_class == UNSTABLE_AT_0 and len(criticality.points) == 1
+    assert criticality.a_1 == pytest.approx((6 * p**2 - 3 * p) / scale**2, rel=1e-12)
+    assert criticality.b_1 == pytest.approx((7 * p**2 - 3 * p) / scale**2, rel=1e-12)
 
 
 def test_a_network_at_a_scale_is_the_other_one_in_other_units():
@@ -79,5 +79,5 @@ def test_blow_up_at_a_scale():
     """P depends on n a_1 K^1 alone, wherever the scale puts it."""
     n, x = 256, 0.7
     for scale in (1.0, 100.0):
-        found = blow_up_probability_log_diffusion(MRePU(1, scale), width=n, k1=x * scale**2 / (3 * n))
-        assert found == pytest.approx(float(blow_up_probability(x)), abs=0.03)
+        probability = blow_up_probability_log_diffusion(MRePU(1, scale), width=n, k1=x * scale**2 / (3 * n))
+        assert probability == pytest.approx(float(blow_up_probability(x)), abs=0.03)

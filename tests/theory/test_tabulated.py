@@ -68,10 +68,10 @@ def test_recursion_equals_the_direct_one(name):
     form, K = moments(activation), [0.7]
     for _ in range(20):
         K.append(C_b + C_W * float(form.mean_square(np.array([K[-1]]))[0]))
-    found = layers(activation, C_W, C_b, K[0], 20)
+    kernel = layers(activation, C_W, C_b, K[0], 20)
     inside = np.array(K) < 1e20
-    np.testing.assert_allclose(found.K[inside], np.array(K)[inside], rtol=1e-13)
+    np.testing.assert_allclose(kernel.K[inside], np.array(K)[inside], rtol=1e-13)
     used = inside[:-1]
     np.testing.assert_allclose(
-        found.chi_perp[:-1][used], C_W * form.mean_square_slope(np.array(K)[:-1][used]), rtol=1e-13
+        kernel.chi_perp[:-1][used], C_W * form.mean_square_slope(np.array(K)[:-1][used]), rtol=1e-13
     )

@@ -208,11 +208,11 @@ def test_wide_networks_of_centred_weights_measure_what_theory_says(activation, C
 
 def test_centred_weights_in_closed_form():
     """ReLU: Var s = (1 - 1/pi) K/2; RePU_2: 5/4 K^2, beyond float64 too. Odd activations are as ever."""
-    found = layers(ReLU(), 2.0, 0.0, 1.0, 30, weights="centred")
-    np.testing.assert_allclose(found.K, (1 - 1 / np.pi) ** np.arange(31), rtol=1e-12)
-    np.testing.assert_allclose(found.chi_parallel[:-1], 1 - 1 / np.pi, rtol=1e-12)
-    found = layers(RePU(2), 0.8, 0.0, 10.0, 12, weights="centred")
-    np.testing.assert_allclose(found.log10_K, 2.0 ** np.arange(13), rtol=1e-12)
+    kernel = layers(ReLU(), 2.0, 0.0, 1.0, 30, weights="centred")
+    np.testing.assert_allclose(kernel.K, (1 - 1 / np.pi) ** np.arange(31), rtol=1e-12)
+    np.testing.assert_allclose(kernel.chi_parallel[:-1], 1 - 1 / np.pi, rtol=1e-12)
+    kernel = layers(RePU(2), 0.8, 0.0, 10.0, 12, weights="centred")
+    np.testing.assert_allclose(kernel.log10_K, 2.0 ** np.arange(13), rtol=1e-12)
     for weights in ("centred", "orthogonal"):
         one, other = (layers(Tanh(), 1.5, 0.1, 1.0, 20, weights=kind) for kind in ("gaussian", weights))
         np.testing.assert_allclose(one.log10_K, other.log10_K, rtol=1e-10)
@@ -223,10 +223,10 @@ def test_centred_weights_in_closed_form():
 def test_critical_keeps_the_kernel_of_centred_weights(activation):
     usual, rule = (critical(activation, (3, *[9] * 10, 2), weights=weights) for weights in ("gaussian", "centred"))
     assert (rule.k1, rule.C_b) == (usual.k1, usual.C_b) and rule.weights == "centred"
-    found, kept = (
+    centred, kept = (
         layers(activation, each.C_W[1], each.C_b[1], each.k1, 1, weights=each.weights).K[1] for each in (rule, usual)
     )
-    assert found == pytest.approx(kept, rel=1e-9)
+    assert centred == pytest.approx(kept, rel=1e-9)
     assert ("centred weights see s less its mean" in rule.note) == (activation.title != "Tanh")
 
 

@@ -46,18 +46,18 @@ def measured(population: Population, x: torch.Tensor) -> LayerStatistics:
 def test_rms_norm_cures_the_signal_and_not_the_gradient(p):
     """K stays, chi_parallel = 0, and the gradient grows by p^2 / (2p - 1) a layer: 4/3, 9/5, 16/7."""
     rule = critical(RePU(p), (3, *[9] * 50, 2), Block(before=RMS))
-    found = layers(RePU(p), rule.C_W[1:], rule.C_b[1:], rule.k1, 50, block=Block(before=RMS))
-    np.testing.assert_allclose(found.K, 1.0, rtol=1e-12)
-    np.testing.assert_allclose(found.chi_perp[:-1], p**2 / (2 * p - 1), rtol=1e-12)
-    assert (found.chi_parallel[:-1] == 0).all()
+    kernel = layers(RePU(p), rule.C_W[1:], rule.C_b[1:], rule.k1, 50, block=Block(before=RMS))
+    np.testing.assert_allclose(kernel.K, 1.0, rtol=1e-12)
+    np.testing.assert_allclose(kernel.chi_perp[:-1], p**2 / (2 * p - 1), rtol=1e-12)
+    assert (kernel.chi_parallel[:-1] == 0).all()
 
 
 @pytest.mark.parametrize(("p", "c", "slope"), [(2, 0.379957, 0.708739), (3, 0.131334, 0.410969)])
 def test_the_angle_of_two_inputs_settles_where_the_map_says(p, c, slope):
     C_W = critical(RePU(p), (3, 9, 2), Block(before=RMS)).C_W[1]
-    found = correlations(Law.of(RePU(p), C_W, 0.0, 2.0, 60, block=Block(before=RMS)), 0.5, 0.9)
-    assert found.correlation[-1] == pytest.approx(c, abs=1e-6)
-    assert found.gain[-2] == pytest.approx(slope, abs=1e-6)
+    kernel = correlations(Law.of(RePU(p), C_W, 0.0, 2.0, 60, block=Block(before=RMS)), 0.5, 0.9)
+    assert kernel.correlation[-1] == pytest.approx(c, abs=1e-6)
+    assert kernel.gain[-2] == pytest.approx(slope, abs=1e-6)
 
 
 @pytest.mark.parametrize(("p", "shift", "share"), [(2, 0.53725939, 0.5), (3, 1.38278436, 6.0), (4, 2.30042585, 67.5)])
@@ -71,18 +71,18 @@ def test_critical_lines_of_rms_norm(p, shift, share):
     assert brentq(chi, shift - 0.2, shift + 0.2) == pytest.approx(shift, abs=1e-7)
     g = 1 / critical(RePU(p), (3, 9, 2), Block(before=RMS)).C_W[1]
     C_W = 1 / (g + share)
-    found = layers(RePU(p), C_W, share * C_W, 1.0, 5, block=Block(before=RMS))
-    np.testing.assert_allclose(found.K, 1.0, rtol=1e-12)
-    np.testing.assert_allclose(found.chi_perp[:-1], 1.0, rtol=1e-12)
+    kernel = layers(RePU(p), C_W, share * C_W, 1.0, 5, block=Block(before=RMS))
+    np.testing.assert_allclose(kernel.K, 1.0, rtol=1e-12)
+    np.testing.assert_allclose(kernel.chi_perp[:-1], 1.0, rtol=1e-12)
 
 
 def test_layer_norm_behind_a_shifted_square():
     """chi = (4 b^2 + 4) / (4 b^2 + 2) for (z + b)^2, of which RePU_2(z + 4) misses the left 3e-5 of the normal law."""
     block = Block(after=LAYER)
     rule = critical(RePU(2, 4.0), (3, *[9] * 5, 2), block)
-    found = layers(RePU(2, 4.0), rule.C_W[1:], 0.0, 1.0, 5, block=block)
-    np.testing.assert_allclose(found.K, 1.0, rtol=1e-12)
-    np.testing.assert_allclose(found.chi_perp[:-1], 68 / 66, rtol=1e-4)
+    kernel = layers(RePU(2, 4.0), rule.C_W[1:], 0.0, 1.0, 5, block=block)
+    np.testing.assert_allclose(kernel.K, 1.0, rtol=1e-12)
+    np.testing.assert_allclose(kernel.chi_perp[:-1], 68 / 66, rtol=1e-4)
     parabola = layers(Shifted(), 1.0, 0.0, 1.0, 5, block=block)
     np.testing.assert_allclose(parabola.chi_perp[:-1], 68 / 66, rtol=1e-12)
 
@@ -106,9 +106,9 @@ def test_a_residual_network_of_any_depth_is_as_deep_as_the_growth_of_its_kernel(
     L = 50
     block = Block(residual=True, before=RMS, branch=L**-0.5)
     rule = critical(RePU(p), (3, *[9] * L, 2), block)
-    found = layers(RePU(p), rule.C_W[1:], 0.0, rule.k1, L, block=block)
-    np.testing.assert_allclose(found.K[:-1], 1 + np.arange(L) / L, rtol=1e-12)
-    assert 10 ** found.log10_gain[: L - 1].sum() == pytest.approx({2: 2.481, 3: 3.40}[p], rel=2e-3)
+    kernel = layers(RePU(p), rule.C_W[1:], 0.0, rule.k1, L, block=block)
+    np.testing.assert_allclose(kernel.K[:-1], 1 + np.arange(L) / L, rtol=1e-12)
+    assert 10 ** kernel.log10_gain[: L - 1].sum() == pytest.approx({2: 2.481, 3: 3.40}[p], rel=2e-3)
 
 
 @pytest.mark.parametrize("name", BLOCKS)
@@ -200,9 +200,9 @@ def test_branches_without_normalization_start_where_their_kernel_stays():
     for block in (Block(residual=True, branch=200**-0.5), Block(residual=True, branch=0.0, learned=True)):
         rule = critical(RePU(2), sizes, block)
         assert rule.k1 == pytest.approx(0.3, abs=2e-3)
-        found = layers(RePU(2), rule.C_W[1:], 0.0, rule.k1, 200, block=block)
-        assert found.K[-2] == pytest.approx(rule.k1 if block.learned else 1 / (1 / 0.3 - 1), rel=0.01)
-        assert 1 <= found.chi_perp[:-2].prod() < 2
+        kernel = layers(RePU(2), rule.C_W[1:], 0.0, rule.k1, 200, block=block)
+        assert kernel.K[-2] == pytest.approx(rule.k1 if block.learned else 1 / (1 / 0.3 - 1), rel=0.01)
+        assert 1 <= kernel.chi_perp[:-2].prod() < 2
     assert critical(Tanh(), sizes, PLAIN).C_W[1] == critical(Tanh(), sizes).C_W[1] == 1
 
 
@@ -237,7 +237,7 @@ def test_gradients_of_narrow_normalised_networks_are_those_of_the_chain(name):
     population = Population(activation, sizes, members, block=block)
     draw_(population, uniform_depth("custom", sizes, C_W=C_W, C_b=C_b, k1=1.0), range(members))
     log10 = measured(population, torch.ones(1, 4)).log10_gradient[:, :, 0]
-    found = log10[0] - log10[-1]
+    kernel = log10[0] - log10[-1]
     law = Law.of(activation, C_W, C_b, 1.0, depth, 48, block=block)
     gain = pair_chain(law, Pair(1.0, 1.0, 1.0), 1200).log10_gain.sum(1)
-    assert abs(found.mean() - gain.mean()) < 3.5 * np.sqrt(found.var() / members + gain.var() / 1200)
+    assert abs(kernel.mean() - gain.mean()) < 3.5 * np.sqrt(kernel.var() / members + gain.var() / 1200)

@@ -125,7 +125,7 @@ def trace(
     """
     if not (0 < low < high < math.inf and precision > 0):
         raise ValueError(f"low={low}, high={high}, precision={precision}: need 0 < low < high and precision > 0")
-    ends, asked = (math.log(low), math.log(high)), math.log1p(precision)
+    ends, half_width = (math.log(low), math.log(high)), math.log1p(precision)
     distinct = members if distinct is None else min(distinct, members)
     values, successes = np.empty(0), np.empty(0, dtype=bool)
     start, stop = ends
@@ -139,10 +139,10 @@ def trace(
         if successes.all() or not successes.any():
             ended = "succeed" if successes.all() else "fail"
             raise NoBoundaryError(f"all of {members} networks from {low:g} to {high:g} {ended}: no boundary lies there")
-        curve = fit(np.log(values), successes, ends, NARROWEST * asked)
+        curve = fit(np.log(values), successes, ends, NARROWEST * half_width)
         if watch is not None:
             watch(len(values), math.exp(curve.low), math.exp(curve.high))
-        reached, spent = curve.half_width <= asked, len(values) + members > most
+        reached, spent = curve.half_width <= half_width, len(values) + members > most
         settled = reached or spent or len(values) >= SETTLED * members
         if settled and (curve.low <= ends[0] or curve.high >= ends[1]):
             raise NoBoundaryError(

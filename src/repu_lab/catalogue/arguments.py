@@ -10,7 +10,7 @@ from repu_lab.configs.text import nearest, printable
 def parse(
     what: str, arguments: Sequence[str], options: Mapping[str, Sequence[str] | None]
 ) -> tuple[str, dict[str, list[str]]]:
-    """Return the one path and the values given to each option, as `split` has them; ConfigError for more or no path."""
+    """Return the only path and the values given to each option, see `split`; ConfigError for no path or several."""
     paths, given = split(arguments, options)
     if len(paths) != 1:
         typed = f"got {len(paths)}: {printable(' '.join(paths))}" if paths else "none was given"

@@ -138,12 +138,12 @@ def _summary_cells(summary: Summary, run: Run) -> dict[str, Scalar]:
         "validation_metric": summary.validation_metric,
         "metric_name": next((member.metric_name for member in run.members), None),
     }
-    untold: tuple[str, ...] = () if run.command == "train" else ("trained", *SHARE)
+    undefined: tuple[str, ...] = () if run.command == "train" else ("trained", *SHARE)
     if run.command == "propagate":
         cells |= zip(SURVIVAL, (summary.share, low, high), strict=True)
     if run.command == "theory":  # its answer is no network
-        untold += ("n",)
-    return cells | dict.fromkeys(untold)
+        undefined += ("n",)
+    return cells | dict.fromkeys(undefined)
 
 
 def _medians(members: Sequence[Member]) -> dict[str, Scalar]:

@@ -12,18 +12,18 @@ Comparisons = Mapping[str, Mapping[str, Comparison]]  # champion -> rival
 
 
 def decades(
-    errors: Mapping[str, Array], champions: Sequence[str], rivals: Sequence[str], *, alike: int = 1
+    errors: Mapping[str, Array], champions: Sequence[str], rivals: Sequence[str], *, sharing: int = 1
 ) -> dict[str, dict[str, Comparison]]:
     """Compare log10 of each champion's errors with those of each rival, seed by seed.
 
     errors: name -> (seeds,) or (cases, seeds), of which the mean over the cases is compared. Networks of one seed start
     from the same first weights at every depth, and those of one case share its data: seeds alone are independent, and
-    as many pairs as cases times seeds would make a p-value that is too small. alike: how many of the seeds share a
+    as many pairs as cases times seeds would make a p-value that is too small. sharing: how many of the seeds share a
     draw of the data, see `paired_test`.
     """
     log10 = {name: np.log10(np.atleast_2d(errors[name])).mean(0) for name in (*champions, *rivals)}
     return {
-        name: {rival: paired_test(log10[name], log10[rival], alike=alike) for rival in rivals} for name in champions
+        name: {rival: paired_test(log10[name], log10[rival], sharing=sharing) for rival in rivals} for name in champions
     }
 
 

@@ -136,7 +136,7 @@ class Entries(dict[Place, Tuned]):
     def ahead(self, name: str, rival: str, at: Case, chances: int = 1) -> Comparison:
         """Compare two activations by their test metrics in a case, paired by seed and division."""
         first, second = self[name, at], self[rival, at]
-        return paired_test(metrics(first.records), metrics(second.records), chances=chances, alike=first.alike)
+        return paired_test(metrics(first.records), metrics(second.records), chances=chances, sharing=first.sharing)
 
     def medians(self, names: Iterable[str], at: Case) -> dict[str, float]:
         """Return the median metric of each activation in a case."""

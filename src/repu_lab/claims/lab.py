@@ -20,7 +20,7 @@ from repu_lab.configs.launchers import LabConf
 from repu_lab.runs.building import Experiment, build, pick_device
 from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.reading import Contents
-from repu_lab.sweeps.job_table import error_of, stored_result
+from repu_lab.sweeps.job_table import error_of, finished_result
 from repu_lab.sweeps.launching import slots
 from repu_lab.sweeps.sweep import run_unfinished
 
@@ -174,7 +174,7 @@ def _outside_hydra() -> Iterator[None]:
 
 
 def _trained(job: Job) -> Trained:
-    result = stored_result("train", job)
+    result = finished_result("train", job)
     if result is None:
         raise RunFailed(f"{job.folder.name}: {error_of(RunFolder(job.folder)) or 'its result is damaged'}")
     return Trained(job.overrides, job.folder, result)

@@ -45,12 +45,12 @@ class Comparison(NamedTuple):
     difference: Interval
 
 
-def design_effect(judged: str, alike: int) -> float:
-    """Return 1 + (m - 1) rho: how much larger a variance is with m = `alike` networks on each division of the data.
+def design_effect(judged: str, sharing: int) -> float:
+    """Return 1 + (m - 1) rho: how much larger a variance is with m = `sharing` networks on each division of the data.
 
     rho: SAME_DIVISION of what is judged (Kish 1965). So many times fewer independent networks would tell as much.
     """
-    return 1 + (alike - 1) * SAME_DIVISION[judged]
+    return 1 + (sharing - 1) * SAME_DIVISION[judged]
 
 
 def bootstrap(
@@ -71,9 +71,9 @@ def bootstrap(
     return Interval(float(statistic(rows, axis=0)), float(low), float(high))
 
 
-def median_interval(values: ArrayLike, *, chances: int = 1, alike: int = 1) -> Interval:
-    """Return the median of a sample and its bootstrap interval; `alike` of them share a division of the data."""
-    return bootstrap(values, chances=chances).stretched(design_effect("median", alike) ** 0.5)
+def median_interval(values: ArrayLike, *, chances: int = 1, sharing: int = 1) -> Interval:
+    """Return the median of a sample and its bootstrap interval; `sharing` of them share a division of the data."""
+    return bootstrap(values, chances=chances).stretched(design_effect("median", sharing) ** 0.5)
 
 
 def ratio_of_sums(rows: Array, axis: int) -> Any:
@@ -82,29 +82,29 @@ def ratio_of_sums(rows: Array, axis: int) -> Any:
     return total[..., 0] / total[..., 1]
 
 
-def wilson(successes: int, trials: int, *, chances: int = 1, alike: int = 1) -> Interval:
+def wilson(successes: int, trials: int, *, chances: int = 1, sharing: int = 1) -> Interval:
     """Return the share of successes with Wilson's interval: (s + z^2/2 +- z sqrt(s f / n + z^2/4)) / (n + z^2).
 
     s successes, f = n - s failures, z = 1.96 (Wilson 1927), right for shares of 0 and 1 too; s and n over the design
-    effect where `alike` networks share a division of the data. chances: as of `bootstrap`. ValueError for n < 1.
+    effect where `sharing` networks share a division of the data. chances: as of `bootstrap`. ValueError for n < 1.
     """
     if not 0 <= successes <= trials or trials < 1:
         raise ValueError(f"{successes} successes of {trials}: need 0 <= successes <= trials and a trial")
     z2 = float(stats.norm.isf((1 - LEVEL) / chances / 2)) ** 2
-    share, n = successes / trials, trials / design_effect("share", alike)
+    share, n = successes / trials, trials / design_effect("share", sharing)
     half = (z2 * (n * share * (1 - share) + z2 / 4)) ** 0.5
     low, high = ((n * share + z2 / 2 + sign * half) / (n + z2) for sign in (-1, 1))
     return Interval(share, max(low, 0.0), min(high, 1.0))  # but for rounding they lie there
 
 
-def paired_test(a: ArrayLike, b: ArrayLike, *, chances: int = 1, alike: int = 1) -> Comparison:
+def paired_test(a: ArrayLike, b: ArrayLike, *, chances: int = 1, sharing: int = 1) -> Comparison:
     """Compare two samples of the same seeds by Wilcoxon's signed-rank test; zeros are split between the signs.
 
-    alike: how many of the pairs share a division of the data; the test's normal deviate shrinks and the interval grows
-    by the root of the design effect. chances: of the interval, as of `bootstrap`.
+    sharing: how many pairs share a division of the data; the test's normal deviate shrinks and the interval grows by
+    the root of the design effect. chances: of the interval, as of `bootstrap`.
     """
     difference = np.asarray(a, np.float64) - np.asarray(b, np.float64)
-    wider = design_effect("difference", alike) ** 0.5
+    wider = design_effect("difference", sharing) ** 0.5
     p_value = 1.0
     if difference.any():
         signed_rank: Any = stats.wilcoxon(difference, zero_method="zsplit")

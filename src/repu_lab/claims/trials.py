@@ -43,14 +43,14 @@ class Tuned:
         return [member for run in self.fresh for member in run.members]
 
     @property
-    def alike(self) -> int:
+    def sharing(self) -> int:
         """How many of the fresh networks share a division of the data."""
         return len(self.fresh[0].members)
 
     @property
     def trained(self) -> Interval:
         """The share of the fresh networks that met the task's criterion."""
-        return share(self.records, "trained", self.alike)
+        return share(self.records, "trained", self.sharing)
 
     @property
     def metric(self) -> float:
@@ -60,16 +60,16 @@ class Tuned:
     def median(self, measure: Measure) -> Interval:
         """Return the median of a measure of the fresh networks; no accuracy or error is larger than 1.
 
-        The interval is widened for networks that are alike, but not beyond what the measure can be.
+        The interval is widened for networks that share a division of the data, but not beyond what the measure can be.
         """
         values = measure(self.records)
-        estimate, low, high = median_interval(values, alike=self.alike)
+        estimate, low, high = median_interval(values, sharing=self.sharing)
         return Interval(estimate, max(low, min(0.0, float(values.min()))), min(high, 1.0))
 
     def reached(self, bar: float, *, chances: int = 1) -> Interval:
         """Return the share of the fresh networks whose test metric is at least the bar; chances: see `wilson`."""
         reached = metrics(self.records) >= bar
-        return wilson(int(reached.sum()), len(reached), chances=chances, alike=self.alike)
+        return wilson(int(reached.sum()), len(reached), chances=chances, sharing=self.sharing)
 
 
 def tuned(
@@ -139,6 +139,6 @@ def relative(measure: str) -> Measure:
 relative_l2, relative_h1 = relative("relative_l2"), relative("relative_h1")
 
 
-def share(records: Records, outcome: str, alike: int = 1) -> Interval:
-    """Return the share of the networks that ended so; alike: see `wilson`."""
-    return wilson(sum(member["outcome"] == outcome for member in records), len(records), alike=alike)
+def share(records: Records, outcome: str, sharing: int = 1) -> Interval:
+    """Return the share of the networks that ended so; sharing: see `wilson`."""
+    return wilson(sum(member["outcome"] == outcome for member in records), len(records), sharing=sharing)

@@ -18,27 +18,27 @@ def prepare(config: TheoryConfig, path: Any) -> Prepared:
     return Prepared(parts=check_theory(config), afresh=config.rerun)
 
 
-def work(config: TheoryConfig, asked: "Question", folder: "RunFolder") -> JobResult:
+def work(config: TheoryConfig, question: "Question", folder: "RunFolder") -> JobResult:
     """Analyse the activation, and print the answer and what to type next."""
     from repu_lab.runs.advice import say_next
     from repu_lab.runs.analysis import analyse_activation
     from repu_lab.theory.patience import waiting
 
-    with waiting(asked.law.activation.title, folder.log) as watch:
-        expected = forecast(asked)
-        result = analyse_activation(asked, expected, folder)
+    with waiting(question.law.activation.title, folder.log) as watch:
+        expected = forecast(question)
+        result = analyse_activation(question, expected, folder)
     if watch.cost:
         folder.log(watch.cost)
     folder.log(result["text"])
-    say_next(asked, expected, result["members"], folder)
+    say_next(question, expected, result["members"], folder)
     return result
 
 
-def forecast(asked: "Question") -> "Forecast":
+def forecast(question: "Question") -> "Forecast":
     """Return what theory expects of networks of this activation."""
     from repu_lab.theory.forecast import forecast_law
 
-    return forecast_law(asked.law, asked.config.inputs)
+    return forecast_law(question.law, question.config.inputs)
 
 
 def row(result: JobResult) -> tuple[str, ...]:

@@ -22,14 +22,14 @@ def work(config: TrainConfig, experiment: "Experiment", folder: "RunFolder") -> 
     from repu_lab.runs.pace import Pace
     from repu_lab.runs.state import TrainingRun
     from repu_lab.runs.training import train
-    from repu_lab.runs.words import ended
+    from repu_lab.runs.words import closing_lines
 
     run = TrainingRun(experiment=experiment, folder=folder, expected=announce(experiment, folder))
     checkpoints = Checkpoints(folder, config.checkpoint.every_seconds, folder.log)
     with tqdm(total=config.steps, unit="step", disable=None, leave=False) as bar:
         pace = Pace(bar, config.steps, needs(experiment), folder.log, terminal=sys.stderr.isatty())
         (result,) = train([run], checkpoints, pace)
-    folder.log(ended(result))
+    folder.log(closing_lines(result))
     say_next(experiment, run.expected, result["members"], folder)
     return result
 

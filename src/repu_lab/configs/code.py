@@ -28,8 +28,8 @@ def activation_name(activation: Mapping[str, Any]) -> str:
 
 def described(config: Any) -> str:
     """Return an activation with its parameters and the affine maps around it: `repu(p=2), tailor=dks`."""
-    own = ", ".join(f"{k}={v}" for k, v in config.activation.items() if k not in ("name", "_target_"))
-    return with_tailor(activation_name(config.activation) + (f"({own})" if own else ""), config.tailor.name)
+    arguments = ", ".join(f"{k}={v}" for k, v in config.activation.items() if k not in ("name", "_target_"))
+    return with_tailor(activation_name(config.activation) + (f"({arguments})" if arguments else ""), config.tailor.name)
 
 
 def with_tailor(name: str, kind: object) -> str:

@@ -1,8 +1,8 @@
 """What a command is, and the table of them: each is a file of repu_lab/commands/ that holds its COMMAND.
 
-Whoever asks something of a command (the door, help, completion, Hydra's config store, plans, sweeps, tables) asks it
-here, so that a new one is one file and its conf/<name>.yaml. A command's file is read when it is first asked for, and
-what is heavy it imports inside its functions: `repu-lab --help` reads all of them in 50 ms.
+The command line, help, completion, Hydra's config store, plans, sweeps and tables all look commands up here, so that a
+new one is one file and its conf/<name>.yaml. A command's file is read when it is first needed and imports what is heavy
+inside its functions: `repu-lab --help` reads all of them in 50 ms.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,10 +34,10 @@ class Prepared:
 class JobCommand:
     """A command of key=value: each of its jobs is a checked config and a folder.
 
-    prepare: of a config and its folder, what the job is made of; ConfigError if it cannot run. Nothing is written.
-    work: of the config, those parts, and the locked folder (runs.folder.RunFolder), the job's result. It holds
-    `outcomes`, how many networks ended how; its `table`, `verdict` and `text` are printed when it is found stored.
-    ending: of the config and a result, the exit code (0 done, 1 failed, 3 not as required) and why it is none of 0.
+    prepare(config, folder): what the job is made of; ConfigError if it cannot run. Nothing is written.
+    work(config, parts, folder): the job's result, made in its locked folder (runs.folder.RunFolder). It holds
+    `outcomes`, how many networks ended how; its `table`, `verdict` and `text` are printed when it is stored already.
+    ending(config, result): the exit code (0 done, 1 failed, 3 not as required) and, unless it is 0, why.
     """
 
     name: str
@@ -49,13 +49,15 @@ class JobCommand:
     result: str | None = "result.json"  # the file of a job's result; None: each job finds out what is done
     good: tuple[str, ...] = ()  # the outcomes of networks that did well
     ending: Callable[[Any, JobResult], tuple[int, str]] = lambda config, result: (0, "")
-    after: Callable[[Path], str | None] = lambda folder: None  # makes something of a finished folder, and says what
+    after: Callable[[Path], str | None] = lambda folder: (
+        None
+    )  # what to do with a finished folder; returns a line to print
     folder: Callable[[Any], str] | None = None  # a job's folder; None: named by its networks and a hash of the config
     populations: bool = False  # whether jobs that differ in what a member may have of its own are one population
     forecast: Callable[[Any], Any] | None = None  # theory's Forecast of those parts; ValueError if it has none
     columns: tuple[str, ...] = ()  # titles of a sweep's table; none: outcomes, metric and seconds
     row: Callable[[JobResult], tuple[str, ...]] | None = None  # the cells below them
-    picture: Callable[[Sequence[Any]], str | None] = lambda jobs: None  # draws a sweep, and says where
+    picture: Callable[[Sequence[Any]], str | None] = lambda jobs: None  # draws a sweep; returns where
 
     @property
     def sweeps(self) -> bool:

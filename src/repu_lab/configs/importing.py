@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def kept() -> Iterator[None]:
+def uncollected() -> Iterator[None]:
     """Import what stays to the end: the collector neither looks for garbage in it now nor ever again.
 
     torch and what the lab needs beside it make some million objects: looking through them again and again took a tenth

@@ -10,7 +10,7 @@ MEBIBYTE = 1 << 20
 LIMIT = 8 * MEBIBYTE  # of the page
 PICTURES, TABLES = 6 * MEBIBYTE, MEBIBYTE  # of these what fits; the rest is left for words
 FRAME = 32 << 10  # the frame with its style, and notes of what was left out
-# A cell, a reason, a caption; who writes more into a file wants to fill the page.
+# A cell, a reason, a caption; a file that holds more is made to fill the page.
 LONGEST, LONGEST_PRE = 4_000, 100_000
 MARKS = {
     "supported": "✓", "refuted": "✗", "inconclusive": "?", "damaged": "!", "finished": "✓", "failed": "✗",

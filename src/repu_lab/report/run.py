@@ -108,10 +108,10 @@ def _outcomes(page: Page, run: Run) -> Markup:
     caption = f"Medians: {RULE}." if metric_name and len(run.members) > 1 else ""
     counts = table(page, [titles[i] for i in kept], [[row[i] for i in kept] for row in cells], caption)
     several = len(run.members) > 1 and run.command == "train"
-    return template("run").outcomes(counts, _each(page, run, metric) if several else "")
+    return template("run").outcomes(counts, _networks(page, run, metric) if several else "")
 
 
-def _each(page: Page, run: Run, metric: str) -> Markup:
+def _networks(page: Page, run: Run, metric: str) -> Markup:
     """Return a row a network, without the columns in which none has a value."""
     names = ["seed", "outcome", "layer", "step", "loss", "metric", "excursion_step", "excursion_size"]
     names += sorted({name for member in run.members for name in member.measures})

@@ -34,26 +34,26 @@ FAILED = ("exploded", "vanished", "diverged", "stalled", "explodes", "vanishes",
 SLOWER = 10.0
 NONE = "no change that was tried is forecast to help"
 
-Asked = Experiment | Question
+Topic = Experiment | Question
 Config = TrainConfig | PropagateConfig | TheoryConfig
 Change = tuple[str, list[str], Config]  # in words, as it is typed, and the config it makes
 
 
-def say_next(asked: Asked, expected: Forecast | None, records: Sequence[Mapping[str, Any]], folder: RunFolder) -> None:
+def say_next(topic: Topic, expected: Forecast | None, records: Sequence[Mapping[str, Any]], folder: RunFolder) -> None:
     """Print the next command after a run, and note it in the manifest for when the run is typed again.
 
     Not in the result: jobs that train together store what each would alone, and 256 of them are given no advice.
     """
-    advice = next_command(asked, expected, records, folder.path / "config.yaml")
+    advice = next_command(topic, expected, records, folder.path / "config.yaml")
     folder.notes["next"] = advice and f"next:     {advice}"
     if advice:
         folder.log(f"next:     {advice}")
 
 
 def next_command(
-    asked: Asked, expected: Forecast | None, records: Sequence[Mapping[str, Any]], config_file: Path
+    topic: Topic, expected: Forecast | None, records: Sequence[Mapping[str, Any]], config_file: Path
 ) -> str | None:
-    """Return what happened to how many, where, and the command that changes it; None of networks that trained.
+    """Return how many networks failed and where, and the command that may change that; None if all of them trained.
 
     Of several failures the commonest that a change is known for. After divergence a larger scale of the argument, where
     there is one, else a smaller rate; that too after a stall near the largest stable one; after another stall a larger
@@ -62,10 +62,10 @@ def next_command(
     spline_repu whose forecast is that at least LIKELY of the networks survive, and more than now. Each try costs a
     forecast. Where signals survive and nothing was trained, the command that trains.
     """
-    config = asked.config
+    config = topic.config
     if kinds := failures(config, records):
-        advice = (_advice(asked, expected, records, kind, config_file) for kind in kinds)
-        return next(filter(None, advice), f"{_where(asked, kinds[0], records)}; {NONE}")
+        advice = (_advice(topic, expected, records, kind, config_file) for kind in kinds)
+        return next(filter(None, advice), f"{_where(topic, kinds[0], records)}; {NONE}")
     if isinstance(config, TrainConfig):
         return None
     alone = ["members=1"] * isinstance(config, PropagateConfig)
@@ -73,30 +73,30 @@ def next_command(
 
 
 def _advice(
-    asked: Asked,
+    topic: Topic,
     expected: Forecast | None,
     records: Sequence[Mapping[str, Any]],
     kind: str,
     config_file: Path,
 ) -> str | None:
-    config, where = asked.config, _where(asked, kind, records)
+    config, where = topic.config, _where(topic, kind, records)
     base = _typed(_command_of(config), config, config_file)
     limit = 0.0 if expected is None else math.inf if expected.stable_rate is None else expected.stable_rate
     if kind == "diverged" and (scaled := _larger_scale(config)):
         words, change, _ = scaled
         return f"{where}; {words} outputs need not grow in training: {shlex.join([*base, *change])}"
     safe = SAFE if expected is None else expected.safety
-    known = limit < NEAR * safe * asked.lr
-    too_fast = known and asked.lr > NEAR * limit
+    known = limit < NEAR * safe * topic.lr
+    too_fast = known and topic.lr > NEAR * limit
     if limit != 0 and (kind == "diverged" or (kind == "stalled" and too_fast)):
-        change = [f"optimizer.lr={limit / safe if known else asked.lr / SLOWER:.2g}"]
+        change = [f"optimizer.lr={limit / safe if known else topic.lr / SLOWER:.2g}"]
         largest = f"; the largest stable one is {limit:.2g}" if known else ""
         return f"{where}{largest}: {shlex.join([*base, *change])}"
     if kind == "stalled" and (expected is None or expected.fate == "survives"):
-        more = (f"{where}{why}: {shlex.join([*base, *change])}" for change, why in _more_training(asked))
+        more = (f"{where}{why}: {shlex.join([*base, *change])}" for change, why in _more_training(topic))
         return next(more, None)
     now = 0.0 if expected is None else expected.probabilities["survives"]
-    for words, change, changed in _changes(asked):
+    for words, change, changed in _changes(topic):
         if (chance := _survival(changed)) >= LIKELY and chance > now:
             return f"{where}; {chance:.0%} would survive {words}: {shlex.join([*base, *change])}"
     return None
@@ -111,7 +111,7 @@ def failures(config: Config, records: Sequence[Mapping[str, Any]]) -> list[str]:
 def next_of_jobs(jobs: Sequence[Job]) -> str | None:
     """Return the next command for the commonest failure of a sweep's jobs, or that there is none; None if none failed.
 
-    Of the jobs that fail so the first one speaks: its config with one change.
+    It is the config of the first job that fails so, with one change.
     """
     command = job_commands()[_command_of(jobs[0].config)]
     failed: dict[str, list[tuple[Job, list[Any]]]] = {}
@@ -123,12 +123,12 @@ def next_of_jobs(jobs: Sequence[Job]) -> str | None:
         return None
     kind, cases = max(failed.items(), key=lambda item: len(item[1]))
     job, members = cases[0]
-    asked = command.prepare(job.config, job.folder).parts
+    topic = command.prepare(job.config, job.folder).parts
     try:
-        expected = command.forecast and command.forecast(asked)
+        expected = command.forecast and command.forecast(topic)
     except ValueError:
         expected = None
-    advice = _advice(asked, expected, members, kind, job.folder / "config.yaml") or NONE
+    advice = _advice(topic, expected, members, kind, job.folder / "config.yaml") or NONE
     return f"{kind} in {len(cases)} of {len(jobs)} jobs; of {job.folder.name}: {advice}"
 
 
@@ -142,19 +142,19 @@ def _command_of(config: Config) -> str:
     return next(name for name, command in job_commands().items() if command.config is type(config))
 
 
-def _where(asked: Asked, kind: str, records: Sequence[Mapping[str, Any]]) -> str:
+def _where(topic: Topic, kind: str, records: Sequence[Mapping[str, Any]]) -> str:
     these = [record for record in records if record["outcome"] == kind]
     count = f"{len(these)} of {len(records)} " if len(these) < len(records) else ""
     layers = [record["layer"] for record in these if record["layer"] is not None]
     layer = f" at layer {median(layers):.0f}" if layers else ""
     step = f" at step {median(record['step'] for record in these):.0f}" if kind == "diverged" else ""
-    rate = f", at rate {asked.lr:.2g}" if kind in ("diverged", "stalled") else ""
+    rate = f", at rate {topic.lr:.2g}" if kind in ("diverged", "stalled") else ""
     return f"{count}{kind}{step}{layer}{rate}"
 
 
-def _changes(asked: Asked) -> Iterator[Change]:
+def _changes(topic: Topic) -> Iterator[Change]:
     """Yield what may help, the smallest change first."""
-    config, rule = asked.config, asked.rule
+    config, rule = topic.config, topic.rule
     critical, chosen = _critical(config)
     weights = config.initialization.weights
     if config.dtype not in ("float32", "float64"):
@@ -195,13 +195,13 @@ def _skips(config: Config) -> Change:
     )
 
 
-def _more_training(asked: Asked) -> Iterator[tuple[list[str], str]]:
+def _more_training(topic: Topic) -> Iterator[tuple[list[str], str]]:
     """Yield what may help where signals get through and nothing was learnt: a larger rate, more steps, or skips."""
-    config = asked.config
+    config = topic.config
     assert isinstance(config, TrainConfig)
     if config.optimizer.lr != "auto":
         automatic = build(replace(config, optimizer=replace(config.optimizer, lr="auto"))).lr
-        if automatic > SLOWER * asked.lr:
+        if automatic > SLOWER * topic.lr:
             yield ["optimizer.lr=auto"], f"; the lab would take {automatic:.2g}"
     if config.steps < TrainConfig.steps:
         yield [f"steps={TrainConfig.steps}"], f", in {config.steps} steps only"

@@ -34,7 +34,7 @@ from repu_lab.theory.patience import waiting
 INPUTS = 64  # n_0 and outputs of the network meant: they matter to rules that look at both sides of a layer only
 GRID = 200  # points a side of the phase diagram
 K_RANGE = (1e-4, 1e4)
-SHOWN = 6  # layers in the table of what is told of every one
+SHOWN = 6  # layers in the printed table
 MARGINAL = 1e-9  # a chi_parallel this close to 1 is 1: what happens is decided beyond first order
 
 
@@ -49,7 +49,7 @@ class Question:
 
 
 def check_theory(config: TheoryConfig) -> Question:
-    """Return what theory is asked about; ConfigError if it cannot speak of that."""
+    """Return the question that a config asks; ConfigError if theory has no answer."""
     activation = build_tailored(config.activation, config.tailor, config.depth, config.dtype)
     sizes = (INPUTS, *[config.width] * config.depth, INPUTS)
     with waiting(activation.title, print):
@@ -74,9 +74,9 @@ def check_theory(config: TheoryConfig) -> Question:
     return Question(config, law, rule)
 
 
-def analyse_activation(asked: Question, expected: Forecast, folder: RunFolder) -> dict[str, Any]:
+def analyse_activation(question: Question, expected: Forecast, folder: RunFolder) -> dict[str, Any]:
     """Write theory.json's figures and return what theory.json holds, with the answer in words under `text`."""
-    config, law, rule = asked.config, asked.law, asked.rule
+    config, law, rule = question.config, question.law, question.rule
     C_W, C_b = law.C_W[-1], law.C_b[-1]
     criticality = analyse(law.activation)
     ntk = tangent_layers(law).log10_H

@@ -157,10 +157,10 @@ def load_population(folder: Path | str, *, trust: bool = False) -> Population:
         with contents.stream("weights.pt") as file:
             saved = torch.load(file, map_location="cpu", weights_only=True)
         theta_MP = saved["theta"]
-        named = TailorConfig(**config.get("tailor", {}))
-        kind = BlockConfig(**config.get("block", {}))
-        block = build_block(SimpleNamespace(**{"residual": False} | config | {"block": kind}))
-        activation = build_tailored(config["activation"], named, config["depth"])
+        tailoring = TailorConfig(**config.get("tailor", {}))
+        layers = BlockConfig(**config.get("block", {}))
+        block = build_block(SimpleNamespace(**{"residual": False} | config | {"block": layers}))
+        activation = build_tailored(config["activation"], tailoring, config["depth"])
         parameters = sum(parameter.numel() for parameter in activation.parameters())
         if theta_MP.shape[1] != sum(layout(saved["sizes"], parameters, block)):  # before memory is taken for it
             raise ValueError
@@ -197,17 +197,17 @@ def build_activation(settings: dict[str, Any], dtype: str = "float32") -> Activa
     """
     arguments = {key: value for key, value in settings.items() if key not in ("name", "_target_")}
     target = str(settings.get("_target_") or "")
-    named: Any = _find(target)
-    _check_arguments(named, arguments)
+    maker: Any = _find(target)
+    _check_arguments(maker, arguments)
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            made = (
-                named(**arguments) if isinstance(named, type) else partial(named, **arguments) if arguments else named
+            module = (
+                maker(**arguments) if isinstance(maker, type) else partial(maker, **arguments) if arguments else maker
             )
-        if not callable(made):
+        if not callable(module):
             raise ConfigError(f"activation._target_={target}: must be a torch.nn.Module or a function of a tensor")
-        activation = as_activation(cast(nn.Module, made))
+        activation = as_activation(cast(nn.Module, module))
         if not target.startswith(OWN_PACKAGE):
             check_dtype(activation, getattr(torch, dtype))
         return activation
@@ -218,22 +218,22 @@ def build_activation(settings: dict[str, Any], dtype: str = "float32") -> Activa
         raise ConfigError(f"activation.{text}" if text.split("=")[0] in arguments else f"activation: {text}") from error
 
 
-def build_tailored(settings: dict[str, Any], named: TailorConfig, depth: int, dtype: str = "float32") -> Activation:
+def build_tailored(settings: dict[str, Any], tailoring: TailorConfig, depth: int, dtype: str = "float32") -> Activation:
     """Return the same with the affine maps around it that a config names, made for a depth."""
     activation = build_activation(settings, dtype)
-    if named.name == "none":
+    if tailoring.name == "none":
         return activation
-    given = {key: value for key in TAILOR_KEYS if (value := getattr(named, key)) is not None}
+    arguments = {key: value for key in TAILOR_KEYS if (value := getattr(tailoring, key)) is not None}
     unused = "tau" if activation.degree == 1 else "eta"
-    if unused in given:
+    if unused in arguments:
         cause = f"is not asked of {activation.title}, but {'eta' if unused == 'tau' else 'tau'} is; leave it out"
-        raise ConfigError(f"tailor.{unused}={given[unused]}: {cause}")
+        raise ConfigError(f"tailor.{unused}={arguments[unused]}: {cause}")
     try:
         with waiting(activation.title, print):
-            return tailor(activation, depth, named.name, **given)
+            return tailor(activation, depth, tailoring.name, **arguments)
     except ValueError as error:
         text = str(error)
-        place = "tailor." if text.split("=")[0] in given else f"tailor={named.name}: "
+        place = "tailor." if text.split("=")[0] in arguments else f"tailor={tailoring.name}: "
         raise ConfigError(place + text) from error
 
 
@@ -252,38 +252,38 @@ def _find(target: str) -> Any:
     except (Exception, SystemExit) as error:  # whatever the module's own code raises
         cause = f"{type(error).__name__}: {one_line(error)}"
         raise ConfigError(f"activation._target_={target}: {place} cannot be imported ({cause})") from error
-    named = getattr(module, name, None)
-    if named is None:
+    maker = getattr(module, name, None)
+    if maker is None:
         raise ConfigError(f"activation._target_={target}: module {place} has no {name}")
-    if not callable(named):
+    if not callable(maker):
         raise ConfigError(f"activation._target_={target}: must be a torch.nn.Module or a function of a tensor")
-    return named
+    return maker
 
 
-def _check_arguments(named: Any, arguments: dict[str, Any]) -> None:
+def _check_arguments(maker: Any, arguments: dict[str, Any]) -> None:
     """Raise ConfigError for an argument that a class or function does not take, and for one that it needs."""
     try:
-        known = list(signature(named).parameters.values())
+        known = list(signature(maker).parameters.values())
     except (TypeError, ValueError):  # built in: it does not say what it takes
         return
     if any(each.kind in (each.VAR_KEYWORD, each.VAR_POSITIONAL) for each in known):
         return
-    valid = {each.name: each for each in known[not isinstance(named, type) :]}  # a function's first is z
+    valid = {each.name: each for each in known[not isinstance(maker, type) :]}  # a function's first is z
     for key in arguments.keys() - valid.keys():
-        cause = f"{named.__name__} takes no {key}{nearest(key, valid)}; valid: {', '.join(valid) or 'none'}"
+        cause = f"{maker.__name__} takes no {key}{nearest(key, valid)}; valid: {', '.join(valid) or 'none'}"
         raise ConfigError(f"activation.{key}={arguments[key]}: {cause}")
     for key in (each.name for each in valid.values() if each.default is each.empty and each.name not in arguments):
-        raise ConfigError(f"activation: {named.__name__} needs {key}; add +activation.{key}=VALUE")
+        raise ConfigError(f"activation: {maker.__name__} needs {key}; add +activation.{key}=VALUE")
 
 
 def build_block(config: Any) -> Block:
     """Return the kind of layers that a config names."""
-    named = config.block
-    before, after = NORMS[named.norm]
-    learned = named.branch == "rezero"
-    a = config.depth**-0.5 if named.branch == "auto" else 0.0 if learned else named.branch
+    block = config.block
+    before, after = NORMS[block.norm]
+    learned = block.branch == "rezero"
+    a = config.depth**-0.5 if block.branch == "auto" else 0.0 if learned else block.branch
     return Block(
-        residual=config.residual, before=before, after=after, branch=float(a), learned=learned, frozen=named.scalar
+        residual=config.residual, before=before, after=after, branch=float(a), learned=learned, frozen=block.scalar
     )
 
 

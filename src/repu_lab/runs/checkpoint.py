@@ -23,7 +23,6 @@ from repu_lab.runs.paths import CHECKPOINTS, remove_leftovers
 MAGIC = b"repu-lab checkpoint 1 sha256 "
 HEADER = len(MAGIC) + 64 + 1
 KEPT = 2
-PLACE = CHECKPOINTS
 NAME = re.compile(r"step_[0-9]{10}\.ckpt")
 # What is written along the way takes at most this share of the time. The cost of the first is guessed at the rate of a
 # slow disk (bytes a second).
@@ -40,7 +39,7 @@ class Checkpoints:
     def __init__(self, folder: RunFolder, every_seconds: float, say: Callable[[str], None]):
         """Write every so many seconds, or after every step for 0."""
         self.folder = folder
-        self.place = folder.path / PLACE
+        self.place = folder.path / CHECKPOINTS
         self.every_seconds = every_seconds
         self.say = say
         self.seconds: float | None = None  # that the last write took
@@ -67,7 +66,7 @@ class Checkpoints:
         self._write(name, state, f"of {name}")
 
     def part(self, name: str, device: torch.device) -> Saved | None:
-        """Return what `save_part` wrote, None if there is none or it is damaged, which is said."""
+        """Return what `save_part` wrote, None if there is none or, with a line in the log, if it is damaged."""
         path = self.place / name
         if not path.exists():
             return None
@@ -85,7 +84,7 @@ class Checkpoints:
         start = time.monotonic()
         try:
             self.place.mkdir(exist_ok=True)
-            write(self.folder, f"{PLACE}/{name}", state)
+            write(self.folder, f"{CHECKPOINTS}/{name}", state)
             for old in _files(self.folder)[:-KEPT]:
                 old.unlink()
         except OSError as error:
@@ -139,7 +138,7 @@ def write(folder: RunFolder, name: str, state: Saved) -> None:
         file.seek(len(MAGIC))
         file.write(digest.encode())
     # The rename itself is on the disk before an older checkpoint goes.
-    directory = os.open(folder.path / PLACE, os.O_RDONLY)
+    directory = os.open(folder.path / CHECKPOINTS, os.O_RDONLY)
     try:
         os.fsync(directory)
     finally:
@@ -176,7 +175,7 @@ def read(path: Path, device: torch.device | str = "cpu") -> Saved:
 
 def _files(folder: RunFolder) -> list[Path]:
     """Return the checkpoints in their order, and nothing that only looks like one."""
-    return sorted(path for path in (folder.path / PLACE).glob("step_*.ckpt") if NAME.fullmatch(path.name))
+    return sorted(path for path in (folder.path / CHECKPOINTS).glob("step_*.ckpt") if NAME.fullmatch(path.name))
 
 
 class _Hashing(io.RawIOBase):

@@ -26,8 +26,8 @@ from repu_lab.configs.code import own_files
 from repu_lab.configs.config import ConfigError, config_hash, result_fields
 from repu_lab.configs.files import Damaged
 from repu_lab.configs.text import escaped
-from repu_lab.runs.interruption import asked
-from repu_lab.runs.manifest import begun, check_same, check_unmarked, moved, now
+from repu_lab.runs.interruption import requested_signal
+from repu_lab.runs.manifest import changes, check_same, check_unmarked, now, started_manifest
 from repu_lab.runs.paths import CHECKPOINTS, EVENTS, remove_leftovers
 from repu_lab.runs.reading import Contents
 from repu_lab.runs.writer import Writer
@@ -108,9 +108,9 @@ class RunFolder(Writer):
             code = own_files(config)
             try:  # from the moment its manifest says `running`
                 identity = {"command": command, "config_hash": config_hash(command, config), "code": code}
-                manifest = begun(before, identity | dict(entries))
+                manifest = started_manifest(before, identity | dict(entries))
                 self.resumed = "resumed" in manifest
-                if self.resumed and (changed := moved(before or {}, manifest)) and (self.path / CHECKPOINTS).is_dir():
+                if self.resumed and (changed := changes(before or {}, manifest)) and (self.path / CHECKPOINTS).is_dir():
                     self.log(f"warning:  goes on elsewhere ({changed}): last bits may differ from an unbroken run's")
                 self.write_json("manifest.json", manifest)
                 if damaged:
@@ -119,7 +119,7 @@ class RunFolder(Writer):
                 (self.path / "traceback.txt").unlink(missing_ok=True)  # of an earlier attempt
                 self._end("finished", files=self.written())
             except BaseException as error:
-                if isinstance(error, KeyboardInterrupt) or asked() is not None:
+                if isinstance(error, KeyboardInterrupt) or requested_signal() is not None:
                     self._end("interrupted")
                     raise
                 with suppress(OSError):  # a full disk, a folder that is gone: the exception itself says so

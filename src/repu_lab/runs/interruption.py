@@ -24,7 +24,7 @@ class Interrupted(KeyboardInterrupt):
 
 @dataclass
 class Request:
-    """A handler of signals: which has asked for an end first. It raises for that one if `at_once`; for a second SIGINT.
+    """Handles signals: keeps the first that asks for an end, raises at that if `at_once`, and at a second SIGINT.
 
     Others that follow (SIGHUP seldom comes without SIGTERM) do not cut short what the first one has started.
     """
@@ -47,7 +47,7 @@ def terminable() -> Iterator[None]:
         try:
             yield
         except Exception as error:
-            if (number := asked()) is not None:
+            if (number := requested_signal()) is not None:
                 raise Interrupted(number) from error
             raise
 
@@ -55,11 +55,11 @@ def terminable() -> Iterator[None]:
 @contextmanager
 def deferred() -> Iterator[Request]:
     """Keep the first of SIGNALS as a request that is to be looked at; a second SIGINT raises at once."""
-    with _handling(Request(asked())) as request:
+    with _handling(Request(requested_signal())) as request:
         yield request
 
 
-def asked() -> int | None:
+def requested_signal() -> int | None:
     """Return the signal that has asked for an end, None if there was none.
 
     The exception it raised may be lost, or have become another one: C code that imports a module swallows what comes.

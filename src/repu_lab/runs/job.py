@@ -8,10 +8,10 @@ from typing import Any
 from repu_lab.configs.command import EXIT_FAILED, JobCommand, Prepared
 from repu_lab.configs.config import ConfigError
 from repu_lab.configs.files import Damaged
-from repu_lab.configs.importing import kept
+from repu_lab.configs.importing import uncollected
 from repu_lab.configs.text import escaped, one_line
 from repu_lab.runs.folder import RunFolder
-from repu_lab.runs.interruption import asked
+from repu_lab.runs.interruption import requested_signal
 from repu_lab.runs.paths import EVENTS, GROUPS, where_to_look
 from repu_lab.runs.reading import Contents
 
@@ -61,7 +61,7 @@ def stored_result(command: JobCommand, config: Any, folder: RunFolder) -> dict[s
 
 def build_job(config: Any, path: Path) -> Prepared:
     """Build the networks, the data and all else that a job is made of: what a command of networks prepares."""
-    with kept():
+    with uncollected():
         import torch
 
         from repu_lab.runs.building import build
@@ -83,7 +83,7 @@ def _show_stored(folder: RunFolder, result: Mapping[str, Any]) -> None:
 
 
 def _worked(command: JobCommand, config: Any, folder: RunFolder) -> Mapping[str, Any] | None:
-    """Do a job's work, write its result and return it; None if it failed, which is said."""
+    """Do a job's work, write its result and return it; print why and return None if it failed."""
     prepared = command.prepare(config, folder.path)
     warning = _extension(config, folder)
     try:
@@ -102,7 +102,7 @@ def _worked(command: JobCommand, config: Any, folder: RunFolder) -> Mapping[str,
     except ConfigError:
         raise
     except Exception as error:
-        if asked() is not None:
+        if requested_signal() is not None:
             raise
         last = traceback.extract_tb(error.__traceback__)[-1]
         file = folder.path / "traceback.txt"

@@ -33,10 +33,10 @@ def locked(folder: Path) -> Iterator[TextIO]:
             return
         # The old lock stays held until the new one has its name: who opened it in between finds it replaced.
         temporary = folder / temporary_name("lock")
-        with _open_lock(temporary) as own:
-            _hold(own, folder)
+        with _open_lock(temporary) as copy:
+            _hold(copy, folder)
             os.replace(temporary, folder / "lock")
-            yield _signed(own)
+            yield _signed(copy)
 
 
 def is_held(folder: Path | str) -> bool:

@@ -24,7 +24,7 @@ DECISIVE = ("device", "threads", "machine", "versions")  # what the bits of a ru
 PACKAGES = ("torch", "numpy", "scipy", "hydra-core", "tensorboard", "scikit-learn")
 
 
-def begun(before: Mapping[str, Any] | None, entries: Mapping[str, Any]) -> dict[str, Any]:
+def started_manifest(before: Mapping[str, Any] | None, entries: Mapping[str, Any]) -> dict[str, Any]:
     """Return the manifest of a run that starts, or goes on: then it keeps its first start and lists the others."""
     manifest = {"status": "running", **entries, **_circumstances(), "start": now(), "end": None}
     if before is not None and before.get("start"):
@@ -34,7 +34,7 @@ def begun(before: Mapping[str, Any] | None, entries: Mapping[str, Any]) -> dict[
     return manifest
 
 
-def moved(before: Mapping[str, Any], manifest: Mapping[str, Any]) -> str:
+def changes(before: Mapping[str, Any], manifest: Mapping[str, Any]) -> str:
     """Return in words what differs of the circumstances that decide the last bits, '' if nothing."""
     changed = [key for key in DECISIVE if key in before and before[key] != manifest.get(key)]
     return ", ".join(f"{key} was {_brief(before[key], manifest.get(key))}" for key in changed)
@@ -122,8 +122,8 @@ def _circumstances() -> dict[str, Any]:
 
 @cache
 def _versions() -> dict[str, str]:
-    own = {"repu-lab": __version__, "python": platform.python_version()}
-    return own | {package: version(package) for package in PACKAGES}
+    versions = {"repu-lab": __version__, "python": platform.python_version()}
+    return versions | {package: version(package) for package in PACKAGES}
 
 
 @cache

@@ -29,7 +29,7 @@ CHUNK = 16_000_000
 
 
 @dataclass(frozen=True)
-class Seen:
+class Observation:
     """What a look at a population gives, on its device."""
 
     evaluation: Evaluation
@@ -41,16 +41,16 @@ class Seen:
         yield from (value for _, value in (self.layers.measured() if self.layers else ()))
 
 
-class Sight:
+class Observer:
     """Looks at a population: at all members, by a graph if that gives the same bits, or at some."""
 
     def __init__(self, experiment: Experiment, state: State, say: Callable[[str], None] = print):
         """Take what is trained; `say` gets the line that says why there is no graph."""
         self.experiment, self._state, self._say = experiment, state, say
-        self._graph: Graph[Seen] | None = None
+        self._graph: Graph[Observation] | None = None
         self._plain = False
 
-    def all(self, histogram: bool) -> Seen:
+    def all(self, histogram: bool) -> Observation:
         """Look at every member; the next look may overwrite what this one gave.
 
         A graph always counts the histogram: a tenth of the look, where capturing a second graph takes four looks.
@@ -62,12 +62,12 @@ class Sight:
             return self._look(theta_MP, histogram)
         return self._first(theta_MP)
 
-    def some(self, rows: Sequence[slice], histogram: bool) -> Seen:
+    def some(self, rows: Sequence[slice], histogram: bool) -> Observation:
         """Look at the members of some rows, one after another."""
         theta_MP = self._state.population.theta.detach()
         return self._look(torch.cat([theta_MP[each] for each in rows]), histogram)
 
-    def _first(self, theta_MP: Tensor) -> Seen:
+    def _first(self, theta_MP: Tensor) -> Observation:
         try:
             graph = Graph(lambda: self._look(theta_MP, True), theta_MP.device)
             again = graph.replay()
@@ -80,32 +80,32 @@ class Sight:
         self._graph = graph
         return again
 
-    def _look(self, theta_MP: Tensor, histogram: bool) -> Seen:
+    def _look(self, theta_MP: Tensor, histogram: bool) -> Observation:
         population, config, task = self._state.population, self.experiment.config, self.experiment.task
         evaluation = evaluate(population, task, theta_MP)
         if not config.statistics:
-            return Seen(evaluation, None)
+            return Observation(evaluation, None)
         probe = Split(task.test.x[: config.probe], task.test.y[: config.probe])
 
         def loss(z_MBC: Tensor) -> Tensor:
             return task.objective.losses(task.formed(probe.x, z_MBC), probe.y).mean(-1)
 
-        return Seen(evaluation, measure_there(population, probe.x, loss, histogram=histogram, theta_MP=theta_MP))
+        return Observation(evaluation, measure_there(population, probe.x, loss, histogram=histogram, theta_MP=theta_MP))
 
 
-def observe(state: State, sight: Sight, watched: Sequence[Part], ending: Sequence[Part]) -> None:
+def observe(state: State, observer: Observer, watched: Sequence[Part], ending: Sequence[Part]) -> None:
     """Look at the watched parts and write down what is seen, each layer's numbers and each member's."""
-    config, task = sight.experiment.config, sight.experiment.task
+    config, task = observer.experiment.config, observer.experiment.task
     profiling = bool(ending) or is_profiled(state.step, config.steps)
     complete = len(watched) == len(state.parts)
-    seen = sight.all(profiling) if complete else sight.some([part.rows for part in watched], profiling)
-    evaluation = seen.evaluation
+    observation = observer.all(profiling) if complete else observer.some([part.rows for part in watched], profiling)
+    evaluation, layers = observation.evaluation, observation.layers
     sizes = [part.rows.stop - part.rows.start for part in watched]
     there: LayerStatistics | None = None
     stats: LayerStatistics | None = None
     digested: Sequence[Digest | None] = [None] * len(watched)
-    if seen.layers is not None:
-        there = seen.layers if torch.as_tensor(seen.layers.log10_K).numel() > LARGE else seen.layers.on_host()
+    if layers is not None:
+        there = layers if torch.as_tensor(layers.log10_K).numel() > LARGE else layers.on_host()
         digested = digests(there, sizes, profiled=profiling)
         stats = there.plain().on_host(getattr(torch, np.dtype(watched[0].table.precision).name))
     progress = state.progress

@@ -26,7 +26,7 @@ Capture = Callable[[State, Task, int], Step]
 
 
 def stepper(state: State, task: Task, batch_size: int, ahead: int, capture: Capture | None = None) -> tuple[Step, str]:
-    """Return what does the step of a number, and a line to be told, mostly empty; it sets `state.stepping`.
+    """Return what does the step of a number, and a line for the log, mostly empty; set `state.stepping`.
 
     On a GPU that is a captured graph if the first steps, done both ways from this state, end with the same bits; else,
     for whatever reason, the plain steps. A state that went on one way goes on that way. `capture`: what makes a graph.

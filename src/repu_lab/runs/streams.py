@@ -15,7 +15,7 @@ from typing import Any
 
 @contextmanager
 def standard_streams() -> Iterator[Callable[[], str | None]]:
-    """Let print and tqdm write whatever happens; yields a question: why could standard output not be written, if so.
+    """Let print and tqdm write whatever happens; yield what returns why standard output could not be written, or None.
 
     A reader that has gone (repu-lab ... | head) is no reason. Streams that are no files, as in notebooks, are left.
     """

@@ -18,7 +18,7 @@ from repu_lab.runs.checkpoint import Checkpoints, Damaged, Saved, dump
 from repu_lab.runs.forecasting import as_record, theory_profile, verdict
 from repu_lab.runs.interruption import Interrupted, deferred
 from repu_lab.runs.memory import keys_named
-from repu_lab.runs.observation import Sight, evaluate, observe
+from repu_lab.runs.observation import Observer, evaluate, observe
 from repu_lab.runs.outcome import DIVERGED, bad_layer, judge
 from repu_lab.runs.pictures import draw_solution
 from repu_lab.runs.refining import PART, add_measures, add_validation, refine
@@ -68,7 +68,7 @@ def train(runs: Sequence[TrainingRun], checkpoints: Checkpoints, bar: Bar) -> li
             run.folder.notes |= {"steps": state.stepping, "chunk": state.chunk}
         if line:
             checkpoints.say(line)
-        sight = Sight(experiments[0], state, checkpoints.say)
+        observer = Observer(experiments[0], state, checkpoints.say)
         if state.chunk is not None:
             checkpoints.say(f"memory:   holds the preactivations of {state.chunk} members at once, which pass in turn")
         written = [(run, part) for run, part in zip(runs, state.parts, strict=True) if not run.stored]
@@ -76,26 +76,26 @@ def train(runs: Sequence[TrainingRun], checkpoints: Checkpoints, bar: Bar) -> li
             part.tracker = stack.enter_context(_tracker(run, part.events))
         bar.update(state.step)
         start = time.perf_counter() - state.seconds
-        with deferred() as asked:
+        with deferred() as request:
             for step in range(state.step, config.steps + 1):
                 state.step = step
                 going = [part for _, part in written if part.ended is None]
-                # All at the last step, else those whose members are settled, which is asked seldom.
+                # All at the last step, else those whose members are settled, which is request seldom.
                 asks = step % END_CHECK == 0
                 ending = [p for p in going if step == config.steps or (asks and state.settled(p.rows))]
                 last = len(ending) == len(going)
                 # At its end a run can be extended from what it saves; of a group nothing is left but the results.
                 keeps = last and len(runs) == 1
-                if keeps or asked.number is not None or checkpoints.due(state.nbytes):
+                if keeps or request.number is not None or checkpoints.due(state.nbytes):
                     for part in state.parts:
                         part.events = part.events if part.tracker is None else part.tracker.length()
                     state.seconds = time.perf_counter() - start
                     checkpoints.save(step, state.saved() | {"identity": identity(runs)})
-                if asked.number is not None:
-                    raise Interrupted(asked.number)
+                if request.number is not None:
+                    raise Interrupted(request.number)
                 if is_measured(step, config.steps) or ending:
                     before = time.perf_counter()
-                    observe(state, sight, going if is_measured(step, config.steps) else ending, ending)
+                    observe(state, observer, going if is_measured(step, config.steps) else ending, ending)
                     state.observing += time.perf_counter() - before
                     loss, alive = float(progress.last_loss.median()), int(progress.alive.sum())
                     bar.set_postfix_str((f"loss {loss:.3g}, " if loss == loss else "") + f"{alive} alive")
@@ -107,8 +107,8 @@ def train(runs: Sequence[TrainingRun], checkpoints: Checkpoints, bar: Bar) -> li
                     progress.alive[part.rows] = False  # the others train on without them
                 advance(step)
                 bar.update()
-        if asked.number is not None:  # while the last step was observed; from here on a signal ends at once
-            raise Interrupted(asked.number)
+        if request.number is not None:  # while the last step was observed; from here on a signal ends at once
+            raise Interrupted(request.number)
         state.seconds = time.perf_counter() - start
         refinable_M = progress.alive.clone()
         for run, part in zip(runs, state.parts, strict=True):

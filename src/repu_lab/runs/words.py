@@ -61,12 +61,12 @@ def memory(count: float) -> str:
     return f"{count / 2**30:.2g} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
 
 
-def ended(result: Mapping[str, Any]) -> str:
+def closing_lines(result: Mapping[str, Any]) -> str:
     """Return what came of a training run and how long it took; a line each."""
-    return f"{result['verdict']}\ntime:     {took(result)}"
+    return f"{result['verdict']}\ntime:     {time_taken(result)}"
 
 
-def took(result: Mapping[str, Any]) -> str:
+def time_taken(result: Mapping[str, Any]) -> str:
     """Return how long a training run took, and what for."""
     if not result["steps"]:
         return f"{duration(result['seconds'])}, no step was taken"

@@ -1,4 +1,4 @@
-"""What a group of jobs will take: by runs of its kind that finished, else by a few steps, or a small job, of it."""
+"""What a group of jobs will cost, by finished runs of its kind; else some of its steps, or a small job, are timed."""
 
 import contextlib
 import json
@@ -19,12 +19,12 @@ from repu_lab.networks.gauss_newton import gauss_newton
 from repu_lab.runs.building import Experiment, build, build_group
 from repu_lab.runs.job import run_job
 from repu_lab.runs.memory import member_bytes
-from repu_lab.runs.observation import Sight
+from repu_lab.runs.observation import Observer
 from repu_lab.runs.schedule import measured_steps
 from repu_lab.runs.state import State
 from repu_lab.runs.stepping import stepper
 from repu_lab.sweeps.group import Group
-from repu_lab.sweeps.job_table import stored_result
+from repu_lab.sweeps.job_table import finished_result
 from repu_lab.tasks import on_device
 from repu_lab.tasks.measures import in_float64
 from repu_lab.tasks.residuals import BatchResiduals
@@ -43,24 +43,24 @@ class Cost:
 
 
 def seconds_by_law(command: str, finished: Sequence[Job]) -> dict[str, float]:
-    """Return the seconds a network that finished jobs took, by what they have in common; of commands that say so."""
+    """Return the mean seconds a network of finished jobs by their `settings_key`; {} if results do not tell them."""
     times: dict[str, list[float]] = {}
     for job in finished:
-        if "seconds" in (result := stored_result(command, job) or {}):
-            times.setdefault(law(job.config), []).append(result["seconds"] / job.config.members)
+        if "seconds" in (result := finished_result(command, job) or {}):
+            times.setdefault(settings_key(job.config), []).append(result["seconds"] / job.config.members)
     return {key: mean(several) for key, several in times.items()}
 
 
-def law(config: Any, *aside: str) -> str:
-    """Return what decides a job's networks but for their seeds and number, and other keys that are left aside."""
+def settings_key(config: Any, *left_out: str) -> str:
+    """Return what decides a job's networks, without their seeds and number and other keys, as one text."""
     fields = result_fields(config)
-    return json.dumps({key: fields[key] for key in fields if key not in ("seed", "members", *aside)}, sort_keys=True)
+    return json.dumps({key: fields[key] for key in fields if key not in ("seed", "members", *left_out)}, sort_keys=True)
 
 
 def cost_of(group: Group, known: dict[str, float], *, lost: bool) -> Cost:
-    """Return what a group will take; `known`: see above; `lost`: its networks will end at their first pass."""
+    """Return the cost of a group. known: of `seconds_by_law`; lost: its networks will end at their first pass."""
     config = group.jobs[0].config
-    times = [job.config.members * known[key] for job in group.jobs if (key := law(job.config)) in known]
+    times = [job.config.members * known[key] for job in group.jobs if (key := settings_key(job.config)) in known]
     memory = 0
     if hasattr(config, "members"):
         memory = group.members * sum(member_bytes(config, build(config).sizes))
@@ -79,8 +79,8 @@ def _by_steps(group: Group, lost: bool) -> float:
     state = State.start(experiments)
     start, begun = time.perf_counter() - begun, time.perf_counter()
     advance, _ = stepper(state, task, config.batch_size, config.steps)
-    sight = Sight(experiments[0], state, lambda line: None)
-    sight.all(histogram=True).evaluation.loss.sum().item()  # a GPU answers when it is done
+    observer = Observer(experiments[0], state, lambda line: None)
+    observer.all(histogram=True).evaluation.loss.sum().item()  # a GPU answers when it is done
     look = time.perf_counter() - begun
     if lost:
         return start + look + len(group.jobs) * FOLDER

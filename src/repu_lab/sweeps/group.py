@@ -49,7 +49,7 @@ class Group:
 
 
 def shape(config: TrainConfig) -> str:
-    """Return what the jobs of a group agree in: all that decides the result but what a member may have of its own."""
+    """Return what the jobs of a group share, as one text: what decides the result, but for keys of their members."""
     fields = result_fields(config)
     del fields["seed"], fields["members"], fields["initialization"]
     fields["centred"] = config.initialization.weights == "centred"  # their statistics are others
@@ -139,7 +139,7 @@ def train_group(group: Group, report: Reporter) -> None:
     from repu_lab.runs.forecasting import announce
     from repu_lab.runs.state import TrainingRun
     from repu_lab.runs.training import train
-    from repu_lab.runs.words import ended
+    from repu_lab.runs.words import closing_lines
 
     experiments = build_group([job.config for job in group.jobs])
     folders = [RunFolder(job.folder, echo=False) for job in group.jobs]
@@ -168,7 +168,7 @@ def train_group(group: Group, report: Reporter) -> None:
         with synced_together(folders):
             for run, result in zip(written, results, strict=True):
                 run.folder.write_json("result.json", result)
-                run.folder.log(ended(result))
+                run.folder.log(closing_lines(result))
         with synced_together(folders):
             stack.close()  # which writes that they finished
 

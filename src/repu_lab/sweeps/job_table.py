@@ -71,7 +71,7 @@ def own_overrides(jobs: Sequence[Job]) -> list[str]:
     ]
 
 
-def stored_result(command: str, job: Job) -> dict[str, Any] | None:
+def finished_result(command: str, job: Job) -> dict[str, Any] | None:
     """Return what a finished job left, None if there is none; ConfigError if its folder holds another run."""
     return RunFolder(job.folder).finished(command, job.config, job_command(command).result or "manifest.json")
 
@@ -84,7 +84,7 @@ def read_result(command: str, folder: RunFolder) -> dict[str, Any] | None:
 def job_state(command: str, job: Job) -> str:
     """Return finished, damaged, extended (see below), new, or as its manifest says; ConfigError for another run."""
     try:
-        if stored_result(command, job) is not None:
+        if finished_result(command, job) is not None:
             return "finished"
     except ConfigError:
         if extended(command, job) is None:

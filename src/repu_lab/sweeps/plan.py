@@ -21,7 +21,7 @@ from repu_lab.configs.composition import Job
 from repu_lab.configs.config import result_fields
 from repu_lab.runs.building import members_that_fit
 from repu_lab.runs.words import memory
-from repu_lab.sweeps.costs import Cost, cost_of, law, seconds_by_law
+from repu_lab.sweeps.costs import Cost, cost_of, seconds_by_law, settings_key
 from repu_lab.sweeps.group import Group, check_group
 from repu_lab.sweeps.job_table import WHOLE, job_state, own_overrides, print_columns
 from repu_lab.sweeps.sweep import memory_bound, plan_groups
@@ -72,7 +72,7 @@ def _forecasts(command: str, jobs: Sequence[Job]) -> Forecasts:
     expected: Forecasts = {}
     forecast, prepare = job_command(command).forecast, job_command(command).prepare
     for job in jobs:
-        same = law(job.config, "optimizer", "steps")
+        same = settings_key(job.config, "optimizer", "steps")
         if same not in known:
             known[same] = None
             if forecast is not None:
@@ -111,7 +111,7 @@ def _kind(group: Group, expected: Forecasts) -> str:
     config = group.jobs[0].config
     if not job_command(group.command).populations:
         return json.dumps(result_fields(config))
-    shared = law(config, "initialization", "optimizer")
+    shared = settings_key(config, "initialization", "optimizer")
     return json.dumps([len(group.jobs), group.members, _doomed(group, expected, LOST), shared])
 
 

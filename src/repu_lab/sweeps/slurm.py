@@ -1,4 +1,4 @@
-"""Groups on a Slurm cluster: tasks of job arrays, submitted and watched with the door that workers.Pool has.
+"""Groups on a Slurm cluster: tasks of job arrays, submitted and watched by the methods of workers.Pool.
 
 submitit writes the batch script and pickles the task. A task that nears its time limit saves its state after the step
 and puts itself back into the queue; any that is requeued starts again and goes on from the group's checkpoint. What
@@ -78,8 +78,8 @@ class SlurmPool:
         self._polled = 0.0
         self._again = Counter[str]()
         check_inside(place / "slurm", place.parent)
-        said = (self.place.read_json(RECORD) or {}).items()
-        record = {name: i for name, i in said if isinstance(i, str) and re.fullmatch(r"[0-9]+_[0-9]+", i)}
+        stored = (self.place.read_json(RECORD) or {}).items()
+        record = {name: i for name, i in stored if isinstance(i, str) and re.fullmatch(r"[0-9]+_[0-9]+", i)}
         active = {i for i, state in states(record.values(), self.job_name).items() if state not in ENDED}
         self._submitted = {name: i for name, i in record.items() if i in active}
         self.place.write_json(RECORD, self._submitted)

@@ -33,7 +33,7 @@ from repu_lab.sweeps.group import (
     run_group,
     shape,
 )
-from repu_lab.sweeps.job_table import WHOLE, error_of, job_state, print_table, read_result, stored_result
+from repu_lab.sweeps.job_table import WHOLE, error_of, finished_result, job_state, print_table, read_result
 from repu_lab.sweeps.workers import Event, Pool, Slot
 
 if TYPE_CHECKING:
@@ -248,7 +248,7 @@ class _Driver:
 
     def _again(self, job: Job) -> Job:
         """Return a job to be run once more: what its group has begun is not kept aside a second time."""
-        begun = stored_result(self.command, job) is None
+        begun = finished_result(self.command, job) is None
         return replace(job, config=replace(job.config, rerun=job.config.rerun and not begun))
 
     def _reason_to_stop(self, config: Any) -> str | None:

@@ -198,9 +198,9 @@ def serve(connection: Connection, log: str, environment: dict[str, str], threads
     os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), sys.stderr.fileno())
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # a job's words are in its run.log
     faulthandler.enable()
-    asked = Request()
+    request = Request()
     for number in SIGNALS:
-        signal.signal(number, asked)  # between two tasks
+        signal.signal(number, request)  # between two tasks
     threading.Thread(target=_follow_parent, daemon=True).start()
     import torch
 
@@ -209,14 +209,14 @@ def serve(connection: Connection, log: str, environment: dict[str, str], threads
         while True:
             task, argument = connection.recv()
             torch.set_num_threads(threads)  # a job before may have chosen its own number
-            connection.send(_answer(task, argument, _reporter(connection), asked))
+            connection.send(_answer(task, argument, _reporter(connection), request))
 
 
-def _answer(task: Duty, argument: Any, report: Reporter, asked: Request) -> tuple[str, Any]:
+def _answer(task: Duty, argument: Any, report: Reporter, request: Request) -> tuple[str, Any]:
     try:
         with terminable():
-            if asked.number is not None:
-                raise Interrupted(asked.number)
+            if request.number is not None:
+                raise Interrupted(request.number)
             return "done", task(argument, report)
     except Interrupted as interrupted:
         return "interrupted", str(interrupted)

@@ -114,24 +114,24 @@ class Conditions:
         around = [(0.0, steps), *((kink, BESIDE) for kink in sorted(kinks, key=abs)[:MOST_KINKS])]
         return np.unique([place + unit * step for place, part in around for step in (0.0, *part, *-part)])
 
-    def _asked(self, maps: Maps) -> Array:
+    def _targeted(self, maps: Maps) -> Array:
         return maps.curvature if self.curved else maps.chi_perp
 
     def _alpha(self, beta: float, side: int) -> float:
         """Return the smallest alpha that gives the target; NaN if there is none."""
         if not self.free:
             return 1.0
-        if (i := self._crossing(self._asked(self.maps(ALPHAS, beta, side)))) is None:
+        if (i := self._crossing(self._targeted(self.maps(ALPHAS, beta, side)))) is None:
             return np.nan
 
         def off(log_alpha: float) -> float:
-            return float(self._asked(self.maps(np.exp(log_alpha), beta, side))[0] - self.target)
+            return float(self._targeted(self.maps(np.exp(log_alpha), beta, side))[0] - self.target)
 
         return float(np.exp(root_between(off, *np.log(ALPHAS[i : i + 2]), xtol=1e-14)))
 
-    def _crossing(self, asked: Array) -> int | None:
+    def _crossing(self, values: Array) -> int | None:
         """Return behind which of ALPHAS the target is passed first."""
-        below = np.nonzero((asked[:-1] < self.target) & (asked[1:] >= self.target))[0]
+        below = np.nonzero((values[:-1] < self.target) & (values[1:] >= self.target))[0]
         return int(below[0]) if below.size else None
 
     def _off(self, beta: float, side: int) -> float:
@@ -149,11 +149,11 @@ class Conditions:
         if not self.free:
             return self._off(beta, side)
         maps, least = self.maps(ALPHAS, beta, side), 0.0 if self.curved else 1.0
-        asked = self._asked(maps)
-        if (i := self._crossing(asked)) is None:
+        values = self._targeted(maps)
+        if (i := self._crossing(values)) is None:
             return np.nan
-        ratio = (maps.chi_parallel[i : i + 2] - 1) / (asked[i : i + 2] - least)
-        share = (self.target - asked[i]) / (asked[i + 1] - asked[i])
+        ratio = (maps.chi_parallel[i : i + 2] - 1) / (values[i : i + 2] - least)
+        share = (self.target - values[i]) / (values[i + 1] - values[i])
         return float((self.target - least) * (ratio[0] + share * (ratio[1] - ratio[0])))
 
     def _root(self, low: float, high: float, side: int) -> float | None:

@@ -55,31 +55,31 @@ def tailor(
     power = RePU(s.p) if isinstance(s, RePU) and s.shift else s
     moments(power)  # says what is wrong with a degree
     curved, free = kind == "tat", kind != "shift" and power.degree is None
-    asked = Conditions(power, tau / depth if curved else zeta ** (1 / depth), curved, free)
-    _check(asked)
+    conditions = Conditions(power, tau / depth if curved else zeta ** (1 / depth), curved, free)
+    _check(conditions)
     if curved and power.degree == 1:
         return _leaky(s, depth, eta)
-    alpha, beta, side = asked.solve()
-    gamma, delta, parallel, perp, curvature = (float(part[0]) for part in asked.maps(alpha, beta, side))
+    alpha, beta, side = conditions.solve()
+    gamma, delta, parallel, perp, curvature = (float(part[0]) for part in conditions.maps(alpha, beta, side))
     known = {"chi_parallel": parallel, "chi_perp": perp}
-    if curved and _jump(asked.form) is not None:  # of a power
+    if curved and _jump(conditions.form) is not None:  # of a power
         curvature = math.inf
     elif curved:
         known["curvature"] = curvature
     delta = delta if abs(delta) > TINY else 0.0  # of an odd s
     made = Tailored(s, alpha, beta - moved, gamma, delta, kind=kind, depth=depth, known=known)
-    made.notes = tuple(_notes(made, asked, parallel, perp, curvature))
+    made.notes = tuple(_notes(made, conditions, parallel, perp, curvature))
     return made
 
 
-def _check(asked: Conditions) -> None:
-    activation, form = asked.activation, asked.form
+def _check(conditions: Conditions) -> None:
+    activation, form = conditions.activation, conditions.form
     if form.rough is not None:
         raise ValueError(f"{activation.title} cannot be tailored, since {form.rough}: E[s'^2] is infinite")
-    centred = replace(asked, curved=False)
+    centred = replace(conditions, curved=False)
     if all(abs(float(centred.maps(1.0, place).chi_perp[0]) - 1) < LINEAR for place in (0.0, *form.kinks)):
         raise ValueError(f"{activation.title} cannot be tailored, since it is linear: every s_hat is the identity")
-    if asked.curved and activation.degree is None and (place := _jump(form)) is not None:
+    if conditions.curved and activation.degree is None and (place := _jump(form)) is not None:
         raise ValueError(
             f"the slope of {activation.title} jumps or is too steep at z={place:.4g}, so that C''(1) is infinite; "
             "choose shift or dks"
@@ -122,14 +122,14 @@ def _leaky(activation: Activation, depth: int, eta: float) -> Tailored:
     return made
 
 
-def _notes(made: Tailored, asked: Conditions, parallel: float, perp: float, curvature: float) -> Iterator[str]:
+def _notes(made: Tailored, conditions: Conditions, parallel: float, perp: float, curvature: float) -> Iterator[str]:
     """Yield what cannot be met, and what then becomes of K = 1."""
-    wanted = {"Q'(1)": (parallel, 1.0), "C'(1)": (perp, 1.0 if asked.curved else asked.target)}
-    if asked.curved:
-        wanted["C''(1)"] = curvature, asked.target
+    wanted = {"Q'(1)": (parallel, 1.0), "C'(1)": (perp, 1.0 if conditions.curved else conditions.target)}
+    if conditions.curved:
+        wanted["C''(1)"] = curvature, conditions.target
     if made.kind == "shift":
         del wanted["Q'(1)"]
-    degree = asked.activation.degree
+    degree = conditions.activation.degree
     power = f": alpha and gamma are one freedom of s, of degree {degree:g}" if degree is not None else ""
     for name, (value, target) in wanted.items():
         if not abs(value - target) < UNMET * target:

@@ -51,7 +51,7 @@ def examine_polynomials(lab: Lab) -> Evidence:
     named = "; ".join(case.name for case in more)
     beside = f" Beside them, no part of the verdict, at depth {BESIDE_DEPTH}: {named}." if more else ""
     errors = _errors(entries, cases, ("L2",))["L2"]
-    against = decades(errors, MREPU, RIVALS, alike=grid_of(lab).members)
+    against = decades(errors, MREPU, RIVALS, sharing=grid_of(lab).members)
     trained = {
         name: np.mean([entries[name, case].trained.estimate for case in cases if case.depth == max(depths)])
         for name in NAMES
@@ -90,7 +90,7 @@ def examine_functions(lab: Lab) -> Evidence:
     cases = _cases(lab, targets, [FUNCTION_DEPTH])
     entries = _contest(lab, cases)
     errors = _errors(entries, cases, MEASURES)
-    compared = {kind: decades(errors[kind], MREPU, RIVALS, alike=grid_of(lab).members) for kind in MEASURES}
+    compared = {kind: decades(errors[kind], MREPU, RIVALS, sharing=grid_of(lab).members) for kind in MEASURES}
     against = in_both(compared)
     ranked = {
         (case.name, kind): in_order({name: measure(entries[name, case].records) for name in NAMES})

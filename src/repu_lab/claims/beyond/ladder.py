@@ -81,6 +81,6 @@ def pulled(lever: str, setting: Setting, p: int, depth: int) -> MRePUNetwork:
     return LEVERS[lever].pull(MRePUNetwork(p=p, depth=depth, rate=rate), value)
 
 
-def said(values: Sequence[float]) -> str:
+def in_words(values: Sequence[float]) -> str:
     """Return `0.15, 0.0003`."""
     return ", ".join(f"{value:g}" for value in values)

@@ -5,7 +5,7 @@ from itertools import product
 from typing import Any
 
 from repu_lab.claims.base import Claim, Evidence
-from repu_lab.claims.beyond.ladder import LEVERS, RATES, UNCHANGED, pulled, said, settings
+from repu_lab.claims.beyond.ladder import LEVERS, RATES, UNCHANGED, in_words, pulled, settings
 from repu_lab.claims.beyond.shown import Ladder, beside_theory, outcomes, picture
 from repu_lab.claims.contest import COUNTS, CRITERION, LINEAR, MARGIN, Case, contest, deep_grid, sizes
 from repu_lab.claims.lab import Lab
@@ -39,10 +39,10 @@ def examine(lab: Lab) -> Evidence:
     return Evidence(
         setup=f"""XOR, {case.training}, float32, {depth} hidden layers. Unchanged: C_W = 1, C_b = 0, K^1 =
             1. Changes: input, K^1 = x / (a_1 L); argument, s(z) -> a s(z/a) with a^2 = a_1 L / x; x =
-            {said(LEVERS["input"].values)}; branches, skip connections and C_W of a branch c / (L - 1), c =
-            {said(LEVERS["branches"].values)}; orthogonal weights. Each with a rate among {said(rates)}: the best
-            setting on the validation split is judged by {members} fresh networks on each of {splits} divisions of the
-            data. tanh, ReLU and the identity: {deep_grid(lab)}. {COUNTS}""",
+            {in_words(LEVERS["input"].values)}; branches, skip connections and C_W of a branch c / (L - 1), c =
+            {in_words(LEVERS["branches"].values)}; orthogonal weights. Each with a rate among {in_words(rates)}: the
+            best setting on the validation split is judged by {members} fresh networks on each of {splits} divisions of
+            the data. tanh, ReLU and the identity: {deep_grid(lab)}. {COUNTS}""",
         verdict=judge(shares),
         reason="; ".join(f"p = {p}: {_counted(p, shares, ladder)}" for p in POWERS)
         + f". Median accuracy of {', '.join(f'{name} {entry.metric:.2f}' for name, entry in usual.items())}",

@@ -7,7 +7,7 @@ import numpy as np
 from repu_lab.activations import MRePU
 from repu_lab.blocks import PLAIN, RESIDUAL
 from repu_lab.claims.base import Cell, Picture, Table
-from repu_lab.claims.beyond.ladder import LEVERS, MRePUNetwork, pulled, said
+from repu_lab.claims.beyond.ladder import LEVERS, MRePUNetwork, in_words, pulled
 from repu_lab.claims.lab import Trained
 from repu_lab.claims.statistics import Interval
 from repu_lab.claims.training.failure import first_update
@@ -28,7 +28,7 @@ def outcomes(ladder: Ladder, usual: Usual, shares: Mapping[tuple[str, int], Inte
     def row(name: str, p: int | None, setting: str, entry: Tuned, share: Interval) -> list[Cell]:
         return [name, p, setting, len(entry.records), *share, *entry.median(metrics)]
 
-    rows = [row(lever, p, said(entry.setting), entry, shares[lever, p]) for (lever, p), entry in ladder.items()]
+    rows = [row(lever, p, in_words(entry.setting), entry, shares[lever, p]) for (lever, p), entry in ladder.items()]
     rows += [row(name, None, entry.setting[1], entry, entry.reached(bar)) for name, entry in usual.items()]
     return Table(
         caption="""Fresh networks by what is changed, each at its best setting and rate, and usual activations at their

@@ -37,7 +37,7 @@ def examine(lab: Lab) -> Evidence:
     narrower = {name: narrowing(bands[name, case], bands[name, case.orthogonal]) for name in NAMES}
     errors = {place: misclassified(entry.records) for place, entry in entries.items()}
     gains = {name: np.log10(errors[name, case] / errors[name, case.orthogonal]) for name in NAMES}
-    gained = {name: paired_test(gains[name], 0 * gains[name], alike=grid.members) for name in NAMES}
+    gained = {name: paired_test(gains[name], 0 * gains[name], sharing=grid.members) for name in NAMES}
     factors = {name: Interval(*(10**gain for gain in pair.difference)) for name, pair in gained.items()}
     helped = ", ".join(f"{name} {factors[name]}" for name in sorted(NAMES, key=lambda name: -factors[name].estimate))
     kinds = zip(("Gaussian weights", "orthogonal weights"), cases, strict=True)
@@ -99,10 +99,10 @@ def narrowing(gaussian: float, orthogonal: float) -> float:
     return 1.0 if np.isinf(gaussian) and np.isinf(orthogonal) else gaussian / max(orthogonal, 1e-9)
 
 
-def judge(narrower: Mapping[str, float], gains: Gains, alike: int = 1) -> Verdict:
+def judge(narrower: Mapping[str, float], gains: Gains, sharing: int = 1) -> Verdict:
     """Apply the rule: who has a narrower band gains for certain, and for certain more than each who has not.
 
-    alike: how many of the networks share a division of the data.
+    sharing: how many of the networks share a division of the data.
     """
     promised = [name for name in gains if narrower[name] >= NARROWER]
     others = [name for name in gains if narrower[name] < NARROWER]
@@ -113,7 +113,7 @@ def judge(narrower: Mapping[str, float], gains: Gains, alike: int = 1) -> Verdic
 
     pairs = [(gains[name], 0 * gains[name]) for name in promised]
     pairs += [(gains[a], gains[b]) for a, b in product(promised, others)]
-    return together(certain(paired_test(first, second, alike=alike)) for first, second in pairs)
+    return together(certain(paired_test(first, second, sharing=sharing)) for first, second in pairs)
 
 
 CLAIM = Claim(

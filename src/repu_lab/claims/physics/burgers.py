@@ -44,7 +44,7 @@ def examine(lab: Lab) -> Evidence:
     errors, smooth_errors = (
         {name: relative_l2(entry.records) for name, entry in entries.items()} for entries in (by_name, smooth)
     )
-    against = decades(errors, MREPU, RIVALS, alike=grid.members)
+    against = decades(errors, MREPU, RIVALS, sharing=grid.members)
     order, smooth_order = in_order(errors), in_order(smooth_errors)
     paper = [name for name in order if name != BEYOND]
     return Evidence(

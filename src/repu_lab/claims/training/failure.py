@@ -50,8 +50,8 @@ def examine(lab: Lab) -> Evidence:
     untrained = {kind: [*_untrained(failed, kind)] for kind in ("RePU", "MRePU")}
     causes = {kind: Counter(failed[place][i].cause for place, i in networks) for kind, networks in untrained.items()}
     total = {kind: len(networks) for kind, networks in untrained.items()}
-    # All that share a division count as alike, whatever their depth: a few more than are.
-    forward = wilson(causes["RePU"]["forward"], max(1, total["RePU"]), alike=max(1, total["RePU"] // splits))
+    # All that fail so count as sharing a division, whatever their depth: a few more than do.
+    forward = wilson(causes["RePU"]["forward"], max(1, total["RePU"]), sharing=max(1, total["RePU"] // splits))
     broken = [(place, i) for place, i in untrained["MRePU"] if failed[place][i].cause == "step"]
     saved = sum(failed[name, depth, SMALL][i].cause == "none" for (name, depth, _), i in broken)
     at_large = [run for (*_, rate), of_place in runs.items() if rate == LARGE for run in of_place]

@@ -48,12 +48,12 @@ def examine(lab: Lab) -> Evidence:
     ]
     entries |= contest(lab, product(NAMES, larger), LARGER_GRID) if larger else {}
     errors = {name: entries.pooled(name, [*cases, *larger], misclassified) for name in NAMES}
-    alike = shared_grid(lab).members
-    against, beyond_linear = compare(errors, alike), above_linear(errors, alike)
+    sharing = shared_grid(lab).members
+    against, beyond_linear = compare(errors, sharing), above_linear(errors, sharing)
     cases += [*larger, *residual, *turned]
 
     def points(name: str, rival: str) -> list[float]:
-        difference = paired_test(errors[rival].mean(0), errors[name].mean(0), alike=alike).difference
+        difference = paired_test(errors[rival].mean(0), errors[name].mean(0), sharing=sharing).difference
         return [100 * bound for bound in difference]
 
     deepest = {case.name: case for case in sorted(cases, key=lambda case: case.depth)}.values()
@@ -64,7 +64,7 @@ def examine(lab: Lab) -> Evidence:
             skip connections at the largest depth, are shown and no part of the verdict: the paper's residual networks
             are convolutional, these are perceptrons. Larger images:
             {_larger_set_up(missing)}.""",
-        verdict=judge(errors, alike),
+        verdict=judge(errors, sharing),
         reason="; ".join(
             f"median accuracy on {case.name} at depth {case.depth}: "
             + ", ".join(f"{name} {by_name[name]:.1%}" for name in sorted(by_name, key=lambda name: -by_name[name]))
@@ -104,29 +104,31 @@ def examine(lab: Lab) -> Evidence:
     )
 
 
-def compare(errors: Mapping[str, Array], alike: int = 1) -> dict[str, dict[str, Comparison]]:
+def compare(errors: Mapping[str, Array], sharing: int = 1) -> dict[str, dict[str, Comparison]]:
     """Compare the shares misclassified with RePU's, and with the usual activations' plus the margin.
 
-    errors: name -> (cases, seeds). Their mean over the cases is compared, since seeds alone are independent; `alike` of
-    them share a division of the data.
+    errors: name -> (cases, seeds). Their mean over the cases is compared, since seeds alone are independent;
+    `sharing` of them share a division of the data.
     """
     mean = {name: errors[name].mean(0) for name in (*MREPU, *REPU, *USUAL)}
     return {
-        name: {rival: paired_test(mean[name], mean[rival] + margin(rival), alike=alike) for rival in (*REPU, *USUAL)}
+        name: {
+            rival: paired_test(mean[name], mean[rival] + margin(rival), sharing=sharing) for rival in (*REPU, *USUAL)
+        }
         for name in MREPU
     }
 
 
-def above_linear(errors: Mapping[str, Array], alike: int = 1) -> list[str]:
+def above_linear(errors: Mapping[str, Array], sharing: int = 1) -> list[str]:
     """Return the usual activations that misclassify less than the identity by more than the margin."""
     linear = errors[LINEAR].mean(0) - MARGIN
-    compared = {name: paired_test(errors[name].mean(0), linear, alike=alike) for name in USUAL}
+    compared = {name: paired_test(errors[name].mean(0), linear, sharing=sharing) for name in USUAL}
     return [name for name, pair in compared.items() if pair.p_value < 1 - LEVEL and pair.difference.estimate < 0]
 
 
-def judge(errors: Mapping[str, Array], alike: int = 1) -> Verdict:
+def judge(errors: Mapping[str, Array], sharing: int = 1) -> Verdict:
     """Apply the rule to shares misclassified, name -> (cases, seeds): void unless some network beats the linear one."""
-    return provided(bool(above_linear(errors, alike)), champion(compare(errors, alike)))
+    return provided(bool(above_linear(errors, sharing)), champion(compare(errors, sharing)))
 
 
 def margin(rival: str) -> float:
