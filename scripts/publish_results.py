@@ -161,13 +161,14 @@ def cure_table(findings: Sequence[dict[str, Any]]) -> str:
     head = ("what", "type", "median on the test split", *KEPT_BY, "a step costs", "claim")
     rows = [head, ["---"] * len(head)]
     for cure in CURES:
-        reached: dict[str, list[str]] = {}
+        reached: dict[str, list[tuple[str, str, str]]] = {}
         tables = [table for finding in findings if finding["number"] == cure.claim for table in finding["tables"]]
         for row in (row for table in tables for row in table["rows"]):
             if row[0] in cure.cases and row[2] == cure.activation:
-                place = f"{row[-3]:.2f} at depth {row[1]} ({row[5]:.0%} count)"
+                place = f"{row[-3]:.2f}", str(row[1]), f"{row[5]:.0%}"
                 reached.setdefault(row[0].partition(",")[0], []).append(place)
-        measured = "; ".join(f"{task}: {', '.join(places)}" for task, places in reached.items())
+        columns = ((task, *map(", ".join, zip(*places, strict=True))) for task, places in reached.items())
+        measured = "; ".join("{}: {} at depth {} ({} count)".format(*column) for column in columns)
         keeps = ["yes" if kept in cure.keeps else "no" for kept in KEPT_BY]
         cost = f"{cure.cost:g} times" if cure.cost else ""
         rows.append([cure.name, f"`{cure.keys}`", measured or "not run yet", *keeps, cost, str(cure.claim)])

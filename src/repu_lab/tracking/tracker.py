@@ -141,8 +141,9 @@ class Tracker:
         categories = {
             "Training": training,
             "By layer (step = layer)": by_layer,
-            f"By depth, for networks of several depths (0 = first layer, {WHOLE} = output)": {
-                f"{title} against depth": f"^z_depth_{name}/{shared}" for name, title in titles.items()
+            # The start alone, one curve a run: a sweep of twelve with end and theory has 36 on a chart.
+            f"By depth, before training, for networks of several depths (0 = first layer, {WHOLE} = output)": {
+                f"{title} against depth": f"^z_depth_{name}/start$" for name, title in titles.items()
             },
             "Layers over training": {f"{title} over training": f"^z_{name}/" for name, title in titles.items()},
         }
