@@ -35,7 +35,7 @@ def make_stats(depth: int = DEPTH, members: int = MEMBERS, seed: int = 0, histog
         return rng.standard_normal(shape)
 
     none = np.zeros((layers, members), np.int64)
-    last = {INPUT: (PROBE,), PAIR: (PROBE // 2,), MEMBER: ()}
+    last: dict[tuple[str, ...], tuple[int, ...]] = {INPUT: (PROBE,), PAIR: (PROBE // 2,), MEMBER: ()}
     values = {q.name: normal(layers if q.output else depth, members, *last[q.axes]) for q in QUANTITIES}
     return LayerStatistics(
         **values,

@@ -150,7 +150,7 @@ def _statistics(measured_layers: Sequence[Measures], names: Sequence[str]) -> La
         "correlation": 1 - 10 ** table("log10_distance", INPUTS // 2),
         **{name: table(name, 1)[..., 0] for name in ("mean", "log10_max_abs", "excess_kurtosis", "dead")},
     }
-    shapes = {INPUT: (INPUTS,), PAIR: (INPUTS // 2,), MEMBER: ()}
+    shapes: dict[tuple[str, ...], tuple[int, ...]] = {INPUT: (INPUTS,), PAIR: (INPUTS // 2,), MEMBER: ()}
     unknown = {q.name: np.full((len(rows), 1, *shapes[q.axes]), np.nan) for q in QUANTITIES}
     values = {q.name: (unknown | present)[q.name][: None if q.output else -1] for q in QUANTITIES}
     counts = {kind: np.array([[0 if row is None else getattr(row.layer, kind)] for row in rows]) for kind in NONFINITE}
