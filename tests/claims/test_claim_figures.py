@@ -1,5 +1,7 @@
 """The claims' figures, from made-up tables: what is drawn is what was given, and it can be told apart in grey."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
@@ -11,7 +13,7 @@ from matplotlib.text import Annotation
 
 from repu_lab.claims.cures import tailored, turned
 from repu_lab.configs.schema import OUTCOMES
-from repu_lab.figures import bars, chi, curves, fates, growth, looks, rows, shares
+from repu_lab.figures import bars, chi, curves, fates, growth, looks, points, rows, shares
 from repu_lab.figures.kernels import KernelCurves, kernels_by_layer
 from repu_lab.figures.narrow import WIDTH, narrow
 
@@ -86,8 +88,16 @@ def by_depth(*, logarithmic: bool = False) -> Figure:
     return curves.by_depth(panels, "error", logarithmic=logarithmic)
 
 
+def accuracies() -> Figure:
+    """The widest one: claim 17's six blocks."""
+    blocks = ("skips and RMSNorm", "skips and frozen scales", "ReZero")
+    names = [f"{block}, depth {depth}" for block in blocks for depth in (50, 100)]
+    return points.accuracies({name: {a: [0.3, 0.9] for a in tailored.NAMES} for name in names}, chance=0.25, bar=0.7)
+
+
 DRAWN = {
     "kernels": kernels,
+    "accuracies": accuracies,
     "by_depth": lambda: by_depth(logarithmic=True),
     "by_case": lambda: rows.by_case({"L2": FOUND, "H1": FOUND}, ["sin", "Runge"]),
     "ranking": lambda: rows.ranking(
@@ -169,6 +179,14 @@ def test_a_kernel_is_drawn_up_to_where_the_format_ends_or_through_all_layers():
     assert left.get_xlim() == (0.5, 8.5)  # the last layer that one of the curves is seen at
     (place,) = [text.xy[0] for text in left.texts if isinstance(text, Annotation) and text.get_text() == "up"]
     assert place == pytest.approx(1)  # of the width: beside it
+
+
+def test_on_a_phone_the_names_of_groups_stand_clear_of_each_other():
+    figure = accuracies()
+    assert narrow(figure)
+    figure.draw_without_rendering()
+    names = [label.get_window_extent() for label in figure.axes[0].get_xticklabels()]
+    assert all(left.x1 < right.x0 for left, right in pairwise(names)) and names[0].x0 >= 0
 
 
 def test_activations_of_one_picture_are_told_apart():

@@ -1,5 +1,6 @@
 """Points: the accuracy of every network, group by group."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -19,7 +20,7 @@ def accuracies(
     """Draw the accuracy of every network, (group -> activation -> networks), with medians, chance and the bar."""
     figure = canvas(PAGE, 2.9)
     axes = figure.subplots()
-    quiet(axes, "", label)
+    quiet(axes, "a point is a network, a bar their median", label)
     names = list(dict.fromkeys(name for networks in groups.values() for name in networks))
     step = 1 / (max(map(len, groups.values())) + 1)
     labelled: set[str] = set()
@@ -37,7 +38,8 @@ def accuracies(
             continue
         axes.axhline(value, color=QUIET, linewidth=0.7, linestyle=(0, (2, 2)), zorder=1)
         note(axes, word, (1.0, value), (3, 0), xycoords=("axes fraction", "data"), va="center")
-    axes.set_xticks(range(len(groups)), [name.replace(", ", "\n").replace(" and ", "\nand ") for name in groups])
+    letters = max(9, 36 // len(groups))  # side by side on a phone
+    axes.set_xticks(range(len(groups)), [textwrap.fill(name.replace(",", ""), letters) for name in groups])
     axes.set_ylim(min(0, chance - 0.12), 1.02)
-    legend(axes, ncols=min(5, len(names)), loc="lower center", bbox_to_anchor=(0.5, 1.0), handletextpad=0.2)
+    legend(figure, ncols=min(5, len(names)), loc="outside upper center", handletextpad=0.2)
     return figure
