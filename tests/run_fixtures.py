@@ -30,8 +30,8 @@ def experiment() -> Callable[..., Experiment]:
 def run(tmp_path: Path) -> Callable[..., tuple[dict[str, Any], RunFolder]]:
     """Run `train` and return its result and its folder."""
 
-    def train(*overrides: str) -> tuple[dict[str, Any], RunFolder]:
-        (job,) = compose_jobs("train", [*TINY, f"hydra.run.dir={tmp_path / 'run'}", *overrides])
+    def train(*overrides: str, to: str = "run") -> tuple[dict[str, Any], RunFolder]:
+        (job,) = compose_jobs("train", [*TINY, f"hydra.run.dir={tmp_path / to}", *overrides])
         assert run_job(job_command("train"), job.config, job.folder) == 0
         folder = RunFolder(job.folder)
         result = folder.read_json("result.json")

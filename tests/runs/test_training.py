@@ -172,6 +172,21 @@ def test_the_schedule_is_dense_at_the_start_geometric_later_and_ends_with_the_ru
     assert all(is_measured(step, 10**6) for step in range(10**4) if is_profiled(step, 10**6))
 
 
+def test_looks_change_nothing_but_what_is_seen_on_the_way(run):
+    """The weights are the same bits; what is written of the two ends, too."""
+    keys = ("activation=relu", "initialization=he", "width=64", "steps=40", "members=2")
+    along, folder = run(*keys)
+    ends, seldom = run(*keys, "looks=ends", to="seldom")
+    assert torch.equal(*(torch.load(each.path / "weights.pt")["theta"] for each in (folder, seldom)))
+    for one, other in zip(along["members"], ends["members"], strict=True):
+        assert one["step"] < other["step"] == 40  # where it was first seen to learn
+        assert one | {"step": 40} == other
+    with np.load(folder.path / "statistics.npz") as file, np.load(seldom.path / "statistics.npz") as table:
+        assert table["step"].tolist() == table["profiled_step"].tolist() == [0, 40]
+        for name in ("log10_K", "test_metric", "train_loss"):
+            np.testing.assert_array_equal(table[name], file[name][[0, -1]])
+
+
 def test_progress_ignores_the_losses_of_frozen_members():
     progress = Progress.start(2, "cpu")
     progress.record_loss(0, torch.tensor([1.0, 1.0]))

@@ -9,6 +9,7 @@ import pytest
 
 from repu_lab.cli import main
 from repu_lab.configs.composition import compose_jobs
+from repu_lab.configs.schema import LOOKS
 from repu_lab.runs.building import build
 from repu_lab.runs.forecasting import forecast_run
 from repu_lab.runs.memory import member_bytes
@@ -83,9 +84,10 @@ def test_seconds_follow_the_runs_that_finished(monkeypatch):
         assert costs.cost_of(Group(command="train", jobs=jobs), known, lost=False).seconds == 7
 
 
+@pytest.mark.parametrize("looks", LOOKS)
 @pytest.mark.parametrize("last", [0, 1, 4, 5, 6, 12, 1000, 1001, 4095])
-def test_the_measured_steps_are_those_that_are_measured(last):
-    assert measured_steps(last) == [step for step in range(last + 1) if is_measured(step, last)]
+def test_the_measured_steps_are_those_that_are_measured(last, looks):
+    assert measured_steps(last, looks) == [step for step in range(last + 1) if is_measured(step, last, looks)]
 
 
 @pytest.mark.parametrize(("steps", "seconds"), [(0, 0.0), (10, 60.0)])

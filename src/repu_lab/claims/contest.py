@@ -10,7 +10,7 @@ import numpy as np
 from repu_lab.claims.base import Cell, Table
 from repu_lab.claims.lab import Lab
 from repu_lab.claims.statistics import Array, Comparison, Interval, paired_test
-from repu_lab.claims.trials import Measure, Overrides, Setting, Tuned, metrics, tuned
+from repu_lab.claims.trials import AT_ENDS, Measure, Overrides, Setting, Tuned, metrics, tuned
 
 # small: MRePU's critical variances near K = 0, at any depth. biased: RePU's stable fixed point, whose signal neither
 # explodes nor vanishes, but forgets its input.
@@ -187,14 +187,14 @@ class Entries(dict[Place, Tuned]):
         )
 
 
-def contest(lab: Lab, places: Iterable[Place], grid: Grid, **stages: Any) -> Entries:
-    """Let activations try the grid in cases, (activation, case) each; stages: what else `tuned` takes."""
+def contest(lab: Lab, places: Iterable[Place], grid: Grid, judging: Overrides = (AT_ENDS,), **stages: Any) -> Entries:
+    """Let activations try the grid in cases, (activation, case) each; judging, stages: what else `tuned` takes."""
     entrants = {
         (name, case): {setting: _overrides(name, case, setting) for setting in grid.settings if case.allows(setting)}
         for name, case in sorted(places, key=lambda place: -place[1].depth)
     }
     budget = {"tuning_members": grid.tuning_members, "members": grid.members, "splits": grid.splits}
-    return Entries(tuned(lab, entrants, **budget, **stages))
+    return Entries(tuned(lab, entrants, judging=judging, **budget, **stages))
 
 
 def _overrides(name: str, case: Case, setting: Setting) -> Overrides:

@@ -20,6 +20,7 @@ from repu_lab.configs.settings import (
 MISSING = "???"  # omegaconf's own, without importing it
 HIGHEST = "highest"
 PRECISIONS = (HIGHEST, "tf32")
+ALONG, ENDS = LOOKS = ("along", "ends")  # a run, or before its first step and after its last one alone
 TAILORS = ("none", "shift", "dks", "tat")  # of KINDS in theory/tailoring.py
 TAILOR_KEYS = {"zeta": ("shift", "dks"), "tau": ("tat",), "eta": ("tat",)}
 BLOCKS = ("plain", "residual")
@@ -239,6 +240,9 @@ class TrainConfig(Handling, Sample, NetworkConfig):
     steps: int = setting(1000, "optimizer steps", whole(0, 1_000_000_000))
     batch_size: int = setting(128, "examples a step", whole(1))
     statistics: bool = setting(True, "measure and log per-layer statistics")
+    looks: str = later(
+        ALONG, "when the test split and the layers are looked at: along the run, or at its ends alone", one_of(*LOOKS)
+    )
     checkpoint: CheckpointConfig = aside(CheckpointConfig, "when the run's state is saved")
     resume: str | None = aside(None, "go on with the run in this folder, or extend it with steps=N")
     require: str | None = aside(None, "exit with code 3 unless every member ends so (trained, ...)", one_of(*OUTCOMES))

@@ -93,9 +93,10 @@ def train(runs: Sequence[TrainingRun], checkpoints: Checkpoints, bar: Bar) -> li
                     checkpoints.save(step, state.saved() | {"identity": identity(runs)})
                 if request.number is not None:
                     raise Interrupted(request.number)
-                if is_measured(step, config.steps) or ending:
+                measured = is_measured(step, config.steps, config.looks)
+                if measured or ending:
                     before = time.perf_counter()
-                    observe(state, observer, going if is_measured(step, config.steps) else ending, ending)
+                    observe(state, observer, going if measured else ending, ending)
                     state.observing += time.perf_counter() - before
                     loss, alive = float(progress.last_loss.median()), int(progress.alive.sum())
                     bar.set_postfix_str((f"loss {loss:.3g}, " if loss == loss else "") + f"{alive} alive")

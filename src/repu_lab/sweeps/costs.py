@@ -91,7 +91,7 @@ def _by_steps(group: Group, lost: bool) -> float:
         advance(steps)
         state.progress.last_loss.sum().item()
     step = (time.perf_counter() - begun) / steps
-    steps = config.steps * step + len(measured_steps(config.steps)) * look
+    steps = config.steps * step + len(measured_steps(config.steps, config.looks)) * look
     return start + steps + _refining(experiments[0], group.members) + len(group.jobs) * FOLDER
 
 

@@ -10,7 +10,7 @@ from repu_lab.claims.comparing import champion, decades, in_order, ratio_table, 
 from repu_lab.claims.contest import LINEAR, Case, Entries, Grid, contest
 from repu_lab.claims.lab import Lab
 from repu_lab.claims.statistics import Array, Comparison, median_interval
-from repu_lab.claims.trials import Overrides, relative_h1, relative_l2
+from repu_lab.claims.trials import AT_ENDS, Overrides, relative_h1, relative_l2
 from repu_lab.figures.curves import by_depth
 from repu_lab.figures.rows import by_case
 
@@ -155,7 +155,7 @@ def _cases(lab: Lab, targets: Mapping[str, Overrides], depths: Sequence[int]) ->
 
 
 def _contest(lab: Lab, cases: Sequence[Case]) -> Entries:
-    refined = (f"task.newton_steps={_newton(lab)}",)
+    refined = (f"task.newton_steps={_newton(lab)}", AT_ENDS)
     return contest(lab, product(NAMES, cases), grid_of(lab), judging=refined, tuning_share=0.4)
 
 

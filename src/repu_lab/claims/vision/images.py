@@ -36,7 +36,8 @@ def examine(lab: Lab) -> Evidence:
     # The last two are shown beside the others, no part of the verdict.
     residual = [Case("digits, residual", most.depth, (*most.overrides, "residual=true"))]
     turned = [case.orthogonal for case in cases if case.depth > 2]
-    entries = contest(lab, product(NAMES, [*cases, *residual, *turned]), shared_grid(lab))
+    # Their learning curves are drawn: judged without `looks=ends`.
+    entries = contest(lab, product(NAMES, [*cases, *residual, *turned]), shared_grid(lab), judging=())
     missing = {
         dataset: lab.choose(smoke="is left to the full scale", full=None) or unavailable(dataset)
         for dataset in (MNIST, FASHION_MNIST, CIFAR10)
