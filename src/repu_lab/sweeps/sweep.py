@@ -59,8 +59,9 @@ def run_sweep(
     try:
         stopped = run_unfinished(command, jobs, slots, max_members, cluster)
     except Interrupted:
-        again = "the same command without rerun=true" if jobs[0].config.rerun else "the same command"
-        print(f"interrupted; {again} goes on with what is left in {sweep_of(jobs)}")
+        if (sweep := sweep_of(jobs)).exists():  # else nothing had begun
+            again = "the same command without rerun=true" if jobs[0].config.rerun else "the same command"
+            print(f"interrupted; {again} goes on with what is left in {sweep}")
         raise
     advice = None if stopped else _advice(command, jobs, slots)
     code = print_table(command, jobs)
