@@ -268,7 +268,9 @@ class ReproduceConfig:
     """Judge the claims of the paper."""
 
     claim: Any = aside(None, "the claims to judge: numbers or families, several with commas; none: all", several=True)
-    scale: str = setting("full", "smoke: minutes, 3 seeds; full: two to three hours, 10 seeds", one_of("smoke", "full"))
+    scale: str = setting(
+        "full", "smoke: minutes, 3 seeds; full: two hours on two cores, 10 seeds", one_of("smoke", "full")
+    )
     seed: int = later(0, "another one: other networks and divisions of the data, to tune and to judge", whole(0, 10**6))
     device: str = setting("auto", "where networks are computed; auto: cuda, else mps, else cpu", device)
     threads: int | None = setting(None, "CPU threads; none: torch's own choice", whole(1, 4096))

@@ -201,7 +201,7 @@ POLYNOMIAL = Claim(
     rule=f"""{RULE} over polynomials and depths, {SEEDS}. Supported if for one p all four errors are larger
         (level 5 % over 2, for two chances); refuted if for each p one of the four is smaller (5 % over 4); else
         inconclusive.""",
-    cost={"smoke": 9, "full": 1300},
+    cost={"smoke": 9, "full": 730},
     examine=examine_polynomials,
 )
 
@@ -216,6 +216,6 @@ FUNCTION = Claim(
     rule=f"""{RULE} of the function (L2) and of its derivative (H1) over the functions, {SEEDS}. Supported if for
         one p all eight errors are larger (level 5 % over 2); refuted if for each p one of the eight is smaller (5 %
         over 8); else inconclusive.""",
-    cost={"smoke": 6, "full": 550},
+    cost={"smoke": 6, "full": 370},
     examine=examine_functions,
 )

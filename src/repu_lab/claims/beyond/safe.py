@@ -81,6 +81,6 @@ CLAIM = Claim(
         power p = 1 and 2: supported if more than half count with some change and fewer than half without any; refuted
         if fewer than half count with every change, or more than half without any; else inconclusive. Supported if it is
         for both, refuted if for one. {COUNTS}""",
-    cost={"smoke": 6, "full": 260},
+    cost={"smoke": 6, "full": 240},
     examine=examine,
 )

@@ -141,6 +141,6 @@ CLAIM = Claim(
         paired by seed), and the odd spline's networks for x, x^2, xy and xyz err by at most {EXACT:g} eps. Refuted if
         one of these lies on the other side, at 5 % over {PARTS}, as many chances. Else inconclusive.
         {ORTHOGONAL.capitalize()} stand beside it and do not decide. {COUNTS}""",
-    cost={"smoke": 14, "full": 620},
+    cost={"smoke": 14, "full": 410},
     examine=examine,
 )

@@ -84,6 +84,6 @@ CLAIM = Claim(
         {ORTHOGONAL} more than half of the fresh networks of RePU_2(z + {B}) count and fewer than half of RePU_2(z)
         (95 % Wilson intervals). Refuted if one of these lies on the other side, at 5 % over {PARTS}, as many chances.
         Else inconclusive. Gaussian weights and twice the depth stand beside it and do not decide. {COUNTS}""",
-    cost={"smoke": 4, "full": 215},
+    cost={"smoke": 4, "full": 200},
     examine=examine,
 )

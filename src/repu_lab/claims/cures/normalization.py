@@ -85,6 +85,6 @@ CLAIM = Claim(
         interval). Refuted if one of these lies on the other side, at 5 % over {PARTS}, as many chances. Else
         inconclusive. Void unless with either norm more than half of the identity's networks count on the digits, which
         shows that the block and the budget let a signal through.""",
-    cost={"smoke": 5, "full": 150},
+    cost={"smoke": 5, "full": 165},
     examine=examine,
 )

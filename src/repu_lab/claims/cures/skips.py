@@ -93,6 +93,6 @@ CLAIM = Claim(
         (95 % Wilson interval), and at depth 50 RePU is less accurate than ReLU in the same block by less than {LEVEL:g}
         (95 % interval of the median difference, paired by seed). Refuted if one of these lies on the other side, at 5 %
         over {PARTS}, as many chances. Else inconclusive.""",
-    cost={"smoke": 8, "full": 950},
+    cost={"smoke": 8, "full": 800},
     examine=examine,
 )

@@ -144,6 +144,6 @@ CLAIM = Claim(
         factor {FACTOR:g} of its first value, upwards and downwards, at each of 50 layers (95 % Wilson intervals).
         Refuted if one of these lies on the other side, at 5 % over {PARTS}, as many chances. Else inconclusive. What
         MRePU 2 and RePU 2 learn, tailored in other ways, and XOR stand beside it and do not decide. {COUNTS}""",
-    cost={"smoke": 3, "full": 440},
+    cost={"smoke": 3, "full": 340},
     examine=examine,
 )

@@ -129,6 +129,6 @@ CLAIM = Claim(
         the logarithms, paired by seed, five divisions of the data), and by a larger factor than for each of the others;
         5 % over all these tests. Supported if all hold, refuted if one holds for certain the other way round, else
         inconclusive.""",
-    cost={"smoke": 8, "full": 480},
+    cost={"smoke": 8, "full": 380},
     examine=examine,
 )

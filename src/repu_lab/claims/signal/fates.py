@@ -167,6 +167,6 @@ CLAIM = Claim(
         initialization found fewer than half of fresh networks (95 % Wilson interval) keep both within {KEPT:g}
         decades. Refuted if more than half do. Inconclusive unless more than half of ReLU's and of tanh's do at
         theirs.""",
-    cost={"smoke": 4, "full": 50},
+    cost={"smoke": 4, "full": 71},
     examine=examine,
 )

@@ -150,6 +150,6 @@ CLAIM = Claim(
     reference="Kim & Kang, arXiv:2408.02697: RePU networks at initialization",
     rule=f"""For p = 2, 3 and both fates, the 95 % bootstrap interval of the median slope over networks lies within
         {TOLERANCE:.0%} of ln p: supported. One interval wholly outside: refuted. Else inconclusive.""",
-    cost={"smoke": 5, "full": 28},
+    cost={"smoke": 5, "full": 52},
     examine=examine,
 )

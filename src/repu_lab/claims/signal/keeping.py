@@ -215,6 +215,6 @@ CLAIM = Claim(
         K^1 at every layer: supported if more than half are kept (95 % Wilson interval) for p = 1 or 2; refuted if fewer
         than half are for both, and at k1 = 1 at every width; else inconclusive. Void unless most critical ReLU networks
         pass.""",
-    cost={"smoke": 6, "full": 82},
+    cost={"smoke": 6, "full": 110},
     examine=examine,
 )

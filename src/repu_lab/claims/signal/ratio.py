@@ -111,6 +111,6 @@ CLAIM = Claim(
     reference="Kim & Kang, arXiv:2408.02697: susceptibilities of RePU and MRePU",
     rule=f"""For every power and initialization the 95 % bootstrap interval of the ratio lies within {TOLERANCE:.0%} of
         (2p-1)/p and above 1: supported. One interval wholly elsewhere: refuted. Else inconclusive.""",
-    cost={"smoke": 2, "full": 8},
+    cost={"smoke": 2, "full": 9},
     examine=examine,
 )

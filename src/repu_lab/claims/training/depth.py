@@ -185,7 +185,7 @@ REPU_FAILS = Claim(
         smallest depth, and fewer than {NONE:.0%} at each depth from {DEEP} on, at the setting that is best for that
         depth (95 % Wilson intervals). Refuted if one of these lies on the other side, at 5 % over their number. Else
         inconclusive. {COUNTS}""",
-    cost={"smoke": 11, "full": 450},
+    cost={"smoke": 11, "full": 460},
     examine=examine_repu,
 )
 
@@ -202,6 +202,6 @@ MREPU_TRAINS = Claim(
         half do for both. Else inconclusive. RePU has claim 6's settings, more than MRePU. Wilson intervals at 5 % over
         the number of depths and powers, each of which is a chance. How deep the others train, and all with orthogonal
         weights, stands beside it. {COUNTS}""",
-    cost={"smoke": 20, "full": 600},
+    cost={"smoke": 20, "full": 540},
     examine=examine_mrepu,
 )

@@ -213,6 +213,6 @@ CLAIM = Claim(
     rule=f"""Of the RePU networks, p = 2 and 3, that do not train at rate {LARGE} from `critical`: supported if
         more than half fail first in the forward signal (95 % Wilson interval), refuted if fewer than half do, else
         inconclusive.""",
-    cost={"smoke": 9, "full": 250},
+    cost={"smoke": 9, "full": 200},
     examine=examine,
 )

@@ -185,6 +185,6 @@ CLAIM = Claim(
         4); else inconclusive. Void unless one of ReLU, GELU and tanh misclassifies less than the identity by more
         than that margin (level 5 %), on data that can tell a network from a linear one. Data that cannot be had are
         left out.""",
-    cost={"smoke": 11, "full": 600},
+    cost={"smoke": 11, "full": 800},
     examine=examine,
 )
