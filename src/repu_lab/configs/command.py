@@ -49,9 +49,8 @@ class JobCommand:
     result: str | None = "result.json"  # the file of a job's result; None: each job finds out what is done
     good: tuple[str, ...] = ()  # the outcomes of networks that did well
     ending: Callable[[Any, JobResult], tuple[int, str]] = lambda config, result: (0, "")
-    after: Callable[[Path], str | None] = lambda folder: (
-        None
-    )  # what to do with a finished folder; returns a line to print
+    # What to do with a finished folder; returns a line to print.
+    after: Callable[[Path], str | None] = lambda folder: None
     folder: Callable[[Any], str] | None = None  # a job's folder; None: named by its networks and a hash of the config
     populations: bool = False  # whether jobs that differ in what a member may have of its own are one population
     forecast: Callable[[Any], Any] | None = None  # theory's Forecast of those parts; ValueError if it has none
