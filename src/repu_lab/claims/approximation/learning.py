@@ -9,7 +9,7 @@ from repu_lab.claims.base import Claim, Evidence, Picture, Table
 from repu_lab.claims.comparing import champion, decades, in_order, ratio_table, standing
 from repu_lab.claims.contest import LINEAR, Case, Entries, Grid, contest
 from repu_lab.claims.lab import Lab
-from repu_lab.claims.statistics import Array, Comparison, median_interval
+from repu_lab.claims.statistics import Array, Comparison
 from repu_lab.claims.trials import AT_ENDS, Overrides, relative_h1, relative_l2
 from repu_lab.figures.curves import by_depth
 from repu_lab.figures.rows import by_case
@@ -98,9 +98,7 @@ def examine_functions(lab: Lab) -> Evidence:
     }
     best = {kind: ", ".join(f"{case.name} {ranked[case.name, kind][0]}" for case in cases) for kind in MEASURES}
     panels = {
-        f"{kind}, {of}": {
-            name: [median_interval(MEASURES[kind](entries[name, case].records)) for case in cases] for name in NAMES
-        }
+        f"{kind}, {of}": {name: [entries[name, case].median(MEASURES[kind]) for case in cases] for name in NAMES}
         for kind, of in (("L2", "the function"), ("H1", "its derivative"))
     }
     return Evidence(

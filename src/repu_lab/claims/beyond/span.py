@@ -11,7 +11,8 @@ from repu_lab.claims.approximation.constructions import constructions, spline_co
 from repu_lab.claims.approximation.exact import evaluate
 from repu_lab.claims.base import Cell, Picture, Table
 from repu_lab.claims.beyond.family import FAMILY, KEPT, affordable, critical_passage
-from repu_lab.claims.statistics import Array, Comparison, Interval, median_interval
+from repu_lab.claims.statistics import Comparison
+from repu_lab.claims.trials import Tuned, metrics
 from repu_lab.figures.slopes import slopes_and_accuracies
 from repu_lab.theory import analyse
 
@@ -28,14 +29,14 @@ THEORY = ("class", "a_1", "b_1", "K", "gradient", "affordable nonlinearity", "an
 CURVES = (1, 2, 5, 10, 20, 50, 100)  # depths at which theory is drawn
 
 
-def picked_table(measured: Mapping[str, tuple[Interval, Array]], depth: int) -> Table:
+def picked_table(entries: Mapping[str, Tuned], shares: Mapping[str, float], depth: int) -> Table:
     """Return what theory says of each activation beside the share that counts and the accuracies."""
     rows: list[list[Cell]] = []
-    for name, (share, accuracy) in measured.items():
+    for name, entry in entries.items():
         theory: list[Cell] = [None] * 6
         if name in PICKED or name == RIVAL:
             theory = _theory(PICKED.get(name) or Tanh(), depth)[:6]
-        rows.append([name, *theory, share.estimate, float(np.median(accuracy))])
+        rows.append([name, *theory, shares[name], entry.metric])
     return Table(
         caption=f"""Theory beside measurement at depth {depth}: by which factor K and a squared gradient change from
             `critical`; the nonlinearity (sum over layers of the share of s that no line explains) that is affordable
@@ -96,9 +97,9 @@ def relative_costs(activations: Mapping[str, Activation], repeats: int = 15) -> 
     return dict(zip(activations, ratios.tolist(), strict=True))
 
 
-def picture(accuracy: Mapping[str, Array], depth: int) -> Picture:
+def picture(entries: Mapping[str, Tuned], depth: int) -> Picture:
     """Draw slopes, theory and accuracies."""
-    shown = {RIVAL: Tanh(), **{name: PICKED[name] for name in accuracy if name in PICKED}}
+    shown = {RIVAL: Tanh(), **{name: PICKED[name] for name in entries if name in PICKED}}
     z = torch.linspace(-4, 4, 161, dtype=torch.float64)
     return Picture(
         name="spline",
@@ -111,7 +112,7 @@ def picture(accuracy: Mapping[str, Array], depth: int) -> Picture:
             z.numpy(),
             {name: activation.derivative(z).numpy() for name, activation in shown.items()},
             {name: {d: critical_passage(activation, d).gradient for d in CURVES} for name, activation in shown.items()},
-            accuracy,
-            {name: median_interval(networks) for name, networks in accuracy.items()},
+            {name: metrics(entry.records) for name, entry in entries.items()},
+            {name: entry.median(metrics) for name, entry in entries.items()},
         ),
     )

@@ -9,7 +9,7 @@ from repu_lab.claims.base import Claim, Evidence, Picture, Table
 from repu_lab.claims.comparing import Comparisons, champion, decades, in_order, ratio_table, standing
 from repu_lab.claims.contest import Case, Grid, contest, learning_curves
 from repu_lab.claims.lab import Lab, Trained
-from repu_lab.claims.statistics import Array, median_interval
+from repu_lab.claims.statistics import Array
 from repu_lab.claims.trials import WORST, Tuned, relative_l2
 from repu_lab.claims.verdicts import Verdict, provided
 from repu_lab.figures.burgers import learnt_solution
@@ -63,16 +63,16 @@ def examine(lab: Lab) -> Evidence:
             for name in NAMES
         },
         tables=[
-            _fresh_table("Burgers' equation", by_name, errors, order),
+            _fresh_table("Burgers' equation", by_name, order),
             ratio_table(
                 against, "Relative L2 errors of MRePU against the others' on Burgers' equation, paired by seed."
             ),
-            _fresh_table("Helmholtz' equation", smooth, smooth_errors, smooth_order),
+            _fresh_table("Helmholtz' equation", smooth, smooth_order),
         ],
         pictures=[
-            _ranking_picture("Burgers' equation", "errors", errors, order, {"no shock": SHOCKLESS}),
+            _ranking_picture("Burgers' equation", "errors", by_name, order, {"no shock": SHOCKLESS}),
             *_solution_pictures(by_name, order),
-            _ranking_picture("Helmholtz' equation", "helmholtz", smooth_errors, smooth_order, {}),
+            _ranking_picture("Helmholtz' equation", "helmholtz", smooth, smooth_order, {}),
             _learning_picture({"Burgers": by_name, "Helmholtz": smooth}),
         ],
     )
@@ -106,9 +106,7 @@ def _entries(lab: Lab, grid: Grid, collocation: int, budget: Budget) -> dict[str
     return {name: entries[name, case] for name in NAMES}
 
 
-def _fresh_table(
-    equation: str, by_name: Mapping[str, Tuned], errors: Mapping[str, Array], order: Sequence[str]
-) -> Table:
+def _fresh_table(equation: str, entries: Mapping[str, Tuned], order: Sequence[str]) -> Table:
     return Table(
         caption=f"""{equation}: fresh networks at the best setting, the smallest error first: median relative L2 error
             with its 95 % interval, the smallest and largest, after Adam alone, share trained (error below 0.1).""",
@@ -119,14 +117,14 @@ def _fresh_table(
         rows=[
             [
                 name,
-                *by_name[name].setting,
-                *median_interval(errors[name]),
-                float(errors[name].min()),
-                float(errors[name].max()),
-                float(np.median(after_adam(by_name[name].fresh))),
-                by_name[name].trained.estimate,
+                *entry.setting,
+                *entry.median(relative_l2),
+                float(relative_l2(entry.records).min()),
+                float(relative_l2(entry.records).max()),
+                float(np.median(after_adam(entry.fresh))),
+                entry.trained.estimate,
             ]
-            for name in order
+            for name, entry in ((name, entries[name]) for name in order)
         ],
     )
 
@@ -154,10 +152,10 @@ def _place(order: Sequence[str], name: str) -> str:
 
 
 def _ranking_picture(
-    equation: str, name: str, errors: Mapping[str, Array], order: Sequence[str], marks: Mapping[str, float]
+    equation: str, name: str, entries: Mapping[str, Tuned], order: Sequence[str], marks: Mapping[str, float]
 ) -> Picture:
-    samples = {activation: errors[activation] for activation in order}
-    medians = {activation: median_interval(sample) for activation, sample in samples.items()}
+    samples = {activation: relative_l2(entries[activation].records) for activation in order}
+    medians = {activation: entries[activation].median(relative_l2) for activation in order}
     return Picture(
         name=name,
         caption=f"""{equation}: relative L2 error of every fresh network, below it the median with its 95 % interval;
