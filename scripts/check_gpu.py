@@ -131,13 +131,14 @@ def checks(folder: Path, device: str, claims: str, deadline: float) -> dict[str,
         if number in verdicts["cpu"] and verdict["verdict"] != verdicts["cpu"][number]["verdict"]
     ]
     failed = [f"{name}: {code}, see {name}.log" for name, code in codes.items() if code]
+    failed += [f"{where}: no claim was judged, see {where}.log" for where, claims in verdicts.items() if not claims]
     tail = (folder / "tests.log").read_text(encoding="utf-8").strip().splitlines()[-1:]
     return {"tests": tail, "seconds": times, "verdicts": verdicts, "failed": failed + differing}
 
 
 def judged(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield number, verdict and seconds of every claim of a reproduction."""
-    for path in sorted(folder.glob("*/claim.json")):
+    for path in sorted(folder.glob("claims/*/claim.json")):
         claim = json.loads(path.read_text(encoding="utf-8"))
         yield str(claim["number"]), {"verdict": claim["verdict"], "seconds": round(claim["seconds"], 1)}
 

@@ -138,13 +138,14 @@ def is_noticed(mutation: Mutation, copy: Path) -> bool:
 
 def tests_beside(file: Path) -> list[str]:
     """Return the room's test files: the one of the module's name first, then those that import it, then the rest."""
-    room, module = file.parent.name, file.stem
-    imports = re.compile(rf"repu_lab\.{room}(\.| import .*\b){module}\b")
+    rooms, module = file.parent.relative_to(HOME / "src/repu_lab").parts, file.stem
+    imports = re.compile(rf"repu_lab\.{'.'.join(rooms)}(\.| import .*\b){module}\b")
 
     def farness(test: Path) -> tuple[bool, bool]:
         return test.stem != f"test_{module}", imports.search(test.read_text(encoding="utf-8")) is None
 
-    tests = (test for pattern in TESTS.get(room, (f"{room}/test_*.py",)) for test in (HOME / "tests").glob(pattern))
+    patterns = TESTS.get(rooms[0], (f"{rooms[0]}/test_*.py",))
+    tests = (test for pattern in patterns for test in (HOME / "tests").glob(pattern))
     return [str(test.relative_to(HOME)) for test in sorted(tests, key=farness)]
 
 
