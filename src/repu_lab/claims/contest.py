@@ -85,8 +85,9 @@ class Grid:
         if len(self.settings) == 1:
             return f"one setting {settings}, judged by {self.members} networks{splits} on the test split"
         return (
-            f"{len(self.settings)} settings {settings} tried on {self.tuning_members} networks each, the best on the "
-            f"validation split judged by {self.members} fresh ones{splits} on the test split"
+            f"{len(self.settings)} settings {settings} tried on {self.tuning_members} "
+            f"network{'s' * (self.tuning_members > 1)} each, the best on the validation split judged by {self.members} "
+            f"fresh ones{splits} on the test split"
         )
 
 

@@ -20,7 +20,7 @@ Measure = Callable[[Records], Array]  # a number of each network
 Entrant = TypeVar("Entrant", bound=Hashable)
 
 TUNING_SEED = 1000
-AT_ENDS = "looks=ends"  # looks along a run take 14 to 45 % of its time, and few claims draw them
+AT_ENDS = "looks=ends"  # looks along a run take 14 to 48 % of its time, and few claims draw them
 # Metrics are at most 1, errors relative to the target's size. What is worse than -1 or 1, or no number, counts as that:
 # how much worse a network is than the answer 0 means nothing.
 WORST = 1.0

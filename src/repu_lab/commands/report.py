@@ -5,7 +5,7 @@ from repu_lab.configs.command import PathCommand, lazy
 HELP = """\
 usage: repu-lab report DIR [--output FILE]
 
-One HTML page of what lies in a folder: DIR/report.html, self-contained (it opens offline, on a phone too), below 5 MiB.
+One HTML page of what lies in a folder: DIR/report.html, self-contained (it opens offline, on a phone too), below 8 MiB.
 
   a run              forecast beside measurement, outcomes, depth profiles, losses, config
   a sweep            any folder with runs below it: configs with the share that trained, a picture of it, every run

@@ -109,7 +109,8 @@ CLAIM = Claim(
     slug="exact",
     family="approximation",
     title="RePU and MRePU networks represent polynomials exactly",
-    statement="x, x^2, xy and xyz are networks of RePU and of MRePU with a few neurons, without any error.",
+    statement="""x, x^2, xy and xyz are networks of RePU and of MRePU with a few neurons, without any error: those of
+        RePU everywhere, those of MRePU on [-1, 1]^3.""",
     reference="Kim & Kang, arXiv:2408.02697: polynomial approximation; past the paper: the weights for MRePU",
     rule=f"Supported if each network's largest error is at most {EXACT:g} eps, in float64 and in float32. Refuted if "
     f"one exceeds {INEXACT:g} eps. Else inconclusive.",

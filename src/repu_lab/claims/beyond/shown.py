@@ -45,9 +45,10 @@ def beside_theory(ladder: Ladder, depth: int, overrides: Overrides) -> Table:
     return Table(
         caption="""Theory at infinite width: x = a_1 L K^1 / scale^2; decades by which K grows over the hidden layers,
             and the gradient from the last to the first; by how much of its own size Adam's first step may move the
-            signal, layers added up. Measured, medians over networks and inputs: decades by which K grew before any step
-            (at width n a typical linear network loses L / (n ln 10)), and by which the first step moved it in the last
-            hidden layer; bent: the largest sqrt(K) / scale of a layer after the last step, a linear network's is 0.""",
+            signal, layers added up. Measured, medians over the networks of the first division and inputs: decades by
+            which K grew before any step (at width n a typical linear network loses L / (n ln 10)), and by which the
+            first step moved it in the last hidden layer; bent: the largest sqrt(K) / scale of a layer after the last
+            step, a linear network's is 0.""",
         columns=("change", "p", "x", "K grows", "gradient grows", "first step", "K grew", "K moved", "bent"),
         rows=[
             [lever, p, *_theory(network, width), *_measured(network, entry.fresh[0])]

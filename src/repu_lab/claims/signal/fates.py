@@ -53,8 +53,8 @@ def examine(lab: Lab) -> Evidence:
     return Evidence(
         setup=f"""Depth {DEPTH}, width {width}, float32, {INPUTS} inputs. One network in each of {side} x
             {side} cells of C_W from {LOWEST_W:g} to {TOP_W:g} and C_b to {TOP_B:g}; k1 is that of the lab's own
-            initialization of the activation. Where signal and gradient move least on the map, and at the lab's own
-            initialization, {members} fresh networks are drawn; the better of the two counts.""",
+            initialization of the activation, but at least C_b. Where signal and gradient move least on the map, and at
+            the lab's own initialization, {members} fresh networks are drawn; the better of the two counts.""",
         verdict=judge(
             {name: certificate is not None for name, certificate in certificates.items()},
             {name: kept[name] for name in CLAIMED},
