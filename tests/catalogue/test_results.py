@@ -234,6 +234,23 @@ def test_filter(text, count, sweep):
     assert len(select(rows(scan(sweep)), parse_filter([text]))) == count
 
 
+def test_a_key_that_is_left_out_at_its_default_is_found_by_it(tmp_path):
+    """Where another run names it; theory has no such key, and of a folder without a config nothing is known."""
+    write_run(tmp_path / "ends", looks="ends")
+    write_run(tmp_path / "along")
+    write_run(tmp_path / "theory", command="theory")
+    write_run(tmp_path / "unknown")
+    (tmp_path / "unknown" / "config.yaml").unlink()
+    for by, count in (("member", 2), ("run", 1), ("config", 1)):
+        table = rows(scan(tmp_path), by)
+        assert (
+            len(select(table, parse_filter(["looks=along"])))
+            == len(select(table, parse_filter(["looks=ends"])))
+            == count
+        )
+        assert "block.norm" not in table[0].cells  # which none of them names
+
+
 def test_a_row_of_several_networks_meets_what_one_of_them_meets(sweep):
     table = rows(scan(sweep), "config")
     assert len(select(table, parse_filter(["layer=10"]))) == 2

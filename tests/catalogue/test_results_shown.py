@@ -50,7 +50,7 @@ def test_a_key_that_only_one_run_names_is_shown(tmp_path):
     write_run(tmp_path / "b", activation={"name": "tanh"})
     titles, cells = table_cells(rows(scan(tmp_path)), "member")
     assert "block.norm" in titles and "activation.p" not in titles
-    assert {row[titles.index("block.norm")] for row in cells} == {"rms", ""}
+    assert {row[titles.index("block.norm")] for row in cells} == {"rms", "none"}
 
 
 def test_a_table_fits_120_columns_and_names_what_it_leaves_out(tmp_path):

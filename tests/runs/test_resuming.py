@@ -230,6 +230,17 @@ def test_a_state_of_gauss_newton_of_other_weights_or_steps_is_passed_over(experi
         assert torch.equal(refined(16, begun)[0], straight)
 
 
+def test_the_loss_that_gauss_newton_says_is_of_the_finite_networks_beside_one_that_is_not(experiment):
+    built, lines = experiment("members=3", "task=function", "activation=tanh", "task.newton_steps=1"), []
+    checkpoints = cast(Checkpoints, SimpleNamespace(part=lambda *_: None, due=lambda _: False, say=lines.append))
+    population = built.population()
+    with torch.no_grad():
+        population.theta[1] = torch.nan
+    task, theta_MP = refine(built, population, torch.ones(3, dtype=torch.bool), checkpoints)
+    losses = [task.losses(population, task.train, rows)[[0, 2]].max() for rows in (population.theta.double(), theta_MP)]
+    assert lines[-1].endswith("median training loss {:.3g} -> {:.3g}".format(*losses))
+
+
 # --- further than it was meant to go
 
 
@@ -274,6 +285,7 @@ WRONG = {
     "a sweep": (["-m", "resume=run", "steps=30,40"], ["leave out -m"]),
     "a config beside": (["resume=run", "config=run"], ["leave out config="]),
     "another config": (["resume=run", "depth=7", "steps=30"], ["depth is 2 there and 7 here", "only steps may differ"]),
+    "other looks": (["resume=run", "looks=ends"], ["looks is left out there and ends here", "only steps may differ"]),
     "a forecast": (["resume=theory"], ["it is of repu-lab theory"]),
     "signal propagation": (["resume=propagate"], ["it is of repu-lab propagate"]),
 }

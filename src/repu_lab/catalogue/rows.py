@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 
 from repu_lab.catalogue.scanning import Member, Run
 from repu_lab.catalogue.summary import Summary, counted, summarise, where
 from repu_lab.catalogue.values import Scalar
 from repu_lab.configs.command import job_commands
-from repu_lab.configs.config import keys_left_out
+from repu_lab.configs.config import left_out
 from repu_lab.networks.quantiles import median
 
 BY = ("member", "run", "config")
@@ -37,13 +38,17 @@ def rows(runs: Sequence[Run], by: str = "member") -> list[Row]:
     """Return a row for each network ("member"), run, or config of the runs, in the order of the runs.
 
     A run without a result, or with a damaged one, has a row too: its state and a note say why. By config, the same
-    network (config and seed) found in several folders counts once.
+    network (config and seed) found in several folders counts once. A key that one row has is in all rows whose config
+    leaves it out at its default, with that.
     """
     if by == "member":
-        return [_member_row(run, member) for run in runs for member in run.members or [None]]
-    if by == "run":
-        return [_run_row(run) for run in runs]
-    return [_config_row(group) for group in by_config(runs)]
+        table = [_member_row(run, member) for run in runs for member in run.members or [None]]
+    elif by == "run":
+        table = [_run_row(run) for run in runs]
+    else:
+        table = [_config_row(group) for group in by_config(runs)]
+    present = frozenset(key for row in table for key in row.config)
+    return [_completed(row, present) for row in table]
 
 
 def by_config(runs: Iterable[Run]) -> list[list[Run]]:
@@ -67,24 +72,28 @@ def distinct_members(runs: Iterable[Run]) -> list[Member]:
 
 
 def shown_columns(table: Sequence[Row]) -> list[str]:
-    """Return the keys of the config in which the rows that have them differ, in the config's order.
-
-    A row without a key that is left out at its default has that.
-    """
+    """Return the keys of the config in which the rows that have them differ, in the config's order."""
     fullest = sorted(table, key=lambda row: len(row.config), reverse=True)  # which has the most keys in their order
     keys = dict.fromkeys(key for row in fullest for key in row.cells if key in row.config)
-    usual = {key for command in job_commands().values() for key in keys_left_out(command.config)}
-
-    def values(key: str) -> set[Scalar]:
-        return {row.cells.get(key) for row in table if key in row.config or (row.config and key in usual)}
-
-    return [key for key in keys if len(values(key)) > 1]
+    return [key for key in keys if len({row.cells[key] for row in table if key in row.config}) > 1]
 
 
 def metric_name(table: Sequence[Row]) -> str:
     """Return what the metric is called, `metric` if rows disagree."""
     names = {name for row in table for name in [row.cells.get("metric_name")] if isinstance(name, str)}
     return names.pop() if len(names) == 1 else "metric"
+
+
+def _completed(row: Row, present: frozenset[str]) -> Row:
+    missing = present - row.config if row.config else frozenset()
+    usual = {key: value for key, value in _usual(str(row.cells["command"])).items() if key in missing}
+    return replace(row, cells=row.cells | usual, config=row.config | usual.keys()) if usual else row
+
+
+@cache
+def _usual(command: str) -> dict[str, Scalar]:
+    known = job_commands().get(command)
+    return {} if known is None else dict(left_out(known.config))
 
 
 def _member_row(run: Run, member: Member | None) -> Row:

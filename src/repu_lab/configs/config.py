@@ -184,14 +184,14 @@ def _decisive(schema: type) -> tuple[tuple[str, Any], ...]:
     )
 
 
-def keys_left_out(schema: type, prefix: str = "") -> Iterator[str]:
-    """Yield the keys that a run's config.yaml does not have where they are at their defaults."""
+def left_out(schema: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the keys that a run's config.yaml does not have where they are at their defaults, with these."""
     for spec in fields(schema):
         made = spec.default_factory
         if isinstance(made, type) and is_dataclass(made):
-            yield from keys_left_out(made, f"{prefix}{spec.name}.")
+            yield from left_out(made, f"{prefix}{spec.name}.")
         elif spec.metadata["named_if_set"]:
-            yield f"{prefix}{spec.name}".removesuffix(".name")
+            yield f"{prefix}{spec.name}".removesuffix(".name"), spec.default
 
 
 def config_hash(command: str, config: Any) -> str:

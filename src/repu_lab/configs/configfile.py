@@ -5,13 +5,13 @@
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
 from repu_lab.configs.command import job_command, job_commands
 from repu_lab.configs.composition import composer
-from repu_lab.configs.config import ConfigError, keys_left_out
+from repu_lab.configs.config import ConfigError, left_out
 from repu_lab.configs.spelling import literal
 from repu_lab.configs.text import nearest, printable
 from repu_lab.configs.untrusted import foreign_target, read_plain, read_run_config, walk
@@ -65,7 +65,7 @@ def unfold(command: str, overrides: Sequence[str], multirun: bool = False) -> li
         if key and not re.fullmatch(r"[A-Za-z_]\w*", key, re.ASCII):
             raise ConfigError(f"{named_by}: {printable(repr(key))} is not a key")
     place = [f"hydra.run.dir={literal(path)}"] if source == "resume" else []
-    usual = set(keys_left_out(job_command(command).config))
+    usual = dict(left_out(job_command(command).config))
     return [*_overrides(tree, groups, usual), *overrides, *place]
 
 
@@ -73,7 +73,7 @@ def _deciding(schema: type) -> list[str]:
     return [spec.name for spec in fields(schema) if spec.metadata["affects_result"]]
 
 
-def _overrides(tree: dict[str, Any], groups: set[str], usual: set[str]) -> Iterator[str]:
+def _overrides(tree: dict[str, Any], groups: set[str], usual: Mapping[str, Any]) -> Iterator[str]:
     """Yield what makes a tree; groups in `usual` may leave out their name."""
     for key, value in tree.items():
         if key not in groups or not isinstance(value, dict):

@@ -87,7 +87,7 @@ def _differences(folder: Path, config: Any) -> dict[str, str] | None:
         return None
     here = _flat(result_fields(config))
     return {
-        key: f"{key} is {there.get(key)} there and {here.get(key)} here"
+        key: f"{key} is {there.get(key, 'left out')} there and {here.get(key, 'left out')} here"
         for key in here | there
         if here.get(key) != there.get(key)
     }

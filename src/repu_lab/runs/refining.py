@@ -1,7 +1,7 @@
 """What follows the last step: Gauss-Newton where the task asks for it, and what is measured once."""
 
 import time
-from functools import partial
+from math import inf
 from typing import Any
 
 import torch
@@ -58,19 +58,19 @@ def refine(
     saved = None if begun is None else begun["state"]
     refined_MP[alive_M] = gauss_newton(residuals, start_MP, steps, saved, keep)
     seconds = before + time.perf_counter() - clock
+
+    def losses(rows_MP: Tensor) -> Tensor:
+        return task.losses(population, task.train, rows_MP)
+
+    # A network that the last step made NaN ranks as the worst: torch's median of it and others is NaN.
     first, last = (
-        by_rows(partial(_loss, task, population), population, rows_MP, len(task.train)).median()
+        by_rows(losses, population, rows_MP, len(task.train)).nan_to_num(inf, inf).median()
         for rows_MP in (start_MP, refined_MP[alive_M])
     )
     networks = f" of {len(start_MP)} networks" if len(start_MP) > 1 else ""
     what = f"Gauss-Newton, {steps} steps{networks} in {seconds:.1f} s"
     checkpoints.say(f"refined:  {what}: median training loss {first:.3g} -> {last:.3g}")
     return task, refined_MP
-
-
-def _loss(task: Task, population: Population, theta_MP: Tensor) -> Tensor:
-    with torch.no_grad():
-        return task.losses(population, task.train, theta_MP)
 
 
 def _goes_on(begun: dict[str, Any], start_MP: Tensor, steps: int) -> bool:
