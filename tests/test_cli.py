@@ -101,6 +101,8 @@ MISTAKES = [
     (["theory", "optimizer=sgd"], ["optimizer=sgd", "no such key"]),
     (["propagate", "steps=5"], ["steps=5", "no such key"]),
     (["train", "optimizer.lr=fast"], ["optimizer.lr=fast", "auto"]),
+    (["train", "optimizer.lr=1" + "0" * 400], ["optimizer.lr=100", "auto or a finite number"]),  # no float holds it
+    (["train", "task.criterion=-1" + "0" * 400], ["task.criterion=-100", "a finite number"]),
     (["train", "initialization.c_w=1"], ["initialization.c_w", "initialization=custom"]),
     (["train", "initialization=custom"], ["initialization.c_w"]),
     (["train", "initialization.name=he"], ["initialization.name", "initialization=he"]),

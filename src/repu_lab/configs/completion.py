@@ -116,9 +116,8 @@ def _values(composing: Composer, cfg: DictConfig, key: str) -> Sequence[str]:
     spec, hint = field_of(job_command(composing.command).config, key)
     if hint is bool:
         return ["true", "false"]
-    complaint = spec.metadata["check"](object()) if spec and spec.metadata["check"] else ""
-    if "must be one of " in (complaint or ""):
-        return complaint.removeprefix("must be one of ").split(", ")
+    if spec and spec.metadata["check"] and spec.metadata["check"].names:
+        return spec.metadata["check"].names
     value = OmegaConf.select(cfg, key) if mistakes.has_key(cfg, key) else None
     return [] if value is None else [str(value)]
 

@@ -145,7 +145,8 @@ def wrong_type(schema: type, override: Override, error: Exception) -> str:
     key, value, text = override.key_or_group, override.value(), printable(str(override.input_line))
     spec, hint = field_of(schema, key)
     if key.startswith("hydra."):
-        hint = _launcher_hints().get(key.rpartition(".")[2], str)
+        hints = [_hints(settings).get(key.rpartition(".")[2]) for settings in LAUNCHERS.values()]
+        hint = next(filter(None, hints), str)
     check, kinds = spec and spec.metadata["check"], (hint, typing.get_origin(hint), *typing.get_args(hint))
     if dataclasses.is_dataclass(hint):
         complaint = one_by_one(key, typing.cast(type, hint), value)
@@ -159,7 +160,7 @@ def one_by_one(group: str, schema: type, value: typing.Any) -> str:
     """Return how the keys of a group are set, which takes no value itself; a number is suggested as that of its key."""
     shown = value if isinstance(value, (int, float)) and not isinstance(value, bool) else "VALUE"
     checks = {f"{group}.{spec.name}": spec.metadata["check"] for spec in dataclasses.fields(schema)}
-    valid = {key: check(object()).removeprefix("must be ") if check else "any" for key, check in checks.items()}
+    valid = {key: check.valid if check else "any" for key, check in checks.items()}
     keys = " or ".join(f"{key}={shown}, {values}" for key, values in valid.items())
     return f"is a group of keys and takes no value itself; write {keys}"
 
@@ -179,11 +180,6 @@ def field_of(schema: type, key: str) -> tuple[dataclasses.Field[typing.Any] | No
             return None, None
     spec = {field.name: field for field in dataclasses.fields(schema)}.get(name)
     return spec, _hints(schema).get(name)
-
-
-@cache
-def _launcher_hints() -> dict[str, typing.Any]:
-    return {name: hint for settings in LAUNCHERS.values() for name, hint in _hints(settings).items()}
 
 
 @cache

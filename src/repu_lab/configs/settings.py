@@ -2,13 +2,30 @@
 
 import math
 import re
+import sys
 from collections.abc import Callable
-from dataclasses import field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from repu_lab.configs.text import nearest
 
-Check = Callable[[Any], str | None]
+
+@dataclass(frozen=True)
+class Check:
+    """Whether a value is valid, and what is said of one that is not; `names`: the valid ones, where they are a few."""
+
+    holds: Callable[[Any], bool]
+    complaint: str
+    names: tuple[str, ...] = ()
+
+    def __call__(self, value: Any) -> str | None:
+        """Return what is wrong with a value, None if nothing."""
+        return None if self.holds(value) else self.complaint + nearest(str(value), self.names)
+
+    @property
+    def valid(self) -> str:
+        """What is valid, in words."""
+        return self.complaint.removeprefix("must be ")
 
 
 def setting(
@@ -24,9 +41,12 @@ def setting(
 
     None is valid where it is the default. `several`: it takes a list, which to Hydra `claim=6,7` alone would not be.
     """
+    if check is not None and default is None:
+        holds = check.holds
+        check = replace(check, holds=lambda value: value is None or holds(value))
     metadata = {
         "doc": doc,
-        "check": (lambda value: None if value is None else check(value)) if check and default is None else check,
+        "check": check,
         "affects_result": affects_result,
         "named_if_set": named_if_set,
         "several": several,
@@ -49,7 +69,7 @@ def earlier(cure: str) -> Any:
 
     So finished runs are found again. `cure`: what to type instead.
     """
-    return setting(None, "of earlier versions only", lambda _: f"is a key of earlier versions; {cure}")
+    return setting(None, "of earlier versions only", Check(lambda _: False, f"is a key of earlier versions; {cure}"))
 
 
 def aside(default: Any, doc: str, check: Check | None = None, *, several: bool = False) -> Any:
@@ -60,13 +80,11 @@ def aside(default: Any, doc: str, check: Check | None = None, *, several: bool =
 def whole(at_least: int, at_most: int | None = None) -> Check:
     """Check for a whole number within bounds."""
     bounds = f"of at least {at_least}" if at_most is None else f"from {at_least} to {at_most}"
-
-    def check(value: Any) -> str | None:
-        largest = math.inf if at_most is None else at_most
-        valid = isinstance(value, int) and not isinstance(value, bool) and at_least <= value <= largest
-        return None if valid else f"must be a whole number {bounds}"
-
-    return check
+    largest = math.inf if at_most is None else at_most
+    return Check(
+        lambda value: isinstance(value, int) and not isinstance(value, bool) and at_least <= value <= largest,
+        f"must be a whole number {bounds}",
+    )
 
 
 def number(at_least: float = -math.inf, below: float = math.inf, at_most: float = math.inf) -> Check:
@@ -74,43 +92,34 @@ def number(at_least: float = -math.inf, below: float = math.inf, at_most: float 
     bounds = [f"of at least {at_least:g}"] if at_least > -math.inf else []
     bounds += [f"below {below:g}"] if below < math.inf else []
     bounds += [f"at most {at_most:g}"] if at_most < math.inf else []
-    text = " ".join(["must be a finite number", " and ".join(bounds)]).strip()
 
-    def check(value: Any) -> str | None:
-        if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
-            return text
-        return None if at_least <= value < below and value <= at_most else text
+    def holds(value: Any) -> bool:
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
+            return False
+        # Finite: also a whole number of hundreds of digits is too large for a float.
+        return abs(value) <= sys.float_info.max and at_least <= value < below and value <= at_most
 
-    return check
+    return Check(holds, " ".join(["must be a finite number", " and ".join(bounds)]).strip())
 
 
-def one_of(*valid: Any) -> Check:
+def one_of(*valid: str) -> Check:
     """Check for one of a few values."""
-
-    def check(value: Any) -> str | None:
-        names = [str(name) for name in valid]
-        return None if value in valid else f"must be one of {', '.join(names)}{nearest(str(value), names)}"
-
-    return check
+    return Check(lambda value: value in valid, f"must be one of {', '.join(valid)}", valid)
 
 
 def named(*examples: str) -> Check:
     """Check for a text, which is mostly one of a few; where it must be, is checked elsewhere."""
-    return lambda value: None if isinstance(value, str) else f"must be one of {', '.join(examples)}"
+    return replace(one_of(*examples), holds=lambda value: isinstance(value, str))
 
 
-def learning_rate(value: Any) -> str | None:
-    """Check for auto or a learning rate."""
-    return None if value == "auto" else number(0)(value) and "must be auto or a finite number of at least 0"
-
-
-def branch(value: Any) -> str | None:
-    """Check for auto, rezero or a positive number."""
-    valid = value in ("auto", "rezero") or (number(0)(value) is None and value > 0)
-    return None if valid else "must be auto, rezero or a finite number above 0"
-
-
-def device(value: Any) -> str | None:
-    """Check for a device's name."""
-    valid = isinstance(value, str) and re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value)
-    return None if valid else "must be auto, cpu, cuda, cuda:0, cuda:1, ... or mps"
+learning_rate = Check(
+    lambda value: value == "auto" or number(0).holds(value), "must be auto or a finite number of at least 0"
+)
+branch = Check(
+    lambda value: value in ("auto", "rezero") or (number(0).holds(value) and value > 0),
+    "must be auto, rezero or a finite number above 0",
+)
+device = Check(
+    lambda value: isinstance(value, str) and re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value) is not None,
+    "must be auto, cpu, cuda, cuda:0, cuda:1, ... or mps",
+)
