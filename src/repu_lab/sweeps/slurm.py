@@ -73,6 +73,7 @@ class SlurmPool:
         self.place, self.settings = RunFolder(place), settings
         self.waiting: deque[tuple[Duty, Group]] = deque()
         self.running: dict[str, Group] = {}  # by job id
+        self._cancelled = set[str]()
         # Its end tells this sweep's jobs from all others of the user, which an odd record may name.
         self.job_name = f"repu-lab-{hashlib.sha256(os.fsencode(place.resolve())).hexdigest()[:12]}"
         self._polled = 0.0
@@ -114,10 +115,11 @@ class SlurmPool:
         return bool(self.waiting or self.running)
 
     def interrupt(self) -> None:
-        """Forget what waits and cancel what is in the queue: running groups save their state and end."""
+        """Forget what waits and cancel, once, what is in the queue: running groups save their state and end."""
         self.waiting.clear()
-        if self.running:
-            _slurm("scancel", *self.running)
+        if fresh := [i for i in self.running if i not in self._cancelled]:
+            _slurm("scancel", *fresh)
+            self._cancelled.update(fresh)
 
     def leave(self) -> None:
         """Forget what waits; what is in the queue goes on without a driver."""
@@ -125,12 +127,6 @@ class SlurmPool:
             print(f"left in Slurm's queue: {' '.join(self.running)}; the same command watches on, scancel ends them")
         self.waiting.clear()
         self.running.clear()
-
-    def __enter__(self) -> "SlurmPool":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
 
     def _submit_all(self) -> None:
         """Submit all groups that wait as one array."""
