@@ -1,11 +1,15 @@
 """How steps are done: choosing between a captured graph and plain steps, with stand-ins, and chunks of members."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from repu_lab.configs.command import job_command
 from repu_lab.configs.composition import compose_jobs
 from repu_lab.configs.config import ConfigError, config_hash
+from repu_lab.configs.schema import EQUATIONS
+from repu_lab.networks.derivatives import jets
 from repu_lab.runs import building, memory, stepping
 from repu_lab.runs.building import build
 from repu_lab.runs.graphs import equal_bits
@@ -137,6 +141,22 @@ def test_a_population_beyond_the_memory_passes_in_chunks(run, monkeypatch, tmp_p
     monkeypatch.setattr(memory, "free_bytes", lambda device: weights)
     with pytest.raises(ConfigError, match=r"width=8: .* lower width, depth, members or batch_size"):
         members_at_once(job.config, sizes, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("name", EQUATIONS)
+def test_the_memory_of_an_equation_counts_the_derivatives_that_pass_through_its_layers(experiment, monkeypatch, name):
+    seen = []
+
+    def recorded(*arguments, **more):
+        seen.append(jets(*arguments, **more)[0])
+        return jets(*arguments, **more)
+
+    monkeypatch.setattr("repu_lab.tasks.equations.jets", recorded)
+    built = experiment(f"task={name}", "task.collocation=32", "activation=tanh")
+    built.task.losses(built.population(), built.task.batch(0, 32))
+    numbers = sum(each.numel() for each in seen[0]) / seen[0].z_MBN.numel()
+    plain = replace(built.config, task=replace(built.config.task, name="function"))
+    assert member_bytes(built.config, built.sizes)[1] == numbers * member_bytes(plain, built.sizes)[1]
 
 
 @pytest.mark.parametrize(

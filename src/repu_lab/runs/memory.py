@@ -10,6 +10,7 @@ import torch
 
 from repu_lab.configs.config import ConfigError
 
+DERIVED = {"burgers": 4, "helmholtz": 5}  # numbers a unit and point: z, its two first derivatives and its second ones
 SHARE = 0.8  # of the free memory, which a population that passes in chunks fills
 
 
@@ -18,7 +19,7 @@ def member_bytes(config: Any, sizes: tuple[int, ...]) -> tuple[int, int]:
     item = getattr(torch, config.dtype).itemsize
     parameters = sum((i + 1) * o for i, o in pairwise(sizes))
     inputs = getattr(config, "batch_size", config.probe)
-    inputs *= 4 if config.task.name == "burgers" else 1  # u, u_x, u_t, u_xx
+    inputs *= DERIVED.get(config.task.name, 1)
     # theta, its gradient in pieces and joined, two moments, the step; z, s(z) and their gradients, of a batch.
     return 6 * parameters * item, 3 * inputs * sum(sizes) * item
 
