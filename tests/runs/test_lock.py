@@ -18,7 +18,7 @@ from repu_lab.runs.lock import locked
 from repu_lab.runs.output import write_output
 from repu_lab.runs.paths import check_inside, remove_group, remove_leftovers
 from repu_lab.sweeps.group import GROUPS, make_group
-from repu_lab.sweeps.sweep import group_places, plan_groups, run_sweep
+from repu_lab.sweeps.sweep import Place, group_places, plan_groups, run_sweep
 
 GROUP = "0123456789abcdef"
 
@@ -121,7 +121,7 @@ def test_a_sweep_with_a_link_in_it_is_refused_before_anything_is_written(linked,
     link.parent.mkdir(parents=True)
     link.symlink_to((outside if linked == "groups" else outside / GROUP).absolute())
     with pytest.raises(ConfigError, match=f"{link.name}: is a link or no folder"):
-        run_sweep("train", jobs, [])
+        run_sweep("train", jobs, Place([]))
     assert held(outside / GROUP) == before and os.listdir("outputs/sweeps/s") == [link.name]
 
 

@@ -22,7 +22,7 @@ from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.reading import Contents
 from repu_lab.sweeps.job_table import error_of, finished_result
 from repu_lab.sweeps.launching import slots
-from repu_lab.sweeps.sweep import run_unfinished
+from repu_lab.sweeps.sweep import Place, run_unfinished
 
 Choice = TypeVar("Choice")
 APART = 10_000  # between the first seeds of reproductions of other seeds: more than a claim's networks and tuning take
@@ -128,7 +128,7 @@ class Lab:
             return []
         for job in todo:
             job.config.rerun = self.rerun and job.folder not in self._done
-        run_unfinished("train", todo, slots(vars(LabConf(workers=self._workers()))))
+        run_unfinished("train", todo, Place(slots(vars(LabConf(workers=self._workers())))))
         self._done |= {job.folder for job in todo}
         return [_trained(job) for job in composed]
 

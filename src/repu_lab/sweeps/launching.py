@@ -6,7 +6,7 @@ from typing import Any
 
 from repu_lab.configs.composition import Job
 from repu_lab.configs.config import ConfigError
-from repu_lab.sweeps.sweep import run_sweep
+from repu_lab.sweeps.sweep import Place, run_sweep
 from repu_lab.sweeps.workers import Slot
 
 COUNTS = ("workers", "threads", "max_members")
@@ -18,8 +18,10 @@ def launch(command: str, jobs: Sequence[Job], settings: Mapping[str, Any]) -> in
         from repu_lab.sweeps.slurm import SlurmPool, check_slurm
 
         check_slurm()  # before the jobs are checked, which takes longer
-        return run_sweep(command, jobs, [Slot()], settings["max_members"], lambda place: SlurmPool(place, settings))
-    return run_sweep(command, jobs, slots(settings), settings["max_members"])
+        place = Place([Slot()], settings["max_members"], lambda folder: SlurmPool(folder, settings))
+    else:
+        place = Place(slots(settings), settings["max_members"])
+    return run_sweep(command, jobs, place)
 
 
 def plan(command: str, jobs: Sequence[Job], settings: Mapping[str, Any] | None) -> int:

@@ -9,7 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,25 +45,28 @@ NAME = re.compile(r"[0-9a-f]{16}")  # of a group's folder
 WAIT_SECONDS = 0.2
 
 
-def run_sweep(
-    command: str,
-    jobs: Sequence[Job],
-    slots: Sequence[Slot],
-    max_members: int | None = None,
-    cluster: "Callable[[Path], SlurmPool] | None" = None,
-) -> int:
+@dataclass(frozen=True)
+class Place:
+    """Where groups run, on slots or on what `cluster` makes of the sweep's folder of them; most members of one."""
+
+    slots: Sequence[Slot]
+    max_members: int | None = None
+    cluster: "Callable[[Path], SlurmPool] | None" = None
+
+
+def run_sweep(command: str, jobs: Sequence[Job], place: Place) -> int:
     """Run what is not finished of a sweep's jobs, print the table of all and what to type next; return the exit code.
 
     0, 1 if a job failed, 3 if one is not as `require` asks. Errors: see `run_unfinished`.
     """
     try:
-        stopped = run_unfinished(command, jobs, slots, max_members, cluster)
+        stopped = run_unfinished(command, jobs, place)
     except Interrupted:
         if (sweep := sweep_of(jobs)).exists():  # else nothing had begun
             again = "the same command without rerun=true" if jobs[0].config.rerun else "the same command"
             print(f"interrupted; {again} goes on with what is left in {sweep}")
         raise
-    advice = None if stopped else _advice(command, jobs, slots)
+    advice = None if stopped else _advice(command, jobs, place.slots[:1])
     code = print_table(command, jobs)
     if advice:
         print(escaped(f"next:     {advice}"))
@@ -74,18 +77,11 @@ def run_sweep(
     return code
 
 
-def run_unfinished(
-    command: str,
-    jobs: Sequence[Job],
-    slots: Sequence[Slot],
-    max_members: int | None = None,
-    cluster: "Callable[[Path], SlurmPool] | None" = None,
-) -> str | None:
+def run_unfinished(command: str, jobs: Sequence[Job], place: Place) -> str | None:
     """Run what is not finished of a sweep's jobs; return why that was stopped, None if it was not.
 
-    Groups run on the slots, or on what `cluster` makes of the sweep's folder of groups. ConfigError, before anything is
-    written, if a job cannot run or another process sweeps here; Interrupted, after every worker has saved its state, if
-    a signal asks.
+    ConfigError, before anything is written, if a job cannot run or another process sweeps here; Interrupted, after
+    every worker has saved its state, if a signal asks.
     """
     left = unfinished(command, jobs)
     if not left:
@@ -93,21 +89,21 @@ def run_unfinished(
     sweep = sweep_of(jobs)
     for folder in (sweep / GROUPS, *(job.folder for job in left)):
         check_inside(folder, sweep)
-    with Pool(slots) as pool:
+    with Pool(place.slots) as pool:
 
         def fits(config: Any) -> int:
             return pool.ask(members_that_fit, config) or 1
 
-        groups = plan_groups(command, jobs, left, memory_bound(fits, left, len(slots), max_members))
+        groups = plan_groups(command, jobs, left, memory_bound(fits, left, len(place.slots), place.max_members))
         for group in groups:
             pool.ask(check_group, group)
-        place = RunFolder(sweep / GROUPS)
-        place.path.mkdir(parents=True, exist_ok=True)
-        with place.lock(), deferred() as request:
+        shared = RunFolder(sweep / GROUPS)
+        shared.path.mkdir(parents=True, exist_ok=True)
+        with shared.lock(), deferred() as request:
             if left[0].config.rerun:
                 for stale in group_places(sweep):
                     remove_group(stale, sweep)
-            runner = pool if cluster is None else cluster(place.path)
+            runner = pool if place.cluster is None else place.cluster(shared.path)
             stopped = _Driver(command, runner, len(left)).drive(groups, request)
     if request.number is not None:
         raise Interrupted(request.number)
@@ -122,7 +118,7 @@ def _advice(command: str, jobs: Sequence[Job], slots: Sequence[Slot]) -> str | N
     ended = {name for result in results for name in result.get("outcomes", (result.get("fate"),))}
     if ended - {None} <= {*job_command(command).good}:
         return None
-    with Pool(slots[:1]) as pool:
+    with Pool(slots) as pool:
         return pool.ask(next_of_sweep, tuple(jobs))
 
 
