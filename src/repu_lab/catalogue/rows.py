@@ -87,7 +87,7 @@ def metric_name(table: Sequence[Row]) -> str:
 def _completed(row: Row, present: frozenset[str]) -> Row:
     missing = present - row.config if row.config else frozenset()
     usual = {key: value for key, value in _usual(str(row.cells["command"])).items() if key in missing}
-    return replace(row, cells=row.cells | usual, config=row.config | usual.keys()) if usual else row
+    return replace(row, cells=row.cells | usual, config=row.config.union(usual)) if usual else row
 
 
 @cache
