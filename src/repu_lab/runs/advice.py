@@ -73,11 +73,7 @@ def next_command(
 
 
 def _advice(
-    topic: Topic,
-    expected: Forecast | None,
-    records: Sequence[Mapping[str, Any]],
-    kind: str,
-    config_file: Path,
+    topic: Topic, expected: Forecast | None, records: Sequence[Mapping[str, Any]], kind: str, config_file: Path
 ) -> str | None:
     config, where = topic.config, _where(topic, kind, records)
     base = _typed(_command_of(config), config, config_file)

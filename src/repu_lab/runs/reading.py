@@ -51,13 +51,9 @@ class Contents:
             _compare(name, entry, len(content), digest)
         return content
 
-    def text(self, name: str, limit: int) -> str:
-        """Return a text file, checked in the same way."""
-        return as_text(self.content(name, limit), name)
-
     def json(self, name: str, limit: int = JSON_LIMIT) -> dict[str, Any]:
         """Return the JSON object of a file, checked in the same way."""
-        return parsed(self.text(name, limit), name)
+        return parsed(as_text(self.content(name, limit), name), name)
 
     def config(self) -> dict[str, Any]:
         """Return the mapping in config.yaml, checked in the same way."""

@@ -81,18 +81,15 @@ def _goes_on(begun: dict[str, Any], start_MP: Tensor, steps: int) -> bool:
     return known and begun.get("steps") == steps and "seconds" in begun
 
 
-def add_validation(records: list[dict[str, Any]], evaluation: Evaluation) -> None:
-    """Write into every member's record how it does on the validation split, by which settings are chosen.
+def add_measured(records: list[dict[str, Any]], validation: Evaluation, measures: dict[str, Tensor]) -> None:
+    """Write into every member's record how it does on the validation split, and what its task measures.
 
-    A network that no step has changed has no metric there either.
+    By the first settings are chosen. A network that no step has changed has no metric there either; None stands for
+    what is not finite.
     """
-    for record, loss, metric in zip(records, evaluation.loss.tolist(), evaluation.metric.tolist(), strict=True):
-        record["validation_loss"] = json_number(loss)
-        record["validation_metric"] = None if record["metric"] is None else json_number(metric)
-
-
-def add_measures(records: list[dict[str, Any]], measures: dict[str, Tensor]) -> None:
-    """Write what a task measures into every member's record, None where it is not finite."""
+    losses, metrics = validation.loss.tolist(), validation.metric.tolist()
     columns = {name: values.tolist() for name, values in measures.items()}
     for i, record in enumerate(records):
+        record["validation_loss"] = json_number(losses[i])
+        record["validation_metric"] = None if record["metric"] is None else json_number(metrics[i])
         record["measures"] = {name: json_number(values[i]) for name, values in columns.items()}

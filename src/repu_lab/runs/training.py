@@ -21,7 +21,7 @@ from repu_lab.runs.memory import keys_named
 from repu_lab.runs.observation import Observer, evaluate, observe
 from repu_lab.runs.outcome import DIVERGED, bad_layer, judge
 from repu_lab.runs.pictures import draw_solution
-from repu_lab.runs.refining import PART, add_measures, add_validation, refine
+from repu_lab.runs.refining import PART, add_measured, refine
 from repu_lab.runs.schedule import is_measured
 from repu_lab.runs.state import Part, State, TrainingRun, members
 from repu_lab.runs.stepping import stepper
@@ -80,7 +80,7 @@ def train(runs: Sequence[TrainingRun], checkpoints: Checkpoints, bar: Bar) -> li
             for step in range(state.step, config.steps + 1):
                 state.step = step
                 going = [part for _, part in written if part.ended is None]
-                # All at the last step, else those whose members are settled, which is request seldom.
+                # All at the last step, else those whose members are settled, which is asked seldom.
                 asks = step % END_CHECK == 0
                 ending = [p for p in going if step == config.steps or (asks and state.settled(p.rows))]
                 last = len(ending) == len(going)
@@ -147,8 +147,7 @@ def finish(
         judged_at = step + config.task.newton_steps
         tracker.by_member(judged_at, {"test/loss": evaluation.loss.cpu(), "test/metric": evaluation.metric.cpu()})
     records = judge(progress, first, evaluation, judged, experiment.seeds, step, diverged_layer, refined=refined)
-    add_validation(records, validation)
-    add_measures(records, task.measures(population, theta_MP))
+    add_measured(records, validation, task.measures(population, theta_MP))
     outcomes = dict(Counter(record["outcome"] for record in records))
     line = verdict(expected, summary(records))
     tracker.write(step, summaries.text("outcome", line))

@@ -3,29 +3,9 @@
 Shapes: M members, B examples, C outputs.
 """
 
-from typing import Protocol
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-
-
-class Objective(Protocol):
-    """A loss to minimise and, from it, a score whose mean over examples is the metric."""
-
-    metric_name: str
-
-    def losses(self, z_MBC: Tensor, y: Tensor) -> Tensor:
-        """Return the loss of every member and example, shape (M, B)."""
-        ...
-
-    def scores(self, z_MBC: Tensor, y: Tensor) -> Tensor:
-        """Return the score of every member and example of a whole split, shape (M, B); its mean is the metric."""
-        ...
-
-    def constant(self, y_train: Tensor) -> Tensor:
-        """Return the outputs (C,) of the best predictor that ignores its input, as seen from the training split."""
-        ...
 
 
 class Classification:
@@ -79,6 +59,11 @@ class Regression:
     def constant(self, y_train: Tensor) -> Tensor:
         """Return the mean of the targets."""
         return y_train.double().mean(0)
+
+
+# A loss to minimise and, from it, a score whose mean over examples is the metric; `constant` is what the best predictor
+# that ignores its input answers.
+Objective = Classification | Regression
 
 
 def _at_least_float32(z: Tensor) -> Tensor:

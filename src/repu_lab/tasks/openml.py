@@ -41,12 +41,7 @@ def fetch(dataset: Dataset, file: Path) -> None:
             from sklearn.datasets import fetch_openml
 
             answer: Any = fetch_openml(
-                dataset.openml_name,
-                version=1,
-                data_home=str(download),
-                as_frame=False,
-                parser="liac-arff",
-                n_retries=1,
+                dataset.openml_name, version=1, data_home=str(download), as_frame=False, parser="liac-arff", n_retries=1
             )
         x, y = answer["data"], answer["target"].astype(np.float64)
         if wrong := complaint(dataset, x, y):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from repu_lab.tasks.base import Split, Task
-from repu_lab.tasks.objectives import Classification, Regression
+from repu_lab.tasks.objectives import Classification, Objective, Regression
 
 SCALES = ("sphere", "standard", "none")
 VALIDATION = TEST = 0.15  # shares of the examples
@@ -178,13 +178,7 @@ def to_unit_mean_square(x_BI: Tensor) -> Tensor:
 
 
 def _task(
-    name: str,
-    splits: Splits,
-    objective: Classification | Regression,
-    outputs: int,
-    scale: str,
-    data_seed: int,
-    criterion: float,
+    name: str, splits: Splits, objective: Objective, outputs: int, scale: str, data_seed: int, criterion: float
 ) -> Task:
     if scale not in SCALES:
         raise ValueError(f"scale={scale}: must be one of {', '.join(SCALES)}")

@@ -1,8 +1,4 @@
-"""What a run writes for TensorBoard: one event file in its folder, cheap enough for every logged step.
-
-Numbers over members and probe inputs are drawn as the medians of tracking.digest; a median that is not finite is not
-drawn. Preactivations that are not finite are counted under z_nonfinite/.
-"""
+"""What a run writes for TensorBoard: one event file in its folder, cheap enough for every logged step."""
 
 from collections.abc import Iterable, Mapping
 from functools import cache

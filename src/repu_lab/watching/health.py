@@ -119,7 +119,8 @@ def _problems(rows: Sequence[LayerRow]) -> Iterator[str]:
         if abs(decades) > DECADES:
             what = "grows" if decades > 0 else "shrinks"
             yield f"{_at(worst)}: the signal {what} to 10^{decades:.0f} times that of {_at(sound[0])} (mean squares)"
-    yield from _gradients(rows, bool(bad))
+    if not bad:
+        yield from _gradients(rows)
     same = [row for row in sound if row.log10_distance is not None and row.log10_distance < SAME]
     apart = sound[0].log10_distance if sound else None
     if same and apart is not None and apart > SAME + 2:
@@ -130,9 +131,7 @@ def _problems(rows: Sequence[LayerRow]) -> Iterator[str]:
         yield f"{_at(row)}: {row.dead:.0%} of the units get no gradient from any input of the batch: they are dead"
 
 
-def _gradients(rows: Sequence[LayerRow], broken: bool) -> Iterator[str]:
-    if broken:
-        return
+def _gradients(rows: Sequence[LayerRow]) -> Iterator[str]:
     known = [row for row in rows if row.log10_gradient is not None]
     for row in known:
         if row.log10_gradient == math.inf:

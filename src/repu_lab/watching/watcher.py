@@ -61,9 +61,7 @@ class Watch:
 
     def step(self) -> None:
         """Count an update; what was seen since the last one is kept, and written."""
-        if self._recording.layers:
-            self._keep()
-        self._detach()
+        self._end_look()
         self.steps += 1
         if is_measured(self.steps, UNKNOWN):
             self._recording = Recording()
@@ -84,9 +82,7 @@ class Watch:
 
     def close(self) -> None:
         """Take all hooks off and close the event file."""
-        if self._recording.layers:
-            self._keep()
-        self._detach()
+        self._end_look()
         if self._counting is not None:
             self._counting.remove()
             self._counting = None
@@ -101,7 +97,9 @@ class Watch:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _detach(self) -> None:
+    def _end_look(self) -> None:
+        if self._recording.layers:
+            self._keep()
         for handle in self._handles:
             handle.remove()
         self._handles, self._recording = [], Recording()
