@@ -30,7 +30,7 @@ class TangentLayers:
 
 
 def tangent_layers(law: Law) -> TangentLayers:
-    """H^l(x, x) for l = 1..depth+1 of an input with K^1 = k1; errors as in `kernel_layers`."""
+    """Return the tangent kernel H^l(x, x), l = 1..depth+1, of one input with K^1 = k1; errors as for `layers`."""
     kernel = kernel_layers(law)
     log_gain, x = _log_gain(law, kernel), kernel.log10_K * LN10
     log_ratio = np.zeros(law.depth + 1)
