@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from repu_lab.activations import ACTIVATIONS, Activation, MRePU, RePU, SplineRePU, as_activation
+from repu_lab.activations import ACTIVATIONS, Activation, Formula, MRePU, RePU, SplineRePU, as_activation
 
 F64 = torch.float64
 CASES = {name: kind() for name, kind in ACTIVATIONS.items()} | {
@@ -208,3 +208,11 @@ def test_a_users_module_gets_its_derivatives_from_autograd():
     torch.testing.assert_close(activation.derivative(z), 2 * z / (1 + z * z) ** 2)
     torch.testing.assert_close(activation.second_derivative(z), (2 - 6 * z * z) / (1 + z * z) ** 3)
     assert not activation.derivative(z).requires_grad
+
+
+@pytest.mark.parametrize("s", [SplineRePU(3, 0.44), Formula("z * relu(1 + z)**2"), MRePU(2), Square()], ids=repr)
+def test_value_and_derivative_are_what_both_are_alone(s):
+    activation, z = as_activation(s), torch.linspace(-3, 3, 31, dtype=F64)
+    value, slope = activation.value_and_derivative(z)
+    assert torch.equal(value, activation(z)) and torch.equal(slope, activation.derivative(z))
+    assert not (value.requires_grad or slope.requires_grad)

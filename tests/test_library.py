@@ -312,7 +312,7 @@ def test_a_residual_network_is_forecast_as_torch_passes_it() -> None:
     K = torch.stack([layer.square().mean(1) for layer in z]).detach().log10().numpy()
     np.testing.assert_allclose(observed.log10_K_quantiles[2], np.quantile(K, 0.5, axis=1, method="inverted_cdf"))
     gradients = torch.autograd.grad(z[-1], z, torch.randn(16, 2, generator=random, dtype=F64))
-    size = torch.stack([gradient.square().mean() for gradient in gradients])
+    size = torch.stack([gradient.square().sum() for gradient in gradients])
     np.testing.assert_allclose(observed.log10_gradient, (size / size[-1]).log10().numpy(), atol=1e-12)
 
 

@@ -84,6 +84,11 @@ def test_what_is_measured_is_what_torch_does(q: float) -> None:
         assert 10 ** seen.log10_z[l] == pytest.approx(z.abs().max().item(), rel=1e-12)
         wanted = z.grad.square().mean() / cotangent.square().mean()
         assert 10 ** seen.log10_gradient[l] == pytest.approx(wanted.item(), rel=1e-12)
+        one, other = z.detach()[::2], z.detach()[1::2]
+        c = torch.cosine_similarity(one, other, dim=1)  # of two pairs the lower median is the smaller
+        assert 10 ** seen.log10_distance[l] == pytest.approx(1 - c.max().item(), rel=1e-10)
+        spread = (one - other).square().sum(1) / (2 * one.norm(dim=1) * other.norm(dim=1))
+        assert 10 ** seen.log10_spread[l] == pytest.approx(spread.min().item(), rel=1e-12)
 
 
 def less_row_means(W: torch.Tensor) -> None:
@@ -114,6 +119,13 @@ def test_draws_are_told_apart(name: str) -> None:
         assert kind == weights
         assert all(any(t.startswith(w) for t in reasons) for w in wanted), reasons
         assert bool(reasons) == bool(wanted), reasons
+
+
+def test_weights_that_are_zero_are_of_no_other_law() -> None:
+    made = network(ReLU(), 3, 1)
+    for linear in linears(made):
+        nn.init.zeros_(linear.weight)
+    assert recognise(as_perceptron(made))[0] == "gaussian"
 
 
 @pytest.mark.parametrize(("weights", "words"), [("orthogonal", "matrices are orthogonal"), ("centred", "rows have no")])

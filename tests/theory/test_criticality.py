@@ -102,9 +102,11 @@ def test_certificates_name_the_reason():
 
 
 def test_expansion_coefficients_are_those_of_g():
-    """a_1 and b_1 against g and E[s'^2] themselves at small K."""
-    for name in ("tanh", "sin", "erf", "gelu", "gelu_tanh", "silu", "mish", "hardswish", "spline_repu"):
-        activation, K = ACTIVATIONS[name](), 1e-4
+    """a_1 and b_1 against g and E[s'^2] themselves at small K, also where s is another function on either side of 0."""
+    names = ("tanh", "sin", "erf", "gelu", "gelu_tanh", "silu", "mish", "hardswish", "spline_repu")
+    own = (lambda z: z.tanh().abs(), lambda z: torch.where(z > 0, z.tanh(), z / 2 + z**3 / 4))
+    for activation in (*(ACTIVATIONS[name]() for name in names), *map(as_activation, own)):
+        K = 1e-4
         result = analyse(activation)
         C_W = next(point.C_W for point in result.points if point.K == 0)
         assert (C_W * gaussian.stein(activation, K) - 1) / (2 * K) == pytest.approx(result.a_1, rel=5e-3)

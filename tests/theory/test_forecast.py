@@ -19,7 +19,7 @@ from repu_lab.theory.chain import batch_chain
 from repu_lab.theory.fate import FATES, Ends, first_ends, gradient_depth, judge, survival_depth
 from repu_lab.theory.forecast import QUANTILES, forecast, forecast_law
 from repu_lab.theory.formats import DTYPES, limits, overflow_layers, underflow_layers
-from repu_lab.theory.inputs import Batch, Pair, batch_of, largest_pair, typical_pair
+from repu_lab.theory.inputs import Batch, Pair, batch_of, in_pairs, largest_pair, typical_pair
 from repu_lab.theory.pair_chain import PairChain
 
 Settings = dict[str, Any]
@@ -461,6 +461,13 @@ def test_pairs_that_stand_for_inputs_of_several_sizes():
     assert (lead.k1, lead.ratio, lead.distance) == pytest.approx((4.0, 0.04, 0.0))  # 1.6 away, as the median is
     alike = np.full((4, 4), 0.3) + 0.6 * np.eye(4)
     assert largest_pair(alike, 0.9) == typical_pair(alike, 0.9)
+
+
+def test_the_nearest_pair_is_first_at_any_size():
+    covariance = np.eye(4) + np.kron(np.diag([0.2, 0.7]), 1 - np.eye(2))
+    nearest_first = covariance[np.ix_([2, 3, 0, 1], [2, 3, 0, 1])]
+    for size in (1e-300, 1.0, 1e300):
+        np.testing.assert_array_equal(in_pairs(size * covariance), size * nearest_first)
 
 
 def test_points_on_a_line_do_not_collapse_where_their_networks_keep_them_apart():

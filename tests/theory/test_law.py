@@ -45,6 +45,7 @@ def test_kernels_are_powers_of_each_other_in_plain_layers_without_biases() -> No
     [
         ({"sizes": (4, 3)}, "depth=0 must be an integer"),
         ({"sizes": (4, 8, 0, 8, 2)}, "n_2=0 must be an integer of at least 1"),
+        ({"sizes": (4, 8, 1, 8, 2), "weights": "centred"}, "the width must be at least 2"),
         ({"C_W": (1.0, 1.0)}, "C_W must be a number or hold one for each of the 3 maps"),
         ({"C_b": (0.0, -0.1, 0.0)}, r"C_b=\[ 0.  -0.1  0. \] must be a finite number of at least 0"),
     ],

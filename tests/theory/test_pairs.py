@@ -29,6 +29,7 @@ from repu_lab.activations import (
 from repu_lab.theory import gaussian
 from repu_lab.theory.angles import angle
 from repu_lab.theory.closed_forms import rectified_pair
+from repu_lab.theory.pair_quadrature import pair_average
 from repu_lab.theory.quadrature import QuadratureMoments
 
 PAIRS = [
@@ -204,3 +205,7 @@ def test_kernel_matrix_of_many_inputs_is_symmetric_and_positive():
     np.testing.assert_allclose(value, value.T, rtol=1e-12, atol=1e-13)
     assert np.linalg.eigvalsh(value).min() > 0 and np.linalg.eigvalsh(gain).min() > 0
     assert value[3, 7] == pytest.approx(float(gaussian.pair_mean(MRePU(2), d[3], d[7], K[3, 7])[0]), rel=1e-13)
+
+
+def test_inputs_of_no_correlation_have_no_average():
+    assert np.isnan(pair_average(QuadratureMoments(Tanh()), 1.0, 1.0, np.nan)).all()

@@ -207,12 +207,15 @@ def test_wide_networks_of_centred_weights_measure_what_theory_says(activation, C
 
 
 def test_centred_weights_in_closed_form():
-    """ReLU: Var s = (1 - 1/pi) K/2; RePU_2: 5/4 K^2, beyond float64 too. Odd activations are as ever."""
+    """ReLU: Var s = (1 - 1/pi) K/2; RePU_2: 5/4 K^2, RePU_3: (15/2 - 2/pi) K^3, beyond float64 too. Odd s as ever."""
     kernel = layers(ReLU(), 2.0, 0.0, 1.0, 30, weights="centred")
     np.testing.assert_allclose(kernel.K, (1 - 1 / np.pi) ** np.arange(31), rtol=1e-12)
     np.testing.assert_allclose(kernel.chi_parallel[:-1], 1 - 1 / np.pi, rtol=1e-12)
     kernel = layers(RePU(2), 0.8, 0.0, 10.0, 12, weights="centred")
     np.testing.assert_allclose(kernel.log10_K, 2.0 ** np.arange(13), rtol=1e-12)
+    kernel = layers(RePU(3), 1 / (15 / 2 - 2 / np.pi), 0.0, 1e-40, 6, weights="centred")
+    np.testing.assert_allclose(kernel.log10_K, -40 * 3.0 ** np.arange(7), rtol=1e-12)
+    np.testing.assert_allclose(kernel.log10_chi_parallel[:-1], np.log10(3) + 2 * kernel.log10_K[:-1], rtol=1e-12)
     for weights in ("centred", "orthogonal"):
         one, other = (layers(Tanh(), 1.5, 0.1, 1.0, 20, weights=kind) for kind in ("gaussian", weights))
         np.testing.assert_allclose(one.log10_K, other.log10_K, rtol=1e-10)

@@ -49,6 +49,10 @@ class Activation(nn.Module):
         """Return the regular part of s''(z) (no delta functions), elementwise; at a kink the limit from the left."""
         raise TypeError(f"{type(self).__name__} is abstract: define forward(z), derivative(z), second_derivative(z)")
 
+    def value_and_derivative(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Return s(z) and s'(z), what they share computed once by classes that know how."""
+        return self(z), self.derivative(z)
+
 
 class WithDerivative(torch.autograd.Function):
     """Computes value(z) and back-propagates with derivative(z), so that one definition of s' serves everywhere."""

@@ -70,6 +70,11 @@ class Adapted(Activation):
         declared = self._declared("derivative", None)
         return declared(z) if declared is not None else elementwise_derivative(self.forward, z)
 
+    def value_and_derivative(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        if self._declared("derivative", None) is not None:
+            return super().value_and_derivative(z)
+        return with_derivative(self.forward, z)
+
     def second_derivative(self, z: Tensor) -> Tensor:
         declared = self._declared("second_derivative", None)
         if declared is not None:
@@ -107,16 +112,19 @@ def differentiates_twice(activation: "Adapted") -> bool:
 
 
 def elementwise_derivative(function: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
-    """Return the derivative of an elementwise function by autograd, zero where it does not depend on z.
+    """Return the derivative of an elementwise function by autograd, see `with_derivative`."""
+    return with_derivative(function, z)[1]
 
-    It keeps its graph where z requires a gradient.
+
+def with_derivative(function: Callable[[Tensor], Tensor], z: Tensor) -> tuple[Tensor, Tensor]:
+    """Return an elementwise function and its derivative by autograd, zero where it does not depend on z.
+
+    Both keep their graph where z requires a gradient.
     """
     keep_graph = z.requires_grad and torch.is_grad_enabled()
     with torch.enable_grad():
         z = z if z.requires_grad else z.detach().requires_grad_()
-        value = function(z)
-        if not value.requires_grad:
-            return torch.zeros_like(z)
-        (slope,) = torch.autograd.grad(value.sum(), z, create_graph=True, allow_unused=True)
-    slope = torch.zeros_like(z) if slope is None else slope
-    return slope if keep_graph else slope.detach()
+        value, slope = function(z), None
+        if value.requires_grad:
+            (slope,) = torch.autograd.grad(value.sum(), z, create_graph=keep_graph, allow_unused=True)
+    return value if keep_graph else value.detach(), torch.zeros_like(z) if slope is None else slope

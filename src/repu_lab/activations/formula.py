@@ -45,23 +45,24 @@ class Formula(Activation):
         text = self.formula if len(self.formula) <= TITLE else f"{self.formula[: TITLE - 3]}..."
         return ", ".join([text, *(f"{name}={value:g}" for name, value in self.values.items())])
 
-    @property
-    def described(self) -> str:
-        """The title, which has the parameters."""
-        return self.title
+    described = title  # it has the parameters
 
     def forward(self, z: Tensor) -> Tensor:
-        return WithDerivative.apply(z, lambda z: self._derivative(z, 0), self.derivative)
+        return WithDerivative.apply(z, lambda z: self._derivatives(z, 0)[0], self.derivative)
 
     def derivative(self, z: Tensor) -> Tensor:
-        return self._derivative(z, 1)
+        return self._derivatives(z, 1)[1]
+
+    def value_and_derivative(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        value, slope = self._derivatives(z, 1)
+        return value, slope
 
     def second_derivative(self, z: Tensor) -> Tensor:
-        return self._derivative(z, 2)
+        return self._derivatives(z, 2)[2]
 
-    def _derivative(self, z: Tensor, order: int) -> Tensor:
-        part = run(self.program, z, order)[-1][order]
-        return part if isinstance(part, Tensor) else torch.full_like(z, part)
+    def _derivatives(self, z: Tensor, order: int) -> list[Tensor]:
+        parts = run(self.program, z, order)[-1]
+        return [part if isinstance(part, Tensor) else torch.full_like(z, part) for part in parts]
 
     def extra_repr(self) -> str:
         return self.title

@@ -82,6 +82,10 @@ class SplineRePU(Activation):
     def derivative(self, z: Tensor) -> Tensor:
         return self._derivatives(z, 1)[0]
 
+    def value_and_derivative(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        value, slope = self._derivatives(z, 0, 1)
+        return value, slope
+
     def second_derivative(self, z: Tensor) -> Tensor:
         return self._derivatives(z, 2)[0]
 

@@ -138,9 +138,9 @@ def _measured(expected: Forecast, departures: list[str], seen: Pass) -> Forecast
     """Return theory's forecast with the fate that the network itself has."""
     law, dtype = expected.law, limits(expected.law.dtype)
     ends = first_ends(seen.log10_z[None], seen.log10_h[None], dtype)
-    collapsed = collapsed_layer(law, seen.log10_distance) if expected.inputs > 1 else 0
-    norm = math.log10(law.sizes[-1]) / 2  # of the output's gradient, whose mean square log10_gradient is relative to
-    lost = seen.log10_gradient[0] / 2 - norm + LOG10_WEIGHT_GRADIENT < dtype.smallest_normal
+    collapsed = collapsed_layer(law, seen.log10_spread) if expected.inputs > 1 else 0
+    log10_gradient = seen.log10_gradient + np.log10(np.array(law.sizes[1:]) / law.sizes[-1])  # of squared norms
+    lost = (log10_gradient[0] - math.log10(law.sizes[1])) / 2 + LOG10_WEIGHT_GRADIENT < dtype.smallest_normal
     exploded, died = int(ends.exploded[0]), int(ends.died[0])
     if exploded:
         fate, layer = "explodes", exploded
@@ -164,7 +164,7 @@ def _measured(expected: Forecast, departures: list[str], seen: Pass) -> Forecast
         layer_range=None if layer is None else (layer, layer),
         survival_depth=law.depth if layer is None else max(0, layer - 2),
         log10_K_quantiles=K,
-        log10_gradient=seen.log10_gradient,
+        log10_gradient=log10_gradient,
         log10_one_minus_correlation=seen.log10_distance,
         advice=f"{text}. Its weights are of {drawn}.",
     )

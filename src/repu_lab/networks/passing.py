@@ -8,13 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from repu_lab.networks.observing import Perceptron
 from repu_lab.networks.population import Population
-
-Floats = NDArray[np.float64]
+from repu_lab.theory.angles import Floats
 
 # Independent draws pass each of the tests but once in a million.
 DEVIATIONS = 5.0
@@ -28,7 +26,8 @@ class Pass:
 
     `log10_K` (B, L+1). `log10_z`, `log10_h` (L+1): the largest |z^l| and |s(z^l)| of all. `log10_gradient` (L+1): mean
     square of a random output gradient carried back, relative to the output's. `log10_distance` (L+1): 1 - c between
-    neighbouring inputs, the median, from differences, so that it is followed to 1e-31.
+    neighbouring inputs, the median, from differences, so that it is followed to 1e-31; `log10_spread` (L+1): of their
+    squared difference over 2 |z| |z'|, which is larger where their sizes differ.
     """
 
     log10_K: Floats
@@ -36,6 +35,7 @@ class Pass:
     log10_h: Floats
     log10_gradient: Floats
     log10_distance: Floats
+    log10_spread: Floats
 
 
 def pass_batch(network: Population, *, inputs: int, mean_square: float, seed: int) -> Pass:
@@ -53,11 +53,17 @@ def pass_batch(network: Population, *, inputs: int, mean_square: float, seed: in
             for z, m in zip(z_D, maps, strict=True)
         ]
         K = torch.stack([z.square().mean(1) for z in z_D], dim=1)
-        apart = torch.stack([(z[0:-1:2] - z[1::2]).square().mean(1) for z in z_D], dim=1)
-        distance = apart / (2 * (K[0:-1:2] * K[1::2])[: len(apart)].sqrt())
+        # 1 - c is half the squared difference of the two at unit size.
+        unit_D = [z / z.square().mean(1, keepdim=True).sqrt() for z in z_D]
+        spread, distance = (
+            torch.stack([(z[:-1:2] - z[1::2]).square().mean(1) / 2 for z in layers], dim=1) for layers in (z_D, unit_D)
+        )
+        spread = spread / (K[:-1:2] * K[1::2]).sqrt()
+        distance = torch.where(spread.isfinite(), distance, torch.nan)
         gradient = torch.stack([g.square().mean() for g in gradients])
         z, h = (torch.stack([a.abs().max() for a in arrays]) for arrays in (z_D, h_D))
-        logs = (a.log10() for a in (K[:inputs], z, h, gradient / gradient[-1], distance.median(0).values))
+        middle = (a.median(0).values for a in (distance, spread))
+        logs = (a.log10() for a in (K[:inputs], z, h, gradient / gradient[-1], *middle))
         return Pass(*(log.nan_to_num(nan=np.inf, posinf=np.inf, neginf=-np.inf).numpy() for log in logs))
 
 
@@ -74,7 +80,8 @@ def recognise(network: Perceptron) -> tuple[str, list[str]]:
         signs.append(f"weights have a mean ({t:.0f} standard errors from 0)")
     if (t := _standardized([b for _, b in maps])) > DEVIATIONS:
         signs.append(f"biases have a mean ({t:.0f} standard errors from 0)")
-    rows = torch.cat([W.sum(1).square() / (W.shape[1] * W.square().mean()).clamp(min=1e-300) for W, _ in maps])
+    # Weights that are all 0 say nothing.
+    rows = torch.cat([W.sum(1).square() / (W.shape[1] * W.square().mean()) for W, _ in maps]).nan_to_num(1.0)
     if rows.mean() < KNOWN:
         weights = "centred"
     elif abs(rows.mean() - 1).item() > DEVIATIONS * (2 / len(rows)) ** 0.5:

@@ -110,8 +110,7 @@ def analyse(activation: Activation) -> Criticality:
     exact = [point for point in points if point.distance == 0]
     a_1 = b_1 = None
     if at_zero is not None and at_zero.order == 2:
-        first, second, third = _taylor(activation)
-        a_1, b_1 = at_zero.coefficient, (second / first) ** 2 + third / first
+        a_1, b_1 = _expansion(activation)
     near = [point for point in points if 0 < point.distance <= NEAR_DISTANCE]
     off = max(float(np.abs(ratio).max()), bent)
     if off < NEARLY_FLAT:
@@ -226,8 +225,7 @@ def _expansion_at_zero(
     # E[a z d z^2] on either side: E[z^3; z > 0] = sqrt(2/pi) K^(3/2).
     half_power = float(C_W * (right * bend_right - left * bend_left) * np.sqrt(2 / np.pi))
     # Below K = (half_power / a_1)^2 = 1e-8 no network of 10^8 layers gets: there a jump of s'' decides nothing.
-    first, second, third = _taylor(activation)
-    a_1 = 0.75 * (second / first) ** 2 + third / first
+    a_1, _ = _expansion(activation)
     if abs(half_power) > max(1e-6 * C_W * squares, 1e-4 * abs(a_1)):
         coefficient, order, law = half_power, 1.5, f"K ~ {4 / half_power**2:.4g}/l^2"
     else:
@@ -248,14 +246,21 @@ def _expansion_at_zero(
     return CriticalPoint(0.0, C_W, 0.0, STABLE_AT_0, coefficient, order, f"attracts, {law}", distance=distance)
 
 
-def _taylor(activation: Activation) -> tuple[float, float, float]:
-    """s', s'', s''' at 0; the third by autograd through s'', averaged over both sides of 0."""
+def _expansion(activation: Activation) -> tuple[float, float]:
+    """Return a_1 and b_1 by s', s'', s''' on both sides of 0, the third by autograd through s''.
+
+    C_W = 1 / <s'^2>, a_1 = C_W <3/4 s''^2 + s' s'''>, b_1 = C_W <s''^2 + s' s'''>, with <> the mean of the two sides.
+    """
     z = torch.tensor([-SIDE, SIDE], dtype=torch.float64, requires_grad=True)
     with torch.enable_grad():
         bend = activation.second_derivative(z)
         (third,) = torch.autograd.grad(bend.sum(), z) if bend.requires_grad else (torch.zeros_like(z),)
         first = activation.derivative(z)
-    return float(first.detach().mean()), float(bend.detach().mean()), float(third.mean())
+    parts = np.stack([part.detach().numpy() for part in (first, bend, third)])
+    with np.errstate(all="ignore"):
+        first, second, third = parts / np.abs(parts[0]).max()
+        rest, squares = first * third, (first**2).sum()
+        return float((0.75 * second**2 + rest).sum() / squares), float((second**2 + rest).sum() / squares)
 
 
 def _certificate(form: QuadratureMoments, K: Array, overlap: Array, roots: int) -> str:

@@ -71,7 +71,7 @@ def fixed_correlation(activation: Activation) -> tuple[float, float]:
     """Return (r_*, slope there) of the correlation map of a homogeneous activation with C_b = 0, which ignores K.
 
     For p != 1 the map has slope p^2 / (2p - 1) > 1 at r = 1, so every pair not parallel ends at r_*; for the ReLU
-    family r_* = 1. ValueError for an activation that is not homogeneous.
+    family r_* = 1, but the identity keeps every r. ValueError for an activation that is not homogeneous.
     """
     form = moments(activation)
     if not isinstance(form, PowerMoments):

@@ -60,8 +60,8 @@ class Forecast:
     `overflow_layer[dtype]["K" | "z"]`: the first layer where K, or a typical z = sqrt(K), exceeds the dtype's largest
     number in the infinitely wide network; `underflow_layer`: falls below its smallest subnormal; None within the depth.
     `log10_K`, `log10_chi_parallel`, `log10_chi_perp`: infinite width, one input. `log10_K_quantiles`
-    (5, depth + 1): QUANTILES of log10 S at this width. `log10_gradient`: log10 of the mean square of dL/dz^l relative
-    to the output's; `log10_gain` (depth,): what one layer multiplies it by, the median at this width.
+    (5, depth + 1): QUANTILES of log10 S at this width. `log10_gradient`: log10 of |dL/dz^l|^2 relative to the
+    output's; `log10_gain` (depth,): what one layer multiplies it by, the median at this width.
     `log10_one_minus_correlation`: of a typical pair of inputs, the median over networks. `rate`: Adam's, of a training
     run; `stable_rate`: the largest at which its first step does not blow it up, of which one in `safety` is safe;
     `risk`: the share of networks that diverge all the same at the `automatic` rate, and the most that do so at a

@@ -82,7 +82,7 @@ def in_pairs(covariance: Floats) -> Floats:
     S = np.diagonal(covariance)
     a = np.arange(0, len(S) - 1, 2)
     a = a[(S[a] > 0) & (S[a + 1] > 0)]
-    nearest = a[np.argsort(-covariance[a, a + 1] / np.sqrt(S[a] * S[a + 1]), kind="stable")]
+    nearest = a[np.argsort(-covariance[a, a + 1] / (np.sqrt(S[a]) * np.sqrt(S[a + 1])), kind="stable")]
     kept = np.column_stack([nearest, nearest + 1]).ravel()
     return covariance[np.ix_(kept, kept)]
 

@@ -96,15 +96,10 @@ def kernel_layers(law: Law) -> KernelLayers:
     check_k1("k1", law.k1, law.C_b[0])
     table = Tabulated(moments(law.activation))
     K, x = _follow(law, law.k1, table)
-    parallel, perp, slopes = _log_susceptibilities(table, K[:-1], x[:-1], law.block)
-    W, _ = law.variances
-    with np.errstate(divide="ignore", over="ignore", under="ignore", invalid="ignore"):
-        # Without weights nothing is passed on, however steep the activation is.
+    with np.errstate(over="ignore", under="ignore"):
         log_parallel, log_perp, log_gain = (
-            np.append(np.where(W == 0, -np.inf, np.log(W) + log), np.nan) for log in (parallel, perp, slopes)
+            np.append(log, np.nan) for log in _log_susceptibilities(law, table, K[:-1], x[:-1])
         )
-        for log in (log_parallel[:-1], log_perp[:-1], log_gain[:-1]):
-            log[law.skips] = np.logaddexp(0.0, log[law.skips])
         return KernelLayers(
             layer=np.arange(1, law.depth + 2),
             K=K,
@@ -120,12 +115,9 @@ def kernel_layers(law: Law) -> KernelLayers:
 def susceptibilities(law: Law, log10_K: Array) -> tuple[Array, Array]:
     """Return log10 chi_parallel and log10 chi_perp of the maps l = 2..L+1 at given log10 K^1 .. log10 K^L."""
     x = np.asarray(log10_K, dtype=np.float64) * LN10
-    with np.errstate(all="ignore"):
-        parallel, perp, _ = _log_susceptibilities(Tabulated(moments(law.activation)), np.exp(x), x, law.block)
-        log_W = np.log(law.variances[0])
-        logs = (np.where(law.skips, np.logaddexp(0.0, log_W + chi), log_W + chi) for chi in (parallel, perp))
-        log_parallel, log_perp = (log / LN10 for log in logs)
-        return log_parallel, log_perp
+    with np.errstate(over="ignore", under="ignore"):
+        parallel, perp, _ = _log_susceptibilities(law, Tabulated(moments(law.activation)), np.exp(x), x)
+    return parallel / LN10, perp / LN10
 
 
 def correlations(law: Law, K22: float, K12: float) -> CorrelationLayers:
@@ -179,7 +171,7 @@ def log_g(activation: Activation, log_K: Array) -> Array:
 
 def _follow(law: Law, k1: float, table: Tabulated) -> tuple[Array, Array]:
     """K^l and log K^l, l = 1..L+1, from K^1 = k1."""
-    form, block, (W, B) = table.form, law.block, law.variances
+    form, block, skips, (W, B) = table.form, law.block, law.skips, law.variances
     if isinstance(form, PowerMoments) and law.is_power:
         x = _exact_powers(form, W, float(np.log(k1)))
         with np.errstate(over="ignore", under="ignore"):
@@ -190,8 +182,8 @@ def _follow(law: Law, k1: float, table: Tabulated) -> tuple[Array, Array]:
     K, x = np.empty(len(W) + 1), np.empty(len(W) + 1)
     K[0], x[0] = k1, np.log(k1)
     at_zero = float(form.s(np.zeros(1))[0]) ** 2
-    for i, (C_W, C_b) in enumerate(zip(W, B, strict=True)):
-        with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):
+        for i, (C_W, C_b) in enumerate(zip(W, B, strict=True)):
             if K[i] == 0 and x[i] == -np.inf:
                 K[i + 1] = C_b + C_W * at_zero
             elif SMALL_K < (entering := block.enters(K[i : i + 1])[0])[0] < form.largest_K:
@@ -206,7 +198,7 @@ def _follow(law: Law, k1: float, table: Tabulated) -> tuple[Array, Array]:
                 log_square = log_g(law.activation, x[i : i + 1] + log_in)[0] + _log_kept(block, form, x[i])
                 x[i + 1] = np.logaddexp(np.log(C_b), np.log(C_W) + log_square)
                 K[i + 1] = np.exp(x[i + 1])
-            if law.skips[i]:
+            if skips[i]:
                 K[i + 1], x[i + 1] = K[i] + K[i + 1], np.logaddexp(x[i], x[i + 1])
     return K, x
 
@@ -215,8 +207,13 @@ def _log_kept(block: Block, form: QuadratureMoments, x: float) -> float:
     """Return log of the part of E[s^2] that is the variance of s, where that is all that the weights see."""
     if block.after != CENTRED:
         return 0.0
-    K = np.exp(np.clip(np.array([x]), np.log(SMALL_K), np.log(min(LARGE_K, form.largest_K))))
+    K = _within(form, np.exp(np.array([x])))
     return float(np.log(form.variance(K) / form.mean_square(K))[0])
+
+
+def _within(form: QuadratureMoments, K: Array) -> Array:
+    """Return K brought to where ratios of averages can be taken; those of a power are the same at every K."""
+    return np.ones_like(K) if isinstance(form, PowerMoments) else np.clip(K, SMALL_K, min(LARGE_K, form.largest_K))
 
 
 def _exact_powers(form: PowerMoments, W: Array, x1: float) -> Array:
@@ -240,9 +237,10 @@ def _exponent(form: QuadratureMoments) -> float:
     return float((K * form.stein(K) / form.mean_square(K))[0])
 
 
-def _log_susceptibilities(table: Tabulated, K: Array, x: Array, block: Block) -> tuple[Array, Array, Array]:
-    """Return log of dE[h^2]/dK, of E[(dh/dz)^2] and of that in back-propagation, for every K = exp x."""
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
+def _log_susceptibilities(law: Law, table: Tabulated, K: Array, x: Array) -> list[Array]:
+    """Return log chi_parallel, log chi_perp, and that in back-propagation, of the maps from layers of K = exp x."""
+    block, (W, _) = law.block, law.variances
+    with np.errstate(all="ignore"):
         entering, log_in = block.enters(K)
         logs = _log_slopes(table, entering, x if block.as_is else np.log(entering))
         log_out = 0.0
@@ -250,9 +248,13 @@ def _log_susceptibilities(table: Tabulated, K: Array, x: Array, block: Block) ->
             log_out = block.leaves(table.form, entering, table.form.mean_square(entering))[1]
         parallel, perp, slopes = (log + log_in + log_out for log in logs)
         if block.after == CENTRED:
-            inside = np.clip(entering, SMALL_K, table.form.largest_K)
+            inside = _within(table.form, entering)
             parallel = parallel + np.log(table.form.variance_slope(inside) / table.form.stein(inside))
-        return np.full_like(parallel, -np.inf) if block.scale_free else parallel, perp, slopes
+        if block.scale_free:
+            parallel = np.full_like(parallel, -np.inf)
+        # Without weights nothing is passed on, however steep the activation is.
+        logs = (np.where(W == 0, -np.inf, np.log(W) + log) for log in (parallel, perp, slopes))
+        return [np.where(law.skips, np.logaddexp(0.0, log), log) for log in logs]
 
 
 def _log_slopes(table: Tabulated, K: Array, x: Array) -> tuple[Array, Array, Array]:
@@ -300,32 +302,34 @@ def _general_pairs(law: Law, table: Tabulated, K, x, K12: float) -> tuple[Array,
     """Direct iteration while everything is inside float64, at a clipped scale (where s is a power) outside."""
     form, block, (W, B) = table.form, law.block, law.variances
     covariance, correlation, gain = (np.full(law.depth + 1, np.nan) for _ in range(3))
-    covariance[0], correlation[0] = K12, K12 / (np.sqrt(K[0][0]) * np.sqrt(K[1][0]))
+    (u, log_u), (v, log_v) = (block.enters(np.clip(k[:-1], SMALL_K, LARGE_K)) for k in K)
+    scales, log_in = np.sqrt(u) * np.sqrt(v), np.broadcast_to(log_u + log_v, u.shape)
+    sizes = np.sqrt(K[0]) * np.sqrt(K[1])
+    direct = np.all([(k[:-1] > SMALL_K) & (k[:-1] < LARGE_K) & (k[1:] > 0) & (k[1:] < np.inf) for k in K], axis=0)
+    covariance[0], correlation[0] = K12, K12 / sizes[0]
     # At a fixed point layer after layer asks for the same.
-    pair_mean = cache(lambda *K: form.pair_mean(*(np.array([k]) for k in K)))
-    leaves = cache(lambda k: block.leaves(form, np.array([k]), np.array([table.mean_square(k)])))
-    for i, skips in enumerate(law.skips):
-        (u, log_u), (v, log_v) = (block.enters(np.clip(k[i : i + 1], SMALL_K, LARGE_K)) for k in K)
-        scale = np.sqrt(u) * np.sqrt(v)
-        direct = all(SMALL_K < k[i] < LARGE_K and 0 < k[i + 1] < np.inf for k in K)
-        c12 = covariance[i] if direct and block.as_is else correlation[i] * scale
-        value, slope = pair_mean(u[0], v[0], np.clip(c12, -scale, scale)[0])
-        h, g = leaves(u[0]), leaves(v[0])
+    pair_mean = cache(lambda *K: [part[0] for part in form.pair_mean(*(np.array([k]) for k in K))])
+    leaves = cache(
+        lambda k: [np.ravel(part)[0] for part in block.leaves(form, *np.array([[k], [table.mean_square(k)]]))]
+    )
+    for i, (skips, scale) in enumerate(zip(law.skips, scales, strict=True)):
+        c12 = covariance[i] if direct[i] and block.as_is else correlation[i] * scale
+        value, slope = pair_mean(u[i], v[i], np.clip(c12, -scale, scale))
+        h, g = leaves(u[i]), leaves(v[i])
         if block.after.centred:
-            value = (value - form.mean(u) * form.mean(v)) * np.exp((h[1] + g[1]) / 2)
-        slope = slope * np.exp((log_u + log_v + h[1] + g[1]) / 2)
-        if direct:
-            before, after = (np.sqrt(K[0][j]) * np.sqrt(K[1][j]) for j in (i, i + 1))
-            covariance[i + 1] = (skips and covariance[i]) + B[i] + W[i] * value[0]
-            correlation[i + 1] = np.clip(covariance[i + 1] / after, -1.0, 1.0)
-            gain[i] = (skips + W[i] * slope[0]) * before / after
+            value = (value - form.mean(u[i : i + 1])[0] * form.mean(v[i : i + 1])[0]) * np.exp((h[1] + g[1]) / 2)
+        slope = slope * np.exp((log_in[i] + h[1] + g[1]) / 2)
+        if direct[i]:
+            covariance[i + 1] = (skips and covariance[i]) + B[i] + W[i] * value
+            correlation[i + 1] = np.clip(covariance[i + 1] / sizes[i + 1], -1.0, 1.0)
+            gain[i] = (skips + W[i] * slope) * sizes[i] / sizes[i + 1]
             continue
         # Here s is a power and C_b is beyond all digits (K huge) or absent (K tiny): neither scale nor C_W matters.
-        norm = np.sqrt(h[0] * g[0])[0]
+        norm = np.sqrt(h[0] * g[0])
         # What is kept of K, and what is new, of both inputs; all is new where nothing skips.
         kept = np.exp(sum(a[i] - a[i + 1] for a in x) / 2) if skips else 0.0
         new = np.sqrt(np.prod([-np.expm1(a[i] - a[i + 1]) for a in x])) if skips else 1.0
-        correlation[i + 1] = np.clip(kept * correlation[i] + new * value[0] / norm, -1.0, 1.0)
-        gain[i] = kept + new * slope[0] * scale[0] / norm
+        correlation[i + 1] = np.clip(kept * correlation[i] + new * value / norm, -1.0, 1.0)
+        gain[i] = kept + new * slope * scale / norm
         covariance[i + 1] = correlation[i + 1] * np.exp((x[0][i + 1] + x[1][i + 1]) / 2)
     return covariance, correlation, gain

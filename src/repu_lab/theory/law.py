@@ -24,7 +24,8 @@ class Law:
 
     k1 is K^1, the mean square of an input's first preactivations. `weights`, one of WEIGHTS: what is drawn with these
     variances; `block` is the kind of layer in front of such weights. `dtype` names the number format of the networks;
-    theory itself is float64. ValueError unless C_W and C_b hold L variances and all sizes are at least 1.
+    theory itself is float64. ValueError unless C_W and C_b hold L variances and all sizes are at least 1, hidden ones 2
+    where weights are centred.
     """
 
     activation: Activation
@@ -49,6 +50,8 @@ class Law:
                     f"{name} must be a number or hold one for each of the {self.depth} maps after the first"
                 )
             check_variances(name, np.array(values))
+        if self.weights == "centred" and 1 in self.sizes[1:-1]:
+            raise ValueError("centred weights of one unit are 0: the width must be at least 2")
 
     @classmethod
     def of(
@@ -71,7 +74,9 @@ class Law:
         """
         check_depth(depth)
         check_positive(width=width)
-        W, B = ((float(v),) * depth if isinstance(v, (int, float)) else tuple(map(float, v)) for v in (C_W, C_b))
+        W, B = (
+            (float(v),) * depth if isinstance(v, (int, float, np.number)) else tuple(map(float, v)) for v in (C_W, C_b)
+        )
         return cls(activation, W, B, float(k1), (width, *[width] * depth, outputs), block, dtype, weights)
 
     @property

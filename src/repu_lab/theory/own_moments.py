@@ -163,7 +163,7 @@ class OwnMoments(QuadratureMoments):
         integrals: dict[str, list[tuple[float, float]]] = {}
         for variance in K:
             z, weights = (part[0] for part in self.rule(np.array([variance])))
-            s, slope, bend = self.s(z), self.slope(z), self.curvature(z)
+            (s, slope), bend = self.s_and_slope(z), self.curvature(z)
             products = {"mean_square": s**2, "stein": s**2 * (z**2 / variance - 1) if self.jumps else s * slope * z}
             if self.rough is None:
                 products |= {"mean_square_slope": slope**2, "curvature_overlap": s * bend}

@@ -41,7 +41,8 @@ def pair_average(form: "QuadratureMoments", K11: float, K22: float, K12: float) 
     spreads = np.sqrt(own * np.array([K11, K22]))
     slopes = np.sqrt((1 - own) * np.array([K11, K22])) * np.array([1.0, -1.0 if K12 < 0 else 1.0])
     with np.errstate(all="ignore"):
-        if np.count_nonzero(np.abs(form.cuts) < WINDOW * np.sqrt(max(K11, K22))) > MOST_CUTS:
+        many = np.count_nonzero(np.abs(form.cuts) < WINDOW * np.sqrt(max(K11, K22))) > MOST_CUTS
+        if many or np.isnan(own):
             return np.nan, np.nan
         w, weights = _shared_part(form, slopes, spreads, own)
         smoothed = [_smoothed(form, slope * w, spread) for slope, spread in _distinct(slopes, spreads)]
@@ -75,20 +76,20 @@ def _shared_part(form: "QuadratureMoments", slopes: Array, spreads: Array, own: 
     return w[0], weights[0] * np.exp(-(w[0] ** 2) / 2) / np.sqrt(2 * np.pi)
 
 
-def _smoothed(form: "QuadratureMoments", means: Array, spread: float) -> tuple[Array, Array]:
+def _smoothed(form: "QuadratureMoments", means: Array, spread: float) -> Array:
     """Return E[s(m + spread x)] and E[s'(m + spread x)] for m in rising or falling order, x ~ N(0, 1)."""
     if spread == 0:
-        return form.s(means), form.slope(means)
+        return form.s_and_slope(means)
     rows, z, averaging = zip(*_nodes(form, means, spread), strict=True)
     ends = np.cumsum([part.size for part in z])[:-1]
     all_z = np.concatenate([part.ravel() for part in z])
     result = np.empty((2, means.size))
-    for smooth, values in zip(result, (form.s(all_z), form.slope(all_z)), strict=True):
+    for smooth, values in zip(result, form.s_and_slope(all_z), strict=True):
         for at, part, weights in zip(rows, np.split(values, ends), averaging, strict=True):
             smooth[at] = part.reshape(-1, len(weights)) @ weights if weights.ndim == 1 else weights @ part
     for place, height in form.jumps:
         result[1] += height * np.exp(-(((place - means) / spread) ** 2) / 2) / (np.sqrt(2 * np.pi) * spread)
-    return result[0], result[1]
+    return result
 
 
 def _nodes(form: "QuadratureMoments", means: Array, spread: float) -> Iterator[tuple[Array, Array, Array]]:

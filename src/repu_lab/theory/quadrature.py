@@ -97,7 +97,7 @@ class QuadratureMoments:
 
     def stein(self, K: Array) -> Array:
         """E[z s s'] / K."""
-        return self._average(K, lambda z, _: self.s(z) * self.slope(z) * z) / K
+        return self._average(K, lambda z, _: np.prod(self.s_and_slope(z), axis=0) * z) / K
 
     def curvature_overlap(self, K: Array) -> Array:
         """E[s s''], the regular part by quadrature plus s(c) [s'](c) phi(c) for every kink c."""
@@ -115,7 +115,7 @@ class QuadratureMoments:
         """E[s^2], E[z s s'] / K and E[s'^2] as the rows of an array: the activation is evaluated once for all three."""
 
         def integrands(z: Array, _: Array) -> tuple[Array, ...]:
-            s, slope = self.s(z), self.slope(z)
+            s, slope = self.s_and_slope(z)
             return s**2, s * slope * z, slope**2
 
         square, stein, slopes = self._averages(K, integrands, 3)
@@ -134,6 +134,10 @@ class QuadratureMoments:
     def slope(self, z: Array) -> Array:
         """Its derivative on an array."""
         return _apply(self.activation.derivative, z)
+
+    def s_and_slope(self, z: Array) -> Array:
+        """Return both on an array, stacked."""
+        return _apply(lambda z: torch.stack(self.activation.value_and_derivative(z)), z)
 
     def curvature(self, z: Array) -> Array:
         """Return the regular part of its second derivative on an array."""
@@ -220,12 +224,13 @@ def jumps(function, left: Array, right: Array) -> list[float]:
 
 
 def _apply(function, z: Array) -> Array:
-    """Return a torch function on a numpy array, a piece at a time."""
+    """Return a torch function, or several stacked, on a numpy array, a piece at a time."""
     flat = torch.from_numpy(np.ascontiguousarray(z)).view(-1)
     with torch.no_grad():
         pieces = []
         for piece in flat.split(PIECE):
             pieces.append(function(piece))
-            evaluated(piece.numel())
+            evaluated(pieces[-1].numel())
+        whole = pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=-1)
     # force: autograd's second derivative of |z| is a tensor of zeros without memory.
-    return (pieces[0] if len(pieces) == 1 else torch.cat(pieces)).view(z.shape).numpy(force=True)
+    return whole.view(*whole.shape[:-1], *z.shape).numpy(force=True)
