@@ -6,6 +6,7 @@ Exact, in a few times the cost of s, and of the formula's own length: a symbolic
 
 from collections.abc import Callable
 from functools import reduce
+from math import comb
 from typing import NamedTuple
 
 import torch
@@ -94,7 +95,9 @@ def _plus(a: Term, b: Term) -> Term:
 
 
 def _times(a: Term, b: Term) -> Term:
-    return 0.0 if _is_zero(a) or _is_zero(b) else a * b
+    if _is_zero(a) or _is_zero(b):
+        return 0.0
+    return b if isinstance(a, float) and a == 1 else a * b
 
 
 def _is_zero(a: Term) -> bool:
@@ -102,22 +105,16 @@ def _is_zero(a: Term) -> bool:
 
 
 def _product(a: Series, b: Series) -> Series:
-    terms = (
-        (_times(a[0], b[0]),),
-        (_times(a[1], b[0]), _times(a[0], b[1])) if len(a) > 1 else (),
-        (_times(a[2], b[0]), _times(2.0, _times(a[1], b[1])), _times(a[0], b[2])) if len(a) > 2 else (),
+    """Return a b, by Leibniz' rule."""
+    return tuple(
+        reduce(_plus, (_times(float(comb(n, k)), _times(a[n - k], b[k])) for k in range(n + 1))) for n in range(len(a))
     )
-    return tuple(reduce(_plus, parts) for parts in terms if parts)
 
 
 def _chain(f: list[Tensor], u: Series) -> Series:
     """Return f(u): its value, f' u', f'' u'^2 + f' u''."""
-    terms = (
-        (f[0],),
-        (_times(f[1], u[1]),) if len(u) > 1 else (),
-        (_times(f[2], _times(u[1], u[1])), _times(f[1], u[2])) if len(u) > 2 else (),
-    )
-    return tuple(reduce(_plus, parts) for parts in terms if parts)
+    made: Series = (f[0], *(_times(f[1], part) for part in u[1:]))
+    return (*made[:2], _plus(_times(f[2], _times(u[1], u[1])), made[2])) if len(u) > 2 else made
 
 
 def _power(u: Series, p: float) -> Series:

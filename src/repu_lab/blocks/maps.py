@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 
 # Added to a mean square before it is divided by, the smallest normal float32: an input that is zero stays zero.
 EPS = 2.0**-126
-# d below 1e-6 of x: u(x + d) - u(x) loses more digits than its first order is wrong by.
+# d below 1e-6 of x: u(x + d) - u(x), or s of both, loses more digits than its first order is wrong by.
 LOG_CLOSE = 2 * np.log(1e-6)
 
 

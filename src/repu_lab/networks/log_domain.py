@@ -8,16 +8,13 @@ itself 10^(10^14). Everything is float64.
 Shapes: L hidden layers, M members, P inputs, N units, C outputs.
 """
 
-import math
-
 import torch
 from torch import Tensor
 
 from repu_lab.networks.population import Affine, Population
 from repu_lab.networks.quantities import NONFINITE
 from repu_lab.networks.statistics import CHUNK, Layers, LayerStatistics, join_members, quantities
-
-LN10 = math.log(10)
+from repu_lab.theory.chain import LN10
 
 
 def has_log_domain(population: Population) -> bool:

@@ -53,18 +53,14 @@ class Optimizer:
         self._decays = bool((self.weight_decay_M1 != 0).any())
         self._fused = theta_MP.device.type in ("cpu", "cuda")
         self._constants = {"momentum": momentum} if method == "sgd" else {"beta1": beta1, "beta2": beta2}
-        self.state = self._initial_state(theta_MP, momentum)
+        zeros = torch.zeros_like(theta_MP, requires_grad=False)
+        if method == "sgd":
+            self.state = {"momentum": zeros} if momentum else {}
+        else:
+            steps = torch.zeros((), dtype=torch.float32, device=theta_MP.device if self._fused else "cpu")
+            self.state = {"mean": zeros, "square": zeros.clone(), "steps": steps}
         self.kernel = self._adam_kernel(theta_MP) if method != "sgd" and theta_MP.is_cuda else None
         self._step_MP = torch.zeros_like(theta_MP, requires_grad=False) if self.kernel is None else None
-
-    def _initial_state(self, theta_MP: Tensor, momentum: float) -> dict[str, Tensor]:
-        def zeros() -> Tensor:
-            return torch.zeros_like(theta_MP, requires_grad=False)
-
-        if self.method == "sgd":
-            return {"momentum": zeros()} if momentum else {}
-        steps = torch.zeros((), dtype=torch.float32, device=theta_MP.device if self._fused else "cpu")
-        return {"mean": zeros(), "square": zeros(), "steps": steps}
 
     def _adam_kernel(self, theta_MP: Tensor) -> "AdamKernel | None":
         """Return Adam as kernels for this GPU; None, so that torch's functions serve, where they cannot be made."""

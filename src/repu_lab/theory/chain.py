@@ -71,8 +71,8 @@ def one_thread() -> Iterator[None]:
 def chain(law: Law, chains: int, *, seed: int | np.random.Generator = 0) -> Floats:
     """Return log10 of S^1..S^{depth+1} of `chains` networks for one input with S^1 = k1, (chains, depth + 1).
 
-    Exact in law, see the module's docstring. About 30 ns a unit; memory does not grow with width x chains. The same
-    seed gives the same samples. ValueError for chains < 1, k1 < 0.
+    Exact in law where all widths are one, see the module's docstring. About 30 ns a unit; memory does not grow with
+    width x chains. The same seed gives the same samples. ValueError for chains < 1, k1 < 0.
     """
     check_positive(chains=chains)
     if not law.k1 >= 0 or not math.isfinite(law.k1):
@@ -208,9 +208,8 @@ def _batch_chunk(
             dead = np.isneginf(log_h[alive, l]) & (not (C_b[l:].any() or skips[l + 1 :].any()))
             ended = dead | (np.maximum(log_z[alive, l], log_h[alive, l]) > ceiling * LN10) | (l == depth)
             if l < depth and dead.any():
-                log_K[alive[dead], :, l + 1 :] = -np.inf
-                log_z[alive[dead], l + 1 :] = -np.inf
-                log_h[alive[dead], l + 1 :] = -np.inf
+                for logs in (log_K, log_z, log_h):
+                    logs[alive[dead], ..., l + 1 :] = -np.inf
             alive = alive[~ended]
             if not len(alive):
                 break

@@ -5,7 +5,7 @@ chooses. Sources: the arc-cosine kernels of Cho, Saul 2009; Stein's identity; de
 """
 
 import numpy as np
-from scipy.special import gamma, gammaln, hyp2f1
+from scipy.special import gamma, hyp2f1
 
 from repu_lab.activations import GELU, Activation, Adapted, Erf, Formula, MRePU, RePU, Sin, Tailored
 from repu_lab.theory.angles import Array, angle, determinant
@@ -54,9 +54,8 @@ class PowerMoments(QuadratureMoments):
                 f"networks run without it, {kept}"
             )
         with np.errstate(divide="ignore"):
-            # The logarithm of the product where that is finite: for ReLU at C_W = 2 log C_W + log_c is then exactly 0.
-            product, log_c = self.amplitude * c(p), (p - 1) * np.log(2) + gammaln(p + 0.5) - np.log(np.pi) / 2
-            self.log_c = float(np.log(product) if product < np.inf else np.log(self.amplitude) + log_c)
+            # Of the product: for ReLU at C_W = 2 log C_W + log_c is exactly 0.
+            self.log_c = float(np.log(self.amplitude * c(p)))
 
     def mean(self, K: Array) -> Array:
         """Return (a_plus + a_minus) c_(p/2) K^(p/2)."""

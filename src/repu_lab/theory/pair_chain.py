@@ -20,12 +20,13 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from repu_lab.blocks import Block
+from repu_lab.blocks.maps import LOG_CLOSE
 from repu_lab.theory.chain import CHUNK, LN10, one_thread
 from repu_lab.theory.formats import limits
 from repu_lab.theory.inputs import Pair
@@ -34,8 +35,6 @@ from repu_lab.theory.power_law import Floats, PowerLaw, largest, log_mean_square
 from repu_lab.theory.rates import FEW, NODES, WEIGHTS
 from repu_lab.theory.turning import frames, sphere
 
-# d below 1e-6 of z: s(z + d) - s(z) loses more digits than s'(z) d is wrong by.
-LOG_CLOSE = 2 * math.log(1e-6)
 # z + d below this share of z: 1 - r^2 is about its square, and known to 1e-16.
 LOST = 1e-6
 # An activation's own arithmetic counts where it errs by more than so many eps: ordinary ones are right to one or two.
@@ -280,12 +279,11 @@ class _Drawing:
         return np.where(near[:, None, None], slope * y, dh), np.where(near, log_s + log_D / 2, scale)
 
     def _next(self, l: int, h: Floats, log_f: Floats, dh: Floats, log_d: Floats) -> _Covariance:
-        own, other = log_mean_square(h), log_mean_square(dh)
-        cross = np.einsum("min,min->m", h, dh) / h.shape[1] * np.exp(-(own + other) / 2)
-        log_own = np.log(self.C_W[l]) + own + 2 * log_f
+        of = _moments(h, dh)
+        log_own = np.log(self.C_W[l]) + of.log_S + 2 * log_f
         log_S = np.logaddexp(np.log(self.C_b[l]), log_own)
-        log_D = np.log(self.C_W[l]) + other + 2 * log_d
-        r = np.nan_to_num(np.clip(cross, -1, 1) * np.exp((log_own - log_S) / 2), nan=0.0)
+        log_D = np.log(self.C_W[l]) + of.log_D + 2 * log_d
+        r = np.nan_to_num(of.r * np.exp((log_own - log_S) / 2), nan=0.0)
         return _Covariance(_bounded(log_S), _bounded(log_D), r)
 
 
@@ -312,7 +310,7 @@ def _add(log_a: Floats, x: Floats, log_b: Floats, y: Floats) -> tuple[Floats, Fl
     return log_c, _scaled(x, log_a - log_c) + _scaled(y, log_b - log_c)
 
 
-def _moments(x: Floats, y: Floats, log_S: Floats, log_D: Floats) -> _Covariance:
+def _moments(x: Floats, y: Floats, log_S: Any = 0.0, log_D: Any = 0.0) -> _Covariance:
     own, other = log_mean_square(x), log_mean_square(y)
     cross = np.einsum("min,min->m", x, y) / x.shape[1] * np.exp(-(own + other) / 2)
     return _Covariance(log_S + own, log_D + other, np.nan_to_num(np.clip(cross, -1, 1)))
