@@ -7,13 +7,14 @@ import pytest
 
 from repu_lab.cli import main
 from repu_lab.configs.command import job_command
-from repu_lab.configs.composition import compose_jobs
+from repu_lab.configs.composition import compose_jobs, composer
 from repu_lab.configs.configfile import unfold
 from repu_lab.runs import analysis
 from repu_lab.runs.advice import next_command, next_of_jobs
 from repu_lab.runs.building import build
 from repu_lab.runs.forecasting import forecast_run
 from repu_lab.runs.job import run_job
+from repu_lab.runs.paths import where_to_look
 
 SMALL = ("width=32", "members=4", "steps=150", "batch_size=64", "statistics=false", "threads=1")
 FAILURES = {
@@ -187,6 +188,20 @@ def test_a_stall_of_deep_plain_layers_asks_for_skips(tmp_path):
     record = {"outcome": "stalled", "layer": None, "step": 1000}
     said = next_command(experiment, forecast_run(experiment), [record], tmp_path / "config.yaml")
     assert said is not None and "gets through, try skips around normalised layers: repu-lab train" in said
+
+
+@pytest.mark.parametrize("name", ["plain-1.2_x", "two words", "depth=5,lr=0.1", "run (1)", "ünï", "a'b", "$HOME"])
+def test_the_next_command_names_a_folder_of_any_name_as_the_shell_and_hydra_read_it(tmp_path, name):
+    (job,) = compose_jobs("train", ["activation=gelu", "depth=2", "steps=2"])
+    path = tmp_path / name / "config.yaml"
+    line = next_command(build(job.config), None, [{"outcome": "stalled", "layer": None, "step": 2}], path)
+    assert line is not None
+    _, _, command = line.partition(": repu-lab train ")
+    config, steps = shlex.split(command)
+    with composer("train") as composing:
+        assert composing.parse(config).value() == str(path) and steps == "steps=1000"
+    assert (config == f"config={path}") == (name in ("plain-1.2_x", "two words"))
+    assert shlex.split(where_to_look(path.parent).partition(", then")[0])[-1] == str(path.parent)
 
 
 def test_a_sweep_without_failures_names_none():

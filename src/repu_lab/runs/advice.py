@@ -1,6 +1,7 @@
 """The next command after a run or a sweep: a config with one change that theory expects to help, or training."""
 
 import math
+import re
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ from repu_lab.configs.schema import (
     TheoryConfig,
     TrainConfig,
 )
+from repu_lab.configs.spelling import literal
 from repu_lab.configs.untrusted import OWN_PACKAGE
 from repu_lab.runs.analysis import Question
 from repu_lab.runs.building import Experiment, build
@@ -32,6 +34,7 @@ from repu_lab.theory.rates import SAFE
 FAILED = ("exploded", "vanished", "diverged", "stalled", "explodes", "vanishes", "collapses correlations")
 # A rate that diverged without theory knowing a limit.
 SLOWER = 10.0
+PLAIN = re.compile(r"[\w./-][\w./ -]*", re.ASCII)  # a path that Hydra's grammar takes without quotes
 NONE = "no change that was tried is forecast to help"
 
 Topic = Experiment | Question
@@ -131,7 +134,9 @@ def next_of_jobs(jobs: Sequence[Job]) -> str | None:
 def _typed(command: str, config: Config, config_file: Path) -> list[str]:
     """Return the words of a command line that starts from a run's config."""
     foreign = not str(config.activation.get("_target_", "")).startswith(OWN_PACKAGE)
-    return ["repu-lab", command, f"config={config_file}", *["trust=true"] * foreign]
+    path = str(config_file)
+    place = path if PLAIN.fullmatch(path) else literal(path)
+    return ["repu-lab", command, f"config={place}", *["trust=true"] * foreign]
 
 
 def _command_of(config: Config) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -31,7 +32,7 @@ def where_to_look(logdir: Path, run: str = "") -> str:
     several = (path for depth in ("*", "*/*/*") for path in logdir.glob(f"{depth}/{EVENTS}"))  # alone, and in sweeps/
     many = len(list(islice(several, MOST_CHARTED + 1))) > MOST_CHARTED
     tab = "?smoothing=0#timeseries" if many and not run else CHARTS + f"&regexInput={quote(run)}" * many
-    return f"look:     tensorboard --logdir {logdir}, then http://localhost:6006/{tab}"
+    return f"look:     tensorboard --logdir {shlex.quote(str(logdir))}, then http://localhost:6006/{tab}"
 
 
 def is_own(name: str) -> bool:
