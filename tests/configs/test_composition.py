@@ -66,6 +66,15 @@ def test_a_job_of_a_sweep_has_the_name_of_the_single_run():
     assert sweep[1].config == single.config
 
 
+def test_jobs_may_be_named_by_their_overrides_as_hydra_names_them():
+    """Sorted, with = and commas, without Hydra's own; a single run likewise."""
+    line = ["seed=1", "depth=3,5", "activation=relu", "hydra.sweep.subdir=${hydra:job.override_dirname}"]
+    names = [job.folder.name for job in compose_jobs("train", line, multirun=True)]
+    assert names == ["activation=relu,depth=3,seed=1", "activation=relu,depth=5,seed=1"]
+    (job,) = compose_jobs("train", ["width=8", "depth=3", "hydra.run.dir=runs/${hydra.job.override_dirname}"])
+    assert str(job.folder) == "runs/depth=3,width=8"
+
+
 def test_folders_may_be_named_otherwise():
     (run,) = compose_jobs("train", ["hydra.run.dir=here/${depth}"])
     assert str(run.folder) == "here/10"

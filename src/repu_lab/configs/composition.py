@@ -282,7 +282,8 @@ class Composer:
         root = self.compose(overrides)
         with read_write(root), open_dict(root):
             root.hydra = self._base(overrides)[1]
-            root.hydra.overrides.task = _own(named_by)
+            root.hydra.overrides.task = own = _own(named_by)
+            root.hydra.job.override_dirname = ",".join(sorted(own))
             root.hydra.job.num, root.hydra.job.id = number - 1, str(number - 1)
         return root
 
