@@ -1,6 +1,6 @@
 """The claims' figures, from made-up tables: what is drawn is what was given, and it can be told apart in grey."""
 
-from itertools import pairwise
+from itertools import cycle, pairwise
 
 import numpy as np
 import pytest
@@ -79,11 +79,11 @@ NAMES = list(looks.LOOKS)[:9]  # the largest contest
 FOUND = {name: [(0.2, 0.1, 0.4), (0.5, 0.4, 0.9)] for name in NAMES}
 
 
-def by_depth(*, logarithmic: bool = False) -> Figure:
+def by_depth(*, logarithmic: bool = False, names: str = "xy") -> Figure:
     """Panels of different depths."""
     panels = {
         panel: {name: dict(zip(depths, values, strict=True)) for name, values in FOUND.items()}
-        for panel, depths in (("x", (2, 8)), ("y", (3, 5)))
+        for panel, depths in zip(names, cycle(((2, 8), (3, 5))), strict=False)
     }
     return curves.by_depth(panels, "error", logarithmic=logarithmic)
 
@@ -99,6 +99,7 @@ DRAWN = {
     "kernels": kernels,
     "accuracies": accuracies,
     "by_depth": lambda: by_depth(logarithmic=True),
+    "by_depth, two rows": lambda: by_depth(names="uvwxyz"),
     "by_case": lambda: rows.by_case({"L2": FOUND, "H1": FOUND}, ["sin", "Runge"]),
     "ranking": lambda: rows.ranking(
         dict.fromkeys(NAMES, (0.1, 0.2, 1.0)), dict.fromkeys(NAMES, (0.2, 0.1, 1.0)), "error", {"no shock": 0.58}

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
 from numpy.typing import ArrayLike
@@ -25,7 +24,7 @@ NAMES = {"none": "trained", "forward": "forward signal", "step": "size of the st
 
 def outcome_bars(shares: Bars, outcomes: Sequence[str]) -> Figure:
     """Draw stacked shares of outcomes by depth, a panel each."""
-    figure = canvas(COLUMN if len(shares) < 3 else PAGE, 2.5)
+    figure = canvas(COLUMN, 2.5)
     order = sorted(outcomes, key=lambda outcome: outcome != "trained")
     ordered = {
         name: {depth: [row[outcomes.index(outcome)] for outcome in order] for depth, row in bars.items()}
@@ -60,23 +59,19 @@ def _bars(place: SubplotSpec, shares: Bars, names: Sequence[str], columns: int) 
     """Draw a panel of stacked bars each, and what their fills mean above the figure."""
     panels = place.subgridspec(1, len(shares)).subplots(sharey=True, squeeze=False)[0]
     for axes, (panel, bars) in zip(panels, shares.items(), strict=True):
-        _stack(axes, bars, names)
+        quiet(axes, "depth")
         axes.set_title(panel, fontsize=SMALL, color=INK)
+        places, bottom = range(len(bars)), np.zeros(len(bars))
+        for name, heights in zip(names, np.array(list(bars.values())).T, strict=True):
+            colour, hatch = FILLS[name]
+            look = {"color": colour, "hatch": hatch, "edgecolor": QUIET, "linewidth": 0.4}
+            axes.bar(places, heights, bottom=bottom, width=0.85, label=name, **look)
+            bottom += heights
+        axes.set_xticks(places, [str(depth) for depth in bars])
+        axes.tick_params(axis="x", length=0)
+        axes.set_ylim(0, 1)
     panels[0].set_ylabel("share of networks", fontsize=NORMAL, color=INK)
     handles, labels = panels[0].get_legend_handles_labels()
     words = [NAMES.get(label, label) for label in labels]
     look = {"loc": "outside upper center", "ncols": columns, "handlelength": 1.4, "columnspacing": 1.2}
     legend(panels[0].figure, handles, words, **look)
-
-
-def _stack(axes: Axes, bars: Mapping[int, Sequence[float]], names: Sequence[str]) -> None:
-    quiet(axes, "depth")
-    places, bottom = range(len(bars)), np.zeros(len(bars))
-    for name, heights in zip(names, np.array(list(bars.values())).T, strict=True):
-        colour, hatch = FILLS[name]
-        look = {"color": colour, "hatch": hatch, "edgecolor": QUIET, "linewidth": 0.4}
-        axes.bar(places, heights, bottom=bottom, width=0.85, label=name, **look)
-        bottom += heights
-    axes.set_xticks(places, [str(depth) for depth in bars])
-    axes.tick_params(axis="x", length=0)
-    axes.set_ylim(0, 1)

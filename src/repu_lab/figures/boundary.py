@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 from scipy.special import expit
 
 from repu_lab.figures.narrow import WIDTH
-from repu_lab.figures.style import COLOURS, INK, NORMAL, canvas, note, quiet, tint
+from repu_lab.figures.style import COLOURS, INK, NORMAL, note, panels, tint
 
 ROW = 0.09  # height of the rows of networks above 1 and below 0
 # What the axes of `boundaries` are called; any other bears the name that is given.
@@ -41,9 +41,7 @@ def boundary(
     """
     values, successes = np.asarray(values, dtype=np.float64), np.asarray(successes, dtype=bool)
     measured, predicted = COLOURS["log10_K"], COLOURS["log10_chi_parallel"]
-    figure = canvas(WIDTH, 3.2)
-    axes = figure.subplots()
-    quiet(axes, NAMES.get(axis, axis), f"share of networks that {succeed}")
+    figure, (axes,) = panels(WIDTH, 3.2, ("", NAMES.get(axis, axis), f"share of networks that {succeed}"))
     axes.set_xscale("log")
     axes.axvspan(low, high, color=tint(measured, 0.75), linewidth=0, zorder=0)
     marked = [low, high, *([] if theory is None else [theory])]

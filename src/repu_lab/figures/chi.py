@@ -8,14 +8,12 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from repu_lab.figures.looks import COLUMN, DASHES, SERIES
-from repu_lab.figures.style import INK, QUIET, canvas, finite, legend, note, quiet
+from repu_lab.figures.style import INK, QUIET, finite, legend, note, panels
 
 
 def ratio_by_power(ratios: Mapping[float, Sequence[tuple[float, float, float]]]) -> Figure:
     """Draw measured chi_parallel / chi_perp, (estimate, low, high) by power, on the curve (2p-1)/p."""
-    figure = canvas(COLUMN, 2.3)
-    axes = figure.subplots()
-    quiet(axes, "power $p$", r"$\chi_\parallel\,/\,\chi_\perp$")
+    figure, (axes,) = panels(COLUMN, 2.3, ("", "power $p$", r"$\chi_\parallel\,/\,\chi_\perp$"))
     powers = np.linspace(1, max(ratios) + 0.3, 100)
     axes.axhline(1.0, color=QUIET, linewidth=0.8, linestyle=(0, (1, 2)))
     note(axes, "critical needs 1", (powers[-1], 1.0), (0, 3), ha="right")
@@ -36,9 +34,7 @@ def meeting(K: ArrayLike, curves: Mapping[str, Mapping[str, Any]], kernels: Sequ
     curves: name -> theory, the pair chi_parallel and chi_perp over K, and measured, for each of `kernels` a pair of
     (estimate, low, high). What noise leaves below 1 is not drawn.
     """
-    figure = canvas(COLUMN, 2.7)
-    axes = figure.subplots()
-    quiet(axes, "$K$", r"$\chi - 1$")
+    figure, (axes,) = panels(COLUMN, 2.7, ("", "$K$", r"$\chi - 1$"))
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.minorticks_off()

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from repu_lab.figures.style import canvas, decades_axis, end_labels, extent, finite, panels
+from repu_lab.figures.style import decades_axis, end_labels, extent, finite, panels
 from repu_lab.networks.quantiles import quantiles, ranked
 
 Floats = NDArray[np.float64]
@@ -15,7 +15,8 @@ Floats = NDArray[np.float64]
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES = ("-", (0, (5, 1.5)), (0, (1, 1.2)))
 FLAT = 30.0  # decades; beside one that leaves float32 all curves that stay would lie on each other
-MOST = len(PALETTE) * len(DASHES)
+STYLES: list[tuple[str, object]] = [(colour, dash) for dash in DASHES for colour in PALETTE]
+MOST = len(STYLES)
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,11 @@ def comparison(curves: Sequence[RunCurves], metric: str = "metric") -> Figure:
     median of the members; one without a number ranks as the worst. Where no run has a metric, the panel is left out.
     """
     trained = [curve for curve in curves if curve.metric.size]
-    figure = canvas(7.4 if trained else 4.4, 3.0)
-    size = ("layer / last layer (points: measured, lines: theory)", r"$\log_{10} K$")
-    signal = ("a  size of the signal" if trained else "size of the signal", *size)
-    left, *others = panels(figure, signal, *([(f"b  {metric}", "step", metric)] if trained else []))
+    signal = ("size of the signal", "layer / last layer (points: measured, lines: theory)", r"$\log_{10} K$")
+    metrics = [(metric, "step", metric)] if trained else []
+    figure, (left, *others) = panels(7.4 if trained else 4.4, 3.0, signal, *metrics)
     labels = []
-    for curve, (colour, dash) in zip(curves, _styles(), strict=False):
+    for curve, (colour, dash) in zip(curves, STYLES, strict=False):
         for values, style in ((curve.theory, {"linestyle": dash, "linewidth": 1.3}), (curve.measured, {"marker": "o"})):
             if values.size:
                 style = {"linestyle": "none", "markersize": 2.4, **style}
@@ -58,15 +58,11 @@ def comparison(curves: Sequence[RunCurves], metric: str = "metric") -> Figure:
     end_labels(left, labels)
     for right in others:
         right.set_xscale("symlog", linthresh=1.0, linscale=0.5)
-        for curve, (colour, dash) in zip(curves, _styles(), strict=False):
+        for curve, (colour, dash) in zip(curves, STYLES, strict=False):
             if curve.metric.size:
                 (median,) = quantiles(ranked(curve.metric, -np.inf), (0.5,))
                 right.plot(curve.steps, finite(median), color=colour, linestyle=dash, linewidth=1.3)
     return figure
-
-
-def _styles() -> list[tuple[str, object]]:
-    return [(colour, dash) for dash in DASHES for colour in PALETTE]
 
 
 def _shares(values: Floats, layers: int) -> Floats:

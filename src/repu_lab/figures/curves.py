@@ -1,5 +1,7 @@
 """Curves against depth, and against the step, one an activation."""
 
+import math
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -9,16 +11,17 @@ from matplotlib.ticker import NullLocator
 from numpy.typing import ArrayLike
 
 from repu_lab.figures.looks import LOOKS, PAGE
-from repu_lab.figures.style import BESIDE, canvas, finite, legend
+from repu_lab.figures.style import BESIDE, finite, legend
 from repu_lab.figures.style import panels as panels_of
+
+ACROSS = 3  # panels side by side, so that their titles fit
 
 
 def by_depth(
     panels: Mapping[str, Mapping[str, Mapping[int, Sequence[float]]]], label: str, *, logarithmic: bool = False
 ) -> Figure:
     """Draw (estimate, low, high) against depth: panel -> activation -> depth, which all of a panel share."""
-    figure = canvas(PAGE, 2.7)
-    grid = _beside(figure, list(panels), "hidden layers", label)
+    figure, grid = _grid(list(panels), "hidden layers", label)
     for axes, curves in zip(grid, panels.values(), strict=True):
         depths = next(iter(curves.values()))
         places = np.arange(len(depths), dtype=float)
@@ -36,8 +39,7 @@ def by_step(
     panels: Mapping[str, Mapping[str, tuple[ArrayLike, ArrayLike]]], label: str, *, logarithmic: bool = False
 ) -> Figure:
     """Draw medians with a band from quartile to quartile: panel -> activation -> steps (S,) and quartiles (3, S)."""
-    figure = canvas(PAGE, 2.7)
-    grid = _beside(figure, list(panels), "step", label)
+    figure, grid = _grid(list(panels), "step", label)
     for axes, curves in zip(grid, panels.values(), strict=True):
         for activation, (steps, quartiles) in curves.items():
             colour, _, dash = LOOKS[activation]
@@ -49,9 +51,13 @@ def by_step(
     return _closed(figure, grid, logarithmic)
 
 
-def _beside(figure: Figure, names: Sequence[str], across: str, label: str) -> list[Axes]:
-    titles = [f"{letter}  {name}" for letter, name in zip("abcd", names, strict=False)] if len(names) > 1 else names
-    return panels_of(figure, *((text, across, "" if i else label) for i, text in enumerate(titles)), sharey=True)
+def _grid(names: Sequence[str], xlabel: str, ylabel: str) -> tuple[Figure, list[Axes]]:
+    """Return a page's figure and its panels, a name each."""
+    rows = math.ceil(len(names) / ACROSS)
+    across = math.ceil(len(names) / rows)
+    titles = [textwrap.fill(name, 72 // across - 3) for name in names]
+    labels = [(title, xlabel, "" if i % across else ylabel) for i, title in enumerate(titles)]
+    return panels_of(PAGE, 2.7 if rows == 1 else 2.2 * rows, *labels, rows=rows, sharey=True)
 
 
 def _closed(figure: Figure, grid: Sequence[Axes], logarithmic: bool) -> Figure:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from repu_lab.figures.looks import COLUMN, SERIES
-from repu_lab.figures.style import INK, QUIET, canvas, entry, finite, layer_axis, legend, note, quiet
+from repu_lab.figures.style import INK, QUIET, entry, finite, layer_axis, legend, note, panels
 
 
 def double_exponential(curves: Mapping[str, Mapping[str, Any]], relu: ArrayLike, *, start: float) -> Figure:
@@ -17,9 +17,7 @@ def double_exponential(curves: Mapping[str, Mapping[str, Any]], relu: ArrayLike,
     curves: name -> p, plain (layers, networks), logs (layers, networks), both |ln(K^l/K_*)|; the names of one p follow
     each other. relu: (layers, networks), |ln(K^l/K^1)| from layer 2 on. Lines: start p^(l-1).
     """
-    figure = canvas(COLUMN, 3.0)
-    axes = figure.subplots()
-    quiet(axes, "layer $l$", r"$|\ln (K^l / K_*)|$")
+    figure, (axes,) = panels(COLUMN, 3.0, ("", "layer $l$", r"$|\ln (K^l / K_*)|$"))
     powers = sorted({curve["p"] for curve in curves.values()})
     layers = max(len(curve["logs"]) for curve in curves.values())
     layer_axis(axes, layers)

@@ -10,25 +10,23 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import ArrayLike, NDArray
 
+from repu_lab.figures.looks import PAGE
 from repu_lab.figures.style import (
     INK,
     MARKERS,
     QUIET,
     RANGES,
     SMALL,
-    canvas,
     dtype_limits,
     end_labels,
     entry,
     finite,
     layer_axis,
     legend,
-    quiet,
-    title,
+    panels,
 )
 
-WIDTH, HEIGHT = 7.0, 3.1  # inches
-ROOM = 14.0  # decades shown beyond where |z| leaves the number format
+ROOM = 14.0  # decades shown beyond where |z| leaves float32
 BAND = (0, (2, 1.5))
 
 
@@ -39,33 +37,31 @@ class KernelCurves:
     measured: ArrayLike
     theory: ArrayLike
     colour: str
-    leaves: bool = False  # the number format; drawn on an axis of its own, up to there
+    leaves: bool = False  # float32; drawn on an axis of its own, up to there
 
 
-def kernels_by_layer(curves: Mapping[str, KernelCurves], dtype: str = "float32") -> Figure:
-    """Draw log10 K of networks that leave the format beside that of those that do not, measured and by theory."""
-    figure = canvas(WIDTH, HEIGHT)
-    left, right = figure.subplots(1, 2, width_ratios=(1, 1.15))
+def kernels_by_layer(curves: Mapping[str, KernelCurves]) -> Figure:
+    """Draw log10 K of networks that leave float32 beside that of those that do not, measured and by theory."""
+    out = ("out of float32", "layer $l$", r"$\log_{10} K^l$")
+    within = ("critical: within float32 at every layer", "layer $l$", "")
+    figure, (left, right) = panels(PAGE, 3.1, out, within, width_ratios=(1, 1.15))
     markers = dict(zip(curves, MARKERS, strict=False))
-    high, low = (2 * RANGES[dtype][side] for side in (0, 1))  # where |z|, not z^2, leaves it
-    quiet(left, "layer $l$", r"$\log_{10} K^l$")
-    quiet(right, "layer $l$")
+    high, low = (2 * limit for limit in RANGES["float32"])  # where |z|, not z^2, leaves it
     left.set_ylim(low - ROOM, high + ROOM)
     leaving = [curve for curve in curves.values() if curve.leaves]
-    last = max((_ends(curve.theory, low, high) for curve in leaving), default=1)
+    shown = [np.isfinite(_inside(row, low, high)).sum() for curve in leaving for row in np.asarray(curve.theory)]
+    last = int(max(shown, default=1))
     labels: dict[Axes, list[tuple[float, float, str, str]]] = {left: [], right: []}
     layers = {left: last}
     for name, curve in curves.items():
-        axes, within = (left, (low, high)) if curve.leaves else (right, (-np.inf, np.inf))
-        _draw(axes, curve, markers[name], within)
-        median = _inside(np.asarray(curve.measured)[1], *within)
+        axes, bounds = (left, (low, high)) if curve.leaves else (right, (-np.inf, np.inf))
+        _draw(axes, curve, markers[name], bounds)
+        median = _inside(np.asarray(curve.measured)[1], *bounds)
         end = float(median[np.isfinite(median)][-1])
         labels[axes].append((layers.setdefault(axes, median.size) + 0.5, end, name, curve.colour))
     for axes, count in layers.items():
         layer_axis(axes, count)
-    title(left, f"a  out of {dtype}")
-    title(right, f"b  critical: within {dtype} at every layer")
-    dtype_limits(left, [dtype], np.zeros(last), low, high)
+    dtype_limits(left, ["float32"], np.zeros(last), low, high)
     for axes, names in labels.items():
         end_labels(axes, names, size=SMALL)
     _legend(figure)
@@ -82,11 +78,6 @@ def _draw(axes: Axes, curve: KernelCurves, marker: str, within: tuple[float, flo
         drawn = _inside(line, *within)
         width = 1.1 if style == "-" else 0.6
         axes.plot(np.arange(1, drawn.size + 1), drawn, color=INK, linewidth=width, linestyle=style, zorder=4)
-
-
-def _ends(rows: ArrayLike, low: float, high: float) -> int:
-    """Return the last layer at which one of several rows is in the picture."""
-    return max(int(np.isfinite(_inside(row, low, high)).sum()) for row in np.asarray(rows, np.float64))
 
 
 def _inside(row: ArrayLike, low: float, high: float) -> NDArray[np.float64]:

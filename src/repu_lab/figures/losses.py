@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from repu_lab.figures.style import INK, QUIET, SMALL, canvas, decades_axis, end_labels, extent, finite, panels
+from repu_lab.figures.style import INK, QUIET, SMALL, decades_axis, end_labels, extent, finite, panels
 from repu_lab.networks.quantiles import quantiles, ranked
 
 Floats = NDArray[np.float64]
@@ -22,10 +22,11 @@ def losses(
     A member without a number ranks as the worst; a quantile that falls on one leaves a gap. The axis of the steps is
     linear up to 1 and logarithmic from there.
     """
-    figure = canvas(7.0, 2.6)
-    left, right = panels(figure, ("a  loss", "step", r"$\log_{10}$ loss"), (f"b  {metric_name}", "step", metric_name))
+    labels = ("loss", "step", r"$\log_{10}$ loss"), (metric_name, "step", metric_name)
+    figure, (left, right) = panels(7.0, 2.6, *labels)
     train, test, reached = (np.asarray(values, np.float64) for values in (train_loss, test_loss, metric))
-    logs = [_log10(_quantiles(values, np.inf)) for values in (train, test)]
+    with np.errstate(divide="ignore"):
+        logs = [np.log10(_quantiles(values, np.inf)) for values in (train, test)]
     whole = extent(logs)
     labels = []
     for axes in (left, right):
@@ -48,11 +49,6 @@ def losses(
 
 def _quantiles(values: Floats, worst: float) -> Floats:
     return quantiles(ranked(values, worst), (0.05, 0.5, 0.95))
-
-
-def _log10(values: Floats) -> Floats:
-    with np.errstate(divide="ignore"):
-        return np.log10(values)
 
 
 def _draw(

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from repu_lab.figures.looks import LOOKS, PAGE
-from repu_lab.figures.style import INK, QUIET, canvas, legend, note, quiet
+from repu_lab.figures.style import INK, QUIET, legend, note, panels
 
 
 def accuracies(
@@ -18,9 +18,7 @@ def accuracies(
     label: str = "accuracy on the test split",
 ) -> Figure:
     """Draw the accuracy of every network, (group -> activation -> networks), with medians, chance and the bar."""
-    figure = canvas(PAGE, 2.9)
-    axes = figure.subplots()
-    quiet(axes, "a point is a network, a bar their median", label)
+    figure, (axes,) = panels(PAGE, 2.9, ("", "a point is a network, a bar their median", label))
     names = list(dict.fromkeys(name for networks in groups.values() for name in networks))
     step = 1 / (max(map(len, groups.values())) + 1)
     labelled: set[str] = set()

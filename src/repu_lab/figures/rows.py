@@ -10,7 +10,7 @@ from matplotlib.ticker import NullLocator
 from numpy.typing import ArrayLike
 
 from repu_lab.figures.looks import COLUMN, DASHES, LOOKS, PAGE, SERIES
-from repu_lab.figures.style import BESIDE, FAINT, INK, QUIET, SMALL, canvas, finite, legend, note, panels, quiet
+from repu_lab.figures.style import BESIDE, FAINT, INK, QUIET, SMALL, finite, legend, note, panels
 
 Three = Sequence[float]  # estimate, low, high
 # Filled and open, so that the powers are told apart in grey.
@@ -19,9 +19,8 @@ POWERS = {1: ("#0072B2", "o", "#0072B2"), 2: ("#D55E00", "^", "white")}
 
 def by_case(kinds: Mapping[str, Mapping[str, Sequence[Three]]], cases: Sequence[str]) -> Figure:
     """Draw errors, a row a case and a panel a kind of error: kind -> activation -> one for each case."""
-    figure = canvas(PAGE, 0.9 + 0.62 * len(cases))
-    labels = [(f"{letter}  {name}", "relative error", "") for letter, name in zip("abcd", kinds, strict=False)]
-    grid = panels(figure, *labels, sharey=True)
+    labels = [(name, "relative error", "") for name in kinds]
+    figure, grid = panels(PAGE, 0.9 + 0.62 * len(cases), *labels, sharey=True)
     rows = np.arange(len(cases), dtype=float)[::-1]
     for axes, errors in zip(grid, kinds.values(), strict=True):
         for i, (activation, values) in enumerate(errors.items()):
@@ -38,8 +37,8 @@ def by_case(kinds: Mapping[str, Mapping[str, Sequence[Three]]], cases: Sequence[
 
 def ladder(rows: Mapping[str, Mapping[int, tuple[Three, Three]]], marks: Mapping[str, float]) -> Figure:
     """Draw shares and accuracies by change and power; marks: accuracies as lines."""
-    figure = canvas(COLUMN, 0.9 + 0.24 * len(rows))
-    grid = panels(figure, ("a  share that counts", "", ""), ("b  accuracy", "", ""), sharey=True)
+    labels = ("share that counts", "", ""), ("accuracy", "", "")
+    figure, grid = panels(COLUMN, 0.9 + 0.24 * len(rows), *labels, sharey=True)
     places = np.arange(len(rows), dtype=float)[::-1]
     for panel, axes in enumerate(grid):
         for i, (power, (colour, marker, face)) in enumerate(POWERS.items()):
@@ -65,9 +64,7 @@ def ranking(
 
     marks: name -> error of an answer worth comparing with, as dotted lines.
     """
-    figure = canvas(COLUMN, 0.8 + 0.3 * len(errors))
-    axes = figure.subplots()
-    quiet(axes, label, "")
+    figure, (axes,) = panels(COLUMN, 0.8 + 0.3 * len(errors), ("", label, ""))
     samples(axes, errors, medians)
     _log(axes)
     for name, value in marks.items():
@@ -95,9 +92,8 @@ def exact_networks(
     errors: Sequence[tuple[str, float, float]], t: ArrayLike, squares: Mapping[str, ArrayLike], bound: float
 ) -> Figure:
     """Draw errors (name, float64, float32) in units of eps up to a bound, and those of x^2 over t by activation."""
-    figure = canvas(PAGE, 2.9)
-    inside, beyond = ("a  inside the box", "largest error / eps", ""), ("b  beyond it", "$x$", "error of $x^2$")
-    left, right = panels(figure, inside, beyond, width_ratios=(3, 2))
+    inside, beyond = ("inside the box", "largest error / eps", ""), ("beyond it", "$x$", "error of $x^2$")
+    figure, (left, right) = panels(PAGE, 2.9, inside, beyond, width_ratios=(3, 2))
     rows = np.arange(len(errors))[::-1]
     left.hlines(rows, 0, bound, color="#eeeeee", linewidth=0.6, zorder=0)
     for column, (marker, label) in enumerate((("o", "float64"), ("D", "float32")), 1):

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from repu_lab.figures.looks import DASHES, PAGE, SERIES
-from repu_lab.figures.style import INK, SMALL, canvas, layer_axis, legend, panels
+from repu_lab.figures.style import INK, SMALL, layer_axis, legend, panels
 
 
 def shares_kept(
@@ -18,12 +18,8 @@ def shares_kept(
 
     profiles: k1 -> measured and theory, (layers,). shares: width and k1 -> (estimate, low, high), and the exact share.
     """
-    figure = canvas(PAGE, 2.6)
-    by_layer, after_all = (
-        ("a  by layer", "layer $l$", "share of networks that keep $K$"),
-        ("b  after all layers", "$K^1$", ""),
-    )
-    left, right = panels(figure, by_layer, after_all, sharey=True)
+    by_layer = ("by layer", "layer $l$", "share of networks that keep $K$")
+    figure, (left, right) = panels(PAGE, 2.6, by_layer, ("after all layers", "$K^1$", ""), sharey=True)
     shades = np.linspace(0.0, 0.7, max(2, len(profiles)))
     for i, (k1, (measured, theory)) in enumerate(sorted(profiles.items())):
         colour, marker = str(shades[i]), "os^Dv"[i % 5]

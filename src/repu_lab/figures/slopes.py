@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from repu_lab.figures.looks import LOOKS, PAGE
 from repu_lab.figures.rows import samples
-from repu_lab.figures.style import canvas, finite, legend, panels
+from repu_lab.figures.style import finite, legend, panels
 
 
 def slopes_and_accuracies(
@@ -18,10 +18,9 @@ def slopes_and_accuracies(
     medians: Mapping[str, Sequence[float]],
 ) -> Figure:
     """Draw s' over z, the change of the gradient by depth, and accuracies network by network with their medians."""
-    figure = canvas(PAGE, 3.1)
-    theory = ("b  theory", "depth", "change of the squared gradient")
-    labels = ("a  slopes", "$z$", "$s'(z)$"), theory, ("c  measured", "accuracy", "")
-    left, middle, right = panels(figure, *labels, width_ratios=(1, 1, 1.1))
+    theory = ("theory", "depth", "change of the squared gradient")
+    labels = ("slopes", "$z$", "$s'(z)$"), theory, ("measured", "accuracy", "")
+    figure, (left, middle, right) = panels(PAGE, 3.1, *labels, width_ratios=(1, 1, 1.1))
     for i, (name, slope) in enumerate(slopes.items()):
         colour, marker, dash = LOOKS[name]
         look = {"color": colour, "marker": marker, "linestyle": dash, "linewidth": 1.0, "markersize": 3.5}

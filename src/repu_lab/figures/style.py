@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from string import ascii_lowercase
 from typing import Any
 
 import numpy as np
@@ -50,13 +51,23 @@ def quiet(axes: Axes, xlabel: str = "", ylabel: str = "") -> None:
     axes.set_ylabel(ylabel, fontsize=NORMAL, color=INK)
 
 
-def panels(figure: Figure, *labels: tuple[str, str, str], **grid: Any) -> list[Axes]:
-    """Return quiet axes beside each other, (title, xlabel, ylabel) each; grid: what else `subplots` takes."""
-    row = list(figure.subplots(1, len(labels), squeeze=False, **grid)[0])
-    for axes, (heading, xlabel, ylabel) in zip(row, labels, strict=True):
+def panels(
+    width: float, height: float, *labels: tuple[str, str, str], rows: int = 1, **grid: Any
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure of a size in inches and its quiet axes, (title, xlabel, ylabel) each; several have letters.
+
+    grid: what else `subplots` takes.
+    """
+    figure = canvas(width, height)
+    every = list(figure.subplots(rows, math.ceil(len(labels) / rows), squeeze=False, **grid).ravel())
+    for axes in every[len(labels) :]:
+        axes.set_axis_off()
+    shown = every[: len(labels)]
+    for letter, axes, (heading, xlabel, ylabel) in zip(ascii_lowercase, shown, labels, strict=False):
         quiet(axes, xlabel, ylabel)
-        title(axes, heading)
-    return row
+        if heading:
+            title(axes, f"{letter}  {heading}" if len(labels) > 1 else heading)
+    return figure, shown
 
 
 def layer_axis(axes: Axes, layers: int) -> None:

@@ -8,7 +8,20 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from repu_lab.figures.looks import DASHES, SERIES
-from repu_lab.figures.style import FAINT, INK, MARKERS, NORMAL, QUIET, SMALL, canvas, finite, legend, quiet, title
+from repu_lab.figures.style import (
+    FAINT,
+    INK,
+    MARKERS,
+    NORMAL,
+    QUIET,
+    SMALL,
+    canvas,
+    finite,
+    legend,
+    panels,
+    quiet,
+    title,
+)
 
 DODGE = 0.16  # of the distance between two values: curves at 0 and at 1 would hide each other
 ANNOTATED = 150  # cells of a map with their number written in
@@ -22,9 +35,7 @@ def share_curves(
 
     curves: name -> (3, values) of share, lower and upper end of its interval; NaN where nothing was run.
     """
-    figure = canvas(7.0, 3.4)
-    axes = figure.subplots()
-    quiet(axes, key, share)
+    figure, (axes,) = panels(7.0, 3.4, ("", key, share))
     place = np.arange(len(values), dtype=float)
     for i, (name, table) in enumerate(curves.items()):
         middle, low, high = finite(table)
@@ -86,11 +97,9 @@ def share_map(
 
 def share_bars(names: Sequence[str], table: ArrayLike, *, share: str = "share trained") -> Figure:
     """Draw a share and its interval for each name: table (3, names) of share, lower and upper end."""
-    figure = canvas(7.0, 0.8 + 0.24 * len(names))
-    axes = figure.subplots()
+    figure, (axes,) = panels(7.0, 0.8 + 0.24 * len(names), ("", share, ""))
     middle, low, high = finite(table)
     place = np.arange(len(names))[::-1]
-    quiet(axes, share, "")
     error = np.maximum([middle - low, high - middle], 0)
     axes.errorbar(middle, place, xerr=error, fmt="o", markersize=5, color=INK, elinewidth=0.9)
     axes.set_yticks(place, names)

@@ -17,6 +17,7 @@ from repu_lab.figures.style import (
     LABELS,
     NORMAL,
     QUIET,
+    RANGES,
     SMALL,
     canvas,
     decades_axis,
@@ -26,6 +27,7 @@ from repu_lab.figures.style import (
     finite,
     layer_axis,
     note,
+    panels,
     quiet,
     ratio_axis,
     title,
@@ -86,13 +88,7 @@ def susceptibilities(
     return figure
 
 
-def kernel_by_layer(
-    log10_K: ArrayLike,
-    quantiles: ArrayLike | None = None,
-    *,
-    dtypes: Sequence[str] = ("float16", "bfloat16", "float32", "float64"),
-    heading: str = "",
-) -> Figure:
+def kernel_by_layer(log10_K: ArrayLike, quantiles: ArrayLike | None = None, *, heading: str = "") -> Figure:
     """Draw log10 K, (layers,), with the 5..95 % quantiles, (5, layers), of finite networks, and where formats end.
 
     A format's limit, where |z| leaves it, is drawn if the curve comes near. log10 K beyond 400 makes the axis
@@ -100,10 +96,7 @@ def kernel_by_layer(
     """
     line = finite(log10_K)
     layer = np.arange(1, line.size + 1)
-    figure = canvas(3.5, 2.7)
-    axes = figure.subplots()
-    quiet(axes, "layer $l$", LABELS["log10_K"])
-    title(axes, heading)
+    figure, (axes,) = panels(3.5, 2.7, (heading, "layer $l$", LABELS["log10_K"]))
     layer_axis(axes, line.size)
     rows = None if quantiles is None else finite(quantiles)
     span = extent([line, () if rows is None else rows]) or (-1.0, 1.0)
@@ -112,7 +105,7 @@ def kernel_by_layer(
         for low, high, colour in ((0, -1, "#DCE9F3"), (1, -2, "#B5D2E8")):
             axes.fill_between(layer, rows[low], rows[high], color=colour, linewidth=0)
     axes.plot(layer, line, color=COLOURS["log10_K"], linewidth=1.5, marker="o" if line.size <= 25 else "", markersize=3)
-    dtype_limits(axes, dtypes, line, *span)
+    dtype_limits(axes, tuple(RANGES), line, *span)
     return figure
 
 
@@ -134,10 +127,7 @@ def phase_diagram(
     b, w, code = finite(C_b), finite(C_W), np.asarray(fate, int)
     if code.shape != (w.size, b.size) or code.min() < 0 or code.max() >= len(names):
         raise ValueError(f"fate {code.shape} needs shape {(w.size, b.size)} and entries below {len(names)}")
-    figure = canvas(3.5, 3.2)
-    axes = figure.subplots()
-    quiet(axes, "bias variance $C_b$", "weight variance $C_W$")
-    title(axes, heading)
+    figure, (axes,) = panels(3.5, 3.2, (heading, "bias variance $C_b$", "weight variance $C_W$"))
     stars = [(float(point["C_b"]), float(point["C_W"])) for point in critical_points]
     taken = np.zeros(code.shape, bool)
     for x, y in [*stars, *([initialization] if initialization else [])]:  # room for the point and its name

@@ -1,4 +1,4 @@
-"""Claims 11, 12 and 14 on made-up runs: a picture has the intervals of the table, of networks that share their data."""
+"""Pictures of claims on made-up runs: intervals as in the tables, of networks that share data; a panel for all data."""
 
 from typing import Any
 
@@ -13,6 +13,7 @@ from repu_lab.claims.beyond import spline
 from repu_lab.claims.lab import Trained
 from repu_lab.claims.physics import burgers
 from repu_lab.claims.statistics import median_interval
+from repu_lab.claims.vision import images
 
 
 class Scattered(MadeUp):
@@ -41,6 +42,16 @@ def spans(axes: Axes) -> set[tuple[float, ...]]:
 
 def cells(rows: Any, first: int, last: int) -> set[tuple[float, ...]]:
     return {tuple(row[first:last]) for row in rows}
+
+
+def test_every_set_of_images_has_a_panel(monkeypatch):
+    """Where MNIST, Fashion-MNIST and CIFAR-10 can all be had there are six."""
+    monkeypatch.setattr(images, "unavailable", lambda dataset: None)
+    figure = images.examine(Scattered("full")).pictures[0].figure
+    assert [axes.get_title("left")[3:].replace("\n", " ") for axes in figure.axes] == [
+        "digits", "mnist", "fashion_mnist", "cifar10", "digits, orthogonal weights", "digits, residual",
+    ]  # fmt: skip
+    assert [bool(axes.get_ylabel()) for axes in figure.axes] == [True, False, False] * 2
 
 
 def test_errors_of_functions_and_derivatives():
