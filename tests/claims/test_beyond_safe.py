@@ -24,8 +24,8 @@ HIGH, LOW, WIDE = Interval(0.9, 0.85, 0.95), Interval(0.05, 0.0, 0.1), Interval(
 
 def test_every_change_has_the_rates_of_the_unchanged_network():
     for lever in LEVERS:
-        tried = settings(lever)
-        assert {rate for _, rate in tried} == set(RATES) == {rate for _, rate in settings(UNCHANGED)}
+        tried = settings(lever, RATES)
+        assert {rate for _, rate in tried} == set(RATES) == {rate for _, rate in settings(UNCHANGED, RATES)}
         assert len(set(tried)) == len(tried) == len(RATES) * len(LEVERS[lever].values)
 
 
@@ -107,7 +107,7 @@ def test_it_is_examined_with_one_budget_and_judged_on_fresh_networks():
     ladder = [keys for keys in lab.asked if keys["activation"] == "mrepu"]
     tuning = [keys for keys in ladder if keys["seed"] == str(TUNING_SEED)]
     per_power = [keys for keys in tuning if keys["activation.p"] == "1"]
-    assert len(per_power) == sum(len(settings(lever)) for lever in LEVERS)
+    assert len(per_power) == sum(len(settings(lever, RATES)) for lever in LEVERS)
     judges = {(keys["members"], keys["data_seed"]) for keys in ladder if keys not in tuning}
     assert judges == {("6", split) for split in "012"}
     table = {(row[0], row[1]): row for row in evidence.tables[0].rows}

@@ -15,7 +15,7 @@ from repu_lab.claims.statistics import (
     ratio_of_sums,
     wilson,
 )
-from repu_lab.claims.verdicts import Verdict, above, below, corrected, provided, together, within
+from repu_lab.claims.verdicts import Verdict, above, below, corrected, near, provided, together
 
 
 def test_the_bootstrap_interval_of_a_median_covers_it():
@@ -102,7 +102,7 @@ def test_a_paired_test_sees_a_small_common_shift():
 
 
 RULES = [
-    (lambda low, high: within(Interval(0, low, high), 1, 2), (1.2, 1.8), (2.1, 3), (1.5, 2.5)),
+    (lambda low, high: near(Interval(0, low, high), 1.5, 1 / 3), (1.2, 1.8), (2.1, 3), (1.5, 2.5)),
     (lambda low, high: above(Interval(0, low, high), 1), (1.2, 1.8), (0.1, 0.9), (0.5, 1.5)),
     (lambda low, high: below(Interval(0, low, high), 1), (0.1, 0.9), (1.2, 1.8), (0.5, 1.5)),
 ]

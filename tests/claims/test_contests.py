@@ -77,8 +77,8 @@ def test_errors_are_pooled_in_one_order_for_all():
     lab = lab_of(lambda keys, number: int(keys["depth"]) / 10 + number / 100)
     entries = contest(lab, [(name, case) for name in ("tanh", "ReLU") for case in (HARD, EASY)], GRID)
     wanted = [0.2 + np.arange(10) / 100, 0.9 + np.arange(10) / 100]
-    for name in ("tanh", "ReLU"):
-        np.testing.assert_allclose(entries.pooled(name, [EASY, HARD], relative_l2), wanted)
+    for pooled in entries.pooled(("tanh", "ReLU"), [EASY, HARD], relative_l2).values():
+        np.testing.assert_allclose(pooled, wanted)
 
 
 def test_comparisons_are_of_logarithms():

@@ -97,11 +97,6 @@ def prose(text: str) -> str:
     return " ".join(text.split())
 
 
-def unjudged(reason: str) -> Evidence:
-    """Return the evidence of a claim whose networks or data cannot be had."""
-    return Evidence(setup="nothing could be run", verdict=Verdict.INCONCLUSIVE, reason=reason, seeds=0)
-
-
 def _strict(value: Any) -> Any:
     """Return a value as strict JSON can hold it: NaN and infinities are null."""
     if isinstance(value, Mapping):

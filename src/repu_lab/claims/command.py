@@ -14,8 +14,9 @@ from tqdm import tqdm
 
 from repu_lab import __version__
 from repu_lab.claims import select
-from repu_lab.claims.base import Claim, Picture, unjudged
+from repu_lab.claims.base import Claim, Evidence, Picture
 from repu_lab.claims.lab import Lab
+from repu_lab.claims.verdicts import Verdict
 from repu_lab.configs.command import Prepared
 from repu_lab.configs.config import ConfigError
 from repu_lab.configs.schema import ReproduceConfig
@@ -92,7 +93,7 @@ def _judge(claim: Claim, config: ReproduceConfig, folder: RunFolder, bar: "tqdm[
     try:
         evidence = claim.examine(lab)
     except ConfigError as error:
-        evidence = unjudged(str(error))
+        evidence = Evidence(setup="nothing could be run", verdict=Verdict.INCONCLUSIVE, reason=str(error), seeds=0)
     except Exception as error:
         home.write_text("traceback.txt", traceback.format_exc())
         return f"failed       {type(error).__name__}: {error}; see {home.path / 'traceback.txt'}"

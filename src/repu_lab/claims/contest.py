@@ -143,9 +143,9 @@ class Entries(dict[Place, Tuned]):
         """Return the median metric of each activation in a case."""
         return {name: self[name, at].metric for name in names}
 
-    def pooled(self, name: str, cases: Sequence[Case], measure: Measure) -> Array:
-        """Return a measure of an activation's fresh networks in all cases, (cases, seeds)."""
-        return np.stack([measure(self[name, case].records) for case in cases])
+    def pooled(self, names: Sequence[str], cases: Sequence[Case], measure: Measure) -> dict[str, Array]:
+        """Return a measure of each activation's fresh networks in all cases, (cases, seeds)."""
+        return {name: np.stack([measure(self[name, case].records) for case in cases]) for name in names}
 
     def curves(self, names: Sequence[str], cases: Sequence[Case], measure: Measure) -> Curves:
         """Return the medians of a measure as curves against depth."""

@@ -1,6 +1,5 @@
 """What a claim may use: networks built or trained from command lines, and the scale of the reproduction."""
 
-import contextlib
 import os
 import shlex
 from collections import defaultdict
@@ -12,7 +11,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from hydra.core.global_hydra import GlobalHydra
 
 from repu_lab.configs.composition import Base, Job, composer
 from repu_lab.configs.config import folder_name
@@ -133,7 +131,7 @@ class Lab:
         return [_trained(job) for job in composed]
 
     def _compose(self, command: str, jobs: Sequence[Sequence[str]]) -> list[Job]:
-        with _outside_hydra(), composer(command, bases=BASES[command]) as composing:
+        with composer(command, bases=BASES[command]) as composing:
             texts = [[*self._seeded(overrides), *self.machine] for overrides in jobs]
             parsed = [[composing.parse(text) for text in job] for job in texts]
             return [job for overrides in parsed for job in composing.jobs(overrides, multirun=False)]
@@ -159,18 +157,6 @@ class Lab:
     def _workers(self) -> int:
         """Return how many processes run side by side: one a core, where small populations leave others idle, or one."""
         return (os.cpu_count() or 1) if self.device.type == "cpu" else 1
-
-
-@contextlib.contextmanager
-def _outside_hydra() -> Iterator[None]:
-    """Let configs be composed while a Hydra application runs, which allows no second one."""
-    holder = GlobalHydra.instance()
-    before = holder.hydra
-    holder.clear()
-    try:
-        yield
-    finally:
-        holder.hydra = before
 
 
 def _trained(job: Job) -> Trained:

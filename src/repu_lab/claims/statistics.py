@@ -53,9 +53,7 @@ def design_effect(judged: str, sharing: int) -> float:
     return 1 + (sharing - 1) * SAME_DIVISION[judged]
 
 
-def bootstrap(
-    values: ArrayLike, statistic: Callable[..., Any] = np.median, *, chances: int = 1, resamples: int = RESAMPLES
-) -> Interval:
+def bootstrap(values: ArrayLike, statistic: Callable[..., Any] = np.median, *, chances: int = 1) -> Interval:
     """Return the percentile bootstrap interval of a statistic of independent rows (n, ...).
 
     `statistic(rows, axis)` reduces the axis of the rows. The interval of a median of n numbers reaches from the
@@ -65,7 +63,7 @@ def bootstrap(
     rows = np.asarray(values, np.float64)
     if len(rows) == 0:
         raise ValueError("an interval needs at least one number")
-    index = np.random.default_rng(0).integers(0, len(rows), (resamples, len(rows)))
+    index = np.random.default_rng(0).integers(0, len(rows), (RESAMPLES, len(rows)))
     tail = (1 - LEVEL) / chances / 2
     low, high = np.quantile(statistic(rows[index], axis=1), [tail, 1 - tail])
     return Interval(float(statistic(rows, axis=0)), float(low), float(high))

@@ -14,18 +14,12 @@ class Verdict(StrEnum):
     INCONCLUSIVE = "inconclusive"
 
 
-def within(interval: Interval, low: float, high: float) -> Verdict:
-    """Supported if the interval lies inside [low, high], refuted if it lies outside, else inconclusive."""
+def near(interval: Interval, target: float, tolerance: float) -> Verdict:
+    """Supported if the interval lies within a relative tolerance of a positive number, refuted if wholly elsewhere."""
+    low, high = (1 - tolerance) * target, (1 + tolerance) * target
     if low <= interval.low and interval.high <= high:
         return Verdict.SUPPORTED
-    if interval.high < low or high < interval.low:
-        return Verdict.REFUTED
-    return Verdict.INCONCLUSIVE
-
-
-def near(interval: Interval, target: float, tolerance: float) -> Verdict:
-    """Say whether the interval lies within a relative tolerance of a positive number."""
-    return within(interval, (1 - tolerance) * target, (1 + tolerance) * target)
+    return Verdict.REFUTED if interval.high < low or high < interval.low else Verdict.INCONCLUSIVE
 
 
 def above(interval: Interval, bound: float) -> Verdict:

@@ -67,9 +67,9 @@ def judge(errors: Sequence[float]) -> Verdict:
     )
 
 
-def box(count: int, half: float, seed: int = 0) -> Array:
+def box(count: int, half: float) -> Array:
     """Return random points of [-half, half]^3, its corners, the middles of its sides and its centre."""
-    random = np.random.default_rng(seed).uniform(-half, half, (count, 3))
+    random = np.random.default_rng(0).uniform(-half, half, (count, 3))
     return np.concatenate([random, np.array(list(product((-half, 0.0, half), repeat=3)))])
 
 

@@ -1,6 +1,6 @@
 """Claims 10 and 11: learning polynomials and differentiable functions, each activation at its best of one grid."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 
 import numpy as np
@@ -9,7 +9,7 @@ from repu_lab.claims.base import Claim, Evidence, Picture, Table
 from repu_lab.claims.comparing import champion, decades, in_order, ratio_table, standing
 from repu_lab.claims.contest import LINEAR, Case, Entries, Grid, contest
 from repu_lab.claims.lab import Lab
-from repu_lab.claims.statistics import Array, Comparison
+from repu_lab.claims.statistics import Comparison
 from repu_lab.claims.trials import AT_ENDS, Overrides, relative_h1, relative_l2
 from repu_lab.figures.curves import by_depth
 from repu_lab.figures.rows import by_case
@@ -50,7 +50,7 @@ def examine_polynomials(lab: Lab) -> Evidence:
     entries = _contest(lab, [*cases, *more])
     named = "; ".join(case.name for case in more)
     beside = f" Beside them, no part of the verdict, at depth {BESIDE_DEPTH}: {named}." if more else ""
-    errors = _errors(entries, cases, ("L2",))["L2"]
+    errors = entries.pooled(NAMES, cases, relative_l2)
     against = decades(errors, MREPU, RIVALS, sharing=grid_of(lab).members)
     trained = {
         name: np.mean([entries[name, case].trained.estimate for case in cases if case.depth == max(depths)])
@@ -89,7 +89,7 @@ def examine_functions(lab: Lab) -> Evidence:
     targets = lab.choose(smoke={name: FUNCTIONS[name] for name in ("sin 6x", "Runge", "|x|^3")}, full=FUNCTIONS)
     cases = _cases(lab, targets, [FUNCTION_DEPTH])
     entries = _contest(lab, cases)
-    errors = _errors(entries, cases, MEASURES)
+    errors = {kind: entries.pooled(NAMES, cases, measure) for kind, measure in MEASURES.items()}
     compared = {kind: decades(errors[kind], MREPU, RIVALS, sharing=grid_of(lab).members) for kind in MEASURES}
     against = in_both(compared)
     ranked = {
@@ -148,12 +148,12 @@ def in_both(by_kind: Mapping[str, Mapping[str, Mapping[str, Comparison]]]) -> di
 
 
 def _cases(lab: Lab, targets: Mapping[str, Overrides], depths: Sequence[int]) -> list[Case]:
-    sizes = (f"width={WIDTH}", f"batch_size={BATCH}", f"steps={_steps(lab)}")
+    sizes = (f"width={WIDTH}", f"batch_size={BATCH}", f"steps={_steps(lab)[0]}")
     return [Case(name, depth, (*task, *sizes)) for name, task in targets.items() for depth in depths]
 
 
 def _contest(lab: Lab, cases: Sequence[Case]) -> Entries:
-    refined = (f"task.newton_steps={_newton(lab)}", AT_ENDS)
+    refined = (f"task.newton_steps={_steps(lab)[1]}", AT_ENDS)
     return contest(lab, product(NAMES, cases), grid_of(lab), judging=refined, tuning_share=0.4)
 
 
@@ -163,22 +163,16 @@ def _winners(entries: Entries, cases: Sequence[Case]) -> str:
     return ", ".join(f"{name} ({case.name}, depth {case.depth})" for case, name in first.items())
 
 
-def _errors(entries: Entries, cases: Sequence[Case], kinds: Iterable[str]) -> dict[str, dict[str, Array]]:
-    return {kind: {name: entries.pooled(name, cases, MEASURES[kind]) for name in NAMES} for kind in kinds}
-
-
-def _steps(lab: Lab) -> int:
-    return lab.choose(smoke=100, full=1000)
-
-
-def _newton(lab: Lab) -> int:
-    return lab.choose(smoke=0, full=20)
+def _steps(lab: Lab) -> tuple[int, int]:
+    """Return the steps of Adam, and those of Gauss-Newton for the networks that are judged."""
+    return lab.choose(smoke=(100, 0), full=(1000, 20))
 
 
 def _set_up(lab: Lab) -> str:
-    return f"""Width {WIDTH}, {_steps(lab)} steps of Adam in float32 on batches of {BATCH} from 2,048 uniform points,
-        then, for the networks that are judged, {_newton(lab)} of Gauss-Newton in float64; errors on 1,024 other
-        points, at most 1, the error of the answer 0"""
+    adam, newton = _steps(lab)
+    return f"""Width {WIDTH}, {adam} steps of Adam in float32 on batches of {BATCH} from 2,048 uniform points, then, for
+        the networks that are judged, {newton} of Gauss-Newton in float64; errors on 1,024 other points, at most 1, the
+        error of the answer 0"""
 
 
 REFERENCE = "Kim & Kang, arXiv:2408.02697"

@@ -70,7 +70,7 @@ LEVERS: Mapping[str, Lever] = {
 RATES = (1e-3, 3e-4, 1e-4)
 
 
-def settings(lever: str, rates: Sequence[float] = RATES) -> list[Setting]:
+def settings(lever: str, rates: Sequence[float]) -> list[Setting]:
     """Return what is tried of a lever: how far it is pulled, and the rate."""
     return list(product(LEVERS[lever].values, rates))
 

@@ -81,13 +81,13 @@ def exact_networks(count: int) -> tuple[Table, list[float]]:
     return table, errors[: 2 * len(splines)]
 
 
-def relative_costs(activations: Mapping[str, Activation], repeats: int = 15) -> dict[str, float]:
+def relative_costs(activations: Mapping[str, Activation]) -> dict[str, float]:
     """Return the time of s(z) and its gradient over that of the first activation, on 2^16 numbers of float32.
 
     Interleaved, medians: the machine's other work falls on all alike.
     """
     z = torch.randn(2**16, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    seconds = np.empty((repeats, len(activations)))
+    seconds = np.empty((15, len(activations)))
     for row in seconds:
         for i, activation in enumerate(activations.values()):
             start = time.perf_counter()

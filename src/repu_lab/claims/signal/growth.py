@@ -131,7 +131,7 @@ def _picture(lab: Lab, measured: dict[int, Logs], width: int) -> Picture:
     }
     return Picture(
         name="double-exponential",
-        caption="""|ln(K^l/K_*)| of single networks against the layer, on a logarithmic axis: a straight line is a
+        caption="""|ln(K^l/K_*)|, median over networks, against the layer, on a logarithmic axis: a straight line is a
             double exponential. Filled: plain float64, until it overflows; hollow: the same networks followed in the
             logarithm; lines: slope ln p. Grey: ReLU with C_W = 4, an ordinary exponential, which bends.""",
         alt="Straight rising lines for RePU of power 2 and 3, steeper for 3, beside a bending curve for ReLU.",

@@ -48,7 +48,7 @@ def examine(lab: Lab) -> Evidence:
         if not missing[dataset]
     ]
     entries |= contest(lab, product(NAMES, larger), LARGER_GRID) if larger else {}
-    errors = {name: entries.pooled(name, [*cases, *larger], misclassified) for name in NAMES}
+    errors = entries.pooled(NAMES, [*cases, *larger], misclassified)
     sharing = shared_grid(lab).members
     against, beyond_linear = compare(errors, sharing), above_linear(errors, sharing)
     cases += [*larger, *residual, *turned]
