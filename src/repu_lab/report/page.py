@@ -25,30 +25,25 @@ class Page:
         """Start an empty page; the title is that of the browser's tab."""
         self.title = title
         self._sections: list[Markup] = []
-        self._pictures, self._tables, self._rest = PICTURES, TABLES, LIMIT - FRAME
+        self._room = {"pictures": PICTURES, "tables": TABLES, "sections": LIMIT - FRAME}  # bytes
 
     def add(self, section: Markup, name: str = "") -> None:
         """Append a section."""
-        size = len(section.encode())
-        if size > self._rest:
-            section, size = _left_out(name), 0
-        self._rest -= size
-        self._sections.append(section)
+        self._sections.append(self._fitting("sections", section, name))
 
     def picture(self, markup: Markup, name: str) -> Markup:
         """Return a picture if there is room for it, else a line that names it."""
-        size = len(markup.encode())
-        if size > self._pictures:
-            return _left_out(name)
-        self._pictures -= size
-        return markup
+        return self._fitting("pictures", markup, name)
 
     def table(self, markup: Markup, name: str) -> Markup:
         """Return a table if there is room for it, else a line that names it."""
+        return self._fitting("tables", markup, name)
+
+    def _fitting(self, kind: str, markup: Markup, name: str) -> Markup:
         size = len(markup.encode())
-        if size > self._tables:
-            return _left_out(name)
-        self._tables -= size
+        if size > self._room[kind]:
+            return template("pieces").left_out(name)
+        self._room[kind] -= size
         return markup
 
     def html(self) -> str:
@@ -84,7 +79,3 @@ def _environment() -> Environment:
     environment.filters["whole"] = lambda text: escape(plain(text, LONGEST_PRE))
     environment.globals["marks"] = MARKS
     return environment
-
-
-def _left_out(name: str) -> Markup:
-    return template("pieces").left_out(name)
