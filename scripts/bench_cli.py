@@ -54,6 +54,7 @@ def main(repetitions: int = 7) -> None:
 
 
 def cpu_of_children() -> float:
+    """Return the seconds of CPU that the processes started here have taken so far."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 

@@ -9,25 +9,22 @@ from statistics import median
 
 import torch
 
+from repu_lab.claims.contest import ACTIVATIONS
+from repu_lab.claims.cures.blocks import BLOCKS
+from repu_lab.claims.cures.skips import SKIPS
 from repu_lab.configs.composition import compose_jobs
 from repu_lab.runs.building import build
 from repu_lab.runs.state import State
 from repu_lab.runs.stepping import Step, stepper
 
-RELU = "plain ReLU"
-REPU = ("activation=repu", "activation.p=2")
-RESIDUAL = ("block=residual", "block.branch=auto")
+RELU, REPU = "plain ReLU", "RePU 2"
 NETWORKS = {
-    RELU: ("activation=relu",),
-    "plain tanh": ("activation=tanh",),
-    "residual ReLU": ("activation=relu", *RESIDUAL),
-    "RePU 2, skips and RMSNorm": (*REPU, *RESIDUAL, "block.norm=rms"),
-    "RePU 2, skips and frozen scales": (*REPU, *RESIDUAL, "block.scalar=true"),
-    "RePU 2, ReZero": (*REPU, "block=residual", "block.branch=rezero"),
-    "RePU 2 of z + 4, LayerNorm after it": (*REPU, "activation.shift=4", "block.norm=layer_after"),
-    "MRePU 1, tailor=dks": ("activation=mrepu", "activation.p=1", "tailor=dks"),
-    "RePU 2, tailor=shift": (*REPU, "tailor=shift"),
-    "one-sided spline": ("activation=spline_repu", "activation.plateau=8", "activation.shift=-2"),
+    RELU: ACTIVATIONS["ReLU"],
+    "plain tanh": ACTIVATIONS["tanh"],
+    "residual ReLU": (*ACTIVATIONS["ReLU"], "block=residual", "block.branch=auto"),
+    **{f"{REPU}, {block}": (*ACTIVATIONS[REPU], *BLOCKS[block]) for block in SKIPS},
+    "RePU 2 of z + 4, LayerNorm after it": (*ACTIVATIONS["RePU 2 of z + 4"], *BLOCKS["LayerNorm after s"]),
+    **{name: ACTIVATIONS[name] for name in ("MRePU 1, dks", "RePU 2, shift", "one-sided spline")},
 }
 
 

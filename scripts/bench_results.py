@@ -12,7 +12,8 @@ import time
 import zipfile
 from pathlib import Path
 
-REPU_LAB = str(Path(sys.executable).with_name("repu-lab"))
+from bench_cli import REPU_LAB
+
 COMMANDS = (["--by", "member"], ["--by", "run"], ["--by", "config"], ["--csv", "-"], ["--by", "config", "--json", "-"])
 CONFIG = """\
 activation:

@@ -13,16 +13,15 @@ The time of 256 processes, one after another, is that of a few, continued.
 
 import ctypes
 import os
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections import defaultdict
-from pathlib import Path
 from statistics import median
 
-REPU_LAB = str(Path(sys.executable).with_name("repu-lab"))
+from bench_cli import REPU_LAB, cpu_of_children
+
 KEYS = ("activation=tanh", "depth=10", "width=32", "batch_size=32", "threads=1", "initialization=custom")
 C_WS, SEEDS = (0.5, 1.0, 1.5, 2.0), 64
 JOBS = SEEDS * len(C_WS)
@@ -81,11 +80,6 @@ def timed(command: list[str]) -> Seconds:
                 os.wait()
             except ChildProcessError:
                 return wall, cpu_of_children() - before
-
-
-def cpu_of_children() -> float:
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
 
 
 if __name__ == "__main__":

@@ -22,11 +22,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bench_cli import cpu_of_children
+
 HOME = Path(__file__).resolve().parents[1]
 # The tests of a room that has no folder of that name in tests/.
 TESTS = {
     "activations": ("test_*activations.py", "test_formula.py"), "blocks": ("networks/test_*.py", "theory/test_*.py"),
-    "commands": ("test_cli*.py",), "figures": ("test_figure*.py",),
+    "commands": ("test_cli*.py",), "figures": ("test_figure*.py", "claims/test_claim_figures.py"),
 }  # fmt: skip
 SECONDS = 600  # of CPU, of a mutation's tests: what runs for ever is noticed, and what waits ten times as long
 OPERATORS: dict[type, type] = {
@@ -61,7 +63,7 @@ def main() -> None:
         copy = Path(place, "copy")
         shutil.copytree(HOME, copy, ignore=shutil.ignore_patterns(".*", "outputs"))
         for mutation in random.Random(given.seed).sample(every, min(given.mutations, len(every))):
-            if cpu_seconds() > given.cpu:
+            if cpu_of_children() > given.cpu:
                 break
             killed = is_noticed(mutation, copy)
             tried, noticed = tried + 1, noticed + killed
@@ -72,7 +74,7 @@ def main() -> None:
             )
     print(
         f"noticed {noticed} of {tried}, drawn from {len(every)} places in {len(files)} files with seed {given.seed}; "
-        f"{cpu_seconds():.0f} s of CPU"
+        f"{cpu_of_children():.0f} s of CPU"
     )
 
 
@@ -147,12 +149,6 @@ def tests_beside(file: Path) -> list[str]:
     patterns = TESTS.get(rooms[0], (f"{rooms[0]}/test_*.py",))
     tests = (test for pattern in patterns for test in (HOME / "tests").glob(pattern))
     return [str(test.relative_to(HOME)) for test in sorted(tests, key=farness)]
-
-
-def cpu_seconds() -> float:
-    """Return the seconds of CPU that the tests have taken so far."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 if __name__ == "__main__":
