@@ -91,6 +91,8 @@ def test_names_from_files_are_no_formulas():
     assert name_of(row(0.5, depth=5, activation="repu", lr=0.001), ["activation", "depth", "lr"]) == (
         "repu, depth=5, lr=0.001"
     )
+    named = [name_of(row(0.5, activation="repu", norm=norm), ["activation", "norm"]) for norm in ("none", "rms")]
+    assert named == ["repu", "repu, rms"]
 
 
 def test_losses_are_medians_and_gaps():

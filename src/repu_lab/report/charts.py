@@ -64,7 +64,7 @@ def name_of(row: Row, keys: Sequence[str]) -> str:
     parts = []
     for key in keys:
         value = row.cells.get(key)
-        if value is not None:
+        if value not in (None, "none"):  # which no one would miss: `repu` beside `repu, rms`
             parts.append(shown(value) if isinstance(value, str) else f"{key.rpartition('.')[2]}={shown(value)}")
     return _label(", ".join(parts)) or "all"
 
