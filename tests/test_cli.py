@@ -296,7 +296,7 @@ def test_sweep_names_and_places_its_folder(empty_folder):
 def test_require(empty_folder, capsys):
     repu = ["train", "activation=repu", "initialization=he", *TINY, "members=2", "depth=20"]
     assert main([*repu, "require=trained"]) == 3
-    line = "require=trained: not met, since of 2 networks became 2 exploded"
+    line = "require=trained: not met, of 2 networks: 2 exploded"
     assert capsys.readouterr().out.splitlines()[-1] == line
     assert main([*repu, "require=trained"]) == 3  # stored
     assert capsys.readouterr().out.splitlines()[-1] == line

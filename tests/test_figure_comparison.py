@@ -1,8 +1,10 @@
 """Runs side by side: what is drawn is what was given."""
 
+from itertools import pairwise
+
 import numpy as np
 
-from repu_lab.figures.comparison import RunCurves, comparison
+from repu_lab.figures.comparison import MOST, RunCurves, comparison
 
 
 def test_curves_of_different_depth_share_an_axis_and_end_with_their_name():
@@ -38,3 +40,12 @@ def test_the_metric_is_the_median_with_a_network_without_a_number_as_the_worst()
     (line,) = right.lines
     assert (np.asarray(line.get_xdata()).tolist(), np.asarray(line.get_ydata()).tolist()) == ([0, 100], [0.1, 0.5])
     assert right.get_ylabel() == "accuracy"
+
+
+def test_the_names_of_as_many_curves_as_there_are_colours_have_room_within_the_panel():
+    figure = comparison([RunCurves(f"run {i}", 3, np.array([0.0, 0.0, 1e-3 * i])) for i in range(MOST)])
+    figure.canvas.draw()
+    (axes,) = figure.axes
+    boxes = sorted((text.get_window_extent() for text in axes.texts), key=lambda box: box.y0)
+    assert len(boxes) == MOST and axes.bbox.y0 <= boxes[0].y0 and boxes[-1].y1 <= axes.bbox.y1
+    assert all(below.y1 <= above.y0 for below, above in pairwise(boxes))

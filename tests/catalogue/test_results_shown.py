@@ -67,6 +67,13 @@ def test_a_table_fits_120_columns_and_names_what_it_leaves_out(tmp_path):
     assert all((name in lines[0]) != (name in last) for name in names)
 
 
+def test_of_columns_that_do_not_fit_the_emptiest_go_first(tmp_path):
+    for number in range(3):
+        keys: dict[str, Any] = {f"key_of_some_length_{i}": f"value {number} of {i}" for i in range(8) if i or number}
+        write_run(tmp_path / f"a-name-of-a-folder-as-long-as-those-of-the-lab-{number}-1234567{number}", **keys)
+    assert "key_of_some_length_0" not in as_table(rows(scan(tmp_path)), "member").splitlines()[0]
+
+
 def test_columns_and_limit_choose_what_is_shown(sweep, capsys):
     assert main(["results", str(sweep), "--columns", "depth,outcome", "--limit", "2", "--sort=-depth"]) == 0
     out = capsys.readouterr().out.splitlines()

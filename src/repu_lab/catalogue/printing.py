@@ -26,8 +26,8 @@ FORMULA = re.compile(r"(^\s*|[,;|\"])(?=[=+\-@＝＋－＠])")
 def as_table(table: Sequence[Row], by: str, chosen: Sequence[str] = (), names: Sequence[str] = ()) -> str:
     """Return rows for the terminal: outcome, layer and metric, the config's keys that differ, and the folder.
 
-    It fits WIDTH columns: names of folders are cut in the middle, then keys left out, which the last line names. The
-    columns that are `chosen` are shown whole. `names` of the rows, if there are any, come first.
+    It fits WIDTH columns: names of folders are cut in the middle, then keys left out, the emptiest first; the last line
+    names them. The columns that are `chosen` are shown whole. `names` of the rows, if there are any, come first.
     """
     if chosen:
         titles = [metric_name(table) if name == "metric" else name for name in chosen]
@@ -65,11 +65,12 @@ def _fit(columns: dict[str, list[str]], width: int) -> list[str]:
             widest = max(map(len, columns[title]))
             columns[title] = [printable(text, max(NARROW, widest - over)) for text in columns[title]]
     keys = [title for title in columns if title not in ("outcome", "layer", "folder")][1:]  # the first is the metric
-    left_out = []
-    while excess() > 0 and keys:
-        left_out.append(keys.pop())
-        del columns[left_out[-1]]
-    return left_out[::-1]
+    left = list(keys)
+    while excess() > 0 and left:
+        emptiest = max(left, key=lambda title: (columns[title].count(""), left.index(title)))
+        left.remove(emptiest)
+        del columns[emptiest]
+    return [title for title in keys if title not in left]
 
 
 def table_cells(table: Sequence[Row], by: str) -> tuple[list[str], list[list[str]]]:

@@ -1,4 +1,4 @@
-"""`repu-lab reproduce`: judge the claims of the paper, and write the page of all that were judged."""
+"""`repu-lab reproduce`: judge the claims of the paper and past it, and write the page of all that were judged."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,7 +39,7 @@ def page(folder: Path) -> str:
 
 COMMAND = JobCommand(
     name="reproduce",
-    purpose="judge the claims of the paper, one after another",
+    purpose="judge the claims of the paper and past it, one after another",
     config=ReproduceConfig,
     examples=("repu-lab reproduce scale=smoke", "repu-lab reproduce claim=signal", "repu-lab reproduce claim=6,7"),
     prepare=lazy("repu_lab.claims.command:prepare"),

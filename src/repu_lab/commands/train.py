@@ -41,7 +41,7 @@ def ending(config: TrainConfig, result: JobResult) -> tuple[int, str]:
     if config.require is None or (known and set(outcomes) <= {config.require}):
         return 0, ""
     became = ", ".join(f"{count} {name}" for name, count in outcomes.items()) if known else "unknown"
-    why = f"require={config.require}: not met, since of {config.members} networks became {became}"
+    why = f"require={config.require}: not met, of {config.members} network{'s' * (config.members > 1)}: {became}"
     return EXIT_NOT_MET, why
 
 

@@ -265,7 +265,7 @@ class TheoryConfig(Handling, NetworkConfig):
 
 @dataclass(kw_only=True)
 class ReproduceConfig:
-    """Judge the claims of the paper."""
+    """Judge the claims of the paper, and past it."""
 
     claim: Any = aside(None, "the claims to judge: numbers or families, several with commas; none: all", several=True)
     scale: str = setting(

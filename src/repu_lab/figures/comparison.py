@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from repu_lab.figures.style import decades_axis, end_labels, extent, finite, panels
+from repu_lab.figures.style import GAP, decades_axis, end_labels, extent, finite, panels
 from repu_lab.networks.quantiles import quantiles, ranked
 
 Floats = NDArray[np.float64]
@@ -44,7 +44,8 @@ def comparison(curves: Sequence[RunCurves], metric: str = "metric") -> Figure:
     trained = [curve for curve in curves if curve.metric.size]
     signal = ("size of the signal", "layer / last layer (points: measured, lines: theory)", r"$\log_{10} K$")
     metrics = [(metric, "step", metric)] if trained else []
-    figure, (left, *others) = panels(7.4 if trained else 4.4, 3.0, signal, *metrics)
+    rows = max(1.0, GAP * len(curves))  # more names at the right than a panel of the usual height has room for
+    figure, (left, *others) = panels(7.4 if trained else 4.4, 3.0 * rows, signal, *metrics)
     labels = []
     for curve, (colour, dash) in zip(curves, STYLES, strict=False):
         for values, style in ((curve.theory, {"linestyle": dash, "linewidth": 1.3}), (curve.measured, {"marker": "o"})):
@@ -55,7 +56,7 @@ def comparison(curves: Sequence[RunCurves], metric: str = "metric") -> Figure:
             labels.append((ends[0], ends[1], curve.name, colour))
     if (whole := extent([values for curve in curves for values in (curve.measured, curve.theory)])) is not None:
         decades_axis(left, *whole, linear_up_to=FLAT)
-    end_labels(left, labels)
+    end_labels(left, labels, gap=GAP / rows)
     for right in others:
         right.set_xscale("symlog", linthresh=1.0, linscale=0.5)
         for curve, (colour, dash) in zip(curves, STYLES, strict=False):

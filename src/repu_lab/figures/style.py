@@ -22,6 +22,7 @@ COLOURS = {quantity.name: quantity.colour for quantity in over_depth()}
 LABELS = {quantity.name: quantity.label for quantity in over_depth()}
 MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*")
 SMALL, NORMAL = 7.5, 8.5  # points
+GAP = 0.085  # between names at the ends of curves, as a share of the height of a panel of usual size
 LINEAR_UP_TO = 400.0  # decades: log10 K beyond this is drawn on a symmetric logarithmic axis
 
 # log10 of the largest number and of the smallest subnormal one
@@ -192,7 +193,7 @@ def dtype_limits(axes: Axes, dtypes: Sequence[str], curve: NDArray[np.float64], 
 
 
 def end_labels(
-    axes: Axes, labels: Sequence[tuple[float, float, str, Any]], gap: float = 0.085, size: float = NORMAL
+    axes: Axes, labels: Sequence[tuple[float, float, str, Any]], gap: float = GAP, size: float = NORMAL
 ) -> None:
     """Name curves at their right ends (x, y, text, colour), pushed apart by a share of the axes' height, within it."""
     transform = axes.transData + axes.transAxes.inverted()
