@@ -205,7 +205,7 @@ def _more_training(topic: Topic) -> Iterator[tuple[list[str], str]]:
         if automatic > SLOWER * topic.lr:
             yield ["optimizer.lr=auto"], f"; the lab would take {automatic:.2g}"
     if config.steps < TrainConfig.steps:
-        yield [f"steps={TrainConfig.steps}"], f", in {config.steps} steps only"
+        yield [f"steps={TrainConfig.steps}"], f", in {config.steps} step{'s' * (config.steps != 1)} only"
     if not config.residual and config.block == BlockConfig() and config.depth > 1:
         words, change, changed = _skips(config)
         if _survival(changed) >= LIKELY:

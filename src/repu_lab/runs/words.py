@@ -74,4 +74,4 @@ def time_taken(result: Mapping[str, Any]) -> str:
     speed = f"{rate:.3g} a second" if rate >= 1 else f"{duration(1 / rate)} each" if rate else "slowly"
     share = result["statistics_share"]
     measuring = f"; measuring the layers took {share:.0%} of it" if share >= 0.1 else ""
-    return f"{duration(result['seconds'])} for {result['steps']} steps, {speed}{measuring}"
+    return f"{duration(result['seconds'])} for {result['steps']} step{'s' * (result['steps'] != 1)}, {speed}{measuring}"
