@@ -45,7 +45,9 @@ class Formula(Activation):
         text = self.formula if len(self.formula) <= TITLE else f"{self.formula[: TITLE - 3]}..."
         return ", ".join([text, *(f"{name}={value:g}" for name, value in self.values.items())])
 
-    described = title  # it has the parameters
+    @property
+    def described(self) -> str:
+        return self.title  # which has the parameters
 
     def forward(self, z: Tensor) -> Tensor:
         return WithDerivative.apply(z, lambda z: self._derivatives(z, 0)[0], self.derivative)

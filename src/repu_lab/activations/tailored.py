@@ -55,7 +55,9 @@ class Tailored(Activation):
         """What s is called, and what it was made for: `MRePU(p=1), DKS at depth 50`."""
         return f"{self.name}, {NAMES[self.kind]} at depth {self.depth}"
 
-    described = title  # the four numbers are said once, where a run starts
+    @property
+    def described(self) -> str:
+        return self.title  # the four numbers are said once, where a run starts
 
     def forward(self, z: Tensor) -> Tensor:
         if next(self.base.parameters(), None) is not None:
