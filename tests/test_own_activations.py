@@ -199,6 +199,12 @@ def test_second_derivatives_where_torch_has_none():
     torch.testing.assert_close(z_squared.second_derivative(z), wanted, rtol=1e-6, atol=1e-8)
 
 
+def test_a_derivative_that_is_zero_everywhere_has_numbers():
+    """Autograd's zero of |z|'' is a tensor without any."""
+    z = torch.tensor([-1.0, 2.0], dtype=torch.float64)
+    assert as_activation(torch.abs).second_derivative(z).numpy().tolist() == [0.0, 0.0]
+
+
 def test_a_number_format_that_is_not_there_is_named():
     activation = as_activation(torch.special.i1e)
     with pytest.raises(ValueError, match=r"special_i1e does not work in bfloat16 .*choose another dtype"):

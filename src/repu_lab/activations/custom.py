@@ -127,4 +127,6 @@ def with_derivative(function: Callable[[Tensor], Tensor], z: Tensor) -> tuple[Te
         value, slope = function(z), None
         if value.requires_grad:
             (slope,) = torch.autograd.grad(value.sum(), z, create_graph=keep_graph, allow_unused=True)
-    return value if keep_graph else value.detach(), torch.zeros_like(z) if slope is None else slope
+    if slope is None or slope._is_zerotensor():  # which has no numbers that numpy could see
+        slope = torch.zeros_like(z)
+    return value if keep_graph else value.detach(), slope

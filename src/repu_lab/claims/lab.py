@@ -16,9 +16,8 @@ from repu_lab.configs.composition import Base, Job, composer
 from repu_lab.configs.config import folder_name
 from repu_lab.configs.launchers import LabConf
 from repu_lab.runs.building import Experiment, build, pick_device
-from repu_lab.runs.folder import RunFolder
 from repu_lab.runs.reading import Contents
-from repu_lab.sweeps.job_table import error_of, finished_result
+from repu_lab.sweeps.job_table import error_of, finished_result, held
 from repu_lab.sweeps.launching import slots
 from repu_lab.sweeps.sweep import Place, run_unfinished
 
@@ -162,5 +161,6 @@ class Lab:
 def _trained(job: Job) -> Trained:
     result = finished_result("train", job)
     if result is None:
-        raise RunFailed(f"{job.folder.name}: {error_of(RunFolder(job.folder)) or 'its result is damaged'}")
+        manifest, _ = held("train", job.folder)
+        raise RunFailed(f"{job.folder.name}: {error_of(job.folder, manifest) or 'its result is damaged'}")
     return Trained(job.overrides, job.folder, result)

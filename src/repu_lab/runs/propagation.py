@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 
 from repu_lab.configs.config import config_hash
-from repu_lab.figures import signal_propagation
 from repu_lab.networks.log_domain import has_log_domain, measure_in_logs
 from repu_lab.networks.quantities import over_depth
 from repu_lab.networks.statistics import measure
@@ -48,6 +47,8 @@ def propagate(experiment: Experiment, folder: RunFolder, expected: Forecast | No
     digested = digest(stats)
     measured = digested.profile or {}
     theory = None if expected is None else theory_profile(experiment, expected, measured)
+    from repu_lab.figures import signal_propagation  # matplotlib, which workers that train do not wait for
+
     figure = signal_propagation({0: measured}, theory, dtype=config.dtype, heading=heading_of(experiment))
     table = StatisticsTable(experiment.seeds, np.float64)
     table.add(0, stats, {}, stats.histogram_of())

@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 from repu_lab.configs.command import EXIT_FAILED, job_command
@@ -26,8 +27,7 @@ def print_table(command: str, jobs: Sequence[Job]) -> int:
     rows, networks, others, code = [], Counter[str](), Counter[str](), 0
     failures: dict[str, list[Job]] = {}
     for job, typed in zip(jobs, own_overrides(jobs), strict=True):
-        folder = RunFolder(job.folder)
-        manifest, result = folder.manifest() or {}, read_result(command, folder)
+        manifest, result = held(command, job.folder)
         if manifest.get("status") != "finished" or result is None:
             status = manifest.get("status", "not started")
             status = "damaged" if status == "finished" or not isinstance(status, str) else status
@@ -35,12 +35,12 @@ def print_table(command: str, jobs: Sequence[Job]) -> int:
             code = EXIT_FAILED
             others[status] += 1
             if status == "failed":
-                failures.setdefault(error_of(folder) or "", []).append(job)
+                failures.setdefault(error_line(job.folder), []).append(job)
         else:
             first, *cells = _outcomes(result) if definition.row is None else definition.row(result)
             networks.update(result.get("outcomes", {"done": 1}))
             code = code or definition.ending(job.config, result)[0]
-        if (steps := extended(command, job)) is not None:
+        if (steps := extended(command, job, manifest)) is not None:
             first = f"extended to {steps} steps, {first}"
         rows.append((first, *cells, typed, job.folder.name))
     print(f"{len(jobs)} job{'s' * (len(jobs) != 1)} in {jobs[0].sweep}:")
@@ -76,9 +76,17 @@ def finished_result(command: str, job: Job) -> dict[str, Any] | None:
     return RunFolder(job.folder).finished(command, job.config, job_command(command).result or "manifest.json")
 
 
-def read_result(command: str, folder: RunFolder) -> dict[str, Any] | None:
-    """Return what the result file of a job's folder holds, None if it is missing or damaged."""
-    return folder.read_json(job_command(command).result or "manifest.json")
+def held(command: str, folder: Path) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """Return the manifest in a job's folder, {} if there is none, and its result, None if it is missing or damaged."""
+    contents, name = Contents(folder), job_command(command).result
+    try:
+        manifest = contents.manifest
+    except Damaged:
+        manifest = {}
+    try:
+        return manifest, contents.manifest if name is None else contents.json(name)
+    except Damaged:
+        return manifest, None
 
 
 def job_state(command: str, job: Job) -> str:
@@ -87,16 +95,16 @@ def job_state(command: str, job: Job) -> str:
         if finished_result(command, job) is not None:
             return "finished"
     except ConfigError:
-        if extended(command, job) is None:
+        if extended(command, job, held(command, job.folder)[0]) is None:
             raise
         return "extended"
     status = str((RunFolder(job.folder).manifest() or {}).get("status", "new"))
     return "damaged" if status in WHOLE else status
 
 
-def extended(command: str, job: Job) -> int | None:
+def extended(command: str, job: Job, manifest: Mapping[str, Any]) -> int | None:
     """Return the steps to which `resume=DIR steps=N` took a job of a sweep, None if it has its own."""
-    there = (RunFolder(job.folder).manifest() or {}).get("config_hash")
+    there = manifest.get("config_hash")
     if not job_command(command).populations or there in (None, config_hash(command, job.config)):
         return None
     try:
@@ -107,11 +115,9 @@ def extended(command: str, job: Job) -> int | None:
     return steps if longer and there == config_hash(command, replace(job.config, steps=steps)) else None
 
 
-def error_of(folder: RunFolder) -> str | None:
-    """Return the error of a job that failed, in one line, None if it finished."""
-    if (folder.manifest() or {}).get("status") == "finished":
-        return None
-    return error_line(folder.path)
+def error_of(folder: Path, manifest: Mapping[str, Any]) -> str | None:
+    """Return the error of a job with this manifest, in one line, None if it finished."""
+    return None if manifest.get("status") == "finished" else error_line(folder)
 
 
 def median_metric(result: Mapping[str, Any]) -> float | None:

@@ -33,7 +33,7 @@ from repu_lab.sweeps.group import (
     run_group,
     shape,
 )
-from repu_lab.sweeps.job_table import WHOLE, error_of, finished_result, job_state, print_table, read_result
+from repu_lab.sweeps.job_table import WHOLE, error_of, finished_result, held, job_state, print_table
 from repu_lab.sweeps.workers import Event, Pool, Slot
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def run_unfinished(command: str, jobs: Sequence[Job], place: Place) -> str | Non
 
 def _advice(command: str, jobs: Sequence[Job], slots: Sequence[Slot]) -> str | None:
     """Return what to type next after a sweep in which networks failed, see advice.next_of_jobs; else None."""
-    results = (read_result(command, RunFolder(job.folder)) or {} for job in jobs)
+    results = (held(command, job.folder)[1] or {} for job in jobs)
     ended = {name for result in results for name in result.get("outcomes", (result.get("fate"),))}
     if ended - {None} <= {*job_command(command).good}:
         return None
@@ -235,13 +235,13 @@ class _Driver:
                     self.pool.submit(run_group, Group(command=self.command, jobs=(self._again(job),)), alone=True)
                 return
         for job in group.jobs:
-            folder = RunFolder(job.folder)
             if event.kind == "died":
                 _record_death(self.command, job, event.value)
             self.ended += 1
-            self.errors.append(error_of(folder) if event.kind == "done" else str(event.value).partition("\n")[0])
-            result = read_result(self.command, folder) or {}
-            self.outcomes.update(result.get("outcomes", {}) if self.errors[-1] is None else {"failed": 1})
+            manifest, result = held(self.command, job.folder)
+            done, cause = event.kind == "done", str(event.value).partition("\n")[0]
+            self.errors.append(error_of(job.folder, manifest) if done else cause)
+            self.outcomes.update((result or {}).get("outcomes", {}) if self.errors[-1] is None else {"failed": 1})
 
     def _again(self, job: Job) -> Job:
         """Return a job to be run once more: what its group has begun is not kept aside a second time."""

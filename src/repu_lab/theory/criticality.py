@@ -256,7 +256,7 @@ def _expansion(activation: Activation) -> tuple[float, float]:
         bend = activation.second_derivative(z)
         (third,) = torch.autograd.grad(bend.sum(), z) if bend.requires_grad else (torch.zeros_like(z),)
         first = activation.derivative(z)
-    parts = np.stack([part.detach().numpy() for part in (first, bend, third)])
+    parts = np.stack([part.numpy(force=True) for part in (first, bend, third)])
     with np.errstate(all="ignore"):
         first, second, third = parts / np.abs(parts[0]).max()
         rest, squares = first * third, (first**2).sum()
