@@ -171,6 +171,7 @@ def test_the_home_folder_in_every_option_that_takes_a_path(folder, monkeypatch, 
     home = folder / "home"
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("MPLCONFIGDIR", str(folder / "matplotlib"))  # whose own files would lie there too
     for place in ("~/x", "'~/x'"):
         assert main(["theory", "activation=relu", f"hydra.run.dir={place}"]) == 0
     assert "stored result" in capsys.readouterr().out
